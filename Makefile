@@ -1,0 +1,56 @@
+# `make quickstart` and `make test` do their own set-up; all they need is make and Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help install quickstart test test-slow lint types layers unit format benchmarks clean
+
+help:            ## what there is to make
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"speechgmm needs Python 3.11 or newer; $(PYTHON) is {sys.version.split()[0]}: try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.package: .venv/.python pyproject.toml
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/.dev: .venv/.package
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+install: .venv/.package  ## the package and its command, in .venv
+
+quickstart: .venv/.package  ## a whole experiment on embedded voices: results/quickstart/report.html
+	$(BIN)/speechgmm run recipes/quickstart.yaml
+
+test: lint types layers unit  ## everything that must hold before a commit
+
+test-slow: .venv/.dev  ## the tests marked slow: whole experiments on real speech
+	$(BIN)/pytest -m slow
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev
+	$(BIN)/mypy
+
+layers: .venv/.dev
+	$(BIN)/lint-imports
+
+unit: .venv/.dev
+	$(BIN)/pytest
+
+format: .venv/.dev  ## put the source into its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmarks: .venv/.dev  ## speed against other packages, as ratios in one run
+	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/em.py
+
+clean:           ## remove what make made; results stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,60 @@
+"""Speech features, diagonal Gaussian mixture models with a universal background model, and scored speaker trials.
+
+These are the public names. Importing the package is cheap: each name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from speechgmm.version import __version__
+
+if TYPE_CHECKING:
+    from speechgmm.audio import read_audio as read_audio
+    from speechgmm.features.extract import FeatureConfig as FeatureConfig
+    from speechgmm.features.extract import extract as extract
+    from speechgmm.gmm.adaptation import map_adapt as map_adapt
+    from speechgmm.gmm.model import DiagonalGMM as DiagonalGMM
+    from speechgmm.gmm.model import log_likelihood as log_likelihood
+    from speechgmm.gmm.model import posteriors as posteriors
+    from speechgmm.gmm.statistics import SufficientStats as SufficientStats
+    from speechgmm.gmm.statistics import accumulate as accumulate
+    from speechgmm.gmm.storage import load_gmm as load_gmm
+    from speechgmm.gmm.storage import save_gmm as save_gmm
+    from speechgmm.gmm.training import TrainingConfig as TrainingConfig
+    from speechgmm.gmm.training import train as train
+    from speechgmm.recipe.runner import run as run
+    from speechgmm.scoring.llr import llr as llr
+    from speechgmm.scoring.llr import score_matrix as score_matrix
+
+_HOMES = {
+    "read_audio": "audio",
+    "FeatureConfig": "features.extract",
+    "extract": "features.extract",
+    "DiagonalGMM": "gmm.model",
+    "log_likelihood": "gmm.model",
+    "posteriors": "gmm.model",
+    "SufficientStats": "gmm.statistics",
+    "accumulate": "gmm.statistics",
+    "TrainingConfig": "gmm.training",
+    "train": "gmm.training",
+    "map_adapt": "gmm.adaptation",
+    "load_gmm": "gmm.storage",
+    "save_gmm": "gmm.storage",
+    "llr": "scoring.llr",
+    "score_matrix": "scoring.llr",
+    "run": "recipe.runner",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'speechgmm' has no attribute {name!r}")
+    return getattr(import_module(f"speechgmm.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names for completion."""
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""``python -m speechgmm`` is the command ``speechgmm``."""
+
+from speechgmm.cli import app
+
+app()

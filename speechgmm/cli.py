@@ -1,0 +1,183 @@
+"""The command line. What is heavy is imported by the command that needs it, so that --help is quick.
+
+Exit status: 0 for success, 2 for what the user can mend (one message, no traceback), 130 when interrupted, 1 for a
+bug.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speechgmm.errors import SpeechGMMError
+from speechgmm.version import __version__
+
+if TYPE_CHECKING:
+    from speechgmm.recipe.runner import RunResult
+
+app = typer.Typer(
+    name="speechgmm",
+    help="Speech features, Gaussian mixture models and scored speaker trials, from YAML recipes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+MEANINGS = {
+    "n_target": "scored trials in which the model's speaker speaks",
+    "n_nontarget": "scored trials in which somebody else does",
+    "n_unscored": "trials whose model or test could not be used",
+    "eer": "where as large a share of targets is missed as of nontargets accepted",
+    "cllr": "bits; cost of the scores taken as log-likelihood ratios",
+    "min_cllr": "bits; the same if the scores were calibrated perfectly",
+}
+
+
+class EngineKind(StrEnum):
+    """Where the work is done."""
+
+    serial = "serial"
+    processes = "processes"
+
+
+JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Workers. [default: all cores]")]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what the user can mend into a message and status 2, and an interruption into one and 130."""
+    try:
+        yield
+    except SpeechGMMError as error:
+        message, status = str(error), 2
+    except OSError as error:
+        message, status = f"{error.filename or 'file system'}: {error.strerror or error}", 2
+    except KeyboardInterrupt:
+        message, status = "interrupted; what is finished is kept, and the same command goes on from there", 130
+    else:
+        return
+    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(message, err=True)
+    raise typer.Exit(status)
+
+
+def _version(asked: bool) -> None:
+    """Print the version and leave."""
+    if asked:
+        typer.echo(f"speechgmm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in ubm.n_components=128. Repeatable."),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Results go into the folder of the recipe's name in here.")] = Path(
+        "results"
+    ),
+    jobs: JobsOption = None,
+    engine: Annotated[EngineKind, typer.Option(help="Where the work is done.")] = EngineKind.processes,
+) -> None:
+    """Run an experiment: features, background model, speakers, scores, metrics, report."""
+    from rich.console import Console
+
+    from speechgmm.parallel import Engine, available_cores
+    from speechgmm.recipe.runner import run as run_recipe
+
+    where = Engine(engine.value, jobs or available_cores())
+    with _told():
+        done = run_recipe(recipe, overrides=set_ or (), results=results, engine=where, console=Console(stderr=True))
+    _show(done)
+
+
+@app.command()
+def synthesise(
+    out: Annotated[Path, typer.Option(help="Folder to write to.", show_default=False)],
+    n_speakers: Annotated[int, typer.Option(min=2, help="Enrolled speakers.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Other seeds give other voices.")] = 0,
+    jobs: JobsOption = None,
+) -> None:
+    """Write the recordings of the embedded voices as FLAC files, with Kaldi lists and trials."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from speechgmm.corpus.recordings import write_recordings
+    from speechgmm.corpus.synthetic import SyntheticConfig, plan
+    from speechgmm.parallel import Engine, available_cores
+
+    config = SyntheticConfig(n_speakers=n_speakers, seed=seed)
+    total = len(plan(config))
+    console = Console(stderr=True)
+    recordings = write_recordings(config, out, Engine("processes", jobs or available_cores()))
+    shown = track(recordings, "recording", total, console=console, transient=True, disable=not console.is_terminal)
+    with _told():
+        for _ in shown:
+            pass
+    typer.echo(f"{total} recordings in {out}")
+
+
+def _show(done: "RunResult") -> None:
+    """Print the numbers of a run, each with its meaning."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    lists: dict[str, Any] = done.metrics["trials"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in lists:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", style="dim")
+    for title, cells, meaning in _rows(list(lists.values())):
+        table.add_row(title, *cells, meaning)
+    Console().print(table)
+    identification = done.metrics["identification"]
+    typer.echo(
+        f"identification: {_number(identification['rate'], '{:.1%}')} of {identification['n_tests']} tests score "
+        f"highest with their own speaker's model, of {identification['n_models']}"
+    )
+    n_unscored = sum(numbers["n_unscored"] for numbers in lists.values())
+    if n_unscored:
+        typer.echo(f"{n_unscored} trials have no score; why: {done.folder / 'skipped.csv'}")
+    typer.echo(f"report: {done.folder / 'report.html'}")
+    typer.echo(f"results: {done.folder}")
+
+
+def _rows(lists: list[dict[str, Any]]) -> list[tuple[str, list[str], str]]:
+    """Lay out the numbers of the trial lists: a title, a cell for each list, a meaning."""
+    from speechgmm.evaluation.metrics import PRESETS
+
+    rows = [
+        ("target", [f"{each['n_target']:,}" for each in lists], MEANINGS["n_target"]),
+        ("nontarget", [f"{each['n_nontarget']:,}" for each in lists], MEANINGS["n_nontarget"]),
+        ("unscored", [f"{each['n_unscored']:,}" for each in lists], MEANINGS["n_unscored"]),
+        ("EER", [_number(each["eer"], "{:.2%}") for each in lists], MEANINGS["eer"]),
+    ]
+    for preset in lists[0]["min_dcf"]:
+        costs = ", ".join(f"c_miss {c.c_miss:g} c_fa {c.c_fa:g} p_target {c.p_target:g}" for c in PRESETS[preset])
+        cells = [_number(each["min_dcf"][preset], "{:.3f}") for each in lists]
+        rows.append((f"minDCF {preset}", cells, f"least cost, relative to no scores; {costs}"))
+    rows.append(("Cllr", [_number(each["cllr"], "{:.3f}") for each in lists], MEANINGS["cllr"]))
+    rows.append(("minCllr", [_number(each["min_cllr"], "{:.3f}") for each in lists], MEANINGS["min_cllr"]))
+    return rows
+
+
+def _number(value: float | None, form: str) -> str:
+    """Format a number, or a dash where there is none."""
+    return "-" if value is None else form.format(value)

@@ -1,0 +1,1 @@
+"""Who said what, where: utterances, trials, and the files that list them."""

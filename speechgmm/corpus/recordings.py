@@ -1,0 +1,60 @@
+"""The embedded voices as a corpus on disk: FLAC files to listen to, Kaldi lists, and a trial list."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import soundfile
+
+from speechgmm.corpus.formats import write_kaldi
+from speechgmm.corpus.manifest import Corpus, Trial, Utterance
+from speechgmm.corpus.synthetic import SyntheticConfig, SyntheticUtterance, plan, render
+from speechgmm.files import replacing
+from speechgmm.parallel import Engine, map_in_order
+
+
+def write_recordings(config: SyntheticConfig, folder: Path, engine: Engine | None = None) -> Iterator[int]:
+    """Write the recordings of the embedded voices, telling how far it is.
+
+    Parameters
+    ----------
+    config : SyntheticConfig
+        Who speaks, and how much.
+    folder : Path
+        Where to write ``SPEAKER/UTTERANCE.flac`` (16 bit), ``lists/ROLE/`` (Kaldi data directories) and
+        ``trials.txt`` (every test against every enrolled speaker). Files of the same names are replaced.
+    engine : Engine, optional
+        Where to run.
+
+    Yields
+    ------
+    int
+        Recordings done so far. The lists are there when the iteration ends.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    recordings = plan(config)
+    for number, _ in enumerate(map_in_order(partial(_write, config, folder), recordings, engine), 1):
+        yield number
+    roles: dict[str, list[Utterance]] = {"background": [], "enrol": [], "test": []}
+    for each in recordings:
+        roles[each.role].append(Utterance(each.id, each.speaker, str(_path(folder, each)), each.sex))
+    enrolled = dict.fromkeys(utterance.speaker for utterance in roles["enrol"])
+    trials = (Trial(model, test.id, model == test.speaker) for model in enrolled for test in roles["test"])
+    background, enrol, test = (tuple(utterances) for utterances in roles.values())
+    corpus = Corpus(background, enrol, test, {"trials": tuple(trials)})
+    write_kaldi(corpus, folder)
+
+
+def _path(folder: Path, recording: SyntheticUtterance) -> Path:
+    """Name the file of a recording."""
+    return folder / recording.speaker / f"{recording.id}.flac"
+
+
+def _write(config: SyntheticConfig, folder: Path, recording: SyntheticUtterance) -> None:
+    """Render one recording into its file."""
+    with replacing(_path(folder, recording)) as temporary:
+        soundfile.write(temporary, render(config, recording), config.sample_rate, subtype="PCM_16")

@@ -1,0 +1,25 @@
+"""What can go wrong through the data or the request, as opposed to a bug.
+
+Every message says what the value was, what was expected, and where: the file, line, utterance or key. On the
+command line these become one readable message and exit status 2.
+"""
+
+
+class SpeechGMMError(ValueError):
+    """Something the user can mend: the root of the package's own errors."""
+
+
+class AudioError(SpeechGMMError):
+    """An audio file or array that cannot be used."""
+
+
+class CorpusError(SpeechGMMError):
+    """A list of utterances or trials that is missing, malformed or contradictory."""
+
+
+class ModelError(SpeechGMMError):
+    """A model that cannot be trained from its data, read from its file, or applied to these features."""
+
+
+class RecipeError(SpeechGMMError):
+    """A recipe that cannot be read, or says something that has no meaning."""

@@ -1,0 +1,1 @@
+"""From samples to frames of features, shape (T, D)."""

@@ -1,0 +1,1 @@
+"""The diagonal-covariance Gaussian mixture model: its value, statistics, training and adaptation."""

@@ -1,0 +1,138 @@
+"""Blocked kernels: arrays in, arrays out, nothing checked.
+
+The log of w_c N(x; m_c, v_c) is a linear function of [z, z^2], where z = (x - centre) / scale, so that one matrix
+product gives it for a block of frames and all components, and another one gives the statistics. Centre and scale
+are those of the model as a whole: about them, single precision holds whatever offset the raw features have. The
+scale is a power of two and the centre a number that single precision has, so that z costs no rounding of its own.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from speechgmm.arrays import Float64Array, FloatArray, IntArray
+
+BLOCK_FRAMES = 1024
+"""Frames in one block; nothing of size (frames x components) is larger."""
+
+SINGLE_PRECISION_LIMIT = 1e4
+"""Squared distance of a mean from the centre, in its own standard deviations, beyond which the cancellation in
+z m / v - z^2 / 2 v would cost single precision more than the fourth digit of a variance."""
+
+FARTHEST = 1e9
+"""Frames farther than this many scales from the centre are taken as this far, where squares stay finite."""
+
+
+class Reference(NamedTuple):
+    """The point and the units that frames are computed in, each of shape (D,)."""
+
+    centre: Float64Array
+    scale: Float64Array
+
+
+class Coefficients(NamedTuple):
+    """What log_joint needs of a model: `product` is (2D, C), `constant` (C,)."""
+
+    reference: Reference
+    product: FloatArray
+    constant: FloatArray
+
+
+def reference(weights: Float64Array, means: Float64Array, variances: Float64Array) -> Reference:
+    """Take the mean and, to a power of two, the standard deviation of the mixture as a whole."""
+    centre = (weights @ means).astype(np.float32).astype(np.float64)
+    total = weights @ (variances + (means - centre) ** 2)
+    return Reference(centre, np.exp2(np.round(np.log2(total) / 2)))
+
+
+def holds_in_single_precision(means: Float64Array, variances: Float64Array, about: Reference) -> bool:
+    """Tell whether single precision is enough for this model about this reference."""
+    distance = np.sum((means - about.centre) ** 2 / variances, axis=1)
+    return bool(distance.max() <= SINGLE_PRECISION_LIMIT)
+
+
+def coefficients(
+    weights: Float64Array, means: Float64Array, variances: Float64Array, about: Reference, dtype: type[np.floating]
+) -> Coefficients:
+    """Expand log(w_c N(x; m_c, v_c)) in z and z^2."""
+    shifted = (means - about.centre) / about.scale
+    precisions = about.scale**2 / variances
+    constant = np.log(weights) - 0.5 * np.sum(np.log(2 * np.pi * variances) + shifted**2 * precisions, axis=1)
+    product = np.concatenate([(shifted * precisions).T, -0.5 * precisions.T])
+    return Coefficients(about, np.ascontiguousarray(product, dtype), constant.astype(dtype))
+
+
+def expand(block: FloatArray, about: Reference, dtype: type[np.floating]) -> FloatArray:
+    """Make [z, z^2], shape (B, 2D), of a block of frames, shape (B, D)."""
+    n_features = block.shape[1]
+    expanded = np.empty((len(block), 2 * n_features), dtype)
+    z = expanded[:, :n_features]
+    # In double precision first where the frames come so: they may carry more digits than dtype has.
+    np.multiply(
+        block - about.centre.astype(block.dtype), (1 / about.scale).astype(block.dtype), out=z, casting="unsafe"
+    )
+    np.clip(z, -FARTHEST, FARTHEST, out=z)
+    np.square(z, out=expanded[:, n_features:])
+    return expanded
+
+
+def log_joint(expanded: FloatArray, model: Coefficients) -> FloatArray:
+    """Compute log(w_c N(x_t; m_c, v_c)), shape (B, C)."""
+    joint: FloatArray = expanded @ model.product
+    joint += model.constant
+    return joint
+
+
+def to_posteriors(joint: FloatArray) -> FloatArray:
+    """Turn joint log-densities into posteriors in place; return log p(x_t), shape (B,)."""
+    highest = joint.max(axis=1, keepdims=True)
+    joint -= highest
+    np.exp(joint, out=joint)
+    total = joint.sum(axis=1, keepdims=True)
+    joint /= total
+    likelihood: FloatArray = (highest + np.log(total))[:, 0]
+    return likelihood
+
+
+def log_sum(joint: FloatArray, axis: int) -> FloatArray:
+    """Compute log(sum(exp(joint))) along an axis; `joint` is overwritten."""
+    highest = joint.max(axis=axis, keepdims=True)
+    joint -= highest
+    np.exp(joint, out=joint)
+    total: FloatArray = np.log(joint.sum(axis=axis)) + highest.squeeze(axis)
+    return total
+
+
+def raw_moments(
+    zeroth: Float64Array, first_and_second: Float64Array, about: Reference
+) -> tuple[Float64Array, Float64Array]:
+    """Turn sums of posterior times [z, z^2], shape (C, 2D), into sums of posterior times x and x^2."""
+    n_features = len(about.centre)
+    first = first_and_second[:, :n_features] * about.scale
+    second = first_and_second[:, n_features:] * about.scale**2
+    offset = zeroth[:, None] * about.centre
+    return first + offset, second + about.centre * (2 * first + offset)
+
+
+def frame_llr(
+    expanded: FloatArray, ubm: Coefficients, products: FloatArray, constants: FloatArray, n_top: int
+) -> FloatArray:
+    """Compute log p(x_t | model) - log p(x_t | UBM) over the UBM's best components of each frame.
+
+    `products` is (C, 2D, M) and `constants` (C, M); the result is (B, M). For each component there is one product,
+    of the frames that chose it with all models.
+    """
+    joint = log_joint(expanded, ubm)
+    n_frames, n_components = joint.shape
+    chosen: IntArray = np.broadcast_to(np.arange(n_components), joint.shape)
+    if n_top < n_components:
+        chosen = np.argpartition(joint, n_components - n_top, axis=1)[:, n_components - n_top :]
+        joint = np.take_along_axis(joint, chosen, axis=1)
+    scores = np.empty((n_frames, chosen.shape[1], constants.shape[1]), joint.dtype)
+    order = np.argsort(chosen, axis=None, kind="stable")
+    bounds = np.searchsorted(chosen.ravel()[order], np.arange(n_components + 1))
+    for component in range(n_components):
+        frames, slots = np.divmod(order[bounds[component] : bounds[component + 1]], chosen.shape[1])
+        if len(frames):
+            scores[frames, slots] = expanded[frames] @ products[component] + constants[component]
+    return log_sum(scores, axis=1) - log_sum(joint, axis=1)[:, None]

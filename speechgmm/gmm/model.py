@@ -1,0 +1,199 @@
+"""The diagonal-covariance Gaussian mixture: its value, its log-density and its posteriors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.errors import ModelError
+from speechgmm.gmm import kernels
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalGMM:
+    """A mixture of C Gaussians over D features, each with its own variance for every feature.
+
+    An immutable value: the arrays are float64, C-contiguous and read-only.
+
+    Parameters
+    ----------
+    weights : np.ndarray, shape (C,), > 0
+        Prior of each component; they sum to 1.
+    means : np.ndarray, shape (C, D)
+        Mean of each component.
+    variances : np.ndarray, shape (C, D), > 0
+        Variance of each component along each feature.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a value is not finite, a weight or variance is not positive, or the weights don't sum
+        to 1 (within 1e-6).
+    """
+
+    weights: Float64Array
+    means: Float64Array
+    variances: Float64Array
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "means", "variances"):
+            object.__setattr__(self, name, _frozen(getattr(self, name), name))
+        if self.means.ndim != 2 or self.weights.shape != self.means.shape[:1] or 0 in self.means.shape:
+            raise ValueError(f"weights {self.weights.shape} and means {self.means.shape}; expected (C,) and (C, D)")
+        if self.variances.shape != self.means.shape:
+            raise ValueError(f"variances {self.variances.shape}; expected {self.means.shape}, as the means")
+        if not self.variances.min() > 0:
+            raise ValueError(f"least variance {self.variances.min():g}; expected all above 0")
+        if not self.weights.min() > 0 or abs(self.weights.sum() - 1) > 1e-6:
+            raise ValueError(
+                f"weights from {self.weights.min():g} with sum {self.weights.sum():.9g}; "
+                "expected all above 0 and a sum of 1"
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Unpickle through the constructor, so that the arrays are read-only there too."""
+        return type(self), (self.weights, self.means, self.variances)
+
+    @property
+    def n_components(self) -> int:
+        """Number of Gaussians, C."""
+        return int(self.means.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, D."""
+        return int(self.means.shape[1])
+
+    @property
+    def reference(self) -> kernels.Reference:
+        """Mean and scale of the whole, that frames are computed about."""
+        return kernels.reference(self.weights, self.means, self.variances)
+
+
+def log_likelihood(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating] = np.float32) -> Float64Array:
+    """Compute the log-density of each frame.
+
+    Parameters
+    ----------
+    gmm : DiagonalGMM, C components over D features
+        The model.
+    frames : np.ndarray, shape (T, D), finite
+        Feature frames.
+    dtype : np.float32 or np.float64
+        Precision of the products. A model that single precision does not hold is computed in double.
+
+    Returns
+    -------
+    np.ndarray, shape (T,), float64, nats
+        ``log p(x_t)``.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit the model, or a value is not finite.
+    """
+    coefficients = model_coefficients(gmm, dtype)
+    result = np.empty(len(frames))
+    for start, expanded in expanded_blocks(gmm, frames, coefficients):
+        joint = kernels.log_joint(expanded, coefficients)
+        result[start : start + len(joint)] = kernels.log_sum(joint, axis=1)
+    return result
+
+
+def posteriors(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating] = np.float32) -> Float64Array:
+    """Compute how likely each component is to have given each frame.
+
+    Parameters
+    ----------
+    gmm, frames, dtype
+        As for `log_likelihood`.
+
+    Returns
+    -------
+    np.ndarray, shape (T, C), float64, 0 to 1
+        Each row sums to 1.
+
+    Raises
+    ------
+    ValueError
+        As for `log_likelihood`.
+    """
+    coefficients = model_coefficients(gmm, dtype)
+    result = np.empty((len(frames), gmm.n_components))
+    for start, expanded in expanded_blocks(gmm, frames, coefficients):
+        joint = kernels.log_joint(expanded, coefficients)
+        kernels.to_posteriors(joint)
+        result[start : start + len(joint)] = joint
+    return result
+
+
+def model_coefficients(gmm: DiagonalGMM, dtype: type[np.floating]) -> kernels.Coefficients:
+    """Prepare a model for the kernels, in double precision where single would not do.
+
+    Parameters
+    ----------
+    gmm : DiagonalGMM
+        The model.
+    dtype : np.float32 or np.float64
+        Precision asked for.
+
+    Returns
+    -------
+    kernels.Coefficients
+        Its coefficients about its own reference.
+    """
+    about = gmm.reference
+    if not kernels.holds_in_single_precision(gmm.means, gmm.variances, about):
+        dtype = np.float64
+    return kernels.coefficients(gmm.weights, gmm.means, gmm.variances, about, dtype)
+
+
+def expanded_blocks(
+    gmm: DiagonalGMM, frames: FloatArray, coefficients: kernels.Coefficients
+) -> Iterator[tuple[int, FloatArray]]:
+    """Check frames against a model and give them block by block, as the kernels want them.
+
+    Parameters
+    ----------
+    gmm : DiagonalGMM, D features
+        The model.
+    frames : np.ndarray, shape (T, D)
+        Feature frames, in memory or mapped.
+    coefficients : kernels.Coefficients
+        Reference and precision to expand them in.
+
+    Yields
+    ------
+    start : int
+        Index of the block's first frame.
+    expanded : np.ndarray, shape (B, 2D)
+        The block's [z, z^2].
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit the model, or a value is not finite.
+    """
+    if frames.ndim != 2 or frames.shape[1] != gmm.n_features:
+        raise ModelError(f"frames of shape {frames.shape}; the model expects (T, {gmm.n_features})")
+    for start in range(0, len(frames), kernels.BLOCK_FRAMES):
+        block = np.asarray(frames[start : start + kernels.BLOCK_FRAMES])
+        if block.dtype not in (np.float32, np.float64):
+            block = block.astype(np.float64)
+        if not np.isfinite(block).all():
+            row = start + int(np.argmin(np.isfinite(block).all(axis=1)))
+            raise ModelError(f"frame {row} holds NaN or infinity; features must be finite")
+        yield start, kernels.expand(block, coefficients.reference, coefficients.product.dtype.type)
+
+
+def _frozen(array: FloatArray, name: str) -> Float64Array:
+    """Give a read-only float64 array; the same one if it is that already."""
+    fixed = np.ascontiguousarray(array, np.float64)
+    if not np.isfinite(fixed).all():
+        raise ValueError(f"{name} hold NaN or infinity")
+    if fixed.flags.writeable:
+        fixed = fixed.copy()
+        fixed.flags.writeable = False
+    return fixed

@@ -1,0 +1,120 @@
+"""Baum-Welch statistics: the E step."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.gmm import kernels
+from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients
+
+
+@dataclass(frozen=True, eq=False)
+class SufficientStats:
+    """All that a model's update needs of its frames. Statistics of parts add up to those of the whole.
+
+    Parameters
+    ----------
+    zeroth : np.ndarray, shape (C,), frames
+        N_c = sum_t gamma_tc, the occupancy of each component.
+    first : np.ndarray, shape (C, D)
+        F_c = sum_t gamma_tc x_t.
+    second : np.ndarray, shape (C, D)
+        S_c = sum_t gamma_tc x_t^2.
+    log_likelihood : float, nats
+        sum_t log p(x_t) under the model that gave gamma; weighted where frames are.
+    n_frames : int
+        Frames counted.
+    """
+
+    zeroth: Float64Array
+    first: Float64Array
+    second: Float64Array
+    log_likelihood: float
+    n_frames: int
+
+    @classmethod
+    def zeros(cls, n_components: int, n_features: int) -> Self:
+        """Make the statistics of no frames: adding them changes nothing.
+
+        Parameters
+        ----------
+        n_components, n_features : int >= 1
+            C and D.
+
+        Returns
+        -------
+        SufficientStats
+            All zero.
+        """
+        shape = (n_components, n_features)
+        return cls(np.zeros(n_components), np.zeros(shape), np.zeros(shape), 0.0, 0)
+
+    def __add__(self, other: Self) -> Self:
+        if not isinstance(other, SufficientStats):
+            return NotImplemented
+        if self.first.shape != other.first.shape:
+            raise ValueError(f"statistics of shape {self.first.shape} and {other.first.shape} cannot be added")
+        return type(self)(
+            self.zeroth + other.zeroth,
+            self.first + other.first,
+            self.second + other.second,
+            self.log_likelihood + other.log_likelihood,
+            self.n_frames + other.n_frames,
+        )
+
+
+def accumulate(
+    gmm: DiagonalGMM,
+    frames: FloatArray,
+    *,
+    weights: FloatArray | None = None,
+    dtype: type[np.floating] = np.float32,
+) -> SufficientStats:
+    """Accumulate the statistics of frames under a model.
+
+    Parameters
+    ----------
+    gmm : DiagonalGMM, C components over D features
+        The model that gives the posteriors gamma.
+    frames : np.ndarray, shape (T, D), finite
+        Feature frames; may be memory-mapped. T may be 0.
+    weights : np.ndarray, shape (T,), finite and >= 0, optional
+        How often each frame counts; once when not given.
+    dtype : np.float32 or np.float64
+        Precision of the products within a block; totals are float64. A model that single precision does not hold
+        is computed in double.
+
+    Returns
+    -------
+    SufficientStats, shapes (C,), (C, D), (C, D)
+        The statistics.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or a value is not finite or a weight negative.
+
+    References
+    ----------
+    Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 7-10, before the division by N_c.
+    """
+    if weights is not None and (weights.shape != (len(frames),) or not np.all(np.isfinite(weights) & (weights >= 0))):
+        raise ValueError(f"weights of shape {weights.shape}; expected ({len(frames)},), finite and not negative")
+    coefficients = model_coefficients(gmm, dtype)
+    zeroth = np.zeros(gmm.n_components)
+    moments = np.zeros((gmm.n_components, 2 * gmm.n_features))
+    log_likelihood = 0.0
+    for start, expanded in expanded_blocks(gmm, frames, coefficients):
+        gamma = kernels.log_joint(expanded, coefficients)
+        likelihoods = kernels.to_posteriors(gamma).astype(np.float64)
+        if weights is not None:
+            counts = weights[start : start + len(gamma)]
+            gamma *= counts[:, None].astype(gamma.dtype)
+            likelihoods *= counts
+        zeroth += gamma.sum(axis=0, dtype=np.float64)
+        moments += gamma.T @ expanded
+        log_likelihood += float(likelihoods.sum())
+    first, second = kernels.raw_moments(zeroth, moments, coefficients.reference)
+    return SufficientStats(zeroth, first, second, log_likelihood, len(frames))

@@ -1,0 +1,238 @@
+"""Models on disk: safetensors files, which cannot run code, with a header that says what made them.
+
+The header is one JSON text under the key ``speechgmm``: kind, format version, package version, fingerprint of the
+front end, and the names of the speakers. The same models give the same bytes.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from speechgmm.arrays import Float64Array
+from speechgmm.errors import ModelError
+from speechgmm.files import replacing
+from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.version import __version__
+
+FORMAT_VERSION = 1
+PARAMETERS = ("weights", "means", "variances")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a model file says of itself.
+
+    Parameters
+    ----------
+    kind : "gmm" or "speakers"
+        One model, or one for each speaker.
+    package_version : str
+        Version of speechgmm that wrote it.
+    front_end : str or None
+        Fingerprint of the `FeatureConfig` that made the frames, where it is known.
+    names : tuple of str
+        The speakers, in the order of the arrays' first axis.
+    """
+
+    kind: str
+    package_version: str
+    front_end: str | None
+    names: tuple[str, ...] = ()
+
+
+def save_gmm(path: str | Path, gmm: DiagonalGMM, *, front_end: str | None = None) -> None:
+    """Write a model to a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to; replaced in one step if it exists.
+    gmm : DiagonalGMM
+        The model.
+    front_end : str, optional
+        `fingerprint` of the `FeatureConfig` that made its frames, so that others are refused later.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    _save(Path(path), {name: getattr(gmm, name) for name in PARAMETERS}, "gmm", front_end, ())
+
+
+def load_gmm(path: str | Path) -> DiagonalGMM:
+    """Read a model that `save_gmm` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    DiagonalGMM
+        The model, bit for bit.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, of another kind, or in a newer format.
+    """
+    tensors = _load(Path(path), "gmm")[0]
+    try:
+        return DiagonalGMM(**tensors)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def save_speakers(
+    path: str | Path, ubm: DiagonalGMM, speakers: Mapping[str, DiagonalGMM], *, front_end: str | None = None
+) -> None:
+    """Write the models of several speakers, and once what they share with their background model.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to; replaced in one step if it exists.
+    ubm : DiagonalGMM, C components over D features
+        The model that they were adapted from.
+    speakers : mapping of name to DiagonalGMM
+        At least one; each of the shape of `ubm`.
+    front_end : str, optional
+        As for `save_gmm`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    tensors = {}
+    for name in PARAMETERS:
+        shared = getattr(ubm, name)
+        own = [getattr(gmm, name) for gmm in speakers.values()]
+        same = all(np.array_equal(array, shared) for array in own)
+        tensors[name] = shared if same else np.stack(own)
+    _save(Path(path), tensors, "speakers", front_end, tuple(speakers))
+
+
+def load_speakers(path: str | Path) -> dict[str, DiagonalGMM]:
+    """Read the models that `save_speakers` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    dict of str to DiagonalGMM
+        The speakers' models, in the order they were written.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, of another kind, or in a newer format.
+    """
+    tensors, header = _load(Path(path), "speakers")
+    shared_rank = {"weights": 1, "means": 2, "variances": 2}
+    try:
+        return {
+            name: DiagonalGMM(
+                *(tensors[key] if tensors[key].ndim == shared_rank[key] else tensors[key][row] for key in PARAMETERS)
+            )
+            for row, name in enumerate(header.names)
+        }
+    except (KeyError, IndexError, ValueError) as error:
+        raise ModelError(f"{path}: damaged speaker models ({error})") from error
+
+
+def read_header(path: str | Path) -> Header:
+    """Read what a model file says of itself, without its arrays.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that `save_gmm` or `save_speakers` wrote.
+
+    Returns
+    -------
+    Header
+        Kind, version, front end, names.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, not ours, or in a newer format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not readable as a model file ({error})") from error
+    try:
+        text = json.loads(metadata["speechgmm"])
+        version = text.pop("format_version")
+        header = Header(text["kind"], text["package_version"], text["front_end"], tuple(text["names"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: a safetensors file, but not a model of speechgmm") from error
+    if version != FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: model of format version {version}, written by speechgmm {header.package_version}; "
+            f"this speechgmm reads version {FORMAT_VERSION}"
+        )
+    return header
+
+
+def check_front_end(path: str | Path, front_end: str) -> None:
+    """Refuse a model whose frames came from another front end.
+
+    Parameters
+    ----------
+    path : str or Path
+        The model file.
+    front_end : str
+        Fingerprint of the front end in use.
+
+    Raises
+    ------
+    ModelError
+        If the file says another one.
+    """
+    trained_on = read_header(path).front_end
+    if trained_on is not None and trained_on != front_end:
+        raise ModelError(
+            f"{path}: trained on features of another front end "
+            f"(fingerprint {trained_on[:12]}..., these features have {front_end[:12]}...)"
+        )
+
+
+def _save(
+    path: Path, tensors: Mapping[str, Float64Array], kind: str, front_end: str | None, names: tuple[str, ...]
+) -> None:
+    """Write arrays and a header; one metadata key, because safetensors keeps several in no fixed order."""
+    header = {
+        "format_version": FORMAT_VERSION,
+        "kind": kind,
+        "package_version": __version__,
+        "front_end": front_end,
+        "names": list(names),
+    }
+    with replacing(path) as temporary:
+        save_file(dict(tensors), temporary, {"speechgmm": json.dumps(header, sort_keys=True, ensure_ascii=False)})
+
+
+def _load(path: Path, kind: str) -> tuple[dict[str, Float64Array], Header]:
+    """Read arrays and header, of one kind."""
+    header = read_header(path)
+    if header.kind != kind:
+        raise ModelError(f"{path}: holds {header.kind!r}; expected {kind!r}")
+    with safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - not a mapping

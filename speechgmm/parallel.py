@@ -1,0 +1,124 @@
+"""Mapping over items on one or more processes, and the one place where statistics are added.
+
+An engine may only map. Results come back in the order of the items and are folded one after the other, so every
+engine and every number of workers gives the same bits. BLAS runs on one thread in all of them: a matrix product
+on two threads may add in another order.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, Self, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Summable(Protocol):
+    """A value with an associative sum, such as sufficient statistics."""
+
+    def __add__(self, other: Self, /) -> Self:
+        """Return the sum; neither operand changes."""
+        ...
+
+
+Sum = TypeVar("Sum", bound=Summable)
+
+
+def available_cores() -> int:
+    """Count the processor cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where a map runs.
+
+    Parameters
+    ----------
+    kind : "serial" or "processes"
+        In this process, or in worker processes (joblib's).
+    n_jobs : int >= 1
+        Workers of the processes engine; with 1 it runs in this process.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown or there is no worker.
+    """
+
+    kind: Literal["serial", "processes"] = "serial"
+    n_jobs: int = field(default_factory=available_cores)
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("serial", "processes"):
+            raise ValueError(f"engine {self.kind!r}: expected 'serial' or 'processes'")
+        if self.n_jobs < 1:
+            raise ValueError(f"{self.n_jobs} jobs: expected 1 or more")
+
+
+def map_in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], engine: Engine | None = None
+) -> Iterator[Result]:
+    """Apply a function to each item and give the results in the order of the items.
+
+    Parameters
+    ----------
+    function : callable
+        A function that processes can receive: a module's function, or a `functools.partial` of one.
+    items : iterable
+        Small values, such as paths; arrays stay on disk.
+    engine : Engine, optional
+        Where to run; serial when not given.
+
+    Yields
+    ------
+    object
+        One result for each item. An exception of `function` is raised where its result would have been.
+    """
+    if engine is None or engine.kind == "serial" or engine.n_jobs == 1:
+        for item in items:
+            with threadpool_limits(limits=1, user_api="blas"):
+                result = function(item)
+            yield result
+        return
+    import joblib
+
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        yield from joblib.Parallel(n_jobs=engine.n_jobs, return_as="generator")(
+            joblib.delayed(function)(item) for item in items
+        )
+
+
+def sum_over(function: Callable[[Item], Sum], items: Iterable[Item], engine: Engine | None = None) -> Sum:
+    """Add the function's values over the items: the only fold of statistics in the package.
+
+    Parameters
+    ----------
+    function : callable
+        Gives a summable value for an item, as for `map_in_order`.
+    items : iterable
+        At least one.
+    engine : Engine, optional
+        Where to run; serial when not given.
+
+    Returns
+    -------
+    Summable
+        ``function(items[0]) + function(items[1]) + ...``, added from the left.
+
+    Raises
+    ------
+    ValueError
+        If there are no items.
+    """
+    results = map_in_order(function, items, engine)
+    try:
+        total = next(results)
+    except StopIteration:
+        raise ValueError("nothing to add: there are no items") from None
+    for result in results:
+        total = total + result
+    return total

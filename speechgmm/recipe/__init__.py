@@ -1,0 +1,1 @@
+"""An experiment described by one YAML file, and how it runs."""

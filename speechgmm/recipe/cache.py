@@ -1,0 +1,111 @@
+"""Outputs of stages on disk, each under the digest of what it depends on."""
+
+import json
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from speechgmm.configuration import fingerprint
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """What a stage left behind.
+
+    Parameters
+    ----------
+    title : str
+        The stage, as people call it.
+    folder : Path
+        Where its files are.
+    digest : str
+        Of all that they depend on.
+    reused : bool
+        Whether they were there already.
+    seconds : float
+        How long it took to make them, or to find them.
+    """
+
+    title: str
+    folder: Path
+    digest: str
+    reused: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StageCache:
+    """A folder of outputs of stages. A stage's folder is complete, or does not exist.
+
+    Parameters
+    ----------
+    root : Path
+        The folder; made when something is put into it.
+    """
+
+    root: Path
+
+    def obtain(
+        self,
+        name: str,
+        version: int,
+        inputs: dict[str, JsonValue],
+        run: Callable[[Path], None],
+        *,
+        title: str | None = None,
+    ) -> StageOutput:
+        """Give the output of a stage, running it if it is not there.
+
+        Parameters
+        ----------
+        name : str
+            The stage.
+        version : int
+            Of the stage's code and files: another number makes another output.
+        inputs : dict of JSON data
+            All that the output depends on.
+        run : callable
+            Writes the output into the folder it is given. That folder becomes the stage's in one step when it
+            returns; if it raises or the process dies, the stage has not run.
+        title : str, optional
+            What people call it, where several outputs are of one stage.
+
+        Returns
+        -------
+        StageOutput
+            Where the output is, and whether it was there already.
+        """
+        started = time.perf_counter()
+        digest = fingerprint({"stage": name, "version": version, "inputs": inputs})
+        folder = self.root / name / digest[:32]
+        reused = folder.is_dir()
+        if not reused:
+            self._run(name, inputs, run, folder)
+        seconds = time.perf_counter() - started
+        title = title or name
+        logger.info("%s: %s in %.1f s (%s)", title, "reused" if reused else "done", seconds, digest[:12])
+        return StageOutput(title, folder, digest, reused, seconds)
+
+    def _run(self, name: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], folder: Path) -> None:
+        """Run a stage beside its place, then move its folder there."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".running-", dir=folder.parent))
+        try:
+            run(temporary)
+            (temporary / "inputs.json").write_text(json.dumps({"stage": name, "inputs": inputs}), encoding="utf-8")
+            temporary.chmod(0o755)
+            try:
+                temporary.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # unless another run was there first, with the same output
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,245 @@
+"""A recipe's file, the files it points to and the command line's overrides, to a `Recipe`; errors name the place."""
+
+import difflib
+import os
+import re
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Union, get_args, get_origin
+
+from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+
+from speechgmm.configuration import Configuration
+from speechgmm.errors import RecipeError
+from speechgmm.recipe.schema import CorpusConfig, Recipe
+from speechgmm.recipe.yaml import Document, Key, Place, Values, parse_value, read_document, to_yaml
+
+SECTIONS = tuple(name for name, field in Recipe.model_fields.items() if name not in ("name", "seed"))
+CORPUS_KINDS = tuple(each.model_fields["kind"].default for each in get_args(get_args(CorpusConfig)[0]))
+VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    path : str or Path
+        The YAML file. A section in it may be the path of a file that holds the section, or carry ``base: PATH``
+        and override keys of that; paths are relative to the file they stand in.
+    overrides : sequence of str
+        ``KEY=VALUE``, with a dotted key and a YAML value: ``ubm.n_components=128``. Paths in them are relative to
+        the current folder.
+
+    Returns
+    -------
+    Recipe
+        With every default filled in.
+
+    Raises
+    ------
+    RecipeError
+        If a file cannot be read, or keys or values are not those of the schema: all that is wrong at once, each
+        with its file, line and key.
+    """
+    path = Path(path)
+    document = read_document(path)
+    document.values.setdefault("name", path.stem)
+    sets = [_parse_override(text) for text in overrides]
+    for key, value, place in sets:
+        if len(key) == 1:
+            _override(document, key, value, place)
+    for section in SECTIONS:
+        _resolve_section(document, section)
+    for key, value, place in sets:
+        if len(key) > 1:
+            _override(document, key, value, place)
+    _resolve_root(document)
+    try:
+        return Recipe.model_validate(document.values)
+    except ValidationError as error:
+        messages = sorted(_explain(detail, document) for detail in error.errors(include_url=False))
+        raise RecipeError("\n".join(message for _, message in messages)) from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Write a recipe out, every default included.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Any.
+
+    Returns
+    -------
+    str
+        YAML text that `load_recipe` reads back as the same recipe.
+    """
+    return to_yaml(recipe.model_dump(mode="json"))
+
+
+def _parse_override(text: str) -> tuple[Key, JsonValue, Place]:
+    """Split KEY=VALUE."""
+    key, equals, value = text.partition("=")
+    place = Place(f"--set {text}", None, Path.cwd())
+    if not equals or not all(key.split(".")):
+        raise RecipeError(f"{place}: expected KEY=VALUE, as in --set ubm.n_components=128")
+    return tuple(key.split(".")), parse_value(value, place), place
+
+
+def _override(document: Document, key: Key, value: JsonValue, place: Place) -> None:
+    """Put a value in its place, making the sections above it."""
+    values = document.values
+    for depth, part in enumerate(key[:-1], 1):
+        if part not in values:
+            document.places[key[:depth]] = place
+        below = values.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise RecipeError(f"{place}: {part} is {below!r}, and has no keys below it")
+        values = below
+    values[key[-1]] = value
+    document.places[key] = place
+
+
+def _resolve_section(document: Document, section: str) -> None:
+    """Replace a path by the section that the file holds, and put a section's own keys over those of its base."""
+    value = document.values.get(section)
+    place = document.places.get((section,), document.places[()])
+    if isinstance(value, dict) and "base" in value:
+        own = Document(value, {key[1:]: place for key, place in document.places.items() if key[:1] == (section,)})
+        place = own.places[("base",)]
+        value = own.values.pop("base")
+    else:
+        own = Document({}, {})
+    if not isinstance(value, str):
+        if own.values or own.places:
+            raise RecipeError(f"{place}: {section}.base: {value!r}; expected the path of a file")
+        return
+    base = _read_section(place.folder / value, place, section, ())
+    _overlay(base, own.values, (), own.places)
+    document.values[section] = base.values
+    for key, origin in base.places.items():
+        document.places[section, *key] = origin
+
+
+def _read_section(path: Path, place: Place, section: str, above: tuple[Path, ...]) -> Document:
+    """Read a file that holds a section, which may name a base of its own."""
+    path = Path(os.path.normpath(path))
+    if path in above:
+        raise RecipeError(f"{place}: {section}: {path} is based on itself")
+    if not path.is_file():
+        raise RecipeError(f"{place}: {section}: no such file: {path}")
+    document = read_document(path)
+    base = document.values.pop("base", None)
+    if base is None:
+        return document
+    place = document.places.pop(("base",))
+    if not isinstance(base, str):
+        raise RecipeError(f"{place}: {section}.base: {base!r}; expected the path of a file")
+    below = _read_section(path.parent / base, place, section, (*above, path))
+    _overlay(below, document.values, (), document.places)
+    return below
+
+
+def _overlay(base: Document, values: Values, key: Key, places: dict[Key, Place]) -> None:
+    """Override the base's keys one by one, down to the last level."""
+    target = base.values
+    for part in key:
+        target = target[part]  # type: ignore[assignment]  # the recursion below only enters mappings
+    for name, value in values.items():
+        here = (*key, name)
+        base.places[here] = places[here]
+        if isinstance(value, dict) and isinstance(target.get(name), dict):
+            _overlay(base, value, here, places)
+        else:
+            target[name] = value
+            base.places.update((below, place) for below, place in places.items() if below[: len(here)] == here)
+
+
+def _resolve_root(document: Document) -> None:
+    """Fill environment variables into the corpus's root, and make it absolute."""
+    corpus = document.values.get("corpus")
+    if not isinstance(corpus, dict) or not isinstance(corpus.get("root"), str):
+        return
+    place = document.places["corpus", "root"]
+
+    def expand(match: re.Match[str]) -> str:
+        """Give the value of a variable, or its default."""
+        name, default = match.groups()
+        if os.environ.get(name):
+            return str(Path.cwd() / os.environ[name])
+        if default is None:
+            raise RecipeError(f"{place}: corpus.root: the environment variable {name} is not set")
+        return str(default)
+
+    corpus["root"] = os.path.normpath(Path.cwd() / place.folder / VARIABLE.sub(expand, str(corpus["root"])))
+
+
+def _explain(detail: ErrorDetails, document: Document) -> tuple[tuple[str, int], str]:
+    """Turn one of pydantic's errors into a message with its place; the first item sorts it."""
+    key, model = _locate(detail["loc"])
+    if detail["type"].startswith("union_tag"):
+        key = (*key, "kind")
+    place = document.places[()]
+    for length in range(len(key), -1, -1):
+        if key[:length] in document.places:
+            place = document.places[key[:length]]
+            break
+    name = ".".join(key)
+    match detail["type"]:
+        case "extra_forbidden":
+            known = list(model.model_fields)
+            message = f"{name}: unknown key{_nearest(key[-1], known)} (known here: {', '.join(known)})"
+        case "missing":
+            message = f"{name}: missing, and it has no default"
+        case "union_tag_invalid":
+            message = f"{name}: {detail['ctx']['tag']!r}; expected one of {detail['ctx']['expected_tags']}"
+        case "union_tag_not_found":
+            message = f"{name}: missing; expected one of {', '.join(repr(kind) for kind in CORPUS_KINDS)}"
+        case "literal_error":
+            choices = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+            message = f"{name}: {detail['input']!r}; expected {detail['ctx']['expected']}"
+            message += _nearest(str(detail["input"]), choices)
+        case "value_error":
+            message = f"{name}: {detail['ctx']['error']}" if name else str(detail["ctx"]["error"])
+        case _:
+            message = f"{name}: {detail['input']!r}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    return (place.source, place.line or 0), f"{place}: {message}"
+
+
+def _locate(loc: tuple[int | str, ...]) -> tuple[Key, type[BaseModel]]:
+    """Turn pydantic's location into a key of the file and the model that the key belongs to."""
+    key: list[str] = []
+    model: type[BaseModel] = Recipe
+    members: dict[str, type[BaseModel]] = {}
+    for part in loc:
+        if isinstance(part, int):
+            continue  # an item of a list stands at the list's key
+        if part in members:  # the tag of a union, which the file doesn't have as a key
+            model, members = members[part], {}
+            continue
+        key.append(part)
+        field = model.model_fields.get(part)
+        if field is not None:
+            below = _models_in(field.annotation)
+            members = {each.model_fields["kind"].default: each for each in below} if len(below) > 1 else {}
+            if part != loc[-1] and len(below) == 1:
+                model = below[0]
+    return tuple(key), model
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    """List the configurations that a field's annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, Configuration):
+        return [annotation]
+    if get_origin(annotation) in (Annotated, Union, types.UnionType):
+        return [model for each in get_args(annotation) for model in _models_in(each)]
+    return []
+
+
+def _nearest(word: str, choices: Sequence[str]) -> str:
+    """Suggest the choice that was probably meant."""
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,223 @@
+"""The folder of results: models, scores, metrics, what was skipped, plots, report and provenance."""
+
+import csv
+import json
+import logging
+import platform
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from speechgmm.corpus.manifest import Corpus, Trial
+from speechgmm.evaluation.metrics import identification_rate
+from speechgmm.evaluation.plots import save_svg
+from speechgmm.evaluation.report import SkippedItem, write_report
+from speechgmm.evaluation.summary import summarise
+from speechgmm.features.store import FeatureStore, open_store
+from speechgmm.files import replacing
+from speechgmm.recipe.cache import StageOutput
+from speechgmm.recipe.loader import dump_recipe
+from speechgmm.recipe.reporting import Outcome, figures, report_content
+from speechgmm.recipe.schema import Recipe
+from speechgmm.recipe.stages import SPEAKERS_FILE, TRAINING_FILE, UBM_FILE, Scores, load_scores
+from speechgmm.version import __version__
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safetensors")
+"""Whose versions may change a number."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An experiment whose stages have run.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        The lists.
+    features : mapping of str to StageOutput
+        The feature store of each role.
+    ubm, speakers, scores : StageOutput
+        The models and the scores.
+    voices : StageOutput or None
+        The recordings of the embedded voices, if they are the corpus.
+    """
+
+    corpus: Corpus
+    features: Mapping[str, StageOutput]
+    ubm: StageOutput
+    speakers: StageOutput
+    scores: StageOutput
+    voices: StageOutput | None
+
+    def outputs(self) -> tuple[StageOutput, ...]:
+        """Give the outputs of all stages, in the order in which they ran.
+
+        Returns
+        -------
+        tuple of StageOutput
+            The voices only if there are any.
+        """
+        first = (self.voices,) if self.voices else ()
+        return (*first, *self.features.values(), self.ubm, self.speakers, self.scores)
+
+
+def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str, Any]:
+    """Evaluate the scores and write all that an experiment leaves behind.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write; what is there from an earlier run is replaced, file by file.
+    recipe : Recipe
+        The experiment.
+    finished : Finished
+        The outputs of its stages.
+
+    Returns
+    -------
+    dict
+        What ``metrics.json`` holds.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    stores = {role: open_store(output.folder) for role, output in finished.features.items()}
+    scores = load_scores(finished.scores.folder)
+    skipped = _skipped(finished.corpus, stores, scores)
+    for item in skipped:
+        logger.warning("skipped %s %s: %s", item.kind, item.id, item.reason)
+    metrics = _metrics(recipe, finished.corpus, scores)
+    outcome = Outcome(finished.corpus, stores, scores, metrics, skipped, _training(finished.ubm.folder))
+    for output, name in ((finished.ubm, UBM_FILE), (finished.speakers, SPEAKERS_FILE), (finished.ubm, TRAINING_FILE)):
+        _copy(output.folder / name, folder / name)
+    _write_scores(folder / "scores.csv", finished.corpus.distinct_trials, scores)
+    _write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason"), map(astuple, skipped))
+    _write_json(folder / "metrics.json", metrics)
+    provenance = _provenance(recipe, finished)
+    _write_json(folder / "provenance.json", provenance)
+    resolved = dump_recipe(recipe)
+    with replacing(folder / "recipe.yaml") as temporary:
+        temporary.write_text(resolved, encoding="utf-8")
+    drawn = figures(outcome, recipe.evaluation)
+    for name, figure in drawn.items():
+        save_svg(figure, folder / "plots" / f"{name}.svg")
+    write_report(folder / "report.html", report_content(recipe, outcome, drawn, finished.outputs(), provenance))
+    return metrics
+
+
+def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore], scores: Scores) -> tuple[SkippedItem, ...]:
+    """List the utterances without features, and the speakers that are left without a model."""
+    items = []
+    for role, store in stores.items():
+        paths = {utterance.id: utterance.path for utterance in corpus.role(role)}
+        items += [
+            SkippedItem("utterance", each.utterance, role, paths[each.utterance], each.reason)
+            for each in store.unusable
+        ]
+    enrolled = set(scores.models)
+    items += [
+        SkippedItem("model", model, "enrol", "", "none of its enrolment utterances could be used")
+        for model in corpus.models
+        if model not in enrolled
+    ]
+    return tuple(items)
+
+
+def _metrics(recipe: Recipe, corpus: Corpus, scores: Scores) -> dict[str, Any]:
+    """Compute the numbers of each trial list, and closed-set identification."""
+    lists = {}
+    for name, trials in corpus.trials.items():
+        target = np.array([trial.target for trial in trials], np.bool_)
+        lists[name] = summarise(scores.of(trials), target, recipe.evaluation)
+    return {"trials": lists, "identification": _identification(corpus, scores)}
+
+
+def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:
+    """Compute how often the right model wins, among the tests whose speaker has a model."""
+    row = {model: number for number, model in enumerate(scores.models)}
+    column = {test: number for number, test in enumerate(scores.tests)}
+    enrolled = set(corpus.models)
+    tests = [utterance for utterance in corpus.test if utterance.speaker in enrolled]
+    usable = [utterance for utterance in tests if utterance.id in column and utterance.speaker in row]
+    rate = None
+    if usable:
+        matrix = scores.matrix[:, [column[utterance.id] for utterance in usable]]
+        rate = identification_rate(matrix, np.array([row[utterance.speaker] for utterance in usable]))
+    return {
+        "n_tests": len(usable),
+        "n_models": len(scores.models),
+        "n_unscored": len(tests) - len(usable),
+        "rate": rate,
+    }
+
+
+def _training(folder: Path) -> tuple[float, ...]:
+    """Read the log-likelihood per frame of each EM iteration."""
+    with (folder / TRAINING_FILE).open(newline="") as stream:
+        return tuple(float(row["log_likelihood_per_frame"]) for row in csv.DictReader(stream))
+
+
+def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:
+    """Collect what one needs to know to do it again."""
+    return {
+        "speechgmm": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "blas": sorted(
+            {f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"}
+        ),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": recipe.seed,
+        "warnings": list(finished.corpus.warnings()),
+        "stages": [
+            {
+                "stage": output.title,
+                "digest": output.digest,
+                "reused": output.reused,
+                "seconds": round(output.seconds, 3),
+            }
+            for output in finished.outputs()
+        ],
+    }
+
+
+def _write_scores(path: Path, trials: Sequence[Trial], scores: Scores) -> None:
+    """Write every trial with its score; where there is none the field is empty, and skipped.csv says why."""
+    rows = (
+        (trial.model, trial.test, "" if np.isnan(score) else repr(score), "target" if trial.target else "nontarget")
+        for trial, score in zip(trials, scores.of(trials).tolist(), strict=True)
+    )
+    _write_csv(path, ("model", "test", "llr", "label"), rows)
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON; a NaN in it would be a bug."""
+    with replacing(path) as temporary:
+        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file into place."""
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)

@@ -1,0 +1,320 @@
+"""The stages of an experiment, as functions from files to files.
+
+Each writes into the folder it is given, and tells through `tick` how far it is. What a stage may depend on is its
+arguments; `runner` decides whether it runs at all.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from speechgmm.arrays import Float64Array
+from speechgmm.corpus.manifest import Trial, Utterance
+from speechgmm.corpus.recordings import write_recordings
+from speechgmm.corpus.synthetic import SyntheticConfig, plan
+from speechgmm.errors import CorpusError, ModelError
+from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.store import FeatureStore, Source, open_store, write_store
+from speechgmm.files import replacing
+from speechgmm.gmm.adaptation import AdaptationConfig, map_adapt
+from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.gmm.statistics import SufficientStats, accumulate
+from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, save_gmm, save_speakers
+from speechgmm.gmm.training import Iteration, TrainingConfig, train
+from speechgmm.parallel import Engine, map_in_order, sum_over
+from speechgmm.scoring.llr import ScoringConfig, score_matrix
+
+Tick = Callable[[int, int], None]
+"""Told how many of how many are done."""
+
+UBM_FILE = "ubm.safetensors"
+SPEAKERS_FILE = "speakers.safetensors"
+TRAINING_FILE = "training.csv"
+
+TESTS_AT_ONCE = 32
+"""Test utterances that a worker scores at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The scores of an experiment.
+
+    Parameters
+    ----------
+    models, tests : tuple of str
+        The models and the test utterances that there are scores of.
+    matrix : np.ndarray, shape (M, U), float64, nats
+        The score of each test against each model.
+    """
+
+    models: tuple[str, ...]
+    tests: tuple[str, ...]
+    matrix: Float64Array
+
+    def of(self, trials: Sequence[Trial]) -> Float64Array:
+        """Look up the scores of trials.
+
+        Parameters
+        ----------
+        trials : sequence of n Trial
+            Any.
+
+        Returns
+        -------
+        np.ndarray, shape (n,), nats
+            In the order of the trials; NaN where the model or the test could not be used.
+        """
+        row = {model: number for number, model in enumerate(self.models)}
+        column = {test: number for number, test in enumerate(self.tests)}
+        scores = np.full(len(trials), np.nan)
+        for number, trial in enumerate(trials):
+            if trial.model in row and trial.test in column:
+                scores[number] = self.matrix[row[trial.model], column[trial.test]]
+        return scores
+
+
+def synthesise(folder: Path, config: SyntheticConfig, engine: Engine, tick: Tick) -> None:
+    """Write the recordings and lists of the embedded voices.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    config : SyntheticConfig
+        The voices.
+    engine : Engine
+        Where to run.
+    tick : callable
+        Told of progress.
+    """
+    total = len(plan(config))
+    tick(0, total)
+    for done in write_recordings(config, folder, engine):
+        tick(done, total)
+
+
+def extract_features(
+    folder: Path, utterances: Sequence[Utterance], config: FeatureConfig, engine: Engine, tick: Tick
+) -> None:
+    """Write a feature store of the utterances.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    utterances : sequence of Utterance
+        In the order of the store.
+    config : FeatureConfig
+        The front end.
+    engine : Engine
+        Where to run.
+    tick : callable
+        Told of progress.
+    """
+    sources = [Source(utterance.id, utterance.path) for utterance in utterances]
+    tick(0, len(sources))
+    for done in write_store(folder, sources, config, engine):
+        tick(done, len(sources))
+
+
+def train_ubm(folder: Path, features: Path, config: TrainingConfig, seed: int, engine: Engine, tick: Tick) -> None:
+    """Train the background model: ``ubm.safetensors`` and ``training.csv``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    features : Path
+        Feature store of the background.
+    config : TrainingConfig
+        The training.
+    seed : int >= 0
+        Of the first model.
+    engine : Engine
+        Where to run.
+    tick : callable
+        Told of progress.
+
+    Raises
+    ------
+    ModelError
+        If there are fewer frames than components.
+    """
+    store = open_store(features)
+    if not store.utterances:
+        raise ModelError("no background utterance could be used: there is nothing to train the UBM on")
+
+    def on_iteration(iteration: Iteration) -> None:
+        """Move the bar by an iteration."""
+        tick(iteration.number, config.n_iterations)
+
+    tick(0, config.n_iterations)
+    result = train(
+        store.shards(),
+        config,
+        rng=np.random.default_rng(seed),
+        sum_over=partial(sum_over, engine=engine),
+        on_iteration=on_iteration,
+    )
+    save_gmm(folder / UBM_FILE, result.gmm, front_end=store.front_end)
+    with replacing(folder / TRAINING_FILE) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["iteration", "log_likelihood_per_frame", "n_floored", "n_revived"])
+        for each in result.history:
+            writer.writerow([each.number, repr(each.log_likelihood), each.n_floored, each.n_revived])
+
+
+def adapt_speakers(
+    folder: Path,
+    ubm: Path,
+    features: Path,
+    utterances: Sequence[Utterance],
+    config: AdaptationConfig,
+    engine: Engine,
+    tick: Tick,
+) -> None:
+    """Adapt one model for each speaker with features: ``speakers.safetensors``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    ubm : Path
+        The background model.
+    features : Path
+        Feature store of the enrolment.
+    utterances : sequence of Utterance
+        The enrolment, which says whose each utterance is.
+    config : AdaptationConfig
+        How to adapt.
+    engine : Engine
+        Where to run.
+    tick : callable
+        Told of progress.
+
+    Raises
+    ------
+    ModelError
+        If no enrolment utterance has features.
+    """
+    store = open_store(features)
+    check_front_end(ubm, store.front_end)
+    of_speaker: dict[str, list[str]] = {}
+    for utterance in utterances:
+        if utterance.id in store:
+            of_speaker.setdefault(utterance.speaker, []).append(utterance.id)
+    if not of_speaker:
+        raise ModelError("no enrolment utterance could be used: there is nobody to score")
+    prior = load_gmm(ubm)
+    models: dict[str, DiagonalGMM] = {}
+    tick(0, len(of_speaker))
+    collected = map_in_order(partial(_speaker_statistics, ubm, features), of_speaker.values(), engine)
+    for speaker, stats in zip(of_speaker, collected, strict=True):
+        models[speaker] = map_adapt(prior, stats, relevance_factor=config.relevance_factor, adapt=config.adapt)
+        tick(len(models), len(of_speaker))
+    save_speakers(folder / SPEAKERS_FILE, prior, models, front_end=store.front_end)
+
+
+def score_tests(
+    folder: Path, ubm: Path, speakers: Path, features: Path, config: ScoringConfig, engine: Engine, tick: Tick
+) -> None:
+    """Score every test with features against every model: ``scores.npy``, shape (M, U), and ``scores.json``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    ubm, speakers : Path
+        The models.
+    features : Path
+        Feature store of the tests.
+    config : ScoringConfig
+        How to score.
+    engine : Engine
+        Where to run.
+    tick : callable
+        Told of progress.
+
+    Raises
+    ------
+    ModelError
+        If no test utterance has features.
+    """
+    store = open_store(features)
+    check_front_end(ubm, store.front_end)
+    tests = [stored.utterance for stored in store.utterances]
+    if not tests:
+        raise ModelError("no test utterance could be used: there is nothing to score")
+    blocks = [tests[start : start + TESTS_AT_ONCE] for start in range(0, len(tests), TESTS_AT_ONCE)]
+    columns = []
+    tick(0, len(tests))
+    for scores in map_in_order(partial(_score_block, ubm, speakers, features, config), blocks, engine):
+        columns.append(scores)
+        tick(sum(block.shape[1] for block in columns), len(tests))
+    with replacing(folder / "scores.npy") as temporary:
+        np.save(temporary, np.concatenate(columns, axis=1))
+    with replacing(folder / "scores.json") as temporary:
+        names = {"models": list(load_speakers(speakers)), "tests": tests}
+        temporary.write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
+
+
+def load_scores(folder: Path) -> Scores:
+    """Read what `score_tests` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        The stage's folder.
+
+    Returns
+    -------
+    Scores
+        Names and matrix.
+
+    Raises
+    ------
+    CorpusError
+        If names and matrix do not fit each other.
+    """
+    names = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    scores = Scores(tuple(names["models"]), tuple(names["tests"]), np.load(folder / "scores.npy"))
+    if scores.matrix.shape != (len(scores.models), len(scores.tests)):
+        raise CorpusError(f"{folder}: {scores.matrix.shape} scores of {len(scores.models)} models")
+    return scores
+
+
+@lru_cache(maxsize=4)
+def _store(folder: Path) -> FeatureStore:
+    """Open a store, once in a worker."""
+    return open_store(folder)
+
+
+@lru_cache(maxsize=2)
+def _ubm(path: Path) -> DiagonalGMM:
+    """Read a background model, once in a worker."""
+    return load_gmm(path)
+
+
+@lru_cache(maxsize=2)
+def _speakers(path: Path) -> tuple[DiagonalGMM, ...]:
+    """Read the speakers' models, once in a worker."""
+    return tuple(load_speakers(path).values())
+
+
+def _speaker_statistics(ubm: Path, features: Path, utterances: Sequence[str]) -> SufficientStats:
+    """Pool the enrolment frames of one speaker."""
+    gmm, store = _ubm(ubm), _store(features)
+    return sum_over(lambda utterance: accumulate(gmm, store.frames(utterance)), utterances)
+
+
+def _score_block(
+    ubm: Path, speakers: Path, features: Path, config: ScoringConfig, tests: Sequence[str]
+) -> Float64Array:
+    """Score some tests against all models."""
+    store = _store(features)
+    return score_matrix(_speakers(speakers), _ubm(ubm), [store.frames(test) for test in tests], config)

@@ -1,0 +1,144 @@
+"""Log-likelihood ratios of speaker models against a background model."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.configuration import Configuration
+from speechgmm.errors import ModelError
+from speechgmm.gmm import kernels
+from speechgmm.gmm.model import DiagonalGMM, expanded_blocks
+
+FRAMES_AT_ONCE = 256
+MODELS_AT_ONCE = 256
+"""With 256 frames, 256 models and ten components, scores in the making take 2.6 MB."""
+
+
+class ScoringConfig(Configuration):
+    """How a test is scored against a model.
+
+    Parameters
+    ----------
+    method : "llr"
+        Mean over the frames of the log-likelihood ratio of the speaker's model to the background model.
+    top_components : int >= 1, or null
+        How many of the background model's components, the best for each frame, both likelihoods are summed over;
+        null for all, which is exact.
+    """
+
+    method: Literal["llr"] = "llr"
+    top_components: int | None = Field(10, ge=1)
+
+
+def llr(model: DiagonalGMM, ubm: DiagonalGMM, frames: FloatArray, *, top_components: int | None = None) -> float:
+    """Score the frames of one utterance against one speaker's model.
+
+    Parameters
+    ----------
+    model : DiagonalGMM, C components over D features
+        The speaker's model, adapted from `ubm`.
+    ubm : DiagonalGMM, C components over D features
+        The background model.
+    frames : np.ndarray, shape (T, D), T >= 1
+        The utterance.
+    top_components : int >= 1, optional
+        Components of the UBM, the best for each frame, that both likelihoods are summed over; all when not given.
+
+    Returns
+    -------
+    float, nats
+        ``mean_t [log p(x_t | model) - log p(x_t | ubm)]``.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, there are no frames, or a frame is not finite.
+
+    References
+    ----------
+    Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 3 and 15 and section 3.4.
+    """
+    return float(score_matrix([model], ubm, [frames], ScoringConfig(top_components=top_components))[0, 0])
+
+
+def score_matrix(
+    models: Sequence[DiagonalGMM],
+    ubm: DiagonalGMM,
+    utterances: Sequence[FloatArray],
+    config: ScoringConfig | None = None,
+) -> Float64Array:
+    """Score every utterance against every model.
+
+    Parameters
+    ----------
+    models : sequence of M DiagonalGMM, C components over D features
+        The speakers' models, adapted from `ubm`.
+    ubm : DiagonalGMM, C components over D features
+        The background model.
+    utterances : sequence of U np.ndarray, each of shape (T, D), T >= 1
+        The frames of each utterance.
+    config : ScoringConfig, optional
+        Method; the defaults when not given.
+
+    Returns
+    -------
+    np.ndarray, shape (M, U), float64, nats
+        Mean frame LLRs. A column depends on its own utterance only.
+
+    Raises
+    ------
+    ValueError
+        As for `llr`.
+    """
+    config = config or ScoringConfig()
+    n_top = min(config.top_components or ubm.n_components, ubm.n_components)
+    for model in models:
+        if model.means.shape != ubm.means.shape:
+            raise ModelError(f"a model of shape {model.means.shape} for a UBM of shape {ubm.means.shape}")
+    scores = np.empty((len(models), len(utterances)))
+    coefficients = _shared_coefficients(models, ubm)
+    for first in range(0, len(models), MODELS_AT_ONCE):
+        chosen = slice(first, first + MODELS_AT_ONCE)
+        products, constants = _stack(models[chosen], coefficients)
+        for column, frames in enumerate(utterances):
+            scores[chosen, column] = _mean_llr(frames, ubm, coefficients, products, constants, n_top)
+    return scores
+
+
+def _shared_coefficients(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> kernels.Coefficients:
+    """Prepare the UBM, in single precision if that holds for it and all models about its reference."""
+    about = ubm.reference
+    single = all(kernels.holds_in_single_precision(gmm.means, gmm.variances, about) for gmm in (ubm, *models))
+    return kernels.coefficients(ubm.weights, ubm.means, ubm.variances, about, np.float32 if single else np.float64)
+
+
+def _stack(models: Sequence[DiagonalGMM], ubm: kernels.Coefficients) -> tuple[FloatArray, FloatArray]:
+    """Arrange the models' coefficients by component: products (C, 2D, M) and constants (C, M)."""
+    dtype = ubm.product.dtype.type
+    own = [kernels.coefficients(gmm.weights, gmm.means, gmm.variances, ubm.reference, dtype) for gmm in models]
+    products = np.stack([each.product for each in own], axis=-1)
+    return np.ascontiguousarray(products.swapaxes(0, 1)), np.stack([each.constant for each in own], axis=-1)
+
+
+def _mean_llr(
+    frames: FloatArray,
+    ubm: DiagonalGMM,
+    coefficients: kernels.Coefficients,
+    products: FloatArray,
+    constants: FloatArray,
+    n_top: int,
+) -> Float64Array:
+    """Score one utterance against the stacked models, shape (M,)."""
+    if len(frames) == 0:
+        raise ModelError("an utterance of no frames has no score")
+    total = np.zeros(constants.shape[1])
+    for _, block in expanded_blocks(ubm, frames, coefficients):
+        for start in range(0, len(block), FRAMES_AT_ONCE):
+            expanded = block[start : start + FRAMES_AT_ONCE]
+            ratios = kernels.frame_llr(expanded, coefficients, products, constants, n_top)
+            total += ratios.sum(axis=0, dtype=np.float64)
+    mean: Float64Array = total / len(frames)
+    return mean

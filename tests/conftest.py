@@ -1,0 +1,40 @@
+"""Fixtures shared by the rooms' tests."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speechgmm import DiagonalGMM
+
+GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def speech_data() -> Path:
+    """The folder of real speech, or a skip that says where it was looked for."""
+    folder = Path(os.environ.get("SPEECHGMM_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"real speech is not at {folder}; set SPEECHGMM_DATA to its folder")
+    return folder
+
+
+def random_gmm(rng: np.random.Generator, n_components: int = 5, n_features: int = 3) -> DiagonalGMM:
+    """Draw a model whose components overlap."""
+    weights = rng.dirichlet(np.full(n_components, 5.0))
+    means = rng.normal(size=(n_components, n_features))
+    return DiagonalGMM(weights, means, rng.uniform(0.3, 2.0, size=(n_components, n_features)))
+
+
+def draw(rng: np.random.Generator, gmm: DiagonalGMM, n_frames: int) -> np.ndarray:
+    """Draw frames from a model."""
+    component = rng.choice(gmm.n_components, n_frames, p=gmm.weights)
+    noise = rng.normal(size=(n_frames, gmm.n_features))
+    return gmm.means[component] + noise * np.sqrt(gmm.variances[component])

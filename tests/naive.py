@@ -1,0 +1,178 @@
+"""Slow literal twins: one loop per index of the formula, in double precision or exact fractions, nothing clever."""
+
+import math
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+
+
+def log_gaussian(x, mean, variance):
+    """log N(x; mean, diag(variance))."""
+    total = 0.0
+    for d in range(len(x)):
+        total += -0.5 * math.log(2 * math.pi * variance[d]) - (x[d] - mean[d]) ** 2 / (2 * variance[d])
+    return total
+
+
+def log_joints(x, weights, means, variances):
+    """log(w_c N(x; c)) for each component."""
+    return [math.log(weights[c]) + log_gaussian(x, means[c], variances[c]) for c in range(len(weights))]
+
+
+def log_sum_exp(values):
+    highest = max(values)
+    return highest + math.log(sum(math.exp(value - highest) for value in values))
+
+
+def log_likelihood(frames, weights, means, variances):
+    return np.array([log_sum_exp(log_joints(x, weights, means, variances)) for x in frames])
+
+
+def posteriors(frames, weights, means, variances):
+    rows = []
+    for x in frames:
+        joints = log_joints(x, weights, means, variances)
+        total = log_sum_exp(joints)
+        rows.append([math.exp(joint - total) for joint in joints])
+    return np.array(rows)
+
+
+def accumulate(frames, weights, means, variances, frame_weights=None):
+    """Zeroth, first and second order statistics, and the log-likelihood."""
+    gamma = posteriors(frames, weights, means, variances)
+    counts = np.ones(len(frames)) if frame_weights is None else frame_weights
+    zeroth = np.zeros(len(weights))
+    first = np.zeros(np.shape(means))
+    second = np.zeros(np.shape(means))
+    for t, x in enumerate(frames):
+        for c in range(len(weights)):
+            for d in range(len(x)):
+                first[c, d] += counts[t] * gamma[t, c] * x[d]
+                second[c, d] += counts[t] * gamma[t, c] * x[d] ** 2
+            zeroth[c] += counts[t] * gamma[t, c]
+    return zeroth, first, second, float(counts @ log_likelihood(frames, weights, means, variances))
+
+
+def ml_update(zeroth, first, second):
+    """M step without floors: Reynolds and Rose (1995), eqs. 6-8."""
+    weights = zeroth / zeroth.sum()
+    means = np.array([first[c] / zeroth[c] for c in range(len(zeroth))])
+    variances = np.array([second[c] / zeroth[c] - means[c] ** 2 for c in range(len(zeroth))])
+    return weights, means, variances
+
+
+def map_adapt(weights, means, variances, zeroth, first, second, relevance_factor):
+    """Adapt everything, literally as Reynolds, Quatieri, Dunn (2000), eqs. 11-14; components with frames only."""
+    n_frames = zeroth.sum()
+    new_weights, new_means, new_variances = [], [], []
+    for c in range(len(weights)):
+        expected = first[c] / zeroth[c]
+        expected_square = second[c] / zeroth[c]
+        alpha = zeroth[c] / (zeroth[c] + relevance_factor)
+        mean = alpha * expected + (1 - alpha) * means[c]
+        new_weights.append(alpha * zeroth[c] / n_frames + (1 - alpha) * weights[c])
+        new_means.append(mean)
+        new_variances.append(alpha * expected_square + (1 - alpha) * (variances[c] + means[c] ** 2) - mean**2)
+    return np.array(new_weights) / sum(new_weights), np.array(new_means), np.array(new_variances)
+
+
+def llr(frames, model, ubm, n_top):
+    """Mean over frames of the log ratio of sums over the UBM's best components; a model is (w, m, v)."""
+    total = 0.0
+    for x in frames:
+        background = log_joints(x, *ubm)
+        speaker = log_joints(x, *model)
+        best = sorted(range(len(background)), key=lambda c: -background[c])[:n_top]
+        total += log_sum_exp([speaker[c] for c in best]) - log_sum_exp([background[c] for c in best])
+    return total / len(frames)
+
+
+def deltas(frames, window):
+    """First-order regression deltas, the ends repeated: HTK book, eq. 5.16."""
+    n_frames = len(frames)
+    result = np.zeros(frames.shape)
+    for t in range(n_frames):
+        for step in range(1, window + 1):
+            after = frames[min(t + step, n_frames - 1)]
+            before = frames[max(t - step, 0)]
+            result[t] += step * (after - before)
+    return result / (2 * sum(step**2 for step in range(1, window + 1)))
+
+
+def error_rates(target, nontarget):
+    """(threshold, P_miss, P_fa) for each distinct score and, with threshold None, for accepting nothing."""
+    points = []
+    for threshold in sorted({*target, *nontarget}):
+        misses = sum(1 for score in target if not score >= threshold)
+        false_alarms = sum(1 for score in nontarget if score >= threshold)
+        points.append((threshold, Fraction(misses, len(target)), Fraction(false_alarms, len(nontarget))))
+    return [*points, (None, Fraction(1), Fraction(0))]
+
+
+def eer(target, nontarget):
+    """Where the line through the operating points crosses the diagonal."""
+    points = [(p_fa, p_miss) for _, p_miss, p_fa in error_rates(target, nontarget)]
+    for (x0, y0), (x1, y1) in pairwise(points):
+        # (x0, y0) + s (x1 - x0, y1 - y0) with equal coordinates
+        s = (x0 - y0) / ((y1 - y0) - (x1 - x0))
+        if 0 <= s <= 1:
+            return y0 + s * (y1 - y0)
+    raise AssertionError("the line goes from one side of the diagonal to the other")
+
+
+def cost(p_miss, p_fa, costs):
+    """The detection cost of Martin and others, over that of the better blind decision."""
+    c_miss, c_fa, p_target = costs
+    raw = c_miss * p_target * float(p_miss) + c_fa * (1 - p_target) * float(p_fa)
+    return raw / min(c_miss * p_target, c_fa * (1 - p_target))
+
+
+def dcf(target, nontarget, threshold, costs):
+    """The cost of one threshold."""
+    misses = sum(1 for score in target if not score >= threshold)
+    false_alarms = sum(1 for score in nontarget if score >= threshold)
+    return cost(Fraction(misses, len(target)), Fraction(false_alarms, len(nontarget)), costs)
+
+
+def min_dcf(target, nontarget, costs):
+    """The lowest cost of any threshold."""
+    return min(cost(p_miss, p_fa, costs) for _, p_miss, p_fa in error_rates(target, nontarget))
+
+
+def cllr(target, nontarget):
+    """The formula, which overflows for large scores."""
+    of_targets = sum(math.log2(1 + math.exp(-score)) for score in target) / len(target)
+    of_nontargets = sum(math.log2(1 + math.exp(score)) for score in nontarget) / len(nontarget)
+    return (of_targets + of_nontargets) / 2
+
+
+def min_cllr(target, nontarget):
+    """Cllr of the best isotonic ratios, from the max-min formula of isotonic regression."""
+    levels = sorted({*target, *nontarget})
+    n_targets = [list(target).count(level) for level in levels]
+    n_nontargets = [list(nontarget).count(level) for level in levels]
+    total = 0.0
+    for i in range(len(levels)):
+        posterior = max(
+            min(
+                Fraction(sum(n_targets[j : k + 1]), sum(n_targets[j : k + 1]) + sum(n_nontargets[j : k + 1]))
+                for k in range(i, len(levels))
+            )
+            for j in range(i + 1)
+        )
+        # a posterior of 0 has no targets, of 1 no nontargets, and neither costs anything
+        if 0 < posterior < 1:
+            ratio = float(posterior / (1 - posterior) / Fraction(len(target), len(nontarget)))
+            total += n_targets[i] / len(target) * math.log2(1 + 1 / ratio)
+            total += n_nontargets[i] / len(nontarget) * math.log2(1 + ratio)
+    return total / 2
+
+
+def identification_rate(scores, truth):
+    """Count the tests that no other model wins or shares."""
+    n_right = 0
+    for test, right in enumerate(truth):
+        others = [row[test] for model, row in enumerate(scores) if model != right]
+        n_right += all(scores[right][test] > other for other in others)
+    return n_right / len(truth)

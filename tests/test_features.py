@@ -1,0 +1,280 @@
+"""The front end: against Kaldi's numbers, against literal formulas, and on bad audio."""
+
+import numpy as np
+import pytest
+import soundfile
+
+import naive
+from conftest import GOLDEN
+from speechgmm import FeatureConfig, extract
+from speechgmm.errors import AudioError
+from speechgmm.features.cepstra import BLOCK_FRAMES, cepstra, frame_count
+from speechgmm.features.dynamics import DeltaConfig, append_deltas
+from speechgmm.features.extract import analyse
+from speechgmm.features.normalisation import NormalisationConfig, subtract_mean
+from speechgmm.features.store import Source, open_store, plan_shards, write_store
+from speechgmm.features.vad import VadConfig, speech_frames
+
+KALDI = {"n_filters": 23, "high_frequency": 8000.0, "n_cepstra": 13, "snip_edges": True, "log_floor": 1.1920929e-07}
+SRE = KALDI | {"sample_rate": 8000, "high_frequency": 3700.0, "n_cepstra": 20, "snip_edges": False, "energy": "raw"}
+
+
+def golden_audio(name):
+    """Samples as Kaldi takes them: not divided by 32768."""
+    return soundfile.read(GOLDEN / f"{name}.wav", dtype="int16")[0].astype(np.float32)
+
+
+def voice(seconds=1.0, rate=16000, seed=0):
+    """Make something with loud and quiet stretches."""
+    rng = np.random.default_rng(seed)
+    n_samples = int(seconds * rate)
+    envelope = 0.02 + np.abs(np.sin(np.arange(n_samples) / rate * 2 * np.pi * 2))
+    return (0.1 * envelope * rng.standard_normal(n_samples)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "audio", "changes", "tolerance"),
+    [
+        ("mfcc16_default", "a16k", KALDI | {"energy": "raw"}, 2e-3),
+        ("mfcc16_noenergy", "a16k", KALDI, 2e-3),
+        (
+            "mfcc16_hamming_nolifter_rawenergyfalse",
+            "a16k",
+            KALDI | {"window": "hamming", "lifter": 0.0, "remove_dc": False, "energy": "windowed"},
+            2e-3,
+        ),
+        ("fbank16_default", "a16k", KALDI | {"kind": "logmel"}, 1e-3),
+        ("fbank16_mag", "a16k", KALDI | {"kind": "logmel", "spectrum": "magnitude"}, 1e-3),
+        ("mfcc8_sre10", "a8k", SRE, 2e-3),
+    ],
+)
+def test_static_features_agree_with_kaldi(name, audio, changes, tolerance):
+    frames, _ = cepstra(golden_audio(audio), FeatureConfig(**changes))
+    np.testing.assert_allclose(frames, np.load(GOLDEN / f"{name}.npy"), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("static", "name", "config"),
+    [
+        ("mfcc8_sre10", "deltas_w3o2", DeltaConfig(order=2, window=3)),
+        ("mfcc16_default", "deltas_w2o1", DeltaConfig(order=1, window=2)),
+    ],
+)
+def test_deltas_agree_with_kaldi(static, name, config):
+    frames = append_deltas(np.load(GOLDEN / f"{static}.npy"), config)
+    np.testing.assert_allclose(frames, np.load(GOLDEN / f"{name}.npy"), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 5, 30])
+def test_first_deltas_are_the_literal_regression(rng, n_frames):
+    frames = rng.normal(size=(n_frames, 3)).astype(np.float32)
+    both = append_deltas(frames, DeltaConfig(order=1, window=3))
+    np.testing.assert_array_equal(both[:, :3], frames)
+    np.testing.assert_allclose(both[:, 3:], naive.deltas(frames, 3), atol=1e-6)
+
+
+def test_deltas_of_a_ramp_are_its_slope():
+    ramp = (0.25 * np.arange(40, dtype=np.float32))[:, None]
+    frames = append_deltas(ramp, DeltaConfig(order=2, window=2))
+    np.testing.assert_allclose(frames[4:-4], np.column_stack([ramp, np.full(40, 0.25), np.zeros(40)])[4:-4], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["mfcc", "lfcc", "logmel", "spectrogram"])
+@pytest.mark.parametrize("energy", ["c0", "raw", "windowed", "none"])
+def test_every_kind_has_the_stated_width(kind, energy):
+    config = FeatureConfig(kind=kind, energy=energy)
+    frames = extract(voice(), config)
+    assert frames.shape[1] == config.n_features
+    assert frames.dtype == np.float32
+    assert np.isfinite(frames).all()
+
+
+def test_a_tone_lights_up_the_filter_at_its_frequency():
+    config = FeatureConfig(kind="logmel", filter_scale="linear", low_frequency=0.0, high_frequency=8000.0, n_filters=31)
+    tone = np.sin(2 * np.pi * 2000 * np.arange(16000) / 16000).astype(np.float32)
+    frames, _ = cepstra(tone, config)
+    # Filters are centred every 250 Hz, the first at 250 Hz.
+    assert (frames[10:-10].argmax(axis=1) == 7).all()
+
+
+def test_the_zeroth_cepstrum_is_the_scaled_mean_of_the_log_filters():
+    logmel, _ = cepstra(voice(), FeatureConfig(kind="logmel"))
+    mfcc, _ = cepstra(voice(), FeatureConfig())
+    np.testing.assert_allclose(mfcc[:, 0], logmel.sum(axis=1) / np.sqrt(30), rtol=1e-5, atol=1e-5)
+
+
+def test_twice_the_amplitude_moves_the_log_energy_by_log_four_and_the_other_cepstra_not_at_all():
+    (soft, soft_energy), (loud, loud_energy) = (cepstra(voice() * gain, FeatureConfig()) for gain in (1, 2))
+    np.testing.assert_allclose(loud_energy - soft_energy, np.log(4), atol=1e-4)
+    np.testing.assert_allclose(loud[:, 1:], soft[:, 1:], atol=2e-3)
+
+
+@pytest.mark.parametrize("snip_edges", [True, False])
+@pytest.mark.parametrize("n_samples", [0, 399, 400, 401, 559, 560, 16000])
+def test_frames_are_counted_as_kaldi_does(snip_edges, n_samples):
+    config = FeatureConfig(snip_edges=snip_edges)
+    expected = 0
+    if n_samples >= 400:
+        expected = (n_samples - 400) // 160 + 1 if snip_edges else (n_samples + 80) // 160
+    assert frame_count(n_samples, config) == expected
+    assert len(cepstra(voice()[:n_samples], config)[0]) == expected
+
+
+def test_a_frame_does_not_depend_on_how_much_follows():
+    config = FeatureConfig(snip_edges=True)
+    samples = voice(2 * BLOCK_FRAMES * 0.01)
+    whole, _ = cepstra(samples, config)
+    for n_frames in (1, 10, BLOCK_FRAMES + 3):
+        part, _ = cepstra(samples[: 400 + 160 * (n_frames - 1)], config)
+        assert np.array_equal(part, whole[:n_frames])
+
+
+def test_speech_is_what_stands_out():
+    quiet, loud = np.full(50, np.log(1e-7), np.float32), np.full(50, np.log(1e-2), np.float32)
+    assert speech_frames(np.concatenate([quiet, loud]), VadConfig()).tolist() == [False] * 50 + [True] * 50
+    middling = np.full(50, np.log(1e-4), np.float32)  # 20 dB below the loud
+    three = np.concatenate([quiet, middling, loud])
+    assert speech_frames(three, VadConfig(range_db=30)).sum() == 100
+    assert speech_frames(three, VadConfig(range_db=10)).sum() == 50
+    assert speech_frames(three, VadConfig(method="none")).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_stated_share_of_the_mean_is_subtracted(rng, share):
+    frames = rng.normal(3, 1, size=(100, 4)).astype(np.float32)
+    speech = np.arange(100) < 60
+    over_speech = subtract_mean(frames, speech, NormalisationConfig(mean=share))
+    np.testing.assert_allclose(over_speech[speech].mean(axis=0), (1 - share) * frames[speech].mean(axis=0), atol=1e-5)
+    over_all = subtract_mean(frames, speech, NormalisationConfig(mean=share, over="all"))
+    np.testing.assert_allclose(over_all.mean(axis=0), (1 - share) * frames.mean(axis=0), atol=1e-5)
+
+
+def test_every_step_changes_the_features():
+    plain = extract(voice())
+    for changes in (
+        {"remove_dc": False},
+        {"preemphasis": 0.0},
+        {"window": "hann"},
+        {"window": "blackman"},
+        {"window": "rectangular"},
+        {"n_fft": 1024},
+        {"filter_scale": "slaney"},
+        {"filter_norm": "area"},
+        {"lifter": 0.0},
+        {"low_frequency": 300.0},
+        {"dither": 1e-3},
+        {"log_floor": 1e-2},
+        {"normalisation": {"mean": 1.0}},
+        {"normalisation": {"over": "all"}},
+        {"deltas": {"window": 2}},
+        {"snip_edges": True},
+    ):
+        changed = extract(voice() + np.float32(0.01), FeatureConfig(**changes))
+        assert changed.shape != plain.shape or not np.allclose(changed, extract(voice() + np.float32(0.01))), changes
+
+
+def test_two_extractions_give_the_same_bits_even_with_dither():
+    config = FeatureConfig(dither=1e-4)
+    assert np.array_equal(extract(voice(), config), extract(voice(), config))
+
+
+def test_a_file_and_its_samples_give_the_same(tmp_path):
+    soundfile.write(tmp_path / "a.wav", voice(), 16000, subtype="FLOAT")
+    assert np.array_equal(extract(tmp_path / "a.wav"), extract(voice()))
+    assert np.array_equal(extract(str(tmp_path / "a.wav")), extract(voice(), sample_rate=16000))
+
+
+def test_audio_of_another_rate_is_resampled_or_refused():
+    high, low = voice(rate=32000), voice(rate=8000)
+    assert np.isfinite(extract(high, sample_rate=32000)).all()
+    with pytest.raises(AudioError, match="sample rate 8000 Hz is too low for filters up to 7600 Hz"):
+        extract(low, sample_rate=8000)
+    assert extract(low, FeatureConfig(sample_rate=8000)).shape[1] == 72
+
+
+def test_the_seconds_of_audio_and_speech_are_told():
+    silence = np.zeros(8000, np.float32)
+    result = analyse(np.concatenate([voice(), silence]))
+    assert result.seconds == 1.5
+    assert result.speech_seconds == pytest.approx(len(result.frames) * 0.01)
+    assert result.speech_seconds < 1.05
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros(16000, np.float32), "nothing but silence: all 16000 samples are 0"),
+        (np.full(16000, 0.25, np.float32), "nothing but silence: all 16000 samples are 0.25"),
+        (voice()[:399], "0.0249 s of audio is shorter than one frame of 0.025 s"),
+        (voice()[:1], "nothing but silence"),
+        (np.array([], np.float32), "holds no samples"),
+        (np.full(800, np.nan, np.float32), "NaN"),
+    ],
+)
+def test_unusable_audio_is_refused(samples, message):
+    with pytest.raises(AudioError, match=message):
+        extract(samples)
+
+
+def test_audio_without_speech_is_refused():
+    with pytest.raises(AudioError, match="no speech: none of 100 frames"):
+        extract(voice(), FeatureConfig(vad={"margin_db": 80.0}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_fft": 256}, "n_fft 256 is shorter than the frame of 400 samples"),
+        ({"high_frequency": 9000.0}, "filters from 20 to 9000 Hz"),
+        ({"low_frequency": 7700.0}, "filters from 7700 to 7600 Hz"),
+        ({"kind": "mfcc", "filter_scale": "linear"}, "lfcc is the linear one"),
+        ({"kind": "lfcc", "filter_scale": "mel"}, "lfcc is the linear one"),
+        ({"n_cepstra": 31}, "n_cepstra 31 from n_filters 30"),
+        ({"n_cepstra": 30, "energy": "none"}, "too few filters"),
+        ({"frame_shift": 1e-6}, "too short for 16000 Hz"),
+        ({"preemphasis": 1.0}, "less than 1"),
+        ({"n_ceps": 13}, "n_ceps"),
+        ({"frame_length": "25ms"}, "valid number"),
+    ],
+)
+def test_impossible_configurations_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureConfig(**changes)
+
+
+def write_files(folder, lengths):
+    sources = []
+    for number, seconds in enumerate(lengths):
+        path = folder / f"u{number}.wav"
+        soundfile.write(path, voice(seconds, seed=number), 16000)
+        sources.append(Source(f"u{number}", str(path)))
+    return sources
+
+
+def test_a_store_gives_back_what_was_extracted(tmp_path):
+    sources = write_files(tmp_path, [1.0, 0.5, 2.0])
+    sources.insert(1, Source("gone", str(tmp_path / "gone.wav")))
+    assert list(write_store(tmp_path / "store", sources, FeatureConfig()))[-1] == 4
+    store = open_store(tmp_path / "store")
+    assert [stored.utterance for stored in store.utterances] == ["u0", "u1", "u2"]
+    for source in (sources[0], sources[2], sources[3]):
+        assert np.array_equal(store.frames(source.utterance), extract(source.path))
+    assert [(each.utterance, "no such audio file" in each.reason) for each in store.unusable] == [("gone", True)]
+    assert "gone" not in store
+    assert store.n_frames == sum(len(np.load(shard)) for shard in store.shards())
+    with pytest.raises(KeyError, match="gone"):
+        store.frames("gone")
+
+
+def test_shards_follow_from_the_lengths_alone(tmp_path, monkeypatch):
+    sources = write_files(tmp_path, [1.0] * 7)
+    monkeypatch.setattr("speechgmm.features.store.SHARD_SECONDS", 3.0)
+    assert [len(shard) for shard in plan_shards(sources)] == [3, 3, 1]
+    unreadable = [Source("x", str(tmp_path / "none.wav")), *sources]
+    assert [len(shard) for shard in plan_shards(unreadable)] == [4, 3, 1]
+
+
+def test_a_store_of_nothing_usable_is_empty(tmp_path):
+    list(write_store(tmp_path / "store", [Source("a", "nowhere.wav")], FeatureConfig()))
+    store = open_store(tmp_path / "store")
+    assert (store.n_frames, store.shards(), len(store.unusable)) == (0, (), 1)

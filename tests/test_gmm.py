@@ -1,0 +1,200 @@
+"""DiagonalGMM, its log-density and posteriors, and the E step."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import naive
+from conftest import GOLDEN, draw, random_gmm
+from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, posteriors
+from speechgmm.gmm import kernels
+
+
+def golden_gmm(name):
+    file = np.load(GOLDEN / f"gmm_{name}.npz")
+    return DiagonalGMM(file["weights"] / file["weights"].sum(), file["means"], file["vars"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_log_likelihood_is_the_literal_formula(rng, dtype):
+    gmm = random_gmm(rng)
+    frames = draw(rng, gmm, 60)
+    expected = naive.log_likelihood(frames, gmm.weights, gmm.means, gmm.variances)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(log_likelihood(gmm, frames, dtype=dtype), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_posteriors_are_the_literal_formula(rng):
+    gmm = random_gmm(rng)
+    frames = draw(rng, gmm, 60)
+    expected = naive.posteriors(frames, gmm.weights, gmm.means, gmm.variances)
+    np.testing.assert_allclose(posteriors(gmm, frames, dtype=np.float64), expected, atol=1e-13)
+    np.testing.assert_allclose(posteriors(gmm, frames), expected, atol=1e-5)
+
+
+def test_statistics_are_the_literal_sums(rng):
+    gmm = random_gmm(rng)
+    frames = draw(rng, gmm, 50)
+    weights = rng.uniform(0, 3, 50)
+    zeroth, first, second, total = naive.accumulate(frames, gmm.weights, gmm.means, gmm.variances, weights)
+    stats = accumulate(gmm, frames, weights=weights, dtype=np.float64)
+    np.testing.assert_allclose(stats.zeroth, zeroth, rtol=1e-11)
+    np.testing.assert_allclose(stats.first, first, rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(stats.second, second, rtol=1e-10)
+    assert stats.log_likelihood == pytest.approx(total, rel=1e-12)
+    assert stats.n_frames == 50
+
+
+def test_log_likelihood_agrees_with_kaldi():
+    frames = np.load(GOLDEN / "gmm_feats.npy")
+    expected = np.load(GOLDEN / "gmm_1.likes.npy")
+    np.testing.assert_allclose(log_likelihood(golden_gmm("1"), frames), expected, rtol=1e-5, atol=5e-5)
+
+
+@pytest.mark.parametrize(("name", "n_frames"), [("0", None), ("1", None), ("one", 708)])
+def test_statistics_agree_with_kaldi(name, n_frames):
+    frames = np.load(GOLDEN / "gmm_feats.npy")[:n_frames]
+    expected = np.load(GOLDEN / f"gmm_{name}.acc.npz")
+    stats = accumulate(golden_gmm("1" if name == "one" else name), frames)
+    # Kaldi sums float32 products; its first-order sums cancel to a few units where they are near zero.
+    np.testing.assert_allclose(stats.zeroth, expected["occupancy"], rtol=2e-5)
+    np.testing.assert_allclose(stats.first, expected["meanaccs"], rtol=1e-4, atol=2e-2)
+    np.testing.assert_allclose(stats.second, expected["diagvaraccs"], rtol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(cut=st.integers(0, 3000))
+def test_statistics_of_parts_add_up_to_those_of_the_whole(cut):
+    rng = np.random.default_rng(1)
+    gmm = random_gmm(rng)
+    frames = draw(rng, gmm, 3000)
+    whole = accumulate(gmm, frames)
+    parts = accumulate(gmm, frames[:cut]) + accumulate(gmm, frames[cut:])
+    np.testing.assert_allclose(parts.zeroth, whole.zeroth, rtol=1e-5)
+    np.testing.assert_allclose(parts.first, whole.first, rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(parts.second, whole.second, rtol=1e-5)
+    assert parts.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-6)
+    assert parts.n_frames == whole.n_frames
+
+
+def test_zeros_are_neutral_and_shapes_must_agree(rng):
+    gmm = random_gmm(rng)
+    stats = accumulate(gmm, draw(rng, gmm, 20))
+    total = SufficientStats.zeros(5, 3) + stats
+    assert np.array_equal(total.first, stats.first)
+    assert total.n_frames == 20
+    with pytest.raises(ValueError, match=r"\(5, 3\) and \(4, 3\)"):
+        stats + SufficientStats.zeros(4, 3)
+
+
+def test_no_frames_have_zero_statistics(rng):
+    stats = accumulate(random_gmm(rng), np.zeros((0, 3)))
+    assert stats.n_frames == 0
+    assert stats.log_likelihood == 0
+    assert not stats.zeroth.any()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e2, 1e4, -1e6])
+def test_an_offset_of_the_features_does_not_change_the_log_likelihood(rng, offset):
+    # Powers of two, so that the offset itself costs the float32 frames no more than it must.
+    gmm = random_gmm(rng)
+    shift = np.float32(offset)
+    frames = (draw(rng, gmm, 200) + shift).astype(np.float32)
+    moved = DiagonalGMM(gmm.weights, gmm.means + shift, gmm.variances)
+    exact = log_likelihood(moved, frames, dtype=np.float64)
+    np.testing.assert_allclose(log_likelihood(moved, frames), exact, rtol=1e-5, atol=1e-5)
+    single, double = accumulate(moved, frames), accumulate(moved, frames, dtype=np.float64)
+    centred = single.second - 2 * single.first * shift + shift.astype(float) ** 2 * single.zeroth[:, None]
+    expected = double.second - 2 * double.first * shift + shift.astype(float) ** 2 * double.zeroth[:, None]
+    np.testing.assert_allclose(centred, expected, rtol=1e-4, atol=1e-3 + 1e-15 * offset**2 * 200)
+
+
+def test_features_on_any_scale(rng):
+    gmm = random_gmm(rng)
+    frames = draw(rng, gmm, 100)
+    scale = np.array([1e-4, 3.0, 1e5])
+    scaled = DiagonalGMM(gmm.weights, gmm.means * scale, gmm.variances * scale**2)
+    expected = log_likelihood(gmm, frames, dtype=np.float64) - np.log(scale).sum()
+    np.testing.assert_allclose(log_likelihood(scaled, frames * scale), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_well_separated_components_are_computed_in_double(rng):
+    gmm = DiagonalGMM(np.array([0.5, 0.5]), np.array([[-1e4], [1e4]]), np.ones((2, 1)))
+    frames = np.array([[-1e4], [1e4 + 1.0]])
+    expected = np.log(0.5) - 0.5 * np.log(2 * np.pi) - np.array([0.0, 0.5])
+    np.testing.assert_allclose(log_likelihood(gmm, frames), expected, rtol=1e-7)
+
+
+def test_frames_far_from_everything_stay_finite(rng):
+    gmm = random_gmm(rng)
+    frames = np.array([[1e30, 0, 0], [-1e12, 1e12, 3.0], [0, 0, 0]], np.float32)
+    assert np.isfinite(log_likelihood(gmm, frames)).all()
+    np.testing.assert_allclose(posteriors(gmm, frames).sum(axis=1), 1, rtol=1e-6)
+    assert np.isfinite(accumulate(gmm, frames).second).all()
+
+
+def test_blocks_do_not_show(rng):
+    gmm = random_gmm(rng)
+    n_frames = 2 * kernels.BLOCK_FRAMES + 7
+    frames = draw(rng, gmm, n_frames)
+    whole = log_likelihood(gmm, frames, dtype=np.float64)
+    for start in (0, kernels.BLOCK_FRAMES, 2 * kernels.BLOCK_FRAMES, n_frames - 1):
+        one = log_likelihood(gmm, frames[start : start + 1], dtype=np.float64)
+        assert one[0] == pytest.approx(whole[start], rel=1e-12)
+
+
+def test_permuting_components_changes_nothing(rng):
+    gmm = random_gmm(rng)
+    frames = draw(rng, gmm, 40)
+    order = rng.permutation(5)
+    permuted = DiagonalGMM(gmm.weights[order], gmm.means[order], gmm.variances[order])
+    np.testing.assert_allclose(
+        log_likelihood(permuted, frames, dtype=np.float64), log_likelihood(gmm, frames, dtype=np.float64), rtol=1e-12
+    )
+
+
+def test_a_model_is_immutable_and_owns_its_arrays(rng):
+    means = np.zeros((2, 3))
+    gmm = DiagonalGMM(np.array([0.25, 0.75]), means, np.ones((2, 3)))
+    means[:] = 9
+    assert not gmm.means.any()
+    with pytest.raises(ValueError, match="read-only"):
+        gmm.means[0, 0] = 1
+    with pytest.raises(AttributeError, match="cannot assign"):
+        gmm.means = means
+    again = copy.deepcopy(gmm)
+    assert not again.means.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("weights", "means", "variances", "message"),
+    [
+        ([0.5, 0.5], np.zeros((3, 2)), np.ones((3, 2)), r"weights \(2,\) and means \(3, 2\)"),
+        ([1.0], np.zeros((1, 2)), np.ones((1, 3)), r"variances \(1, 3\)"),
+        ([1.0], np.zeros((1, 2)), np.array([[1.0, 0.0]]), "least variance 0"),
+        ([1.0], np.array([[np.nan, 0]]), np.ones((1, 2)), "means hold NaN"),
+        ([0.5, 0.6], np.zeros((2, 1)), np.ones((2, 1)), "sum 1.1"),
+        ([1.5, -0.5], np.zeros((2, 1)), np.ones((2, 1)), "weights from -0.5"),
+        ([], np.zeros((0, 2)), np.ones((0, 2)), "expected"),
+    ],
+)
+def test_impossible_models_are_refused(weights, means, variances, message):
+    with pytest.raises(ValueError, match=message):
+        DiagonalGMM(np.array(weights), means, variances)
+
+
+def test_bad_frames_are_refused(rng):
+    gmm = random_gmm(rng)
+    with pytest.raises(ValueError, match=r"\(4, 2\); the model expects \(T, 3\)"):
+        accumulate(gmm, np.zeros((4, 2)))
+    frames = np.zeros((2000, 3), np.float32)
+    frames[1500, 1] = np.nan
+    with pytest.raises(ValueError, match="frame 1500 holds NaN"):
+        accumulate(gmm, frames)
+    with pytest.raises(ValueError, match=r"weights of shape \(3,\)"):
+        accumulate(gmm, np.zeros((4, 3)), weights=np.ones(3))
+    with pytest.raises(ValueError, match="not negative"):
+        accumulate(gmm, np.zeros((1, 3)), weights=np.array([-1.0]))

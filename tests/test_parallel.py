@@ -1,0 +1,68 @@
+"""Mapping and adding on engines."""
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+from speechgmm.parallel import Engine, map_in_order, sum_over
+
+
+def square(number):
+    return number * number
+
+
+def awkward(number):
+    """A float whose sums depend on their order."""
+    return np.float64(10.0 ** (number % 17) + 1 / (number + 1))
+
+
+def blas_threads(_):
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+
+def fail_at_three(number):
+    if number == 3:
+        raise ValueError("three")
+    return number
+
+
+ENGINES = [None, Engine("serial"), Engine("processes", 1), Engine("processes", 2)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_results_come_in_the_order_of_the_items(engine):
+    assert list(map_in_order(square, range(50), engine)) == [number**2 for number in range(50)]
+    assert list(map_in_order(square, [], engine)) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_sums_are_the_same_bits_on_every_engine(engine):
+    expected = awkward(0)
+    for number in range(1, 60):
+        expected = expected + awkward(number)
+    assert sum_over(awkward, range(60), engine) == expected
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_blas_has_one_thread(engine):
+    assert {threads for found in map_in_order(blas_threads, range(3), engine) for threads in found} == {1}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_error_is_raised_where_its_result_would_be(engine):
+    results = map_in_order(fail_at_three, range(5), engine)
+    with pytest.raises(ValueError, match="three"):
+        list(results)
+
+
+def test_a_sum_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="nothing to add"):
+        sum_over(square, [])
+
+
+def test_engines_are_checked():
+    with pytest.raises(ValueError, match="'threads': expected 'serial' or 'processes'"):
+        Engine("threads")
+    with pytest.raises(ValueError, match="0 jobs"):
+        Engine("processes", 0)

@@ -1,0 +1,205 @@
+"""Reading recipes: what is allowed, and what is said of the rest."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from speechgmm.errors import RecipeError
+from speechgmm.recipe.loader import dump_recipe, load_recipe
+from speechgmm.recipe.yaml import read_document
+
+SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))
+SECTIONS = sorted((ROOT / "configs").rglob("*.yaml"))
+SMALL = "corpus: {kind: synthetic}\n"
+
+
+def write(folder, text, name="r.yaml"):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def check_refused(folder, text, message, overrides=()):
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(write(folder, text), overrides)
+    return str(caught.value)
+
+
+def test_there_are_recipes_and_sections():
+    assert {path.stem for path in SHIPPED} >= {"quickstart", "mini", "libri", "so762"}
+    assert SECTIONS
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_recipe_loads_and_comes_back_from_its_dump(path, tmp_path):
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert load_recipe(write(tmp_path, dump_recipe(recipe))) == recipe
+
+
+def keys_of(values, above=()):
+    for key, value in values.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from keys_of(value, (*above, key))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_key_of_every_shipped_recipe_misspelt_is_refused(path, tmp_path):
+    text = dump_recipe(load_recipe(path))
+    keys = list(keys_of(read_document(write(tmp_path, text)).values))
+    assert len(keys) > 40
+    lines = text.splitlines(keepends=True)
+    places = read_document(write(tmp_path, text)).places
+    for key in keys:
+        number = places[key].line
+        changed = lines.copy()
+        changed[number - 1] = changed[number - 1].replace(f"{key[-1]}:", f"{key[-1]}x:", 1)
+        with pytest.raises(RecipeError, match=rf"r\.yaml:\d+: .*({key[-1]}x: unknown key|missing)") as caught:
+            load_recipe(write(tmp_path, "".join(changed)))
+        if key not in {("name",), ("corpus",), ("corpus", "kind"), ("corpus", "root")}:
+            assert f"r.yaml:{number}: {'.'.join(key)}x: unknown key; did you mean {key[-1]}?" in str(caught.value)
+
+
+def test_the_name_is_that_of_the_file_unless_given(tmp_path):
+    assert load_recipe(write(tmp_path, SMALL, "mine.yaml")).name == "mine"
+    assert load_recipe(write(tmp_path, SMALL + "name: other\n")).name == "other"
+    check_refused(tmp_path, SMALL + "name: ../up\n", r"r\.yaml:2: name: '\.\./up'")
+
+
+def test_numbers_are_what_yaml_1_2_says(tmp_path):
+    recipe = load_recipe(write(tmp_path, SMALL + "ubm: {tolerance: 1e-4, n_components: 0x10}\n"))
+    assert (recipe.ubm.tolerance, recipe.ubm.n_components) == (1e-4, 16)
+    check_refused(tmp_path, SMALL + "features: {remove_dc: yes}\n", r"features\.remove_dc: 'yes'")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ubm: {n_components: 64, n_components: 32}\n", r"r\.yaml:2: ubm\.n_components: the key stands here twice"),
+        ("ubm:\n  n_componets: 64\n", r"r\.yaml:3: ubm\.n_componets: unknown key; did you mean n_components\?"),
+        ("ubms: {}\n", r"r\.yaml:2: ubms: unknown key; did you mean ubm\?"),
+        ("seed: -1\n", r"r\.yaml:2: seed: -1: .*greater than or equal to 0"),
+        ("seed: 1.5\n", r"r\.yaml:2: seed: 1\.5: .*valid integer"),
+        ("ubm:\n  variance_floor: .nan\n", r"r\.yaml:3: ubm\.variance_floor: nan"),
+        ("features:\n  window: hamning\n", r"r\.yaml:3: features\.window: 'hamning'; .*did you mean hamming\?"),
+        ("features:\n  n_fft: 100\n", r"r\.yaml:2: features: n_fft 100 is shorter than the frame of 400 samples"),
+        ("features: {vad: {range: 3}}\n", r"features\.vad\.range: unknown key; did you mean range_db\?"),
+        ("speakers: {adapt: [mean]}\n", r"speakers\.adapt: 'mean'; .*did you mean means\?"),
+        ("evaluation: {dcf: [sre8]}\n", r"evaluation\.dcf: 'sre8'; .*did you mean sre08\?"),
+        ("ubm: !!python/object:os.system {}\n", r"r\.yaml:2: tag .*python/object"),
+        ("ubm: !secret 3\n", r"r\.yaml:2: tag !secret"),
+        ("ubm: &a {base: *a}\n", r"r\.yaml:2: an anchor that contains itself"),
+        ("ubm:\n  <<: {n_components: 3}\n", r"r\.yaml:3: '<<' as a key"),
+        ("1: 2\n", r"r\.yaml:2: '1' as a key"),
+        ("ubm: [\n", r"r\.yaml:3: not YAML"),
+        ("ubm: 3\n", r"r\.yaml:2: ubm: 3: .*valid dictionary"),
+        ("ubm: nowhere.yaml\n", r"r\.yaml:2: ubm: no such file: .*nowhere\.yaml"),
+        ("ubm: {base: 3}\n", r"r\.yaml:2: ubm\.base: 3; expected the path of a file"),
+        ("---\n", r"r\.yaml:2: not YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_line_and_key(tmp_path, text, message):
+    check_refused(tmp_path, SMALL + text, message)
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path):
+    text = check_refused(tmp_path, SMALL + "seed: -1\nubm: {n_componets: 3}\nscoring: {method: foo}\n", "seed")
+    assert [line.split(": ")[1] for line in text.splitlines()] == ["seed", "ubm.n_componets", "scoring.method"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected keys and values"),
+        ("- a\n", "expected keys and values"),
+        ("seed: 1\n", r"r\.yaml:1: corpus: missing"),
+        ("corpus: {n_speakers: 3}\n", r"r\.yaml:1: corpus\.kind: missing; expected one of 'synthetic', 'kaldi'"),
+        ("corpus: {kind: kald}\n", r"r\.yaml:1: corpus\.kind: 'kald'; expected one of 'synthetic', 'kaldi'"),
+        ("corpus: {kind: kaldi}\n", r"r\.yaml:1: corpus\.root: missing"),
+        ("corpus: {kind: synthetic, root: x}\n", r"corpus\.root: unknown key"),
+        ("#" * 1_000_001, "1000001 bytes; a recipe has at most 1000000"),
+    ],
+)
+def test_recipes_without_a_corpus_or_a_mapping_are_refused(tmp_path, text, message):
+    check_refused(tmp_path, text, message)
+
+
+def test_missing_and_binary_files_are_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"none\.yaml: not readable \(No such file"):
+        load_recipe(tmp_path / "none.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"name: x\n\xff\n")
+    with pytest.raises(RecipeError, match=r"b\.yaml:2: not UTF-8"):
+        load_recipe(tmp_path / "b.yaml")
+
+
+def test_a_section_may_be_a_file_relative_to_the_one_it_stands_in(tmp_path):
+    write(tmp_path, "base: deep/base.yaml\nn_components: 8\n", "c/ubm.yaml")
+    write(tmp_path, "n_components: 4\nn_iterations: 3\n", "c/deep/base.yaml")
+    assert load_recipe(write(tmp_path, SMALL + "ubm: c/ubm.yaml\n")).ubm.n_components == 8
+    recipe = load_recipe(write(tmp_path, SMALL + "ubm: {base: c/ubm.yaml, n_components: 5}\n"))
+    assert (recipe.ubm.n_components, recipe.ubm.n_iterations) == (5, 3)
+
+
+def test_a_base_is_overridden_key_by_key_at_every_depth(tmp_path):
+    write(tmp_path, "vad: {range_db: 30, margin_db: 6}\nn_cepstra: 13\n", "f.yaml")
+    text = SMALL + "features:\n  base: f.yaml\n  vad: {range_db: 50}\n"
+    features = load_recipe(write(tmp_path, text)).features
+    assert (features.vad.range_db, features.vad.margin_db, features.n_cepstra) == (50, 6, 13)
+    overridden = load_recipe(write(tmp_path, text), ["features.vad.margin_db=1", "features.n_cepstra=20"]).features
+    assert (overridden.vad.range_db, overridden.vad.margin_db, overridden.n_cepstra) == (50, 1, 20)
+
+
+def test_an_error_in_a_base_is_named_in_the_base(tmp_path):
+    write(tmp_path, "\nn_componets: 4\n", "c/ubm.yaml")
+    check_refused(tmp_path, SMALL + "ubm: c/ubm.yaml\n", r"c/ubm\.yaml:2: ubm\.n_componets: unknown key")
+    check_refused(tmp_path, SMALL + "ubm: {base: c/ubm.yaml, x: 1}\n", r"r\.yaml:2: ubm\.x: unknown key")
+    write(tmp_path, "base: two.yaml\n", "one.yaml")
+    write(tmp_path, "base: one.yaml\n", "two.yaml")
+    check_refused(tmp_path, SMALL + "ubm: one.yaml\n", "is based on itself")
+
+
+def test_overrides_come_from_the_command_line(tmp_path, monkeypatch):
+    path = write(tmp_path, SMALL)
+    recipe = load_recipe(path, ["seed=7", "ubm.n_components=128", "speakers.adapt=[means, weights]"])
+    assert (recipe.seed, recipe.ubm.n_components, recipe.speakers.adapt) == (7, 128, ("means", "weights"))
+    assert load_recipe(path, ["scoring.top_components=null"]).scoring.top_components is None
+    write(tmp_path, "n_components: 3\n", "here/ubm.yaml")
+    monkeypatch.chdir(tmp_path / "here")
+    assert load_recipe(path, ["ubm=ubm.yaml", "ubm.n_iterations=2"]).ubm.n_components == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "--set seed: expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("ubm..x=3", "expected KEY=VALUE"),
+        ("ubm.n_componets=3", r"--set ubm\.n_componets=3: ubm\.n_componets: unknown key; did you mean n_components\?"),
+        ("ubmm.x=3", r"--set ubmm\.x=3: ubmm: unknown key"),
+        ("seed.x=3", r"--set seed\.x=3: seed: "),
+        ("name.x=3", r"--set name\.x=3: name is 'r', and has no keys below it"),
+        ("ubm.n_components=[", r"--set ubm\.n_components=\[.*: not YAML"),
+        ("ubm.n_components=many", r"--set ubm\.n_components=many: ubm\.n_components: 'many'"),
+        ("corpus.kind=kald", r"--set corpus\.kind=kald: corpus\.kind: 'kald'"),
+    ],
+)
+def test_bad_overrides_are_named(tmp_path, override, message):
+    check_refused(tmp_path, SMALL, message, [override])
+
+
+def test_the_root_of_a_corpus_is_relative_to_its_file_and_may_name_a_variable(tmp_path, monkeypatch):
+    path = write(tmp_path, "corpus: {kind: kaldi, root: ../data}\n", "recipes/r.yaml")
+    assert load_recipe(path).corpus.root == str(tmp_path / "data")
+    path = write(tmp_path, "corpus: {kind: kaldi, root: '${SPEECH_X:-../data}/so'}\n", "recipes/r.yaml")
+    monkeypatch.delenv("SPEECH_X", raising=False)
+    assert load_recipe(path).corpus.root == str(tmp_path / "data" / "so")
+    monkeypatch.setenv("SPEECH_X", "/elsewhere")
+    assert load_recipe(path).corpus.root == "/elsewhere/so"
+    monkeypatch.setenv("SPEECH_X", "below")
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe(path).corpus.root == str(Path.cwd() / "below" / "so")
+    monkeypatch.delenv("SPEECH_X")
+    check_refused(tmp_path, "corpus: {kind: kaldi, root: '${SPEECH_X}/so'}\n", r"corpus\.root: .*SPEECH_X is not set")

@@ -1,0 +1,95 @@
+"""Log-likelihood ratios."""
+
+import numpy as np
+import pytest
+
+import naive
+from conftest import GOLDEN, draw, random_gmm
+from speechgmm import DiagonalGMM, accumulate, llr, log_likelihood, map_adapt, score_matrix
+from speechgmm.scoring.llr import ScoringConfig
+from test_gmm import golden_gmm
+
+
+def parts(gmm):
+    return gmm.weights, gmm.means, gmm.variances
+
+
+@pytest.fixture
+def ubm(rng):
+    return random_gmm(rng, 8, 4)
+
+
+def speaker(rng, ubm, adapt=("means",)):
+    return map_adapt(ubm, accumulate(ubm, draw(rng, ubm, 100) + 0.5), adapt=adapt)
+
+
+@pytest.mark.parametrize("n_top", [1, 3, 7, 8, None, 99])
+@pytest.mark.parametrize("adapt", [("means",), ("weights", "means", "variances")])
+def test_the_ratio_is_the_literal_one(rng, ubm, n_top, adapt):
+    model = speaker(rng, ubm, adapt)
+    frames = draw(rng, ubm, 40)
+    expected = naive.llr(frames, parts(model), parts(ubm), n_top or 8)
+    assert llr(model, ubm, frames, top_components=n_top) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_exact_ratio_is_the_difference_of_log_likelihoods(rng, ubm):
+    model = speaker(rng, ubm)
+    frames = draw(rng, ubm, 2500)
+    expected = np.mean(log_likelihood(model, frames) - log_likelihood(ubm, frames))
+    assert llr(model, ubm, frames) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_best_components_agree_with_kaldi():
+    # The background part of the ratio is minus the ratio of a one-component model that is certain.
+    ubm = golden_gmm("1")
+    frames = np.load(GOLDEN / "gmm_feats.npy")
+    certain = DiagonalGMM(np.full(8, 1 / 8), np.zeros((8, 39)), np.ones((8, 39)))
+    own = -0.5 * (np.log(2 * np.pi) * 39 + (frames.astype(float) ** 2).sum(axis=1)) + np.log(4 / 8)
+    expected = np.mean(own - np.load(GOLDEN / "gmm_1.likes_gselect4_sorted.npy"))
+    assert llr(certain, ubm, frames, top_components=4) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_background_model_against_itself_scores_nothing(rng, ubm):
+    assert llr(ubm, ubm, draw(rng, ubm, 300), top_components=5) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_score_does_not_depend_on_what_else_is_scored(rng, ubm):
+    models = [speaker(rng, ubm) for _ in range(3)]
+    utterances = [draw(rng, ubm, n_frames).astype(np.float32) for n_frames in (1, 300, 1500)]
+    together = score_matrix(models, ubm, utterances)
+    for column, frames in enumerate(utterances):
+        assert np.array_equal(score_matrix(models, ubm, [frames])[:, 0], together[:, column])
+    for row, model in enumerate(models):
+        assert score_matrix([model], ubm, utterances)[0] == pytest.approx(together[row], abs=1e-6)
+
+
+def test_many_models_are_scored_in_blocks(rng, ubm, monkeypatch):
+    models = [speaker(rng, ubm) for _ in range(7)]
+    frames = draw(rng, ubm, 50)
+    whole = score_matrix(models, ubm, [frames])
+    monkeypatch.setattr("speechgmm.scoring.llr.MODELS_AT_ONCE", 3)
+    np.testing.assert_allclose(score_matrix(models, ubm, [frames]), whole, atol=1e-6)
+
+
+def test_an_offset_of_the_features_does_not_change_scores(rng, ubm):
+    model = speaker(rng, ubm)
+    frames = draw(rng, ubm, 200).astype(np.float32)
+    shift = 4096.0
+
+    def moved(gmm):
+        return DiagonalGMM(gmm.weights, gmm.means + shift, gmm.variances)
+
+    exact = llr(model, ubm, frames)
+    # At 4096 a float32 frame keeps 2.4e-4 of its digits.
+    assert llr(moved(model), moved(ubm), frames + np.float32(shift)) == pytest.approx(exact, abs=1e-3)
+
+
+def test_bad_requests_are_refused(rng, ubm):
+    with pytest.raises(ValueError, match=r"\(5, 3\) for a UBM of shape \(8, 4\)"):
+        llr(random_gmm(rng), ubm, np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="no frames"):
+        llr(ubm, ubm, np.zeros((0, 4)))
+    with pytest.raises(ValueError, match="NaN"):
+        llr(ubm, ubm, np.full((2, 4), np.nan))
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        ScoringConfig(top_components=0)

@@ -1,0 +1,94 @@
+"""Models on disk."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from conftest import draw, random_gmm
+from speechgmm import accumulate, load_gmm, map_adapt, save_gmm
+from speechgmm.errors import ModelError
+from speechgmm.gmm.storage import check_front_end, load_speakers, read_header, save_speakers
+
+
+def test_a_model_comes_back_bit_for_bit(rng, tmp_path):
+    gmm = random_gmm(rng)
+    save_gmm(tmp_path / "a.safetensors", gmm, front_end="f" * 64)
+    again = load_gmm(tmp_path / "a.safetensors")
+    for name in ("weights", "means", "variances"):
+        assert np.array_equal(getattr(again, name), getattr(gmm, name))
+    header = read_header(tmp_path / "a.safetensors")
+    assert (header.kind, header.front_end) == ("gmm", "f" * 64)
+
+
+@pytest.mark.parametrize("adapt", [("means",), ("weights", "means", "variances")])
+def test_speakers_come_back_in_order(rng, tmp_path, adapt):
+    ubm = random_gmm(rng)
+    speakers = {
+        name: map_adapt(ubm, accumulate(ubm, draw(rng, ubm, 100)), adapt=adapt) for name in ("zoë", "Ann Lee", "b")
+    }
+    save_speakers(tmp_path / "s.safetensors", ubm, speakers)
+    again = load_speakers(tmp_path / "s.safetensors")
+    assert list(again) == list(speakers)
+    for name, gmm in speakers.items():
+        assert np.array_equal(again[name].means, gmm.means)
+        assert np.array_equal(again[name].variances, gmm.variances)
+        assert np.array_equal(again[name].weights, gmm.weights)
+
+
+def test_the_same_model_gives_the_same_bytes(rng, tmp_path):
+    gmm = random_gmm(rng)
+    for name in ("a", "b"):
+        save_gmm(tmp_path / name, gmm, front_end="x")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_what_is_not_a_model_is_refused(rng, tmp_path):
+    with pytest.raises(ModelError, match="no such model file"):
+        load_gmm(tmp_path / "missing")
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(ModelError, match="text: not readable as a model file"):
+        load_gmm(tmp_path / "text")
+    save_file({"x": np.zeros(3)}, tmp_path / "other")
+    with pytest.raises(ModelError, match="other: a safetensors file, but not a model of speechgmm"):
+        load_gmm(tmp_path / "other")
+    gmm = random_gmm(rng)
+    save_speakers(tmp_path / "speakers", gmm, {"a": gmm})
+    with pytest.raises(ModelError, match="holds 'speakers'; expected 'gmm'"):
+        load_gmm(tmp_path / "speakers")
+    save_gmm(tmp_path / "cut", gmm)
+    (tmp_path / "cut").write_bytes((tmp_path / "cut").read_bytes()[:-8])
+    with pytest.raises(ModelError, match="not readable"):
+        load_gmm(tmp_path / "cut")
+
+
+def test_a_newer_format_is_refused_by_its_version(tmp_path):
+    header = {"format_version": 99, "kind": "gmm", "package_version": "9.9.9", "front_end": None, "names": []}
+    save_file({"x": np.zeros(3)}, tmp_path / "new", {"speechgmm": json.dumps(header)})
+    with pytest.raises(ModelError, match=r"format version 99, written by speechgmm 9\.9\.9"):
+        load_gmm(tmp_path / "new")
+
+
+def test_a_model_of_another_front_end_is_refused(rng, tmp_path):
+    path = tmp_path / "m"
+    save_gmm(path, random_gmm(rng), front_end="a" * 64)
+    check_front_end(path, "a" * 64)
+    with pytest.raises(ModelError, match="features of another front end"):
+        check_front_end(path, "b" * 64)
+
+
+def test_a_failed_write_leaves_the_old_file(rng, tmp_path, monkeypatch):
+    path = tmp_path / "m"
+    gmm = random_gmm(rng)
+    save_gmm(path, gmm)
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("speechgmm.gmm.storage.save_file", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_gmm(path, random_gmm(rng, 2))
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["m"]

@@ -1,0 +1,205 @@
+"""Maximum likelihood training."""
+
+import numpy as np
+import pytest
+from sklearn.mixture import GaussianMixture
+
+import naive
+from conftest import GOLDEN, draw, random_gmm
+from speechgmm import DiagonalGMM, accumulate, log_likelihood, train
+from speechgmm.errors import ModelError
+from speechgmm.gmm.training import TrainingConfig, initialise, ml_update, sample_frames
+from test_gmm import golden_gmm
+
+NO_FLOORS = TrainingConfig(n_components=1, variance_floor=0, weight_floor=0, min_occupancy=0)
+
+
+def test_the_update_is_the_literal_formula(rng):
+    gmm = random_gmm(rng)
+    stats = accumulate(gmm, draw(rng, gmm, 300), dtype=np.float64)
+    weights, means, variances = naive.ml_update(stats.zeroth, stats.first, stats.second)
+    updated = ml_update(stats, gmm, NO_FLOORS)
+    np.testing.assert_allclose(updated.weights, weights, rtol=1e-13)
+    np.testing.assert_allclose(updated.means, means, rtol=1e-13)
+    np.testing.assert_allclose(updated.variances, variances, rtol=1e-12)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_update_agrees_with_kaldi(number):
+    stats = accumulate(golden_gmm(str(number)), np.load(GOLDEN / "gmm_feats.npy"))
+    updated = ml_update(stats, golden_gmm(str(number)), NO_FLOORS)
+    expected = golden_gmm(str(number + 1))
+    np.testing.assert_allclose(updated.weights, expected.weights, rtol=2e-5)
+    np.testing.assert_allclose(updated.means, expected.means, rtol=1e-4, atol=1e-4)
+    # Kaldi's floor is absolute, 1e-3.
+    np.testing.assert_allclose(np.maximum(updated.variances, 1e-3), expected.variances, rtol=1e-4)
+
+
+def test_ten_iterations_agree_with_scikit_learn(rng):
+    truth = random_gmm(rng, 4, 3)
+    frames = draw(rng, truth, 2000)
+    gmm = DiagonalGMM(np.full(4, 0.25), frames[:4], np.ones((4, 3)))
+    reference = GaussianMixture(
+        4,
+        covariance_type="diag",
+        max_iter=10,
+        tol=0,
+        reg_covar=0,
+        weights_init=gmm.weights,
+        means_init=gmm.means,
+        precisions_init=1 / gmm.variances,
+    )
+    with pytest.warns(match="did not converge"):
+        reference.fit(frames)
+    for _ in range(10):
+        gmm = ml_update(accumulate(gmm, frames, dtype=np.float64), gmm, NO_FLOORS)
+    np.testing.assert_allclose(gmm.weights, reference.weights_, rtol=1e-6)
+    np.testing.assert_allclose(gmm.means, reference.means_, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(gmm.variances, reference.covariances_, rtol=1e-6)
+
+
+def test_the_log_likelihood_never_falls(rng):
+    truth = random_gmm(rng, 6, 4)
+    config = TrainingConfig(n_components=6, n_iterations=25, tolerance=0, variance_floor=0, min_occupancy=0)
+    history = train([draw(rng, truth, 4000)], config).history
+    gains = np.diff([each.log_likelihood for each in history])
+    assert len(history) == 25
+    assert (gains > -1e-7).all()
+
+
+def test_training_finds_the_model_that_made_the_frames(rng):
+    truth = DiagonalGMM(
+        np.array([0.2, 0.3, 0.5]),
+        np.array([[-4.0, 0.0], [0.0, 5.0], [4.0, -1.0]]),
+        np.array([[1.0, 0.5], [0.5, 1.0], [2.0, 0.3]]),
+    )
+    frames = draw(rng, truth, 20_000)
+    found = train([frames], TrainingConfig(n_components=3, n_iterations=30)).gmm
+    order = np.argsort(found.means[:, 0])
+    # Three standard errors of a mean over 4,000 frames of variance 2 are 0.07.
+    np.testing.assert_allclose(found.weights[order], truth.weights, atol=0.02)
+    np.testing.assert_allclose(found.means[order], truth.means, atol=0.07)
+    np.testing.assert_allclose(found.variances[order], truth.variances, rtol=0.1)
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 3, 7, 37, 64])
+def test_any_number_of_components_is_honoured(rng, n_components):
+    frames = draw(rng, random_gmm(rng), 2000)
+    assert train([frames], TrainingConfig(n_components=n_components, n_iterations=2)).gmm.n_components == n_components
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(rng):
+    frames = draw(rng, random_gmm(rng, 8), 3000).astype(np.float32)
+    config = TrainingConfig(n_components=8, n_iterations=3)
+    first, again, other = (train([frames], config, rng=np.random.default_rng(seed)).gmm for seed in (1, 1, 2))
+    assert np.array_equal(first.means, again.means)
+    assert not np.array_equal(first.means, other.means)
+
+
+def test_an_offset_of_the_features_moves_the_model_and_nothing_else(rng):
+    frames = draw(rng, random_gmm(rng, 6), 5000).astype(np.float32)
+    config = TrainingConfig(n_components=4, n_iterations=5)
+    centred = train([frames], config).gmm
+    moved = train([frames + np.float32(10_000)], config).gmm
+    # Adding 10,000 rounds the frames to 1e-3.
+    np.testing.assert_allclose(moved.means - 10_000, centred.means, atol=0.02)
+    np.testing.assert_allclose(moved.variances, centred.variances, rtol=0.02)
+
+
+def test_variances_at_a_large_offset_are_positive_and_right(rng):
+    frames = (rng.normal(size=(20_000, 3)) + 1e4).astype(np.float32)
+    gmm = train([frames], TrainingConfig(n_components=1, n_iterations=2)).gmm
+    np.testing.assert_allclose(gmm.variances, frames.astype(float).var(axis=0)[None], rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        np.zeros((50, 3)),
+        np.full((50, 3), 1e4),
+        np.repeat(np.eye(3), 20, axis=0),
+        np.concatenate([np.zeros((49, 3)), np.ones((1, 3))]),
+        np.column_stack([np.linspace(0, 1, 50), np.full(50, 7.0), np.zeros(50)]),
+    ],
+    ids=["zeros", "constant", "three distinct", "one outlier", "constant columns"],
+)
+@pytest.mark.parametrize("n_components", [1, 8, 50])
+def test_degenerate_frames_give_finite_models(frames, n_components):
+    result = train([frames.astype(np.float32)], TrainingConfig(n_components=n_components, n_iterations=4))
+    assert result.gmm.n_components == n_components
+    assert np.isfinite(log_likelihood(result.gmm, frames)).all()
+    assert np.isfinite([each.log_likelihood for each in result.history]).all()
+
+
+def test_one_frame_makes_a_model_of_one_component():
+    gmm = train([np.ones((1, 4), np.float32)], TrainingConfig(n_components=1)).gmm
+    np.testing.assert_allclose(gmm.means, 1)
+
+
+def test_more_components_than_frames_is_refused(rng):
+    with pytest.raises(ModelError, match="n_components 64 is more than the 10 frames"):
+        train([rng.normal(size=(10, 2))], TrainingConfig(n_components=64))
+
+
+def test_floors_hold_and_are_counted(rng):
+    frames = np.concatenate([rng.normal(size=(2000, 2)), rng.normal(size=(2000, 2)) * 1e-3 + 20])
+    config = TrainingConfig(n_components=2, n_iterations=10, variance_floor=0.05, weight_floor=0.1)
+    result = train([frames], config)
+    assert (result.gmm.variances >= 0.05 * frames.var(axis=0) * (1 - 1e-6)).all()
+    assert result.history[-1].n_floored > 0
+    assert (train([frames], TrainingConfig(n_components=5, weight_floor=0.15)).gmm.weights > 0.13).all()
+
+
+def test_a_starving_component_is_put_where_the_frames_are(rng):
+    frames = rng.normal(size=(4000, 2))
+    config = TrainingConfig(n_components=2, min_occupancy=10)
+    far = DiagonalGMM(np.array([0.5, 0.5]), np.array([[0.0, 0.0], [500.0, 500.0]]), np.ones((2, 2)))
+    kept = ml_update(accumulate(far, frames), far, config)
+    np.testing.assert_allclose(kept.means[1], far.means[1])
+    outlier = np.concatenate([frames, np.full((3, 2), 80.0)]).astype(np.float32)
+    config = TrainingConfig(n_components=4, n_iterations=6, tolerance=0, min_occupancy=10)
+    result = train([outlier], config)
+    assert accumulate(result.gmm, outlier).zeroth.min() > 3
+    assert (ml_update(accumulate(far, frames), far, config).weights > 0).all()
+
+
+def test_the_tolerance_stops_training(rng):
+    frames = draw(rng, random_gmm(rng), 3000)
+    loose = train([frames], TrainingConfig(n_components=4, n_iterations=50, tolerance=1e-2))
+    tight = train([frames], TrainingConfig(n_components=4, n_iterations=50, tolerance=1e-6))
+    assert loose.converged
+    assert len(loose.history) < len(tight.history)
+
+
+def test_files_and_arrays_train_the_same_model(rng, tmp_path):
+    parts = np.array_split(draw(rng, random_gmm(rng), 3000).astype(np.float32), 3)
+    paths = []
+    for number, part in enumerate(parts):
+        paths.append(tmp_path / f"{number}.npy")
+        np.save(paths[-1], part)
+    config = TrainingConfig(n_components=5, n_iterations=3)
+    assert np.array_equal(train(paths, config).gmm.means, train(parts, config).gmm.means)
+
+
+def test_a_sample_is_in_order_without_repeats_and_from_everywhere(rng):
+    shards = [np.arange(start, start + 100, dtype=np.float32)[:, None] for start in (0, 100, 200)]
+    sample = sample_frames(shards, 120, rng)[:, 0]
+    assert len(sample) == 120
+    assert (np.diff(sample) > 0).all()
+    assert {int(value) // 100 for value in sample} == {0, 1, 2}
+    assert len(sample_frames(shards, 1000, rng)) == 300
+
+
+def test_initialise_and_update_refuse_nothing_at_all(rng):
+    gmm = random_gmm(rng)
+    with pytest.raises(ModelError, match="no frames"):
+        initialise(np.zeros((0, 3)), TrainingConfig(n_components=2), rng)
+    with pytest.raises(ValueError, match="statistics of no frames"):
+        ml_update(accumulate(gmm, np.zeros((0, 3))), gmm, NO_FLOORS)
+    with pytest.raises(ValueError, match="for a model of shape"):
+        ml_update(accumulate(gmm, np.zeros((5, 3))), random_gmm(rng, 4), NO_FLOORS)
+
+
+def test_a_weight_floor_without_room_is_refused():
+    with pytest.raises(ValueError, match=r"weight_floor 0\.2 times n_components 6"):
+        TrainingConfig(n_components=6, weight_floor=0.2)
