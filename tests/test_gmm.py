@@ -86,6 +86,10 @@ def test_zeros_are_neutral_and_shapes_must_agree(rng):
     total = SufficientStats.zeros(5, 3) + stats
     assert np.array_equal(total.first, stats.first)
     assert total.n_frames == 20
+    with pytest.raises(ValueError, match="read-only"):
+        stats.zeroth[0] = 1
+    with pytest.raises(ValueError, match=r"shapes \(2,\), \(3, 1\), \(1, 9\)"):
+        SufficientStats(np.zeros(2), np.zeros((3, 1)), np.zeros((1, 9)), 0.0, 0)
     with pytest.raises(ValueError, match=r"\(5, 3\) and \(4, 3\)"):
         stats + SufficientStats.zeros(4, 3)
 
@@ -97,19 +101,40 @@ def test_no_frames_have_zero_statistics(rng):
     assert not stats.zeroth.any()
 
 
+@pytest.mark.parametrize("n_features", [1, 3, 40])
+@pytest.mark.parametrize("separation", [1.0, 5.0, 30.0, 70.0, 1000.0])
+def test_separated_components_keep_five_digits_in_single_precision(rng, n_features, separation):
+    means = np.stack([np.full(n_features, -separation), np.full(n_features, separation)])
+    gmm = DiagonalGMM(np.array([0.3, 0.7]), means, np.ones((2, n_features)))
+    frames = draw(rng, gmm, 60).astype(np.float32)
+    expected = naive.log_likelihood(frames.astype(float), gmm.weights, gmm.means, gmm.variances)
+    np.testing.assert_allclose(log_likelihood(gmm, frames), expected, rtol=1e-5)
+
+
+def test_a_component_of_nearly_no_variance_stays_finite(rng):
+    gmm = DiagonalGMM(np.array([0.5, 0.5]), np.zeros((2, 1)), np.array([[1e-45], [1.0]]))
+    assert np.isfinite(log_likelihood(gmm, rng.normal(size=(20, 1)).astype(np.float32))).all()
+
+
+def test_an_offset_alone_does_not_call_for_double_precision(rng):
+    gmm = random_gmm(rng)
+    moved = DiagonalGMM(gmm.weights, gmm.means + 1e6, gmm.variances)
+    assert kernels.holds_in_single_precision(moved.means, moved.variances, moved.reference)
+
+
 @pytest.mark.parametrize("offset", [0.0, 1e2, 1e4, -1e6])
 def test_an_offset_of_the_features_does_not_change_the_log_likelihood(rng, offset):
-    # Powers of two, so that the offset itself costs the float32 frames no more than it must.
     gmm = random_gmm(rng)
     shift = np.float32(offset)
     frames = (draw(rng, gmm, 200) + shift).astype(np.float32)
     moved = DiagonalGMM(gmm.weights, gmm.means + shift, gmm.variances)
-    exact = log_likelihood(moved, frames, dtype=np.float64)
-    np.testing.assert_allclose(log_likelihood(moved, frames), exact, rtol=1e-5, atol=1e-5)
+    exact = naive.log_likelihood(frames.astype(float), moved.weights, moved.means, moved.variances)
+    np.testing.assert_allclose(log_likelihood(moved, frames), exact, rtol=1e-5)
     single, double = accumulate(moved, frames), accumulate(moved, frames, dtype=np.float64)
     centred = single.second - 2 * single.first * shift + shift.astype(float) ** 2 * single.zeroth[:, None]
     expected = double.second - 2 * double.first * shift + shift.astype(float) ** 2 * double.zeroth[:, None]
-    np.testing.assert_allclose(centred, expected, rtol=1e-4, atol=1e-3 + 1e-15 * offset**2 * 200)
+    # Raw second moments in double precision keep 2e-16 of offset^2 for each of the 200 frames.
+    np.testing.assert_allclose(centred, expected, rtol=1e-4, atol=1e-3 + 2.2e-16 * offset**2 * 200)
 
 
 def test_features_on_any_scale(rng):
@@ -165,6 +190,12 @@ def test_a_model_is_immutable_and_owns_its_arrays(rng):
         gmm.means[0, 0] = 1
     with pytest.raises(AttributeError, match="cannot assign"):
         gmm.means = means
+    writeable = np.zeros((2, 3))
+    view = writeable.view()
+    view.flags.writeable = False
+    viewed = DiagonalGMM(np.array([0.25, 0.75]), view, np.ones((2, 3)))
+    writeable[:] = 9
+    assert not viewed.means.any()
     again = copy.deepcopy(gmm)
     assert not again.means.flags.writeable
 
@@ -184,6 +215,17 @@ def test_a_model_is_immutable_and_owns_its_arrays(rng):
 def test_impossible_models_are_refused(weights, means, variances, message):
     with pytest.raises(ValueError, match=message):
         DiagonalGMM(np.array(weights), means, variances)
+
+
+def test_lists_and_other_layouts_are_taken_for_arrays(rng):
+    gmm = random_gmm(rng)
+    frames = draw(rng, gmm, 30)
+    expected = accumulate(gmm, frames).first
+    for same in (frames.tolist(), np.asfortranarray(frames), np.repeat(frames, 2, axis=0)[::2]):
+        np.testing.assert_allclose(accumulate(gmm, same).first, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(accumulate(gmm, frames.astype(np.float16)).first, expected, rtol=0.05, atol=0.05)
+    integers = np.round(frames).astype(int)
+    np.testing.assert_allclose(log_likelihood(gmm, integers), log_likelihood(gmm, integers.astype(float)), rtol=1e-6)
 
 
 def test_bad_frames_are_refused(rng):

@@ -9,6 +9,8 @@ from speechgmm import DiagonalGMM, accumulate, llr, log_likelihood, map_adapt, s
 from speechgmm.scoring.llr import ScoringConfig
 from test_gmm import golden_gmm
 
+TOP = ScoringConfig(top_components=3)
+
 
 def parts(gmm):
     return gmm.weights, gmm.means, gmm.variances
@@ -56,19 +58,20 @@ def test_the_background_model_against_itself_scores_nothing(rng, ubm):
 def test_a_score_does_not_depend_on_what_else_is_scored(rng, ubm):
     models = [speaker(rng, ubm) for _ in range(3)]
     utterances = [draw(rng, ubm, n_frames).astype(np.float32) for n_frames in (1, 300, 1500)]
-    together = score_matrix(models, ubm, utterances)
+    together = score_matrix(models, ubm, utterances, TOP)
     for column, frames in enumerate(utterances):
-        assert np.array_equal(score_matrix(models, ubm, [frames])[:, 0], together[:, column])
+        assert np.array_equal(score_matrix(models, ubm, [frames], TOP)[:, 0], together[:, column])
     for row, model in enumerate(models):
-        assert score_matrix([model], ubm, utterances)[0] == pytest.approx(together[row], abs=1e-6)
+        assert score_matrix([model], ubm, utterances, TOP)[0] == pytest.approx(together[row], abs=1e-6)
 
 
 def test_many_models_are_scored_in_blocks(rng, ubm, monkeypatch):
     models = [speaker(rng, ubm) for _ in range(7)]
     frames = draw(rng, ubm, 50)
-    whole = score_matrix(models, ubm, [frames])
+    whole = score_matrix(models, ubm, [frames], TOP)
     monkeypatch.setattr("speechgmm.scoring.llr.MODELS_AT_ONCE", 3)
-    np.testing.assert_allclose(score_matrix(models, ubm, [frames]), whole, atol=1e-6)
+    monkeypatch.setattr("speechgmm.scoring.llr.SCORES_AT_ONCE", 50)
+    np.testing.assert_allclose(score_matrix(models, ubm, [frames], TOP), whole, atol=1e-6)
 
 
 def test_an_offset_of_the_features_does_not_change_scores(rng, ubm):
@@ -82,6 +85,21 @@ def test_an_offset_of_the_features_does_not_change_scores(rng, ubm):
     exact = llr(model, ubm, frames)
     # At 4096 a float32 frame keeps 2.4e-4 of its digits.
     assert llr(moved(model), moved(ubm), frames + np.float32(shift)) == pytest.approx(exact, abs=1e-3)
+
+
+@pytest.mark.parametrize("spread", [1.0, 100.0])
+def test_frames_far_out_lose_no_digits(rng, ubm, spread):
+    model = speaker(rng, ubm)
+    frames = (spread * rng.normal(size=(50, 4))).astype(np.float32)
+    expected = naive.llr(frames.astype(float), parts(model), parts(ubm), 8)
+    assert llr(model, ubm, frames) == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_model_far_from_the_ubm_is_scored_exactly(rng, ubm):
+    model = DiagonalGMM(ubm.weights, ubm.means + 40.0, ubm.variances * 0.01)
+    frames = draw(rng, ubm, 30)
+    expected = naive.llr(frames, parts(model), parts(ubm), 8)
+    assert llr(model, ubm, frames) == pytest.approx(expected, rel=1e-5)
 
 
 def test_bad_requests_are_refused(rng, ubm):

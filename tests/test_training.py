@@ -8,6 +8,7 @@ import naive
 from conftest import GOLDEN, draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, log_likelihood, train
 from speechgmm.errors import ModelError
+from speechgmm.gmm import training
 from speechgmm.gmm.training import TrainingConfig, initialise, ml_update, sample_frames
 from test_gmm import golden_gmm
 
@@ -106,8 +107,9 @@ def test_an_offset_of_the_features_moves_the_model_and_nothing_else(rng):
     np.testing.assert_allclose(moved.variances, centred.variances, rtol=0.02)
 
 
-def test_variances_at_a_large_offset_are_positive_and_right(rng):
-    frames = (rng.normal(size=(20_000, 3)) + 1e4).astype(np.float32)
+@pytest.mark.parametrize("offset", [1e4, 1e5, 1e6])
+def test_variances_at_a_large_offset_are_positive_and_right(rng, offset):
+    frames = (rng.normal(size=(20_000, 3)) + offset).astype(np.float32)
     gmm = train([frames], TrainingConfig(n_components=1, n_iterations=2)).gmm
     np.testing.assert_allclose(gmm.variances, frames.astype(float).var(axis=0)[None], rtol=0.01)
 
@@ -147,20 +149,87 @@ def test_floors_hold_and_are_counted(rng):
     result = train([frames], config)
     assert (result.gmm.variances >= 0.05 * frames.var(axis=0) * (1 - 1e-6)).all()
     assert result.history[-1].n_floored > 0
-    assert (train([frames], TrainingConfig(n_components=5, weight_floor=0.15)).gmm.weights > 0.13).all()
+    for floor in (0.15, 0.2):
+        weights = train([frames], TrainingConfig(n_components=5, weight_floor=floor)).gmm.weights
+        assert weights.min() >= floor - 1e-12
+        assert weights.sum() == pytest.approx(1)
 
 
-def test_a_starving_component_is_put_where_the_frames_are(rng):
-    frames = rng.normal(size=(4000, 2))
-    config = TrainingConfig(n_components=2, min_occupancy=10)
-    far = DiagonalGMM(np.array([0.5, 0.5]), np.array([[0.0, 0.0], [500.0, 500.0]]), np.ones((2, 2)))
-    kept = ml_update(accumulate(far, frames), far, config)
-    np.testing.assert_allclose(kept.means[1], far.means[1])
-    outlier = np.concatenate([frames, np.full((3, 2), 80.0)]).astype(np.float32)
-    config = TrainingConfig(n_components=4, n_iterations=6, tolerance=0, min_occupancy=10)
-    result = train([outlier], config)
-    assert accumulate(result.gmm, outlier).zeroth.min() > 3
-    assert (ml_update(accumulate(far, frames), far, config).weights > 0).all()
+def two_clusters(rng):
+    """Frames in two places, and a model with its third component where there is nothing."""
+    frames = np.concatenate([rng.normal(size=(3000, 2)), rng.normal(size=(1000, 2)) + 30]).astype(np.float32)
+    means = np.array([[0.0, 0.0], [30.0, 30.0], [500.0, 500.0]])
+    return frames, DiagonalGMM(np.full(3, 1 / 3), means, np.ones((3, 2)))
+
+
+def test_a_starving_component_keeps_its_place_in_the_update(rng):
+    frames, gmm = two_clusters(rng)
+    stats = accumulate(gmm, frames)
+    updated = ml_update(stats, gmm, TrainingConfig(n_components=3, min_occupancy=10))
+    np.testing.assert_allclose(updated.means[2], 500)
+    assert updated.weights[2] == pytest.approx(1e-5)
+    # One with some frames, but too few, keeps its place as well.
+    few = ml_update(stats, gmm, TrainingConfig(n_components=3, min_occupancy=1500))
+    np.testing.assert_allclose(few.means[1], gmm.means[1])
+    assert not np.allclose(few.means[0], gmm.means[0], atol=1e-6)
+
+
+def test_a_starving_component_is_put_beside_the_heaviest(rng, monkeypatch):
+    frames, gmm = two_clusters(rng)
+    monkeypatch.setattr(training, "initialise", lambda *_: gmm)
+    result = train([frames], TrainingConfig(n_components=3, n_iterations=30, tolerance=0))
+    assert [each.n_revived for each in result.history[:3]] == [1, 0, 0]
+    assert len(result.history) == 30
+    # Two of the three share the larger cluster now.
+    assert (result.gmm.means[:, 0] < 5).sum() == 2
+    assert accumulate(result.gmm, frames).zeroth.min() > 10
+    once = train([frames], TrainingConfig(n_components=3, n_iterations=1))
+    assert once.history[0].n_revived == 0  # nothing would train it afterwards
+    np.testing.assert_allclose(once.gmm.means[2], 500)
+
+
+def test_there_must_be_enough_frames_for_both_halves(rng, monkeypatch):
+    frames, gmm = two_clusters(rng)
+    monkeypatch.setattr(training, "initialise", lambda *_: gmm)
+    config = TrainingConfig(n_components=3, n_iterations=3, min_occupancy=1600)
+    assert [each.n_revived for each in train([frames], config).history] == [0, 0, 0]
+
+
+def test_training_does_not_settle_on_a_revival(rng, monkeypatch):
+    # A revival may cost likelihood, which says nothing about convergence.
+    steps = [(-3.2, 0), (-3.19999, 1), (-18.0, 0), (-5.0, 0), (-4.9999999, 0)]
+    history = [training.Iteration(n, ll, 0, revived) for n, (ll, revived) in enumerate(steps, 1)]
+    settled = [training._settled(history[:n], 0.0, 1e-4) for n in range(1, 6)]
+    assert settled == [False, False, False, False, True]
+    assert not training._settled(history, 0.0, 0.0)
+
+
+def test_units_of_the_features_do_not_matter(rng):
+    frames = draw(rng, random_gmm(rng, 6), 3000)
+    config = TrainingConfig(n_components=4, n_iterations=60, tolerance=1e-4)
+    plain = train([frames], config)
+    for factor in (2.0**-20, 2.0**-3, 2.0**20):
+        scaled = train([frames * factor], config)
+        assert len(scaled.history) == len(plain.history)
+        np.testing.assert_allclose(scaled.gmm.means / factor, plain.gmm.means, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(scaled.gmm.variances / factor**2, plain.gmm.variances, rtol=1e-4)
+
+
+@pytest.mark.parametrize("key", ["initial_iterations", "initial_frames"])
+def test_the_first_model_is_made_as_configured(rng, key):
+    frames = draw(rng, random_gmm(rng, 6), 3000)
+    few, many = (
+        train([frames], TrainingConfig(n_components=6, n_iterations=1, **{key: value})).gmm for value in (6, 20)
+    )
+    assert not np.allclose(few.means, many.means)
+
+
+def test_bad_shards_are_refused(rng):
+    for shards in ([], [np.zeros((5, 2)), np.zeros((5, 3))], [np.zeros(5)]):
+        with pytest.raises(ModelError, match="frames with one D"):
+            train(shards, TrainingConfig(n_components=1))
+    with pytest.raises(ModelError, match="all finite"):
+        train([np.full((50, 2), np.nan)], TrainingConfig(n_components=1))
 
 
 def test_the_tolerance_stops_training(rng):
@@ -192,7 +261,7 @@ def test_a_sample_is_in_order_without_repeats_and_from_everywhere(rng):
 
 def test_initialise_and_update_refuse_nothing_at_all(rng):
     gmm = random_gmm(rng)
-    with pytest.raises(ModelError, match="no frames"):
+    with pytest.raises(ModelError, match="0 frames to make a model from"):
         initialise(np.zeros((0, 3)), TrainingConfig(n_components=2), rng)
     with pytest.raises(ValueError, match="statistics of no frames"):
         ml_update(accumulate(gmm, np.zeros((0, 3))), gmm, NO_FLOORS)

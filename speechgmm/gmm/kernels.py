@@ -6,6 +6,7 @@ are those of the model as a whole: about them, single precision holds whatever o
 scale is a power of two and the centre a number that single precision has, so that z costs no rounding of its own.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +16,12 @@ from speechgmm.arrays import Float64Array, FloatArray, IntArray
 BLOCK_FRAMES = 1024
 """Frames in one block; nothing of size (frames x components) is larger."""
 
-SINGLE_PRECISION_LIMIT = 1e4
-"""Squared distance of a mean from the centre, in its own standard deviations, beyond which the cancellation in
-z m / v - z^2 / 2 v would cost single precision more than the fourth digit of a variance."""
+SINGLE_PRECISION_LIMIT = 100.0
+"""Squared distance of a mean from the centre, in its own standard deviations and per feature, up to which the
+cancellation in z m / v - z^2 / 2 v leaves single precision a log-likelihood within 1e-5."""
+
+LARGEST_PRECISION = 1e15
+"""Ratio of the whole's variance to a component's up to which single precision holds the farthest frame."""
 
 FARTHEST = 1e9
 """Frames farther than this many scales from the centre are taken as this far, where squares stay finite."""
@@ -28,6 +32,13 @@ class Reference(NamedTuple):
 
     centre: Float64Array
     scale: Float64Array
+
+
+class Differences(NamedTuple):
+    """How M models differ from a UBM: `product` is (C, 2D, M), or (C, D, M) without z^2, and `constant` (C, M)."""
+
+    product: FloatArray
+    constant: FloatArray
 
 
 class Coefficients(NamedTuple):
@@ -47,8 +58,9 @@ def reference(weights: Float64Array, means: Float64Array, variances: Float64Arra
 
 def holds_in_single_precision(means: Float64Array, variances: Float64Array, about: Reference) -> bool:
     """Tell whether single precision is enough for this model about this reference."""
-    distance = np.sum((means - about.centre) ** 2 / variances, axis=1)
-    return bool(distance.max() <= SINGLE_PRECISION_LIMIT)
+    distance = np.mean((means - about.centre) ** 2 / variances, axis=1)
+    precision = about.scale**2 / variances
+    return bool(distance.max() <= SINGLE_PRECISION_LIMIT and precision.max() <= LARGEST_PRECISION)
 
 
 def coefficients(
@@ -67,11 +79,11 @@ def expand(block: FloatArray, about: Reference, dtype: type[np.floating]) -> Flo
     n_features = block.shape[1]
     expanded = np.empty((len(block), 2 * n_features), dtype)
     z = expanded[:, :n_features]
-    # In double precision first where the frames come so: they may carry more digits than dtype has.
-    np.multiply(
-        block - about.centre.astype(block.dtype), (1 / about.scale).astype(block.dtype), out=z, casting="unsafe"
-    )
-    np.clip(z, -FARTHEST, FARTHEST, out=z)
+    # In the better of the two precisions: the frames may carry more digits than dtype has, or fewer.
+    wide = np.result_type(block.dtype, dtype)
+    moved = np.subtract(block, about.centre.astype(wide), dtype=wide)
+    moved *= (1 / about.scale).astype(wide)
+    np.clip(moved, -FARTHEST, FARTHEST, out=z, casting="unsafe")
     np.square(z, out=expanded[:, n_features:])
     return expanded
 
@@ -114,13 +126,25 @@ def raw_moments(
     return first + offset, second + about.centre * (2 * first + offset)
 
 
-def frame_llr(
-    expanded: FloatArray, ubm: Coefficients, products: FloatArray, constants: FloatArray, n_top: int
-) -> FloatArray:
-    """Compute log p(x_t | model) - log p(x_t | UBM) over the UBM's best components of each frame.
+def differences(models: Sequence[Coefficients], ubm: Coefficients, dtype: type[np.floating]) -> Differences:
+    """Subtract the UBM's coefficients, which are double as the models' are, and arrange them by component.
 
-    `products` is (C, 2D, M) and `constants` (C, M); the result is (B, M). For each component there is one product,
-    of the frames that chose it with all models.
+    Where all models have the UBM's variances, the half of the product that belongs to z^2 is nothing, and left out.
+    """
+    products = np.stack([each.product - ubm.product for each in models], axis=-1)
+    n_features = len(ubm.reference.centre)
+    if not products[n_features:].any():
+        products = products[:n_features]
+    constants = np.stack([each.constant - ubm.constant for each in models], axis=-1)
+    return Differences(np.ascontiguousarray(products.swapaxes(0, 1), dtype), constants.astype(dtype))
+
+
+def frame_llr(expanded: FloatArray, ubm: Coefficients, models: Differences, n_top: int) -> FloatArray:
+    """Compute log p(x_t | model) - log p(x_t | UBM), shape (B, M), over the UBM's best components of each frame.
+
+    It is the log of sum_c gamma_tc w'_c N'(x_t) / w_c N(x_t), with gamma from the UBM, so that the two likelihoods,
+    which may be large, are never subtracted. For each component there is one product, of the frames that chose it
+    with all models.
     """
     joint = log_joint(expanded, ubm)
     n_frames, n_components = joint.shape
@@ -128,11 +152,14 @@ def frame_llr(
     if n_top < n_components:
         chosen = np.argpartition(joint, n_components - n_top, axis=1)[:, n_components - n_top :]
         joint = np.take_along_axis(joint, chosen, axis=1)
-    scores = np.empty((n_frames, chosen.shape[1], constants.shape[1]), joint.dtype)
+    log_gamma = joint - log_sum(joint.copy(), axis=1)[:, None]
+    inputs = expanded[:, : models.product.shape[1]]
+    ratios = np.empty((n_frames, chosen.shape[1], models.constant.shape[1]), joint.dtype)
     order = np.argsort(chosen, axis=None, kind="stable")
     bounds = np.searchsorted(chosen.ravel()[order], np.arange(n_components + 1))
     for component in range(n_components):
         frames, slots = np.divmod(order[bounds[component] : bounds[component + 1]], chosen.shape[1])
         if len(frames):
-            scores[frames, slots] = expanded[frames] @ products[component] + constants[component]
-    return log_sum(scores, axis=1) - log_sum(joint, axis=1)[:, None]
+            ratios[frames, slots] = inputs[frames] @ models.product[component] + models.constant[component]
+    ratios += log_gamma[:, :, None]
+    return log_sum(ratios, axis=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
 
@@ -39,7 +39,10 @@ class DiagonalGMM:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "variances"):
-            object.__setattr__(self, name, _frozen(getattr(self, name), name))
+            array = read_only(getattr(self, name))
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} hold NaN or infinity")
+            object.__setattr__(self, name, array)
         if self.means.ndim != 2 or self.weights.shape != self.means.shape[:1] or 0 in self.means.shape:
             raise ValueError(f"weights {self.weights.shape} and means {self.means.shape}; expected (C,) and (C, D)")
         if self.variances.shape != self.means.shape:
@@ -94,6 +97,7 @@ def log_likelihood(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.float
     ValueError
         If the shape does not fit the model, or a value is not finite.
     """
+    frames = np.asarray(frames)
     coefficients = model_coefficients(gmm, dtype)
     result = np.empty(len(frames))
     for start, expanded in expanded_blocks(gmm, frames, coefficients):
@@ -120,6 +124,7 @@ def posteriors(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating]
     ValueError
         As for `log_likelihood`.
     """
+    frames = np.asarray(frames)
     coefficients = model_coefficients(gmm, dtype)
     result = np.empty((len(frames), gmm.n_components))
     for start, expanded in expanded_blocks(gmm, frames, coefficients):
@@ -186,14 +191,3 @@ def expanded_blocks(
             row = start + int(np.argmin(np.isfinite(block).all(axis=1)))
             raise ModelError(f"frame {row} holds NaN or infinity; features must be finite")
         yield start, kernels.expand(block, coefficients.reference, coefficients.product.dtype.type)
-
-
-def _frozen(array: FloatArray, name: str) -> Float64Array:
-    """Give a read-only float64 array; the same one if it is that already."""
-    fixed = np.ascontiguousarray(array, np.float64)
-    if not np.isfinite(fixed).all():
-        raise ValueError(f"{name} hold NaN or infinity")
-    if fixed.flags.writeable:
-        fixed = fixed.copy()
-        fixed.flags.writeable = False
-    return fixed

@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.gmm import kernels
 from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients
 
@@ -26,6 +26,11 @@ class SufficientStats:
         sum_t log p(x_t) under the model that gave gamma; weighted where frames are.
     n_frames : int
         Frames counted.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree.
     """
 
     zeroth: Float64Array
@@ -33,6 +38,15 @@ class SufficientStats:
     second: Float64Array
     log_likelihood: float
     n_frames: int
+
+    def __post_init__(self) -> None:
+        for name in ("zeroth", "first", "second"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+        shape = self.first.shape
+        if len(shape) != 2 or self.zeroth.shape != shape[:1] or self.second.shape != shape:
+            raise ValueError(
+                f"statistics of shapes {self.zeroth.shape}, {shape}, {self.second.shape}; expected (C,), (C, D), (C, D)"
+            )
 
     @classmethod
     def zeros(cls, n_components: int, n_features: int) -> Self:
@@ -100,6 +114,7 @@ def accumulate(
     ----------
     Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 7-10, before the division by N_c.
     """
+    frames = np.asarray(frames)
     if weights is not None and (weights.shape != (len(frames),) or not np.all(np.isfinite(weights) & (weights >= 0))):
         raise ValueError(f"weights of shape {weights.shape}; expected ({len(frames)},), finite and not negative")
     coefficients = model_coefficients(gmm, dtype)

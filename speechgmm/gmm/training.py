@@ -16,13 +16,14 @@ from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.parallel import sum_over as serial_sum_over
 
-Shard = Path | FloatArray
+Shard = str | Path | FloatArray
 
-CONSTANT_SHARE = 2.0**-20
-"""A feature whose standard deviation is under this share of its mean is constant as far as float32 can tell."""
+RESOLUTION = 2.0**-24
+"""A feature whose standard deviation is under this share of its mean is constant, as far as single precision can tell
+and as far as a second moment in double precision can."""
 
-CONSTANT_DEVIATION = 1e-6
-"""So is one with a standard deviation under this, whatever its mean."""
+LEAST_SHARE = 1e-8
+"""Without any floor, variances are still kept above this share of the variance of all frames."""
 
 SPLIT_DEVIATIONS = 0.2
 """The two halves of a split component lie this many standard deviations on either side of it."""
@@ -38,7 +39,8 @@ class TrainingConfig(Configuration):
     n_iterations : int >= 1
         Most EM iterations over all frames.
     tolerance : float >= 0
-        Stop when the log-likelihood per frame gains less than this share of itself; 0 never stops early.
+        Stop when the log-likelihood per frame gains less than this share of itself, counted in standard deviations of
+        the features, so that their units don't matter; 0 never stops early.
     variance_floor : float, 0 to 1
         Least variance, as a share of the variance of all frames along that feature.
     weight_floor : float >= 0
@@ -133,7 +135,7 @@ def train(
 
     Parameters
     ----------
-    shards : sequence of Path or np.ndarray of shape (T, D)
+    shards : sequence of str, Path or np.ndarray of shape (T, D)
         The frames: `.npy` files, which are memory-mapped, or arrays. Their number and order are part of the
         result, to the last bit; who adds them is not.
     config : TrainingConfig
@@ -156,6 +158,9 @@ def train(
         If there are fewer frames than components, or frames that are not finite or not of one dimension D.
     """
     rng = rng or np.random.default_rng(0)
+    shapes = {_frames_of(shard).shape[1:] for shard in shards}
+    if len(shapes) != 1 or len(shapes.pop()) != 1:
+        raise ModelError(f"{len(shards)} shards of other than (T, D) frames with one D: there must be at least one")
     n_frames = sum(len(_frames_of(shard)) for shard in shards)
     if n_frames < config.n_components:
         raise ModelError(f"n_components {config.n_components} is more than the {n_frames} frames to train on")
@@ -171,7 +176,7 @@ def train(
         history.append(Iteration(number, stats.log_likelihood / n_frames, n_floored, n_revived))
         if on_iteration:
             on_iteration(history[-1])
-        if number > 1 and n_revived == 0 and _gain(history[-2:]) < config.tolerance:
+        if _settled(history, _spread(stats), config.tolerance):
             converged = True
             break
     return TrainingResult(gmm, tuple(history), converged, n_frames)
@@ -199,10 +204,10 @@ def initialise(frames: FloatArray, config: TrainingConfig, rng: np.random.Genera
     ModelError
         If there are no frames, or they are not finite.
     """
-    if len(frames) == 0:
-        raise ModelError("no frames to make a model from")
+    if len(frames) == 0 or not np.isfinite(frames).all():
+        raise ModelError(f"{len(frames)} frames to make a model from; expected one or more, all finite")
     mean = frames.mean(axis=0, dtype=np.float64)
-    variance = np.maximum(frames.var(axis=0, dtype=np.float64), _constant_variance(mean))
+    variance = _never_nothing(mean, frames.var(axis=0, dtype=np.float64))
     gmm = DiagonalGMM(np.ones(1), mean[None], variance[None])
     while gmm.n_components < config.n_components:
         n_splits = min(gmm.n_components, config.n_components - gmm.n_components)
@@ -275,7 +280,7 @@ def sample_frames(shards: Sequence[Shard], n_frames: int, rng: np.random.Generat
 
 def _frames_of(shard: Shard) -> FloatArray:
     """Give a shard's frames, mapped into memory if it is a file."""
-    if isinstance(shard, Path):
+    if isinstance(shard, str | Path):
         frames: FloatArray = np.load(shard, mmap_mode="r")
         return frames
     return shard
@@ -286,16 +291,32 @@ def _accumulate_shard(gmm: DiagonalGMM, shard: Shard) -> SufficientStats:
     return accumulate(gmm, _frames_of(shard))
 
 
-def _gain(pair: Sequence[Iteration]) -> float:
-    """Compute the relative gain of the log-likelihood from one iteration to the next."""
-    before, after = pair[0].log_likelihood, pair[1].log_likelihood
-    return (after - before) / max(abs(before), np.finfo(np.float64).tiny)
+def _settled(history: Sequence[Iteration], spread: float, tolerance: float) -> bool:
+    """Tell whether the last iteration gained too little; one after a revival says nothing about that."""
+    if len(history) < 2 or tolerance == 0 or history[-1].n_revived or history[-2].n_revived:
+        return False
+    before, after = (iteration.log_likelihood + spread for iteration in history[-2:])
+    return abs(after - before) < tolerance * abs(before)
 
 
-def _constant_variance(mean: Float64Array) -> Float64Array:
-    """Give the variance below which a feature with this mean counts as constant."""
-    limit: Float64Array = np.maximum((CONSTANT_SHARE * mean) ** 2, CONSTANT_DEVIATION**2)
-    return limit
+def _spread(stats: SufficientStats) -> float:
+    """Give the log of the volume of a standard deviation: what the features' units add to a log-likelihood."""
+    return 0.5 * float(np.log(_global_moments(stats)[1]).sum())
+
+
+def _global_moments(stats: SufficientStats) -> tuple[Float64Array, Float64Array]:
+    """Give mean and variance of all frames, which their statistics add up to."""
+    total = stats.zeroth.sum()
+    mean = stats.first.sum(axis=0) / total
+    return mean, _never_nothing(mean, stats.second.sum(axis=0) / total - mean**2)
+
+
+def _never_nothing(mean: Float64Array, variance: Float64Array) -> Float64Array:
+    """Give constant features a variance in which all frames are near, so that they count for nothing."""
+    constant = variance <= (RESOLUTION * mean) ** 2
+    instead = np.where(mean == 0, 1.0, mean**2)
+    positive: Float64Array = np.where(constant, instead, variance)
+    return positive
 
 
 def _update(stats: SufficientStats, previous: DiagonalGMM, config: TrainingConfig) -> tuple[DiagonalGMM, int]:
@@ -306,7 +327,7 @@ def _update(stats: SufficientStats, previous: DiagonalGMM, config: TrainingConfi
     if not total > 0:
         raise ValueError("statistics of no frames: there is nothing to update a model with")
     fed = (stats.zeroth > 0) & (stats.zeroth >= config.min_occupancy)
-    weights = np.maximum(stats.zeroth / total, max(config.weight_floor, float(np.finfo(np.float64).tiny)))
+    weights = _floored_weights(stats.zeroth, max(config.weight_floor, float(np.finfo(np.float64).tiny)))
     means = previous.means.copy()
     variances = previous.variances.copy()
     occupancy = stats.zeroth[fed, None]
@@ -314,16 +335,27 @@ def _update(stats: SufficientStats, previous: DiagonalGMM, config: TrainingConfi
     variances[fed] = stats.second[fed] / occupancy - means[fed] ** 2
     floor = _variance_floor(stats, config.variance_floor)
     floored = variances < floor
-    return DiagonalGMM(weights / weights.sum(), means, np.where(floored, floor, variances)), int(floored.sum())
+    return DiagonalGMM(weights, means, np.where(floored, floor, variances)), int(floored.sum())
 
 
 def _variance_floor(stats: SufficientStats, share: float) -> Float64Array:
-    """Take a share of the variance of all frames, which their statistics add up to; never nothing."""
-    total = stats.zeroth.sum()
-    mean = stats.first.sum(axis=0) / total
-    variance = stats.second.sum(axis=0) / total - mean**2
-    floor: Float64Array = np.maximum(share * variance, _constant_variance(mean))
+    """Take a share of the variance of all frames; a constant feature keeps the whole of the one that it was given."""
+    mean, variance = _global_moments(stats)
+    raw = stats.second.sum(axis=0) / stats.zeroth.sum() - mean**2
+    least = np.maximum(max(share, LEAST_SHARE) * variance, (RESOLUTION * mean) ** 2)
+    floor: Float64Array = np.where(variance > raw, variance, least)
     return floor
+
+
+def _floored_weights(shares: Float64Array, floor: float) -> Float64Array:
+    """Hold weights up to a floor and let the others, which sum to the rest, keep their proportions."""
+    ordered = np.sort(shares)
+    rest = np.cumsum(ordered[::-1])[::-1]  # of the smallest but k, for each k
+    scale = (1 - floor * np.arange(len(shares))) / rest
+    enough = np.flatnonzero(ordered * scale >= floor)
+    n_held = enough[0] if len(enough) else len(shares) - 1  # all, when the floors leave nothing to share
+    weights: Float64Array = np.maximum(shares * scale[n_held], floor)
+    return weights
 
 
 def _split(gmm: DiagonalGMM, chosen: np.ndarray, directions: Float64Array) -> DiagonalGMM:
@@ -349,12 +381,11 @@ def _revive(gmm: DiagonalGMM, occupancy: Float64Array, min_occupancy: float) -> 
         heaviest = np.argmax(share)
         if share[heaviest] < 2 * min_occupancy:
             break
-        widest = np.argmax(variances[heaviest])
-        offset = SPLIT_DEVIATIONS * np.sqrt(variances[heaviest, widest])
+        offset = SPLIT_DEVIATIONS * np.sqrt(variances[heaviest])
         share[heaviest] = share[component] = share[heaviest] / 2
         weights[heaviest] = weights[component] = weights[heaviest] / 2
         means[component], variances[component] = means[heaviest], variances[heaviest]
-        means[heaviest, widest] -= offset
-        means[component, widest] += offset
+        means[heaviest] -= offset
+        means[component] += offset
         n_revived += 1
     return DiagonalGMM(weights / weights.sum(), means, variances), n_revived

@@ -10,11 +10,13 @@ from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
-from speechgmm.gmm.model import DiagonalGMM, expanded_blocks
+from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients
 
-FRAMES_AT_ONCE = 256
 MODELS_AT_ONCE = 256
-"""With 256 frames, 256 models and ten components, scores in the making take 2.6 MB."""
+"""Models whose differences from the UBM are in memory together."""
+
+SCORES_AT_ONCE = 1 << 20
+"""Scores of a frame, a component and a model that are in memory together: 4 MB in single precision."""
 
 
 class ScoringConfig(Configuration):
@@ -68,7 +70,7 @@ def score_matrix(
     models: Sequence[DiagonalGMM],
     ubm: DiagonalGMM,
     utterances: Sequence[FloatArray],
-    config: ScoringConfig | None = None,
+    config: ScoringConfig,
 ) -> Float64Array:
     """Score every utterance against every model.
 
@@ -80,65 +82,60 @@ def score_matrix(
         The background model.
     utterances : sequence of U np.ndarray, each of shape (T, D), T >= 1
         The frames of each utterance.
-    config : ScoringConfig, optional
-        Method; the defaults when not given.
+    config : ScoringConfig
+        Method.
 
     Returns
     -------
     np.ndarray, shape (M, U), float64, nats
-        Mean frame LLRs. A column depends on its own utterance only.
+        Mean frame LLRs. A column depends on its own utterance only, and a row, but for rounding, on its own model.
 
     Raises
     ------
     ValueError
         As for `llr`.
     """
-    config = config or ScoringConfig()
     n_top = min(config.top_components or ubm.n_components, ubm.n_components)
     for model in models:
         if model.means.shape != ubm.means.shape:
             raise ModelError(f"a model of shape {model.means.shape} for a UBM of shape {ubm.means.shape}")
     scores = np.empty((len(models), len(utterances)))
-    coefficients = _shared_coefficients(models, ubm)
+    coefficients = model_coefficients(ubm, np.float32)
     for first in range(0, len(models), MODELS_AT_ONCE):
         chosen = slice(first, first + MODELS_AT_ONCE)
-        products, constants = _stack(models[chosen], coefficients)
+        stacked = _differences(models[chosen], ubm, coefficients)
         for column, frames in enumerate(utterances):
-            scores[chosen, column] = _mean_llr(frames, ubm, coefficients, products, constants, n_top)
+            scores[chosen, column] = _mean_llr(frames, ubm, coefficients, stacked, n_top)
     return scores
 
 
-def _shared_coefficients(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> kernels.Coefficients:
-    """Prepare the UBM, in single precision if that holds for it and all models about its reference."""
-    about = ubm.reference
-    single = all(kernels.holds_in_single_precision(gmm.means, gmm.variances, about) for gmm in (ubm, *models))
-    return kernels.coefficients(ubm.weights, ubm.means, ubm.variances, about, np.float32 if single else np.float64)
-
-
-def _stack(models: Sequence[DiagonalGMM], ubm: kernels.Coefficients) -> tuple[FloatArray, FloatArray]:
-    """Arrange the models' coefficients by component: products (C, 2D, M) and constants (C, M)."""
-    dtype = ubm.product.dtype.type
-    own = [kernels.coefficients(gmm.weights, gmm.means, gmm.variances, ubm.reference, dtype) for gmm in models]
-    products = np.stack([each.product for each in own], axis=-1)
-    return np.ascontiguousarray(products.swapaxes(0, 1)), np.stack([each.constant for each in own], axis=-1)
+def _differences(
+    models: Sequence[DiagonalGMM], ubm: DiagonalGMM, coefficients: kernels.Coefficients
+) -> kernels.Differences:
+    """Take the models' differences from the UBM, in the UBM's precision."""
+    double = [
+        kernels.coefficients(gmm.weights, gmm.means, gmm.variances, coefficients.reference, np.float64)
+        for gmm in (ubm, *models)
+    ]
+    return kernels.differences(double[1:], double[0], coefficients.product.dtype.type)
 
 
 def _mean_llr(
     frames: FloatArray,
     ubm: DiagonalGMM,
     coefficients: kernels.Coefficients,
-    products: FloatArray,
-    constants: FloatArray,
+    models: kernels.Differences,
     n_top: int,
 ) -> Float64Array:
     """Score one utterance against the stacked models, shape (M,)."""
     if len(frames) == 0:
         raise ModelError("an utterance of no frames has no score")
-    total = np.zeros(constants.shape[1])
+    n_models = models.constant.shape[1]
+    n_rows = max(1, SCORES_AT_ONCE // (n_top * n_models))
+    total = np.zeros(n_models)
     for _, block in expanded_blocks(ubm, frames, coefficients):
-        for start in range(0, len(block), FRAMES_AT_ONCE):
-            expanded = block[start : start + FRAMES_AT_ONCE]
-            ratios = kernels.frame_llr(expanded, coefficients, products, constants, n_top)
+        for start in range(0, len(block), n_rows):
+            ratios = kernels.frame_llr(block[start : start + n_rows], coefficients, models, n_top)
             total += ratios.sum(axis=0, dtype=np.float64)
     mean: Float64Array = total / len(frames)
     return mean
