@@ -12,10 +12,10 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+from pydantic import JsonValue
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio import duration
-from speechgmm.configuration import fingerprint
 from speechgmm.errors import AudioError, ModelError
 from speechgmm.features.extract import FeatureConfig, analyse
 from speechgmm.files import replacing
@@ -75,7 +75,7 @@ class Unusable:
     utterance : str
         Its id.
     reason : str
-        Why there are none, naming the file.
+        Why there are none. It does not name the file, which may be moved.
     """
 
     utterance: str
@@ -92,8 +92,8 @@ class FeatureStore:
         Where the shards are.
     n_features : int
         Features of a frame, D.
-    front_end : str
-        Fingerprint of the configuration that made them.
+    front_end : dict
+        The configuration that made them, as JSON data.
     utterances : tuple of Stored
         In the order of the list.
     unusable : tuple of Unusable
@@ -102,7 +102,7 @@ class FeatureStore:
 
     folder: Path
     n_features: int
-    front_end: str
+    front_end: dict[str, JsonValue]
     utterances: tuple[Stored, ...]
     unusable: tuple[Unusable, ...]
 
@@ -173,7 +173,9 @@ def write_store(
     int
         Utterances done so far, after each shard. The store is complete when the iteration ends.
     """
+    folder = folder.resolve()  # workers may have been born in another folder
     folder.mkdir(parents=True, exist_ok=True)
+    sources = [Source(source.utterance, str(Path(source.path).absolute())) for source in sources]
     shards = plan_shards(sources)
     tasks = [(folder / f"shard-{number:05d}.npy", shard) for number, shard in enumerate(shards)]
     stored: list[Stored] = []
@@ -185,7 +187,7 @@ def write_store(
     index = {
         "format_version": FORMAT_VERSION,
         "n_features": config.n_features,
-        "front_end": fingerprint(config),
+        "front_end": config.model_dump(mode="json"),
         "utterances": [asdict(entry) for entry in stored],
         "unusable": [asdict(entry) for entry in unusable],
     }
@@ -265,7 +267,7 @@ def _write_shard(task: tuple[Path, tuple[Source, ...]], config: FeatureConfig) -
         try:
             extraction = analyse(source.path, config)
         except AudioError as error:
-            unusable.append(Unusable(source.utterance, str(error)))
+            unusable.append(Unusable(source.utterance, str(error).removeprefix(f"{source.path}: ")))
             continue
         stop = start + len(extraction.frames)
         stored.append(Stored(source.utterance, path.name, start, stop, extraction.seconds, extraction.speech_seconds))

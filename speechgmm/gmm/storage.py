@@ -1,7 +1,7 @@
 """Models on disk: safetensors files, which cannot run code, with a header that says what made them.
 
-The header is one JSON text under the key ``speechgmm``: kind, format version, package version, fingerprint of the
-front end, and the names of the speakers. The same models give the same bytes.
+The header is one JSON text under the key ``speechgmm``: kind, format version, package version, the front end and its
+fingerprint, and the names of the speakers. The same models give the same bytes.
 """
 
 import json
@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import JsonValue
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from speechgmm.arrays import Float64Array
+from speechgmm.arrays import Float64Array, read_only
+from speechgmm.configuration import fingerprint
 from speechgmm.errors import ModelError
 from speechgmm.files import replacing
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.version import __version__
 
 FORMAT_VERSION = 1
+FrontEnd = Mapping[str, JsonValue]
+
 PARAMETERS = ("weights", "means", "variances")
 
 
@@ -33,19 +37,19 @@ class Header:
         One model, or one for each speaker.
     package_version : str
         Version of speechgmm that wrote it.
-    front_end : str or None
-        Fingerprint of the `FeatureConfig` that made the frames, where it is known.
+    front_end : dict or None
+        The configuration that made the frames, as JSON data, where it is known.
     names : tuple of str
         The speakers, in the order of the arrays' first axis.
     """
 
     kind: str
     package_version: str
-    front_end: str | None
+    front_end: FrontEnd | None
     names: tuple[str, ...] = ()
 
 
-def save_gmm(path: str | Path, gmm: DiagonalGMM, *, front_end: str | None = None) -> None:
+def save_gmm(path: str | Path, gmm: DiagonalGMM, *, front_end: FrontEnd | None = None) -> None:
     """Write a model to a file.
 
     Parameters
@@ -54,8 +58,8 @@ def save_gmm(path: str | Path, gmm: DiagonalGMM, *, front_end: str | None = None
         Where to; replaced in one step if it exists.
     gmm : DiagonalGMM
         The model.
-    front_end : str, optional
-        `fingerprint` of the `FeatureConfig` that made its frames, so that others are refused later.
+    front_end : mapping, optional
+        The configuration that made its frames, ``config.model_dump(mode="json")``, so that others are refused later.
 
     Raises
     ------
@@ -91,7 +95,7 @@ def load_gmm(path: str | Path) -> DiagonalGMM:
 
 
 def save_speakers(
-    path: str | Path, ubm: DiagonalGMM, speakers: Mapping[str, DiagonalGMM], *, front_end: str | None = None
+    path: str | Path, ubm: DiagonalGMM, speakers: Mapping[str, DiagonalGMM], *, front_end: FrontEnd | None = None
 ) -> None:
     """Write the models of several speakers, and once what they share with their background model.
 
@@ -103,7 +107,7 @@ def save_speakers(
         The model that they were adapted from.
     speakers : mapping of name to DiagonalGMM
         At least one; each of the shape of `ubm`.
-    front_end : str, optional
+    front_end : mapping, optional
         As for `save_gmm`.
 
     Raises
@@ -140,15 +144,14 @@ def load_speakers(path: str | Path) -> dict[str, DiagonalGMM]:
     """
     tensors, header = _load(Path(path), "speakers")
     shared_rank = {"weights": 1, "means": 2, "variances": 2}
+    models: dict[str, DiagonalGMM] = {}
     try:
-        return {
-            name: DiagonalGMM(
-                *(tensors[key] if tensors[key].ndim == shared_rank[key] else tensors[key][row] for key in PARAMETERS)
-            )
-            for row, name in enumerate(header.names)
-        }
+        shared = {key: read_only(tensors[key]) for key in PARAMETERS if tensors[key].ndim == shared_rank[key]}
+        for row, name in enumerate(header.names):
+            models[name] = DiagonalGMM(*(shared[key] if key in shared else tensors[key][row] for key in PARAMETERS))
     except (KeyError, IndexError, ValueError) as error:
         raise ModelError(f"{path}: damaged speaker models ({error})") from error
+    return models
 
 
 def read_header(path: str | Path) -> Header:
@@ -179,50 +182,53 @@ def read_header(path: str | Path) -> Header:
         raise ModelError(f"{path}: not readable as a model file ({error})") from error
     try:
         text = json.loads(metadata["speechgmm"])
-        version = text.pop("format_version")
-        header = Header(text["kind"], text["package_version"], text["front_end"], tuple(text["names"]))
+        version, package_version = text["format_version"], text["package_version"]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: a safetensors file, but not a model of speechgmm") from error
     if version != FORMAT_VERSION:
         raise ModelError(
-            f"{path}: model of format version {version}, written by speechgmm {header.package_version}; "
+            f"{path}: model of format version {version}, written by speechgmm {package_version}; "
             f"this speechgmm reads version {FORMAT_VERSION}"
         )
-    return header
+    try:
+        return Header(text["kind"], package_version, text["front_end"], tuple(text["names"]))
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path}: damaged header ({error})") from error
 
 
-def check_front_end(path: str | Path, front_end: str) -> None:
+def check_front_end(path: str | Path, front_end: FrontEnd) -> None:
     """Refuse a model whose frames came from another front end.
 
     Parameters
     ----------
     path : str or Path
         The model file.
-    front_end : str
-        Fingerprint of the front end in use.
+    front_end : mapping
+        The configuration of the front end in use, as JSON data.
 
     Raises
     ------
     ModelError
-        If the file says another one.
+        If the file says another one; the message names the keys that differ.
     """
     trained_on = read_header(path).front_end
-    if trained_on is not None and trained_on != front_end:
-        raise ModelError(
-            f"{path}: trained on features of another front end "
-            f"(fingerprint {trained_on[:12]}..., these features have {front_end[:12]}...)"
-        )
+    if trained_on is None or trained_on == front_end:
+        return
+    keys = [key for key in {**trained_on, **front_end} if trained_on.get(key) != front_end.get(key)]
+    changes = ", ".join(f"{key} {trained_on.get(key)!r} there, {front_end.get(key)!r} here" for key in keys)
+    raise ModelError(f"{path}: trained on features of another front end: {changes}")
 
 
 def _save(
-    path: Path, tensors: Mapping[str, Float64Array], kind: str, front_end: str | None, names: tuple[str, ...]
+    path: Path, tensors: Mapping[str, Float64Array], kind: str, front_end: FrontEnd | None, names: tuple[str, ...]
 ) -> None:
     """Write arrays and a header; one metadata key, because safetensors keeps several in no fixed order."""
     header = {
         "format_version": FORMAT_VERSION,
         "kind": kind,
         "package_version": __version__,
-        "front_end": front_end,
+        "front_end": front_end and dict(front_end),
+        "fingerprint": front_end and fingerprint(dict(front_end)),
         "names": list(names),
     }
     with replacing(path) as temporary:

@@ -24,7 +24,7 @@ from speechgmm.files import replacing
 from speechgmm.gmm.adaptation import AdaptationConfig, map_adapt
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
-from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, save_gmm, save_speakers
+from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, read_header, save_gmm, save_speakers
 from speechgmm.gmm.training import Iteration, TrainingConfig, train
 from speechgmm.parallel import Engine, map_in_order, sum_over
 from speechgmm.scoring.llr import ScoringConfig, score_matrix
@@ -259,7 +259,7 @@ def score_tests(
     with replacing(folder / "scores.npy") as temporary:
         np.save(temporary, np.concatenate(columns, axis=1))
     with replacing(folder / "scores.json") as temporary:
-        names = {"models": list(load_speakers(speakers)), "tests": tests}
+        names = {"models": read_header(speakers).names, "tests": tests}
         temporary.write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
 
 
