@@ -37,8 +37,10 @@ def read_audio(source: str | Path, *, sample_rate: int | None = None) -> tuple[F
         raise AudioError(f"{path}: no such audio file")
     try:
         samples, file_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: not readable as audio ({str(error).rstrip('.')})") from error
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: not readable as audio ({error.error_string.rstrip('.')})") from error
+    except (OSError, TypeError) as error:  # soundfile wants to be told the format of files named .raw
+        raise AudioError(f"{path}: not readable as audio ({error})") from error
     if samples.shape[1] != 1:
         raise AudioError(f"{path}: {samples.shape[1]} channels; expected a mono file")
     try:
@@ -65,7 +67,7 @@ def duration(source: str | Path) -> float | None:
     """
     try:
         return float(soundfile.info(str(source)).duration)
-    except (soundfile.LibsndfileError, OSError):
+    except (soundfile.LibsndfileError, OSError, TypeError):
         return None
 
 

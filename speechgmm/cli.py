@@ -110,7 +110,7 @@ def run(
 def synthesise(
     out: Annotated[Path, typer.Option(help="Folder to write to.", show_default=False)],
     n_speakers: Annotated[int, typer.Option(min=2, help="Enrolled speakers.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Other seeds give other voices.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Other seeds give other voices.")] = 0,
     jobs: JobsOption = None,
 ) -> None:
     """Write the recordings of the embedded voices as FLAC files, with Kaldi lists and trials."""
@@ -152,6 +152,8 @@ def _show(done: "RunResult") -> None:
         f"identification: {_number(identification['rate'], '{:.1%}')} of {identification['n_tests']} tests score "
         f"highest with their own speaker's model, of {identification['n_models']}"
     )
+    for warning in done.warnings:
+        typer.secho(f"warning: {warning}", fg="yellow")
     n_unscored = sum(numbers["n_unscored"] for numbers in lists.values())
     if n_unscored:
         typer.echo(f"{n_unscored} trials have no score; why: {done.folder / 'skipped.csv'}")

@@ -7,6 +7,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
+def _umask() -> int:
+    """Read the process's file mode mask, which can only be done by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+UMASK = _umask()
+"""Read once, because setting it would race with other threads."""
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, and rename it into place when the block ends without an error.
@@ -32,15 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~UMASK)
         temporary.replace(path)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
-
-
-def _umask() -> int:
-    """Read the process's file mode mask, which can only be done by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

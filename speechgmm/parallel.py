@@ -87,9 +87,8 @@ def map_in_order(
     import joblib
 
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from joblib.Parallel(n_jobs=engine.n_jobs, return_as="generator")(
-            joblib.delayed(function)(item) for item in items
-        )
+        workers = joblib.Parallel(n_jobs=engine.n_jobs, return_as="generator")
+    yield from workers(joblib.delayed(function)(item) for item in items)
 
 
 def sum_over(function: Callable[[Item], Sum], items: Iterable[Item], engine: Engine | None = None) -> Sum:

@@ -56,6 +56,10 @@ def test_bad_files_are_named(tmp_path):
     (tmp_path / "text.wav").write_text("this is not audio")
     with pytest.raises(AudioError, match=r"text\.wav: not readable as audio"):
         read_audio(tmp_path / "text.wav")
+    (tmp_path / "a.raw").write_bytes(bytes(100))
+    with pytest.raises(AudioError, match=r"a\.raw: not readable as audio"):
+        read_audio(tmp_path / "a.raw")
+    assert duration(tmp_path / "a.raw") is None
     soundfile.write(tmp_path / "two.wav", np.zeros((10, 2)), 8000)
     with pytest.raises(AudioError, match=r"two\.wav: 2 channels; expected a mono file"):
         read_audio(tmp_path / "two.wav")

@@ -137,6 +137,10 @@ def test_speech_is_what_stands_out():
     assert speech_frames(three, VadConfig(range_db=30)).sum() == 100
     assert speech_frames(three, VadConfig(range_db=10)).sum() == 50
     assert speech_frames(three, VadConfig(method="none")).all()
+    ramp = np.linspace(0, 100, 1001, dtype=np.float32) * np.float32(np.log(10) / 10)  # 0 to 100 dB
+    # The threshold is 40 dB below the 95th percentile, or 60 dB above the 5th.
+    assert speech_frames(ramp, VadConfig()).sum() == pytest.approx(450, abs=1)
+    assert speech_frames(ramp, VadConfig(margin_db=60)).sum() == pytest.approx(350, abs=1)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -147,6 +151,20 @@ def test_the_stated_share_of_the_mean_is_subtracted(rng, share):
     np.testing.assert_allclose(over_speech[speech].mean(axis=0), (1 - share) * frames[speech].mean(axis=0), atol=1e-5)
     over_all = subtract_mean(frames, speech, NormalisationConfig(mean=share, over="all"))
     np.testing.assert_allclose(over_all.mean(axis=0), (1 - share) * frames.mean(axis=0), atol=1e-5)
+
+
+def test_the_mean_is_subtracted_last_from_the_deltas_too():
+    frames = extract(voice(), FeatureConfig(normalisation={"mean": 1.0}))
+    assert len(frames) < 100
+    np.testing.assert_allclose(frames.mean(axis=0), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("rate", "frame", "shift"), [(8000, 200, 80), (11025, 275, 110), (44100, 1102, 441)])
+def test_frames_are_whole_samples_as_kaldi_counts_them(rate, frame, shift):
+    config = FeatureConfig(sample_rate=rate, high_frequency=3700.0)
+    assert (config.frame_samples, config.shift_samples) == (frame, shift)
+    result = analyse(voice(rate=rate), config)
+    assert result.speech_seconds == pytest.approx(len(result.frames) * shift / rate)
 
 
 def test_every_step_changes_the_features():
@@ -168,6 +186,17 @@ def test_every_step_changes_the_features():
         {"normalisation": {"over": "all"}},
         {"deltas": {"window": 2}},
         {"snip_edges": True},
+        {"spectrum": "magnitude"},
+        {"energy": "raw"},
+        {"energy": "windowed"},
+        {"kind": "lfcc"},
+        {"n_filters": 40},
+        {"n_cepstra": 13},
+        {"frame_length": 0.02},
+        {"frame_shift": 0.005},
+        {"high_frequency": 4000.0},
+        {"vad": {"range_db": 10.0}},
+        {"vad": {"margin_db": 10.0}},
     ):
         changed = extract(voice() + np.float32(0.01), FeatureConfig(**changes))
         assert changed.shape != plain.shape or not np.allclose(changed, extract(voice() + np.float32(0.01))), changes

@@ -1,5 +1,8 @@
 """Mapping and adding on engines."""
 
+import time
+
+import joblib
 import numpy as np
 import pytest
 import threadpoolctl
@@ -27,6 +30,11 @@ def fail_at_three(number):
     return number
 
 
+def slow_first(number):
+    time.sleep(0.3 if number == 0 else 0)
+    return number
+
+
 ENGINES = [None, Engine("serial"), Engine("processes", 1), Engine("processes", 2)]
 
 
@@ -34,6 +42,18 @@ ENGINES = [None, Engine("serial"), Engine("processes", 1), Engine("processes", 2
 def test_results_come_in_the_order_of_the_items(engine):
     assert list(map_in_order(square, range(50), engine)) == [number**2 for number in range(50)]
     assert list(map_in_order(square, [], engine)) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_slow_first_item_still_comes_first(engine):
+    assert list(map_in_order(slow_first, range(6), engine)) == list(range(6))
+
+
+def test_the_caller_keeps_its_own_joblib_configuration():
+    before = joblib.parallel_config().old_parallel_config
+    first, second = (map_in_order(square, range(4), Engine("processes", 2)) for _ in range(2))
+    assert list(zip(first, second, strict=True)) == [(number**2, number**2) for number in range(4)]
+    assert joblib.parallel_config().old_parallel_config == before
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -57,7 +57,7 @@ def read_kaldi(config: KaldiConfig) -> Corpus:
     CorpusError
         If a list is missing, malformed or contradictory; the message names file and line.
     """
-    root = Path(config.root)
+    root = Path(config.root).absolute()
     if not root.is_dir():
         raise CorpusError(f"{root}: no such folder; it is the root of the corpus")
     roles = {role: read_data_directory(root / getattr(config, role), root) for role in ROLES}

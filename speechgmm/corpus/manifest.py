@@ -134,10 +134,24 @@ class Corpus:
         overlap = sorted({utterance.speaker for utterance in self.background} & set(self.models))
         if overlap:
             found.append(f"{_some(overlap)} in both background and enrolment: scores against them are flattered")
+        known = sorted({utterance.speaker for utterance in self.background} & {each.speaker for each in self.test})
+        if set(known) - set(overlap):
+            found.append(f"{_some(known)} in both background and test: the background model has heard them")
         heard = sorted({utterance.path for utterance in self.enrol} & {utterance.path for utterance in self.test})
         if heard:
             found.append(f"{_some(heard)} in both enrolment and test: the model has heard the test")
+        found += self._doubtful_labels()
         return tuple(found)
+
+    def _doubtful_labels(self) -> list[str]:
+        """Say which trials are labelled otherwise than the speakers of their tests suggest."""
+        speaker = {utterance.id: utterance.speaker for utterance in self.test}
+        doubtful = [
+            f"{trial.model} {trial.test}"
+            for trial in self.distinct_trials
+            if trial.target != (speaker[trial.test] == trial.model)
+        ]
+        return [f"{_some(doubtful)}: labelled otherwise than the test's speaker says"] if doubtful else []
 
 
 def _check_ids(role: str, utterances: Iterable[Utterance]) -> None:

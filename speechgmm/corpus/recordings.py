@@ -36,6 +36,7 @@ def write_recordings(config: SyntheticConfig, folder: Path, engine: Engine | Non
     OSError
         If a file cannot be written.
     """
+    folder = folder.resolve()  # workers may have been born in another folder
     recordings = plan(config)
     for number, _ in enumerate(map_in_order(partial(_write, config, folder), recordings, engine), 1):
         yield number

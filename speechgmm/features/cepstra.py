@@ -16,6 +16,9 @@ from scipy import fft
 from speechgmm.arrays import Float32Array, FloatArray
 from speechgmm.configuration import Configuration
 
+ROUNDING = 1e-6
+"""Samples by which a product of seconds and rate may fall short of the whole number that it stands for."""
+
 BLOCK_FRAMES = 256
 """Frames in one block. Every block is filled up to this size, so that a frame's values don't depend on its
 neighbours: matrix products of other shapes may round in another order."""
@@ -123,13 +126,13 @@ class CepstraConfig(Configuration):
 
     @property
     def frame_samples(self) -> int:
-        """Samples in a frame."""
-        return round(self.frame_length * self.sample_rate)
+        """Samples in a frame: whole ones, as Kaldi counts."""
+        return int(self.frame_length * self.sample_rate + ROUNDING)
 
     @property
     def shift_samples(self) -> int:
-        """Samples from one frame to the next."""
-        return round(self.frame_shift * self.sample_rate)
+        """Samples from one frame to the next: whole ones, as Kaldi counts."""
+        return int(self.frame_shift * self.sample_rate + ROUNDING)
 
     @property
     def fft_size(self) -> int:

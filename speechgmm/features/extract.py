@@ -144,4 +144,4 @@ def _analyse_samples(samples: Float32Array, sample_rate: int, config: FeatureCon
     if n_speech == 0:
         raise AudioError(f"no speech: none of {len(frames)} frames is above the level that vad asks for")
     normalised = subtract_mean(append_deltas(frames, config.deltas), speech, config.normalisation)
-    return Extraction(normalised[speech], seconds, n_speech * config.frame_shift)
+    return Extraction(normalised[speech], seconds, n_speech * config.shift_samples / config.sample_rate)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import platform
 import shutil
 import tempfile
 import time
@@ -12,8 +14,12 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from speechgmm.configuration import fingerprint
+from speechgmm.files import UMASK
 
 logger = logging.getLogger(__name__)
+
+RUNNING = ".running-"
+"""What the folder of an unfinished stage is called, before machine and process."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +103,12 @@ class StageCache:
     def _run(self, name: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], folder: Path) -> None:
         """Run a stage beside its place, then move its folder there."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".running-", dir=folder.parent))
+        self._sweep(folder.parent)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{RUNNING}{platform.node()}-{os.getpid()}-", dir=folder.parent))
         try:
             run(temporary)
             (temporary / "inputs.json").write_text(json.dumps({"stage": name, "inputs": inputs}), encoding="utf-8")
-            temporary.chmod(0o755)
+            temporary.chmod(0o777 & ~UMASK)
             try:
                 temporary.rename(folder)
             except OSError:
@@ -109,3 +116,22 @@ class StageCache:
                     raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+    def _sweep(self, folder: Path) -> None:
+        """Remove what runs on this machine left behind when they were killed."""
+        prefix = f"{RUNNING}{platform.node()}-"
+        for left in folder.glob(f"{prefix}*"):
+            pid = left.name.removeprefix(prefix).partition("-")[0]
+            if pid.isdigit() and not _is_alive(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Tell whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is somebody else's
+    return True

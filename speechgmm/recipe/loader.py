@@ -6,15 +6,17 @@ import re
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Union, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue, ValidationError
-from pydantic_core import ErrorDetails
 
 from speechgmm.configuration import Configuration
 from speechgmm.errors import RecipeError
 from speechgmm.recipe.schema import CorpusConfig, Recipe
 from speechgmm.recipe.yaml import Document, Key, Place, Values, parse_value, read_document, to_yaml
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SECTIONS = tuple(name for name, field in Recipe.model_fields.items() if name not in ("name", "seed"))
 CORPUS_KINDS = tuple(each.model_fields["kind"].default for each in get_args(get_args(CorpusConfig)[0]))
@@ -177,7 +179,7 @@ def _resolve_root(document: Document) -> None:
     corpus["root"] = os.path.normpath(Path.cwd() / place.folder / VARIABLE.sub(expand, str(corpus["root"])))
 
 
-def _explain(detail: ErrorDetails, document: Document) -> tuple[tuple[str, int], str]:
+def _explain(detail: "ErrorDetails", document: Document) -> tuple[tuple[str, int], str]:
     """Turn one of pydantic's errors into a message with its place; the first item sorts it."""
     key, model = _locate(detail["loc"])
     if detail["type"].startswith("union_tag"):

@@ -96,7 +96,7 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     scores = load_scores(finished.scores.folder)
     skipped = _skipped(finished.corpus, stores, scores)
     for item in skipped:
-        logger.warning("skipped %s %s: %s", item.kind, item.id, item.reason)
+        logger.warning("skipped %s %s %s: %s", item.kind, item.id, item.path, item.reason)
     metrics = _metrics(recipe, finished.corpus, scores)
     outcome = Outcome(finished.corpus, stores, scores, metrics, skipped, _training(finished.ubm.folder))
     for output, name in ((finished.ubm, UBM_FILE), (finished.speakers, SPEAKERS_FILE), (finished.ubm, TRAINING_FILE)):

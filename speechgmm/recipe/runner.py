@@ -42,10 +42,13 @@ class RunResult:
         The folder of results.
     metrics : dict
         What its ``metrics.json`` holds.
+    warnings : tuple of str
+        What about the lists makes results look better than they are.
     """
 
     folder: Path
     metrics: dict[str, Any]
+    warnings: tuple[str, ...]
 
 
 def run(
@@ -88,14 +91,15 @@ def run(
         recipe = load_recipe(recipe, overrides)
     elif overrides:
         raise ValueError("overrides are for a recipe's file; change the recipe itself")
-    folder = Path(results) / recipe.name
+    results = Path(results).resolve()  # workers may have been born in another folder
+    folder = results / recipe.name
     engine = engine or Engine("processes")
     with _log_to(folder / "log.txt"), _Bars(console) as bars:
         logger.info("run of %s, seed %d, on %s with %d jobs", recipe.name, recipe.seed, engine.kind, engine.n_jobs)
-        finished = _run_stages(recipe, _Means(StageCache(Path(results) / ".cache"), engine, bars))
+        finished = _run_stages(recipe, _Means(StageCache(results / ".cache"), engine, bars))
         metrics = write_results(folder, recipe, finished)
         logger.info("results in %s", folder)
-    return RunResult(folder, metrics)
+    return RunResult(folder, metrics, finished.corpus.warnings())
 
 
 @dataclass(frozen=True)
