@@ -95,10 +95,18 @@ def test_numbers_are_what_yaml_1_2_says(tmp_path):
         ("ubm:\n  <<: {n_components: 3}\n", r"r\.yaml:3: '<<' as a key"),
         ("1: 2\n", r"r\.yaml:2: '1' as a key"),
         ("ubm: [\n", r"r\.yaml:3: not YAML"),
-        ("ubm: 3\n", r"r\.yaml:2: ubm: 3: .*valid dictionary"),
+        ("ubm: 3\n", r"r\.yaml:2: ubm: 3; expected keys and values"),
         ("ubm: nowhere.yaml\n", r"r\.yaml:2: ubm: no such file: .*nowhere\.yaml"),
         ("ubm: {base: 3}\n", r"r\.yaml:2: ubm\.base: 3; expected the path of a file"),
         ("---\n", r"r\.yaml:2: not YAML"),
+        ("speakers: {adapt: means}\n", r"speakers\.adapt: 'means'; expected a list, as in \[means\]"),
+        ("features: {vad: none}\n", r"features\.vad: 'none'; expected keys and values"),
+        ("ubm: " + "[" * 5000, "too deeply nested"),
+        ("ubm: " + "[" * 60 + "]" * 60, "more than 10000 keys or 50 levels"),
+        ("seed: " + "9" * 5000, r"r\.yaml:2: '9{40}' is no int"),
+        ("seed: !!int abc\n", r"r\.yaml:2: 'abc' is no int"),
+        ("seed: !!bool maybe\n", r"r\.yaml:2: 'maybe' is no bool"),
+        ("features: {log_floor: 1e-50}\n", r"features\.log_floor: 1e-50"),
     ],
 )
 def test_what_is_wrong_is_named_with_line_and_key(tmp_path, text, message):
@@ -135,6 +143,33 @@ def test_missing_and_binary_files_are_named(tmp_path):
         load_recipe(tmp_path / "b.yaml")
 
 
+def test_an_anchor_that_multiplies_is_refused(tmp_path):
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+    check_refused(tmp_path, bomb, "more than 10000 keys")
+
+
+def test_a_section_without_anything_is_its_defaults(tmp_path):
+    assert load_recipe(write(tmp_path, SMALL + "ubm:\nfeatures: null\n")) == load_recipe(write(tmp_path, SMALL))
+    check_refused(tmp_path, "corpus:\n", r"r\.yaml:1: corpus: missing")
+
+
+def test_a_name_that_comes_from_a_file_is_made_fit_for_a_folder(tmp_path):
+    assert load_recipe(write(tmp_path, SMALL, "my réc.ipe.yaml")).name == "my-r-c.ipe"
+
+
+def test_a_link_to_a_recipe_is_read_as_if_it_stood_where_the_recipe_is(tmp_path):
+    write(tmp_path, "n_components: 8\n", "real/c/ubm.yaml")
+    recipe = write(tmp_path, "corpus: {kind: kaldi, root: ../data}\nubm: ../real/c/ubm.yaml\n", "real/r.yaml")
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "link.yaml").symlink_to(recipe)
+    (tmp_path / "else" / "folder").symlink_to(tmp_path / "real")
+    for path in ("else/link.yaml", "else/folder/r.yaml"):
+        loaded = load_recipe(tmp_path / path)
+        assert loaded.ubm.n_components == 8
+        assert loaded.corpus.root == str(tmp_path / "data")
+
+
 def test_a_section_may_be_a_file_relative_to_the_one_it_stands_in(tmp_path):
     write(tmp_path, "base: deep/base.yaml\nn_components: 8\n", "c/ubm.yaml")
     write(tmp_path, "n_components: 4\nn_iterations: 3\n", "c/deep/base.yaml")
@@ -168,6 +203,10 @@ def test_overrides_come_from_the_command_line(tmp_path, monkeypatch):
     assert load_recipe(path, ["scoring.top_components=null"]).scoring.top_components is None
     write(tmp_path, "n_components: 3\n", "here/ubm.yaml")
     monkeypatch.chdir(tmp_path / "here")
+    corpus = load_recipe(path, ["corpus={kind: kaldi, root: x}"]).corpus
+    assert corpus.root == str(tmp_path / "here" / "x")
+    both = load_recipe(path, ["ubm={base: ubm.yaml, n_iterations: 4}"]).ubm
+    assert (both.n_components, both.n_iterations) == (3, 4)
     assert load_recipe(path, ["ubm=ubm.yaml", "ubm.n_iterations=2"]).ubm.n_components == 3
 
 
@@ -183,6 +222,8 @@ def test_overrides_come_from_the_command_line(tmp_path, monkeypatch):
         ("name.x=3", r"--set name\.x=3: name is 'r', and has no keys below it"),
         ("ubm.n_components=[", r"--set ubm\.n_components=\[.*: not YAML"),
         ("ubm.n_components=many", r"--set ubm\.n_components=many: ubm\.n_components: 'many'"),
+        ("corpus={kind: kaldi}", r"--set corpus=\{kind: kaldi\}: corpus\.root: missing"),
+        ("ubm={n_componets: 3}", r"--set ubm=\{n_componets: 3\}: ubm\.n_componets: unknown key"),
         ("corpus.kind=kald", r"--set corpus\.kind=kald: corpus\.kind: 'kald'"),
     ],
 )

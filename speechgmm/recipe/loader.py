@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Union, get_args, get_origin
 
@@ -48,7 +48,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(path)
     document = read_document(path)
-    document.values.setdefault("name", path.stem)
+    document.values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._"))
     sets = [_parse_override(text) for text in overrides]
     for key, value, place in sets:
         if len(key) == 1:
@@ -59,6 +59,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         if len(key) > 1:
             _override(document, key, value, place)
     _resolve_root(document)
+    for section in SECTIONS:
+        if document.values.get(section, "absent") is None:
+            del document.values[section]  # nothing but its name: the defaults
     try:
         return Recipe.model_validate(document.values)
     except ValidationError as error:
@@ -102,7 +105,17 @@ def _override(document: Document, key: Key, value: JsonValue, place: Place) -> N
             raise RecipeError(f"{place}: {part} is {below!r}, and has no keys below it")
         values = below
     values[key[-1]] = value
-    document.places[key] = place
+    for stale in [each for each in document.places if each[: len(key)] == key]:
+        del document.places[stale]
+    document.places.update({(*key, *below): place for below in _keys(value)})
+
+
+def _keys(value: JsonValue) -> Iterator[Key]:
+    """Give the path of a value and of all below it."""
+    yield ()
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        yield from ((str(name), *below) for below in _keys(item))
 
 
 def _resolve_section(document: Document, section: str) -> None:
@@ -128,7 +141,7 @@ def _resolve_section(document: Document, section: str) -> None:
 
 def _read_section(path: Path, place: Place, section: str, above: tuple[Path, ...]) -> Document:
     """Read a file that holds a section, which may name a base of its own."""
-    path = Path(os.path.normpath(path))
+    path = path.resolve()
     if path in above:
         raise RecipeError(f"{place}: {section}: {path} is based on itself")
     if not path.is_file():
@@ -204,6 +217,10 @@ def _explain(detail: "ErrorDetails", document: Document) -> tuple[tuple[str, int
             choices = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
             message = f"{name}: {detail['input']!r}; expected {detail['ctx']['expected']}"
             message += _nearest(str(detail["input"]), choices)
+        case "tuple_type":
+            message = f"{name}: {detail['input']!r}; expected a list, as in [{detail['input']}]"
+        case "model_type" | "model_attributes_type":
+            message = f"{name}: {detail['input']!r}; expected keys and values"
         case "value_error":
             message = f"{name}: {detail['ctx']['error']}" if name else str(detail["ctx"]["error"])
         case _:

@@ -18,6 +18,10 @@ from speechgmm.errors import RecipeError
 LARGEST = 1_000_000
 """Bytes of the largest document that is read."""
 
+MOST_KEYS = 10_000
+DEEPEST = 50
+"""Keys and levels of the largest recipe, an anchor's counted wherever it is used."""
+
 Key = tuple[str, ...]
 Values = dict[str, JsonValue]
 
@@ -88,7 +92,7 @@ def read_document(path: Path) -> Document:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}:{data[: error.start].count(10) + 1}: not UTF-8 text") from error
-    place = Place(str(path), 1, path.parent)
+    place = Place(str(path), 1, path.resolve().parent)
     places: dict[Key, Place] = {(): place}
     values = _plain(_compose(text, str(path)), (), place, places, ())
     if not isinstance(values, dict):
@@ -145,6 +149,8 @@ def _compose(text: str, source: str) -> Node | None:
     """Parse YAML text into nodes, which know their lines."""
     try:
         node: Node | None = YAML(typ="safe", pure=True).compose(text)
+    except RecursionError as error:
+        raise RecipeError(f"{source}: too deeply nested") from error
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -157,6 +163,8 @@ def _plain(node: Node | None, key: Key, place: Place, places: dict[Key, Place], 
     """Turn a node into plain values, noting the place of every key below it."""
     if node is None:
         return None
+    if len(places) > MOST_KEYS or len(above) > DEEPEST:
+        raise RecipeError(f"{place}: more than {MOST_KEYS} keys or {DEEPEST} levels")
     if id(node) in above:
         raise RecipeError(f"{place}: an anchor that contains itself")
     above = (*above, id(node))
@@ -171,7 +179,11 @@ def _plain(node: Node | None, key: Key, place: Place, places: dict[Key, Place], 
             values[name] = _plain(value_node, (*key, name), here, places, above)
         return values
     if isinstance(node, SequenceNode) and str(node.tag).endswith(":seq"):
-        return [_plain(item, key, place, places, above) for item in node.value]
+        items: list[JsonValue] = []
+        for number, item in enumerate(node.value):
+            places[*key, str(number)] = place
+            items.append(_plain(item, (*key, str(number)), place, places, above))
+        return items
     if isinstance(node, ScalarNode):
         return _scalar(node, place)
     raise RecipeError(f"{place}: tag {node.tag}: a recipe is plain data")
@@ -187,16 +199,19 @@ def _key_of(node: Node, place: Place) -> str:
 def _scalar(node: ScalarNode, place: Place) -> JsonValue:
     """Give a scalar as YAML 1.2 resolves it."""
     constructor = YAML(typ="safe", pure=True).constructor
-    match str(node.tag).rpartition(":")[2]:
-        case "null":
-            return None
-        case "bool":
-            return bool(constructor.construct_yaml_bool(node))
-        case "int":
-            return int(constructor.construct_yaml_int(node))
-        case "float":
-            return float(constructor.construct_yaml_float(node))
-        case "str" | "timestamp":
-            return str(node.value)
-        case _:
-            raise RecipeError(f"{place}: tag {node.tag}: a recipe is plain data")
+    kind = str(node.tag).rpartition(":")[2]
+    try:
+        match kind:
+            case "null":
+                return None
+            case "bool":
+                return bool(constructor.construct_yaml_bool(node))
+            case "int":
+                return int(constructor.construct_yaml_int(node))
+            case "float":
+                return float(constructor.construct_yaml_float(node))
+            case "str" | "timestamp":
+                return str(node.value)
+    except (ValueError, KeyError) as error:
+        raise RecipeError(f"{place}: {str(node.value)[:40]!r} is no {kind}") from error
+    raise RecipeError(f"{place}: tag {node.tag}: a recipe is plain data")
