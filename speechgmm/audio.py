@@ -9,6 +9,9 @@ import soxr
 from speechgmm.arrays import Float32Array, FloatArray
 from speechgmm.errors import AudioError
 
+LOUDEST = 1e12
+"""Beyond it, squares in single precision overflow; integers taken for samples are far below."""
+
 
 def read_audio(source: str | Path, *, sample_rate: int | None = None) -> tuple[Float32Array, int]:
     """Read a mono audio file.
@@ -33,13 +36,15 @@ def read_audio(source: str | Path, *, sample_rate: int | None = None) -> tuple[F
         If the file is missing, unreadable, empty, has several channels, or holds NaN or infinity.
     """
     path = Path(source)
-    if not path.is_file():
-        raise AudioError(f"{path}: no such audio file")
     try:
+        if not path.is_file():
+            raise AudioError(f"{path}: no such audio file")
         samples, file_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path}: not readable as audio ({error.error_string.rstrip('.')})") from error
-    except (OSError, TypeError) as error:  # soundfile wants to be told the format of files named .raw
+    except AudioError:
+        raise
+    except (OSError, TypeError, ValueError) as error:  # of files named .raw, soundfile wants to be told the format
         raise AudioError(f"{path}: not readable as audio ({error})") from error
     if samples.shape[1] != 1:
         raise AudioError(f"{path}: {samples.shape[1]} channels; expected a mono file")
@@ -67,7 +72,7 @@ def duration(source: str | Path) -> float | None:
     """
     try:
         return float(soundfile.info(str(source)).duration)
-    except (soundfile.LibsndfileError, OSError, TypeError):
+    except (soundfile.LibsndfileError, OSError, TypeError, ValueError):
         return None
 
 
@@ -87,7 +92,7 @@ def check_samples(samples: FloatArray) -> Float32Array:
     Raises
     ------
     AudioError
-        If it is not one-dimensional, not floating point, empty, or holds NaN or infinity.
+        If it is not one-dimensional, not floating point, empty, or holds NaN, infinity or values above 1e12.
     """
     if samples.ndim != 1:
         raise AudioError(f"samples of shape {samples.shape}; expected one dimension: a mono waveform")
@@ -101,6 +106,9 @@ def check_samples(samples: FloatArray) -> Float32Array:
             f"{np.count_nonzero(bad)} of {samples.size} samples are NaN or infinite, "
             f"the first is sample {int(np.argmax(bad))}"
         )
+    peak = float(np.abs(samples).max())
+    if peak > LOUDEST:
+        raise AudioError(f"samples up to {peak:g}; expected full scale at 1")
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 

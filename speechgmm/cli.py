@@ -4,6 +4,7 @@ Exit status: 0 for success, 2 for what the user can mend (one message, no traceb
 bug.
 """
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -37,6 +38,10 @@ MEANINGS = {
 }
 
 
+NARROWEST = 24
+"""Columns that the meanings of the numbers need beside them; with fewer they follow below."""
+
+
 class EngineKind(StrEnum):
     """Where the work is done."""
 
@@ -50,12 +55,13 @@ JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Workers. 
 @contextmanager
 def _told() -> Iterator[None]:
     """Turn what the user can mend into a message and status 2, and an interruption into one and 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to end, as Ctrl-C is
     try:
         yield
     except SpeechGMMError as error:
         message, status = str(error), 2
     except OSError as error:
-        message, status = f"{error.filename or 'file system'}: {error.strerror or error}", 2
+        message, status = f"{error.filename or 'output'}: {error.strerror or error}", 2
     except KeyboardInterrupt:
         message, status = "interrupted; what is finished is kept, and the same command goes on from there", 130
     else:
@@ -103,7 +109,7 @@ def run(
     where = Engine(engine.value, jobs or available_cores())
     with _told():
         done = run_recipe(recipe, overrides=set_ or (), results=results, engine=where, console=Console(stderr=True))
-    _show(done)
+        _show(done)
 
 
 @app.command()
@@ -139,14 +145,22 @@ def _show(done: "RunResult") -> None:
     from rich.table import Table
 
     lists: dict[str, Any] = done.metrics["trials"]
+    rows = _rows(list(lists.values()))
+    needed = max(len(title) for title, _, _ in rows) + sum(max(len(name), 8) + 3 for name in lists) + 3
+    width = Console().width
+    beside = width - needed >= NARROWEST
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in lists:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", style="dim")
-    for title, cells, meaning in _rows(list(lists.values())):
-        table.add_row(title, *cells, meaning)
-    Console().print(table)
+    if beside:
+        table.add_column("", style="dim")
+    for title, cells, meaning in rows:
+        table.add_row(title, *cells, *([meaning] if beside else []))
+    Console(width=max(width, needed)).print(table)
+    if not beside:
+        for title, _, meaning in rows:
+            typer.echo(f"{title}: {meaning}")
     identification = done.metrics["identification"]
     typer.echo(
         f"identification: {_number(identification['rate'], '{:.1%}')} of {identification['n_tests']} tests score "

@@ -23,3 +23,7 @@ class ModelError(SpeechGMMError):
 
 class RecipeError(SpeechGMMError):
     """A recipe that cannot be read, or says something that has no meaning."""
+
+
+class WorkerError(SpeechGMMError):
+    """A worker process that died, which is not the work's own fault."""

@@ -12,6 +12,8 @@ from typing import Literal, Protocol, Self, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from speechgmm.errors import WorkerError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -77,6 +79,11 @@ def map_in_order(
     ------
     object
         One result for each item. An exception of `function` is raised where its result would have been.
+
+    Raises
+    ------
+    WorkerError
+        If a worker process is killed.
     """
     if engine is None or engine.kind == "serial" or engine.n_jobs == 1:
         for item in items:
@@ -85,10 +92,14 @@ def map_in_order(
             yield result
         return
     import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         workers = joblib.Parallel(n_jobs=engine.n_jobs, return_as="generator")
-    yield from workers(joblib.delayed(function)(item) for item in items)
+    try:
+        yield from workers(joblib.delayed(function)(item) for item in items)
+    except TerminatedWorkerError as error:
+        raise WorkerError("a worker process was killed, perhaps for want of memory; try fewer jobs") from error
 
 
 def sum_over(function: Callable[[Item], Sum], items: Iterable[Item], engine: Engine | None = None) -> Sum:

@@ -60,6 +60,9 @@ def test_bad_files_are_named(tmp_path):
     with pytest.raises(AudioError, match=r"a\.raw: not readable as audio"):
         read_audio(tmp_path / "a.raw")
     assert duration(tmp_path / "a.raw") is None
+    for name in ("x" * 300 + ".wav", "nul\0.wav"):
+        with pytest.raises(AudioError, match=r"no such audio file|not readable as audio"):
+            read_audio(tmp_path / name)
     soundfile.write(tmp_path / "two.wav", np.zeros((10, 2)), 8000)
     with pytest.raises(AudioError, match=r"two\.wav: 2 channels; expected a mono file"):
         read_audio(tmp_path / "two.wav")
@@ -76,5 +79,7 @@ def test_bad_files_are_named(tmp_path):
 def test_bad_arrays_are_refused():
     with pytest.raises(AudioError, match=r"shape \(3, 2\)"):
         check_samples(np.zeros((3, 2)))
+    with pytest.raises(AudioError, match=r"samples up to 1e\+30; expected full scale at 1"):
+        check_samples(np.array([0.0, -1e30]))
     with pytest.raises(AudioError, match="type int16"):
         check_samples(np.zeros(3, np.int16))

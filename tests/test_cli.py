@@ -1,17 +1,28 @@
 """The command line, as a person meets it."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from speechgmm import __version__
 
+FULL = Path("/dev/full")
 
-def speechgmm(*arguments, cwd=None):
+
+def speechgmm(*arguments, cwd=None, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "speechgmm", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
+        [sys.executable, "-m", "speechgmm", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        env={**os.environ, **environment},
     )
 
 
@@ -92,6 +103,41 @@ def test_recordings_of_the_voices_are_written(tmp_path):
             info = soundfile.info(tmp_path / "voices" / line.split(maxsplit=1)[1])
             assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
     assert (tmp_path / "voices" / "trials.txt").read_text()
+
+
+@pytest.mark.parametrize("columns", [20, 60, 200])
+def test_the_table_fits_by_moving_the_meanings_below(recipe, columns):
+    done = speechgmm("run", recipe, "--engine", "serial", cwd=recipe.parent, COLUMNS=str(columns))
+    lines = done.stdout.splitlines()
+    (row,) = (line for line in lines if line.split()[:1] == ["EER"])
+    assert row.split()[1].endswith("%")
+    assert ("EER: where as large a share" in done.stdout) == (columns < 60)
+
+
+def test_a_request_to_end_is_an_interruption(recipe, tmp_path):
+    # A recipe that takes a while; the signal comes once the log says that it runs.
+    long = ["run", recipe, "--engine", "serial", "--results", tmp_path, "--set", "corpus.n_background=200"]
+    started = subprocess.Popen([sys.executable, "-m", "speechgmm", *map(str, long)], stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "tiny" / "log.txt"
+    while not (log.exists() and "run of tiny" in log.read_text()):
+        assert started.poll() is None
+        time.sleep(0.05)
+    started.send_signal(signal.SIGTERM)
+    _, message = started.communicate()
+    assert started.returncode == 130
+    assert "interrupted" in message
+    assert not list((tmp_path / ".cache").rglob(".running-*"))
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written_is_an_error_of_the_user(recipe):
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "speechgmm", "run", str(recipe), "--engine", "serial"],
+            stdout=full, stderr=subprocess.PIPE, text=True, cwd=recipe.parent, check=False,
+        )  # fmt: skip
+    assert "No space left" in done.stderr
+    assert done.returncode == 2
 
 
 def test_help_and_version():

@@ -88,6 +88,17 @@ def test_missing_and_unreadable_lists_are_named(written, tmp_path):
         read_kaldi(KaldiConfig(root=str(tmp_path / "nowhere")))
 
 
+def test_a_byte_order_mark_is_no_letter(corpus, written, tmp_path):
+    path = tmp_path / "trials.txt"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert read_kaldi(written) == corpus
+
+
+def test_a_name_that_no_file_can_have_is_named(written):
+    with pytest.raises(CorpusError, match=r"nul.*: not readable"):
+        read_kaldi(written.model_copy(update={"trials": ("nul\0.txt",)}))
+
+
 def test_segments_are_not_ignored(written, tmp_path):
     (tmp_path / "lists" / "test" / "segments").write_text("u r 0 1\n")
     with pytest.raises(CorpusError, match=r"segments: segments of longer recordings"):

@@ -1,5 +1,7 @@
 """Mapping and adding on engines."""
 
+import os
+import signal
 import time
 
 import joblib
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 
+from speechgmm.errors import WorkerError
 from speechgmm.parallel import Engine, map_in_order, sum_over
 
 
@@ -33,6 +36,10 @@ def fail_at_three(number):
 def slow_first(number):
     time.sleep(0.3 if number == 0 else 0)
     return number
+
+
+def die(number):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 ENGINES = [None, Engine("serial"), Engine("processes", 1), Engine("processes", 2)]
@@ -74,6 +81,11 @@ def test_an_error_is_raised_where_its_result_would_be(engine):
     results = map_in_order(fail_at_three, range(5), engine)
     with pytest.raises(ValueError, match="three"):
         list(results)
+
+
+def test_a_killed_worker_is_told():
+    with pytest.raises(WorkerError, match="a worker process was killed, perhaps for want of memory"):
+        list(map_in_order(die, range(4), Engine("processes", 2)))
 
 
 def test_a_sum_of_nothing_is_refused():

@@ -233,7 +233,9 @@ def test_an_unusable_recording_is_listed_and_its_trials_are_unscored(corpus, har
     assert done.metrics["trials"]["trials"]["n_unscored"] == len(unscored)
     for written in ("scores.csv", "metrics.json"):
         assert not re.search(r"\bnan\b", (done.folder / written).read_text(), re.IGNORECASE)
-    assert name in (done.folder / "report.html").read_text()
+    report = (done.folder / "report.html").read_text()
+    assert name in report
+    assert ("3 of the trials have no score" in report) == (role == "test")
 
 
 def test_a_speaker_without_enrolment_is_listed_and_unscored(corpus):
@@ -253,10 +255,40 @@ def test_a_speaker_without_enrolment_is_listed_and_unscored(corpus):
     [("background", "nothing to train the UBM on"), ("enrol", "nobody to score"), ("test", "nothing to score")],
 )
 def test_a_role_without_any_usable_recording_is_an_error(corpus, role, message):
+    done = run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL).folder
     for line in (corpus / "lists" / role / "wav.scp").read_text().splitlines():
         (corpus / line.split(maxsplit=1)[1]).unlink()
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match=rf"{message}: none of \d+ utterances could be used, .*no such audio file"):
         run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL)
+    # What is left is of this run: what was skipped, and the log.
+    assert {path.name for path in done.iterdir() if path.is_file()} == {"skipped.csv", "log.txt"}
+    assert "no such audio file" in (done / "log.txt").read_text()
+    assert {row["role"] for row in rows(done / "skipped.csv")} == {role}
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b""), lambda path: path.unlink()])
+@pytest.mark.parametrize(
+    "pattern", ["ubm/*/ubm.safetensors", "scores/*/scores.npy", "features/*/index.json", "ubm/*/stage.json"]
+)
+def test_a_damaged_stage_is_made_again(corpus, harm, pattern):
+    recipe, results = corpus.parent / "own.yaml", corpus.parent
+    before = run(recipe, results=results, engine=SERIAL).folder
+    whole = {name: (before / name).read_bytes() for name in SAME_BYTES}
+    harm(next((results / ".cache").glob(pattern)))
+    after = run(recipe, results=results, engine=SERIAL).folder
+    assert "is damaged; it is made again" in (after / "log.txt").read_text()
+    assert {name: (after / name).read_bytes() for name in SAME_BYTES} == whole
+
+
+def test_plots_are_of_this_run_and_name_their_list(corpus):
+    recipe = corpus.parent / "own.yaml"
+    folder = run(recipe, results=corpus.parent, engine=SERIAL).folder
+    lines = (corpus / "trials.txt").read_text().splitlines(keepends=True)
+    (corpus / "only.txt").write_text("".join(line for line in lines if line.endswith(" target\n")))
+    run(recipe, overrides=["corpus.trials=[only.txt, trials.txt]"], results=corpus.parent, engine=SERIAL)
+    assert "Scores of trials" in (folder / "report.html").read_text()
+    run(recipe, overrides=["corpus.trials=[only.txt]"], results=corpus.parent, engine=SERIAL)
+    assert [path.name for path in (folder / "plots").iterdir()] == ["training.svg"]
 
 
 def test_numbers_that_need_both_kinds_of_trial_are_null_without(corpus):

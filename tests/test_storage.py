@@ -99,8 +99,10 @@ def test_a_failed_write_leaves_the_old_file(rng, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("speechgmm.gmm.storage.save_file", fail)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
+    with pytest.raises(OSError, match="No space left") as caught:
         save_gmm(path, random_gmm(rng, 2))
+    monkeypatch.undo()
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["m"]

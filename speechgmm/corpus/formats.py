@@ -210,12 +210,14 @@ def _read_pairs(path: Path) -> dict[str, tuple[int, str]]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Give the lines of a text file that are not blank, with their numbers."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise CorpusError(f"{path}: not readable ({error.strerror})") from error
     except UnicodeDecodeError as error:
         place = path.read_bytes()[: error.start].count(b"\n") + 1
         raise CorpusError(f"{path}:{place}: not UTF-8 text") from error
+    except ValueError as error:  # a name that no file can have
+        raise CorpusError(f"{str(path)!r}: not readable ({error})") from error
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield number, line.strip()

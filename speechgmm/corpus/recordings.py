@@ -1,5 +1,6 @@
 """The embedded voices as a corpus on disk: FLAC files to listen to, Kaldi lists, and a trial list."""
 
+import io
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ import soundfile
 from speechgmm.corpus.formats import write_kaldi
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig, SyntheticUtterance, plan, render
-from speechgmm.files import replacing
+from speechgmm.files import write_bytes
 from speechgmm.parallel import Engine, map_in_order
 
 
@@ -57,5 +58,6 @@ def _path(folder: Path, recording: SyntheticUtterance) -> Path:
 
 def _write(config: SyntheticConfig, folder: Path, recording: SyntheticUtterance) -> None:
     """Render one recording into its file."""
-    with replacing(_path(folder, recording)) as temporary:
-        soundfile.write(temporary, render(config, recording), config.sample_rate, subtype="PCM_16")
+    stream = io.BytesIO()
+    soundfile.write(stream, render(config, recording), config.sample_rate, subtype="PCM_16", format="FLAC")
+    write_bytes(_path(folder, recording), stream.getbuffer())

@@ -29,9 +29,9 @@ class CepstraConfig(Configuration):
 
     Parameters
     ----------
-    sample_rate : int > 0, Hz
+    sample_rate : int, 1 to 1,000,000, Hz
         Rate that the audio is brought to.
-    frame_length, frame_shift : float > 0, seconds
+    frame_length, frame_shift : float, above 0 to 60, seconds
         Length of a frame, and from the start of one to the start of the next.
     snip_edges : bool
         Whether only frames that lie wholly inside the audio are used; else it is mirrored at both ends.
@@ -57,7 +57,7 @@ class CepstraConfig(Configuration):
         Upper edge of the last filter; 95 % of half the sample rate when not given.
     filter_norm : "peak" or "area"
         Whether each filter has height 1, or its weights sum to 1.
-    log_floor : float > 0
+    log_floor : float, 1e-37 to 1e37
         Least value that a logarithm is taken of.
     kind : "mfcc", "lfcc", "logmel" or "spectrogram"
         Cepstra on the mel or the linear scale, log filter-bank values, or the log spectrum.
@@ -70,9 +70,9 @@ class CepstraConfig(Configuration):
         window; or none of these, so that the first is c1.
     """
 
-    sample_rate: int = Field(16000, gt=0)
-    frame_length: float = Field(0.025, gt=0)
-    frame_shift: float = Field(0.010, gt=0)
+    sample_rate: int = Field(16000, gt=0, le=1_000_000)
+    frame_length: float = Field(0.025, gt=0, le=60)
+    frame_shift: float = Field(0.010, gt=0, le=60)
     snip_edges: bool = False
     remove_dc: bool = True
     dither: float = Field(0.0, ge=0)
@@ -85,7 +85,7 @@ class CepstraConfig(Configuration):
     low_frequency: float = Field(20.0, ge=0)
     high_frequency: float | None = None
     filter_norm: Literal["peak", "area"] = "peak"
-    log_floor: float = Field(1e-10, gt=0)
+    log_floor: float = Field(1e-10, ge=1e-37, le=1e37)
     kind: Literal["mfcc", "lfcc", "logmel", "spectrogram"] = "mfcc"
     n_cepstra: int = Field(24, ge=1)
     lifter: float = Field(22.0, ge=0)

@@ -18,7 +18,7 @@ from speechgmm.arrays import Float32Array
 from speechgmm.audio import duration
 from speechgmm.errors import AudioError, ModelError
 from speechgmm.features.extract import FeatureConfig, analyse
-from speechgmm.files import replacing
+from speechgmm.files import replacing, write_array
 from speechgmm.parallel import Engine, map_in_order
 
 FORMAT_VERSION = 1
@@ -274,6 +274,5 @@ def _write_shard(task: tuple[Path, tuple[Source, ...]], config: FeatureConfig) -
         parts.append(extraction.frames)
         start = stop
     if parts:
-        with replacing(path) as temporary:
-            np.save(temporary, np.concatenate(parts))
+        write_array(path, np.concatenate(parts))
     return stored, unusable

@@ -181,6 +181,7 @@ def expanded_blocks(
     ValueError
         If the shape does not fit the model, or a value is not finite.
     """
+    frames = np.asarray(frames)
     if frames.ndim != 2 or frames.shape[1] != gmm.n_features:
         raise ModelError(f"frames of shape {frames.shape}; the model expects (T, {gmm.n_features})")
     for start in range(0, len(frames), kernels.BLOCK_FRAMES):

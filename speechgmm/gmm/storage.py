@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from speechgmm.arrays import Float64Array, read_only
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import ModelError
-from speechgmm.files import replacing
+from speechgmm.files import write_bytes
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.version import __version__
 
@@ -231,8 +231,7 @@ def _save(
         "fingerprint": front_end and fingerprint(dict(front_end)),
         "names": list(names),
     }
-    with replacing(path) as temporary:
-        save_file(dict(tensors), temporary, {"speechgmm": json.dumps(header, sort_keys=True, ensure_ascii=False)})
+    write_bytes(path, save(dict(tensors), {"speechgmm": json.dumps(header, sort_keys=True, ensure_ascii=False)}))
 
 
 def _load(path: Path, kind: str) -> tuple[dict[str, Float64Array], Header]:

@@ -158,9 +158,10 @@ def train(
         If there are fewer frames than components, or frames that are not finite or not of one dimension D.
     """
     rng = rng or np.random.default_rng(0)
-    shapes = {_frames_of(shard).shape[1:] for shard in shards}
-    if len(shapes) != 1 or len(shapes.pop()) != 1:
-        raise ModelError(f"{len(shards)} shards of other than (T, D) frames with one D: there must be at least one")
+    shapes = [_frames_of(shard).shape for shard in shards]
+    if any(len(shape) != 2 for shape in shapes) or len({shape[1] for shape in shapes}) != 1:
+        shown = ", ".join(map(str, shapes[:3]))
+        raise ModelError(f"{len(shapes)} shards of shapes {shown}, ...; expected a list of (T, D) frames with one D")
     n_frames = sum(len(_frames_of(shard)) for shard in shards)
     if n_frames < config.n_components:
         raise ModelError(f"n_components {config.n_components} is more than the {n_frames} frames to train on")

@@ -18,6 +18,9 @@ from speechgmm.files import UMASK
 
 logger = logging.getLogger(__name__)
 
+STAGE_FILE = "stage.json"
+"""What a stage's folder says of itself: its inputs, and the sizes of its files."""
+
 RUNNING = ".running-"
 """What the folder of an unfinished stage is called, before machine and process."""
 
@@ -49,7 +52,7 @@ class StageOutput:
 
 @dataclass(frozen=True)
 class StageCache:
-    """A folder of outputs of stages. A stage's folder is complete, or does not exist.
+    """A folder of outputs of stages. A stage's folder is complete, or does not exist; a damaged one is made again.
 
     Parameters
     ----------
@@ -93,6 +96,10 @@ class StageCache:
         digest = fingerprint({"stage": name, "version": version, "inputs": inputs})
         folder = self.root / name / digest[:32]
         reused = folder.is_dir()
+        if reused and not _is_whole(folder):
+            logger.warning("%s: %s is damaged; it is made again", title or name, folder)
+            shutil.rmtree(folder)
+            reused = False
         if not reused:
             self._run(name, inputs, run, folder)
         seconds = time.perf_counter() - started
@@ -107,7 +114,8 @@ class StageCache:
         temporary = Path(tempfile.mkdtemp(prefix=f"{RUNNING}{platform.node()}-{os.getpid()}-", dir=folder.parent))
         try:
             run(temporary)
-            (temporary / "inputs.json").write_text(json.dumps({"stage": name, "inputs": inputs}), encoding="utf-8")
+            made: dict[str, JsonValue] = {"stage": name, "inputs": inputs, "sizes": _sizes(temporary)}
+            (temporary / STAGE_FILE).write_text(json.dumps(made), encoding="utf-8")
             temporary.chmod(0o777 & ~UMASK)
             try:
                 temporary.rename(folder)
@@ -124,6 +132,23 @@ class StageCache:
             pid = left.name.removeprefix(prefix).partition("-")[0]
             if pid.isdigit() and not _is_alive(int(pid)):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _sizes(folder: Path) -> dict[str, JsonValue]:
+    """Give the size of each file of a stage."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether a stage's files have the sizes that they were written with."""
+    try:
+        sizes = json.loads((folder / STAGE_FILE).read_text(encoding="utf-8"))["sizes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    found = _sizes(folder)
+    found.pop(STAGE_FILE, None)
+    return bool(found == sizes)
 
 
 def _is_alive(pid: int) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -64,7 +64,16 @@ class Outcome:
     training: tuple[float, ...]
 
 
-def figures(outcome: Outcome, config: EvaluationConfig) -> dict[str, "Figure"]:
+class Drawn(NamedTuple):
+    """A plot: the name of its file, and a title and a caption for the report."""
+
+    name: str
+    title: str
+    caption: str
+    figure: "Figure"
+
+
+def figures(outcome: Outcome, config: EvaluationConfig) -> tuple[Drawn, ...]:
     """Draw the plots of an experiment.
 
     Parameters
@@ -76,23 +85,26 @@ def figures(outcome: Outcome, config: EvaluationConfig) -> dict[str, "Figure"]:
 
     Returns
     -------
-    dict of str to Figure
-        By name: ``det`` and ``scores`` (where both kinds of trial have scores) and ``training``.
+    tuple of Drawn
+        ``det`` and ``scores`` (of lists in which both kinds of trial have scores) and ``training``.
     """
     sides = {name: _sides(trials, outcome.scores) for name, trials in outcome.corpus.trials.items()}
     usable = {name: pair for name, pair in sides.items() if min(map(len, pair)) > 0}
-    drawn = {}
+    drawn = []
     if usable:
-        drawn["det"] = plots.det_figure(usable, config.dcf)
-        drawn["scores"] = plots.histogram_figure(*next(iter(usable.values())))
-    drawn["training"] = plots.training_figure(outcome.training)
-    return drawn
+        first, pair = next(iter(usable.items()))
+        det = plots.det_figure(usable, config.dcf)
+        drawn.append(Drawn("det", "Detection error trade-off", plots.DET_CAPTION, det))
+        drawn.append(Drawn("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, plots.histogram_figure(*pair)))
+    training = plots.training_figure(outcome.training)
+    drawn.append(Drawn("training", "Training of the background model", plots.TRAINING_CAPTION, training))
+    return tuple(drawn)
 
 
 def report_content(
     recipe: Recipe,
     outcome: Outcome,
-    drawn: Mapping[str, "Figure"],
+    drawn: Sequence[Drawn],
     outputs: Sequence[StageOutput],
     provenance: Mapping[str, Any],
 ) -> ReportContent:
@@ -104,7 +116,7 @@ def report_content(
         The experiment.
     outcome : Outcome
         What came out of it.
-    drawn : mapping of str to Figure
+    drawn : sequence of Drawn
         The plots, as `figures` gives them.
     outputs : sequence of StageOutput
         The stages.
@@ -117,19 +129,10 @@ def report_content(
         For `speechgmm.evaluation.report.write_report`.
     """
     corpus = outcome.corpus
-    captions = {
-        "det": ("Detection error trade-off", plots.DET_CAPTION),
-        "scores": (f"Scores of {next(iter(corpus.trials))}", plots.HISTOGRAM_CAPTION),
-        "training": ("Training of the background model", plots.TRAINING_CAPTION),
-    }
     identification = outcome.metrics["identification"]
     return ReportContent(
         title=recipe.name,
-        summary=(
-            f"{len(corpus.models)} speakers enrolled against a background model of {recipe.ubm.n_components} Gaussians "
-            f"from {len({utterance.speaker for utterance in corpus.background})} other speakers; "
-            f"{len(corpus.distinct_trials):,} trials."
-        ),
+        summary=_summary(recipe, outcome),
         costs={name: PRESETS[name] for name in recipe.evaluation.dcf},
         trial_lists=tuple(_trial_list(name, trials, outcome) for name, trials in corpus.trials.items()),
         identification=IdentificationResult(
@@ -137,13 +140,28 @@ def report_content(
             identification["n_models"],
             _or_reason(identification["rate"], "no test of an enrolled speaker has scores"),
         ),
-        plots=tuple(Plot(*captions[name], plots.svg_text(figure)) for name, figure in drawn.items()),
+        plots=tuple(Plot(each.title, each.caption, plots.svg_text(each.figure)) for each in drawn),
         data=tuple(_data_role(role, outcome) for role in outcome.stores),
         skipped=outcome.skipped,
         recipe=dump_recipe(recipe),
         provenance=_flat(provenance),
         stages=tuple(StageResult(each.title, each.digest, each.reused, each.seconds) for each in outputs),
     )
+
+
+def _summary(recipe: Recipe, outcome: Outcome) -> str:
+    """Say in a sentence or two what was done, and how much of it could not be."""
+    corpus = outcome.corpus
+    models, trials = len(outcome.scores.models), len(corpus.distinct_trials)
+    heard = {each.speaker for each in corpus.background if each.id in outcome.stores["background"]}
+    text = (
+        f"{models} speakers enrolled against a background model of {recipe.ubm.n_components} Gaussians "
+        f"from {len(heard)} speakers; {trials:,} trials."
+    )
+    n_unscored = int(np.isnan(outcome.scores.of(corpus.distinct_trials)).sum())
+    if n_unscored:
+        text += f" {n_unscored:,} of the trials have no score, because what they need could not be used."
+    return text
 
 
 def _sides(trials: Sequence[Trial], scores: Scores) -> tuple[Float64Array, Float64Array]:

@@ -31,6 +31,9 @@ from speechgmm.version import __version__
 
 logger = logging.getLogger(__name__)
 
+FILES = ("metrics.json", "scores.csv", "skipped.csv", "recipe.yaml", "provenance.json", "report.html")
+"""What a run writes beside models, training history, plots and log."""
+
 PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safetensors")
 """Whose versions may change a number."""
 
@@ -70,6 +73,48 @@ class Finished:
         return (*first, *self.features.values(), self.ubm, self.speakers, self.scores)
 
 
+def clear_results(folder: Path) -> None:
+    """Remove what an earlier run left, so that a folder never shows two runs at once.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of results; files of other names stay.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be removed.
+    """
+    for name in (*FILES, UBM_FILE, SPEAKERS_FILE, TRAINING_FILE):
+        (folder / name).unlink(missing_ok=True)
+    for plot in (folder / "plots").glob("*.svg"):
+        plot.unlink()
+
+
+def write_skipped(folder: Path, corpus: Corpus, features: Mapping[str, StageOutput]) -> None:
+    """Write and log what could not be used, as soon as it is known: a later stage may fail because of it.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of results, for ``skipped.csv``.
+    corpus : Corpus
+        The lists.
+    features : mapping of str to StageOutput
+        The feature store of each role.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    skipped = _skipped(corpus, {role: open_store(output.folder) for role, output in features.items()})
+    for item in skipped:
+        logger.warning("skipped %s %s %s: %s", item.kind, item.id, item.path, item.reason)
+    _write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason"), map(astuple, skipped))
+
+
 def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str, Any]:
     """Evaluate the scores and write all that an experiment leaves behind.
 
@@ -94,15 +139,12 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     """
     stores = {role: open_store(output.folder) for role, output in finished.features.items()}
     scores = load_scores(finished.scores.folder)
-    skipped = _skipped(finished.corpus, stores, scores)
-    for item in skipped:
-        logger.warning("skipped %s %s %s: %s", item.kind, item.id, item.path, item.reason)
+    skipped = _skipped(finished.corpus, stores)
     metrics = _metrics(recipe, finished.corpus, scores)
     outcome = Outcome(finished.corpus, stores, scores, metrics, skipped, _training(finished.ubm.folder))
     for output, name in ((finished.ubm, UBM_FILE), (finished.speakers, SPEAKERS_FILE), (finished.ubm, TRAINING_FILE)):
         _copy(output.folder / name, folder / name)
     _write_scores(folder / "scores.csv", finished.corpus.distinct_trials, scores)
-    _write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason"), map(astuple, skipped))
     _write_json(folder / "metrics.json", metrics)
     provenance = _provenance(recipe, finished)
     _write_json(folder / "provenance.json", provenance)
@@ -110,13 +152,13 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     with replacing(folder / "recipe.yaml") as temporary:
         temporary.write_text(resolved, encoding="utf-8")
     drawn = figures(outcome, recipe.evaluation)
-    for name, figure in drawn.items():
-        save_svg(figure, folder / "plots" / f"{name}.svg")
+    for each in drawn:
+        save_svg(each.figure, folder / "plots" / f"{each.name}.svg")
     write_report(folder / "report.html", report_content(recipe, outcome, drawn, finished.outputs(), provenance))
     return metrics
 
 
-def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore], scores: Scores) -> tuple[SkippedItem, ...]:
+def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore]) -> tuple[SkippedItem, ...]:
     """List the utterances without features, and the speakers that are left without a model."""
     items = []
     for role, store in stores.items():
@@ -125,7 +167,7 @@ def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore], scores: Scores)
             SkippedItem("utterance", each.utterance, role, paths[each.utterance], each.reason)
             for each in store.unusable
         ]
-    enrolled = set(scores.models)
+    enrolled = {utterance.speaker for utterance in corpus.enrol if utterance.id in stores["enrol"]}
     items += [
         SkippedItem("model", model, "enrol", "", "none of its enrolment utterances could be used")
         for model in corpus.models

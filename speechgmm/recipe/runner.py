@@ -22,7 +22,7 @@ from speechgmm.parallel import Engine
 from speechgmm.recipe import stages
 from speechgmm.recipe.cache import StageCache, StageOutput
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.results import Finished, write_results
+from speechgmm.recipe.results import Finished, clear_results, write_results, write_skipped
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import Tick
 
@@ -95,8 +95,9 @@ def run(
     folder = results / recipe.name
     engine = engine or Engine("processes")
     with _log_to(folder / "log.txt"), _Bars(console) as bars:
+        clear_results(folder)
         logger.info("run of %s, seed %d, on %s with %d jobs", recipe.name, recipe.seed, engine.kind, engine.n_jobs)
-        finished = _run_stages(recipe, _Means(StageCache(results / ".cache"), engine, bars))
+        finished = _run_stages(recipe, folder, _Means(StageCache(results / ".cache"), engine, bars))
         metrics = write_results(folder, recipe, finished)
         logger.info("results in %s", folder)
     return RunResult(folder, metrics, finished.corpus.warnings())
@@ -111,12 +112,13 @@ class _Means:
     bars: "_Bars"
 
 
-def _run_stages(recipe: Recipe, means: _Means) -> Finished:
+def _run_stages(recipe: Recipe, folder: Path, means: _Means) -> Finished:
     """Run the stages, or find their outputs: the graph of the experiment."""
     corpus, voices = _corpus(recipe.corpus, means)
     for warning in corpus.warnings():
         logger.warning("%s", warning)
     features = {role: _features(role, corpus.role(role), recipe.features, means) for role in ROLES}
+    write_skipped(folder, corpus, features)
     ubm = _ubm(recipe, features["background"], means)
     speakers = _speakers(recipe, corpus, ubm, features["enrol"], means)
     scores = _scores(recipe, ubm, speakers, features["test"], means)
@@ -203,15 +205,18 @@ def _corpus(config: SyntheticConfig | KaldiConfig, means: _Means) -> tuple[Corpu
 
 def _digests(utterances: Sequence[Utterance]) -> JsonValue:
     """Digest the content of the audio files; one that cannot be read has none."""
-    found: list[JsonValue] = []
-    for utterance in utterances:
-        try:
-            with Path(utterance.path).open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            digest = f"unreadable: {error.strerror}"
-        found.append([utterance.id, digest])
-    return found
+    return [[utterance.id, _digest(Path(utterance.path))] for utterance in utterances]
+
+
+def _digest(path: Path) -> str:
+    """Digest a file; what is none, or has a name that none can have, is told apart from those that can be read."""
+    try:
+        if not path.is_file():
+            return "no file"
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        return f"unreadable: {error}"
 
 
 def _plain(config: Configuration) -> JsonValue:
@@ -224,7 +229,7 @@ def _plain(config: Configuration) -> JsonValue:
 def _log_to(path: Path) -> Iterator[None]:
     """Write the package's log messages to a file, from the start."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     package = logging.getLogger("speechgmm")
     level = package.level

@@ -20,7 +20,7 @@ from speechgmm.corpus.synthetic import SyntheticConfig, plan
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import FeatureStore, Source, open_store, write_store
-from speechgmm.files import replacing
+from speechgmm.files import replacing, write_array
 from speechgmm.gmm.adaptation import AdaptationConfig, map_adapt
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
@@ -147,7 +147,7 @@ def train_ubm(folder: Path, features: Path, config: TrainingConfig, seed: int, e
     """
     store = open_store(features)
     if not store.utterances:
-        raise ModelError("no background utterance could be used: there is nothing to train the UBM on")
+        raise ModelError(f"there is nothing to train the UBM on: {_why_none(store)}")
 
     def on_iteration(iteration: Iteration) -> None:
         """Move the bar by an iteration."""
@@ -209,7 +209,7 @@ def adapt_speakers(
         if utterance.id in store:
             of_speaker.setdefault(utterance.speaker, []).append(utterance.id)
     if not of_speaker:
-        raise ModelError("no enrolment utterance could be used: there is nobody to score")
+        raise ModelError(f"there is nobody to score: {_why_none(store)}")
     prior = load_gmm(ubm)
     models: dict[str, DiagonalGMM] = {}
     tick(0, len(of_speaker))
@@ -249,15 +249,14 @@ def score_tests(
     check_front_end(ubm, store.front_end)
     tests = [stored.utterance for stored in store.utterances]
     if not tests:
-        raise ModelError("no test utterance could be used: there is nothing to score")
+        raise ModelError(f"there is nothing to score: {_why_none(store)}")
     blocks = [tests[start : start + TESTS_AT_ONCE] for start in range(0, len(tests), TESTS_AT_ONCE)]
     columns = []
     tick(0, len(tests))
     for scores in map_in_order(partial(_score_block, ubm, speakers, features, config), blocks, engine):
         columns.append(scores)
         tick(sum(block.shape[1] for block in columns), len(tests))
-    with replacing(folder / "scores.npy") as temporary:
-        np.save(temporary, np.concatenate(columns, axis=1))
+    write_array(folder / "scores.npy", np.concatenate(columns, axis=1))
     with replacing(folder / "scores.json") as temporary:
         names = {"models": read_header(speakers).names, "tests": tests}
         temporary.write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
@@ -286,6 +285,12 @@ def load_scores(folder: Path) -> Scores:
     if scores.matrix.shape != (len(scores.models), len(scores.tests)):
         raise CorpusError(f"{folder}: {scores.matrix.shape} scores of {len(scores.models)} models")
     return scores
+
+
+def _why_none(store: FeatureStore) -> str:
+    """Say why a store is empty, by its first utterance."""
+    first = store.unusable[0]
+    return f"none of {len(store.unusable)} utterances could be used, {first.utterance} for one: {first.reason}"
 
 
 @lru_cache(maxsize=4)
