@@ -60,6 +60,8 @@ def _told() -> Iterator[None]:
         yield
     except SpeechGMMError as error:
         message, status = str(error), 2
+    except BrokenPipeError:
+        raise  # nobody reads on: typer leaves without a word
     except OSError as error:
         message, status = f"{error.filename or 'output'}: {error.strerror or error}", 2
     except KeyboardInterrupt:
