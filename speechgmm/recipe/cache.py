@@ -9,20 +9,43 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from pydantic import JsonValue
+from threadpoolctl import threadpool_info
 
 from speechgmm.configuration import fingerprint
 from speechgmm.files import UMASK
+from speechgmm.version import __version__
 
 logger = logging.getLogger(__name__)
 
+PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safetensors")
+"""Whose versions may change a number."""
+
 STAGE_FILE = "stage.json"
-"""What a stage's folder says of itself: its inputs, and the sizes of its files."""
+"""What a stage's folder says of itself: its inputs, what made it, and the sizes of its files."""
 
 RUNNING = ".running-"
 """What the folder of an unfinished stage is called, before machine and process."""
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of all that may change a number.
+
+    Returns
+    -------
+    dict of str to str
+        Of speechgmm, Python, the packages that compute, and the BLAS that numpy and scipy run on.
+    """
+    blas = {f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"}
+    return {
+        "speechgmm": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in PACKAGES},
+        "blas": ", ".join(sorted(blas)),
+    }
 
 
 @dataclass(frozen=True)
@@ -41,6 +64,8 @@ class StageOutput:
         Whether they were there already.
     seconds : float
         How long it took to make them, or to find them.
+    made_by : dict of str to str
+        Versions of what made them, which may be older than those in use.
     """
 
     title: str
@@ -48,6 +73,7 @@ class StageOutput:
     digest: str
     reused: bool
     seconds: float
+    made_by: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -105,7 +131,8 @@ class StageCache:
         seconds = time.perf_counter() - started
         title = title or name
         logger.info("%s: %s in %.1f s (%s)", title, "reused" if reused else "done", seconds, digest[:12])
-        return StageOutput(title, folder, digest, reused, seconds)
+        made_by = json.loads((folder / STAGE_FILE).read_text(encoding="utf-8"))["made_by"]
+        return StageOutput(title, folder, digest, reused, seconds, made_by)
 
     def _run(self, name: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], folder: Path) -> None:
         """Run a stage beside its place, then move its folder there."""
@@ -114,7 +141,12 @@ class StageCache:
         temporary = Path(tempfile.mkdtemp(prefix=f"{RUNNING}{platform.node()}-{os.getpid()}-", dir=folder.parent))
         try:
             run(temporary)
-            made: dict[str, JsonValue] = {"stage": name, "inputs": inputs, "sizes": _sizes(temporary)}
+            made: dict[str, JsonValue] = {
+                "stage": name,
+                "inputs": inputs,
+                "made_by": dict(versions()),
+                "sizes": _sizes(temporary),
+            }
             (temporary / STAGE_FILE).write_text(json.dumps(made), encoding="utf-8")
             temporary.chmod(0o777 & ~UMASK)
             try:

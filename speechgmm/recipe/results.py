@@ -8,12 +8,10 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
 from speechgmm.corpus.manifest import Corpus, Trial
 from speechgmm.evaluation.metrics import identification_rate
@@ -22,20 +20,16 @@ from speechgmm.evaluation.report import SkippedItem, write_report
 from speechgmm.evaluation.summary import summarise
 from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.files import replacing
-from speechgmm.recipe.cache import StageOutput
+from speechgmm.recipe.cache import StageOutput, versions
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.reporting import Outcome, figures, report_content
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import SPEAKERS_FILE, TRAINING_FILE, UBM_FILE, Scores, load_scores
-from speechgmm.version import __version__
 
 logger = logging.getLogger(__name__)
 
 FILES = ("metrics.json", "scores.csv", "skipped.csv", "recipe.yaml", "provenance.json", "report.html")
 """What a run writes beside models, training history, plots and log."""
-
-PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safetensors")
-"""Whose versions may change a number."""
 
 
 @dataclass(frozen=True)
@@ -213,13 +207,8 @@ def _training(folder: Path) -> tuple[float, ...]:
 def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:
     """Collect what one needs to know to do it again."""
     return {
-        "speechgmm": __version__,
-        "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "blas": sorted(
-            {f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"}
-        ),
+        "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": recipe.seed,
         "warnings": list(finished.corpus.warnings()),
@@ -229,6 +218,7 @@ def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:
                 "digest": output.digest,
                 "reused": output.reused,
                 "seconds": round(output.seconds, 3),
+                "made_by": output.made_by,
             }
             for output in finished.outputs()
         ],
