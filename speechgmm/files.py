@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and reading lists by numbered lines."""
 
 import io
 import os
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from speechgmm.errors import CorpusError
 
 
 def _umask() -> int:
@@ -95,3 +97,37 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     write_bytes(path, stream.getbuffer())
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Read the lines of a list that are not blank.
+
+    Parameters
+    ----------
+    path : Path
+        A text file in UTF-8, with a byte order mark or without.
+
+    Yields
+    ------
+    number : int >= 1
+        Of the line.
+    line : str
+        What it says, without white space around it.
+
+    Raises
+    ------
+    CorpusError
+        If the file cannot be read; the message names it, and the line that is no text.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise CorpusError(f"{path}: not readable ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        place = error.object[: error.start].count(b"\n") + 1
+        raise CorpusError(f"{path}:{place}: not UTF-8 text") from error
+    except ValueError as error:  # a name that no file can have
+        raise CorpusError(f"{str(path)!r}: not readable ({error})") from error
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, line.strip()

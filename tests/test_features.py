@@ -8,10 +8,10 @@ import naive
 from conftest import GOLDEN
 from speechgmm import FeatureConfig, extract
 from speechgmm.errors import AudioError
-from speechgmm.features.cepstra import BLOCK_FRAMES, cepstra, frame_count
+from speechgmm.features.cepstra import BLOCK_FRAMES, cepstra, empty_filters, frame_count
 from speechgmm.features.dynamics import DeltaConfig, append_deltas
 from speechgmm.features.extract import analyse
-from speechgmm.features.normalisation import NormalisationConfig, subtract_mean
+from speechgmm.features.normalisation import NormalisationConfig, normalise
 from speechgmm.features.store import Source, open_store, plan_shards, write_store
 from speechgmm.features.vad import VadConfig, speech_frames
 
@@ -147,9 +147,9 @@ def test_speech_is_what_stands_out():
 def test_the_stated_share_of_the_mean_is_subtracted(rng, share):
     frames = rng.normal(3, 1, size=(100, 4)).astype(np.float32)
     speech = np.arange(100) < 60
-    over_speech = subtract_mean(frames, speech, NormalisationConfig(mean=share))
+    over_speech = normalise(frames, speech, NormalisationConfig(mean=share))
     np.testing.assert_allclose(over_speech[speech].mean(axis=0), (1 - share) * frames[speech].mean(axis=0), atol=1e-5)
-    over_all = subtract_mean(frames, speech, NormalisationConfig(mean=share, over="all"))
+    over_all = normalise(frames, speech, NormalisationConfig(mean=share, over="all"))
     np.testing.assert_allclose(over_all.mean(axis=0), (1 - share) * frames.mean(axis=0), atol=1e-5)
 
 
@@ -165,6 +165,16 @@ def test_frames_are_whole_samples_as_kaldi_counts_them(rate, frame, shift):
     assert (config.frame_samples, config.shift_samples) == (frame, shift)
     result = analyse(voice(rate=rate), config)
     assert result.speech_seconds == pytest.approx(len(result.frames) * shift / rate)
+
+
+def test_a_filter_without_a_bin_is_named():
+    assert empty_filters(FeatureConfig()) == ()
+    assert empty_filters(FeatureConfig(kind="spectrogram", n_filters=400)) == ()
+    config = FeatureConfig(kind="logmel", n_filters=128, deltas={"order": 0}, vad={"method": "none"})
+    (warning,) = empty_filters(config)
+    assert warning.startswith("filter 2 of 128, around 48 Hz, has no bin of a transform of 512 points")
+    constant = np.flatnonzero(np.ptp(cepstra(voice(), config)[0], axis=0) == 0)
+    assert constant.tolist() == [1]
 
 
 def test_every_step_changes_the_features():
@@ -253,6 +263,7 @@ def test_audio_without_speech_is_refused():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"deltas": {"order": 0, "sdc": {"n": 25}}}, "25"),
         ({"n_fft": 256}, "n_fft 256 is shorter than the frame of 400 samples"),
         ({"high_frequency": 9000.0}, "filters from 20 to 9000 Hz"),
         ({"low_frequency": 7700.0}, "filters from 7700 to 7600 Hz"),

@@ -1,6 +1,6 @@
 """Lists of utterances and trials as others keep them: Kaldi data directories and trial lists."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.manifest import ROLES, Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError
-from speechgmm.files import replacing
+from speechgmm.files import numbered_lines, replacing
 
 LABELS = {"target": True, "nontarget": False}
 
@@ -137,7 +137,7 @@ def read_trials(path: Path, *, models: Iterable[str], tests: Iterable[str]) -> t
     """
     models, tests = set(models), set(tests)
     lines: dict[Trial, int] = {}
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         fields = line.split()
         if len(fields) != 3 or fields[2] not in LABELS:
             raise CorpusError(f"{path}:{number}: {line!r}; expected a model, a test utterance, and target or nontarget")
@@ -197,7 +197,7 @@ def _write_pairs(path: Path, pairs: Mapping[str, str]) -> None:
 def _read_pairs(path: Path) -> dict[str, tuple[int, str]]:
     """Read lines of a key and the rest; give for each key its line number and the rest."""
     pairs: dict[str, tuple[int, str]] = {}
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         fields = line.split(maxsplit=1)
         if len(fields) != 2:
             raise CorpusError(f"{path}:{number}: {line!r}; expected two fields")
@@ -205,19 +205,3 @@ def _read_pairs(path: Path) -> dict[str, tuple[int, str]]:
             raise CorpusError(f"{path}:{number}: {fields[0]} stands on line {pairs[fields[0]][0]} already")
         pairs[fields[0]] = number, fields[1]
     return pairs
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Give the lines of a text file that are not blank, with their numbers."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CorpusError(f"{path}: not readable ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        place = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise CorpusError(f"{path}:{place}: not UTF-8 text") from error
-    except ValueError as error:  # a name that no file can have
-        raise CorpusError(f"{str(path)!r}: not readable ({error})") from error
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield number, line.strip()

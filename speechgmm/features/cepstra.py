@@ -210,6 +210,30 @@ def cepstra(samples: Float32Array, config: CepstraConfig) -> tuple[Float32Array,
     return frames, log_energy
 
 
+def empty_filters(config: CepstraConfig) -> tuple[str, ...]:
+    """Name the filters that lie between two bins of the spectrum, whose output is constant.
+
+    Parameters
+    ----------
+    config : CepstraConfig
+        The filters, and the length of the transform.
+
+    Returns
+    -------
+    tuple of str
+        One sentence each, with number (from 1) and edges; none for a plain spectrogram.
+    """
+    if config.kind == "spectrogram":
+        return ()
+    hertz, scaled, edges = _axis(config)
+    centres = np.interp(edges[1:-1], scaled, hertz)
+    return tuple(
+        f"filter {number + 1} of {config.n_filters}, around {centres[number]:.0f} Hz, has no bin of a transform of "
+        f"{config.fft_size} points: its output is constant; use fewer filters or a larger n_fft"
+        for number in np.flatnonzero(~_filter_bank(config).any(axis=0))
+    )
+
+
 def _padded(samples: Float32Array, n_frames: int, config: CepstraConfig) -> tuple[Float32Array, int]:
     """Mirror the ends that frames reach beyond; give the samples and where the first frame starts in them."""
     if config.snip_edges or n_frames == 0:
@@ -278,13 +302,19 @@ def _to_scale(hertz: FloatArray, scale: str) -> FloatArray:
     return scaled
 
 
+def _axis(config: CepstraConfig) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Give the bins in Hz and on the scale of the filters, and the filters' edges on that scale."""
+    hertz = np.arange(config.fft_size // 2 + 1) * (config.sample_rate / config.fft_size)
+    ends = np.array([config.low_frequency, config.top_frequency])
+    low, high = _to_scale(ends, config.filter_scale)
+    return hertz, _to_scale(hertz, config.filter_scale), np.linspace(low, high, config.n_filters + 2)
+
+
 @lru_cache(maxsize=16)
 def _filter_bank(config: CepstraConfig) -> Float32Array:
     """Make the triangular filters, shape (bins, filters), as lines on the scale itself (as Kaldi does)."""
-    hertz = np.arange(config.fft_size // 2 + 1) * (config.sample_rate / config.fft_size)
-    bins = _to_scale(hertz, config.filter_scale)[:, None]
-    low, high = _to_scale(np.array([config.low_frequency, config.top_frequency]), config.filter_scale)
-    edges = np.linspace(low, high, config.n_filters + 2)
+    _, scaled, edges = _axis(config)
+    bins = scaled[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     bank = np.maximum(0.0, np.minimum(rising, falling))

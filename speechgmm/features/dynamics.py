@@ -1,61 +1,153 @@
-"""Deltas: how the static features move."""
+"""Deltas and shifted deltas: how the static features move."""
 
 from functools import lru_cache
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from speechgmm.arrays import Float32Array, Float64Array
 from speechgmm.configuration import Configuration
 
 
+class ShiftedDeltaConfig(Configuration):
+    """Shifted delta cepstra, N-d-P-k in the literature's notation; the defaults are the usual 7-1-3-7.
+
+    Parameters
+    ----------
+    n : int >= 1
+        Static features, from the first on, whose deltas are taken.
+    d : int >= 1, frames
+        Frames on either side that a delta looks at.
+    p : int >= 1, frames
+        Shift from one block of deltas to the next.
+    k : int >= 1
+        Blocks of deltas of a frame.
+    """
+
+    n: int = Field(7, ge=1)
+    d: int = Field(1, ge=1, le=100)
+    p: int = Field(3, ge=1, le=100)
+    k: int = Field(7, ge=1, le=100)
+
+
 class DeltaConfig(Configuration):
-    """Which deltas are appended.
+    """Which deltas are appended: regression deltas of some orders, or shifted deltas.
 
     Parameters
     ----------
     order : int, 0 to 4
-        0 for none, 1 for deltas, 2 for deltas and double deltas, ...
+        0 for none, 1 for deltas, 2 for deltas and double deltas, ...; 0 with `sdc`.
     window : int >= 1, frames
         Frames on either side that a first-order delta looks at.
+    edges : "kaldi" or "htk"
+        What an order above the first sees beyond the ends: the first and last static features, repeated ("kaldi",
+        each order being one filter on the static features), or the first and last delta of the order below, repeated
+        ("htk"). In between the two agree.
+    sdc : section, optional
+        Shifted deltas; without them when not given.
     """
 
     order: int = Field(2, ge=0, le=4)
     window: int = Field(3, ge=1, le=100)
+    edges: Literal["kaldi", "htk"] = "kaldi"
+    sdc: ShiftedDeltaConfig | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Refuse keys that contradict each other."""
+        if self.sdc is not None and self.order > 0:
+            raise ValueError(f"sdc takes the place of deltas: expected order 0, not {self.order}")
+        if self.sdc is not None and self.edges == "htk":
+            raise ValueError("edges htk is for deltas of a higher order, and sdc has none: leave edges out")
+        return self
+
+    def n_columns(self, n_static: int) -> int:
+        """Count the columns that `append_deltas` gives.
+
+        Parameters
+        ----------
+        n_static : int >= 1
+            Static features, D.
+
+        Returns
+        -------
+        int
+            ``D * (order + 1)``; with `sdc` ``D + n * k``.
+
+        Raises
+        ------
+        ValueError
+            If `sdc` asks for more static features than there are.
+        """
+        if self.sdc is None:
+            return n_static * (self.order + 1)
+        if self.sdc.n > n_static:
+            raise ValueError(f"sdc.n {self.sdc.n}: expected at most the {n_static} static features that there are")
+        return n_static + self.sdc.n * self.sdc.k
 
 
 def append_deltas(frames: Float32Array, config: DeltaConfig) -> Float32Array:
-    """Append deltas of each order, by regression over a window.
+    """Append deltas of each order, by regression over a window, or shifted deltas.
 
     Parameters
     ----------
     frames : np.ndarray, shape (T, D), float32
         Static features; the first and last frame stand for what lies beyond the ends.
     config : DeltaConfig
-        Orders and window.
+        Orders and window, or shifted deltas.
 
     Returns
     -------
-    np.ndarray, shape (T, D * (order + 1)), float32
-        The features, then their deltas, then the deltas of these, ...
+    np.ndarray, shape (T, D * (order + 1)) or, with shifted deltas, (T, D + n * k), float32
+        The features, then their deltas, then the deltas of these, ...; or the features, then the deltas of the first
+        n of them at the frame itself, then those p frames later, ...
+
+    Raises
+    ------
+    ValueError
+        If shifted deltas of more features than D are asked for.
 
     References
     ----------
     HTK book, eq. 5.16; orders above one are one filter on the static features (Kaldi), which differs from
-    repeated deltas at the ends only.
+    repeated deltas (HTK, ``edges: htk``) at the ends only.
+    Torres-Carrasquillo and others (2002), ICSLP, for shifted deltas; each is the regression slope of eq. 5.16 over d
+    frames on either side (Kaldi's add-deltas-sdc), which for d = 1 is half the paper's difference.
     """
     n_frames, n_features = frames.shape
-    result = np.empty((n_frames, n_features * (config.order + 1)), np.float32)
+    result = np.empty((n_frames, config.n_columns(n_features)), np.float32)
     result[:, :n_features] = frames
+    if config.sdc is not None:
+        result[:, n_features:] = _shifted_deltas(frames[:, : config.sdc.n], config.sdc)
+        return result
+    below: Float32Array | Float64Array = frames
     for order in range(1, config.order + 1):
-        kernel = _delta_kernel(order, config.window)
-        reach = len(kernel) // 2
-        padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge").astype(np.float64)
-        delta = np.zeros((n_frames, n_features))
-        for step, weight in enumerate(kernel):
-            delta += weight * padded[step : step + n_frames]
+        if config.edges == "htk":
+            below = delta = _filtered(below, _delta_kernel(1, config.window))
+        else:
+            delta = _filtered(frames, _delta_kernel(order, config.window))
         result[:, n_features * order : n_features * (order + 1)] = delta
     return result
+
+
+def _filtered(frames: Float32Array | Float64Array, kernel: Float64Array) -> Float64Array:
+    """Filter each column along time, the first and last frame repeated."""
+    reach = len(kernel) // 2
+    padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge").astype(np.float64)
+    filtered = np.zeros(frames.shape)
+    for step, weight in enumerate(kernel):
+        filtered += weight * padded[step : step + len(frames)]
+    return filtered
+
+
+def _shifted_deltas(frames: Float32Array, config: ShiftedDeltaConfig) -> Float64Array:
+    """Take the deltas at frames t, t + p, ..., t + (k - 1) p of the features (T, n), side by side."""
+    n_frames = len(frames)
+    # The last frame is repeated before the deltas are taken: far beyond the end they are 0.
+    longer = np.pad(frames, ((0, config.p * (config.k - 1)), (0, 0)), mode="edge")
+    delta = _filtered(longer, _delta_kernel(1, config.d))
+    return np.concatenate([delta[config.p * i : config.p * i + n_frames] for i in range(config.k)], axis=1)
 
 
 @lru_cache(maxsize=16)

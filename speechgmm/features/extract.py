@@ -2,23 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+from pydantic import model_validator
 
 from speechgmm.arrays import Float32Array, FloatArray
 from speechgmm.audio import check_samples, read_audio, resample
 from speechgmm.errors import AudioError
 from speechgmm.features.cepstra import CepstraConfig, cepstra
 from speechgmm.features.dynamics import DeltaConfig, append_deltas
-from speechgmm.features.normalisation import NormalisationConfig, subtract_mean
+from speechgmm.features.normalisation import NormalisationConfig, normalise
 from speechgmm.features.vad import VadConfig, speech_frames
 
 
 class FeatureConfig(CepstraConfig):
     """The front end. The defaults are those that serve speaker recognition at 16 kHz.
 
-    The steps, in order: cepstra of each frame, deltas over all frames, choice of the speech frames, subtraction of
-    the mean. Deltas come before the choice because frames that were apart do not become neighbours by it.
+    The steps, in order: cepstra of each frame, deltas over all frames, normalisation, choice of the speech frames.
+    Deltas come before the choice because frames that were apart do not become neighbours by it; normalisation knows
+    which frames are speech, and takes its means over those unless told otherwise.
 
     Parameters
     ----------
@@ -32,10 +35,16 @@ class FeatureConfig(CepstraConfig):
     deltas: DeltaConfig = DeltaConfig()
     normalisation: NormalisationConfig = NormalisationConfig()
 
+    @model_validator(mode="after")
+    def _deltas_fit(self) -> Self:
+        """Refuse shifted deltas of more coefficients than there are."""
+        self.deltas.n_columns(self.n_static)
+        return self
+
     @property
     def n_features(self) -> int:
         """Features of a frame, D."""
-        return self.n_static * (self.deltas.order + 1)
+        return self.deltas.n_columns(self.n_static)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +148,9 @@ def _analyse_samples(samples: Float32Array, sample_rate: int, config: FeatureCon
     frames, log_energy = cepstra(samples, config)
     if len(frames) == 0:
         raise AudioError(f"{seconds:.4f} s of audio is shorter than one frame of {config.frame_length:g} s")
-    speech = speech_frames(log_energy, config.vad)
+    speech = speech_frames(log_energy, config.vad, frame_shift=config.shift_samples / config.sample_rate)
     n_speech = int(np.count_nonzero(speech))
     if n_speech == 0:
         raise AudioError(f"no speech: none of {len(frames)} frames is above the level that vad asks for")
-    normalised = subtract_mean(append_deltas(frames, config.deltas), speech, config.normalisation)
+    normalised = normalise(append_deltas(frames, config.deltas), speech, config.normalisation)
     return Extraction(normalised[speech], seconds, n_speech * config.shift_samples / config.sample_rate)

@@ -46,6 +46,8 @@ class Finished:
         The models and the scores.
     voices : StageOutput or None
         The recordings of the embedded voices, if they are the corpus.
+    warnings : tuple of str
+        What about the lists or the recipe deserves a second look.
     """
 
     corpus: Corpus
@@ -54,6 +56,7 @@ class Finished:
     speakers: StageOutput
     scores: StageOutput
     voices: StageOutput | None
+    warnings: tuple[str, ...]
 
     def outputs(self) -> tuple[StageOutput, ...]:
         """Give the outputs of all stages, in the order in which they ran.
@@ -211,7 +214,7 @@ def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": recipe.seed,
-        "warnings": list(finished.corpus.warnings()),
+        "warnings": list(finished.warnings),
         "stages": [
             {
                 "stage": output.title,

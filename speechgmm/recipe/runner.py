@@ -17,6 +17,7 @@ from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats import KaldiConfig, read_kaldi
 from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.features.cepstra import empty_filters
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.parallel import Engine
 from speechgmm.recipe import stages
@@ -43,7 +44,7 @@ class RunResult:
     metrics : dict
         What its ``metrics.json`` holds.
     warnings : tuple of str
-        What about the lists makes results look better than they are.
+        What about the lists makes results look better than they are, and what in the recipe does nothing.
     """
 
     folder: Path
@@ -100,7 +101,7 @@ def run(
         finished = _run_stages(recipe, folder, _Means(StageCache(results / ".cache"), engine, bars))
         metrics = write_results(folder, recipe, finished)
         logger.info("results in %s", folder)
-    return RunResult(folder, metrics, finished.corpus.warnings())
+    return RunResult(folder, metrics, finished.warnings)
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,15 @@ class _Means:
 def _run_stages(recipe: Recipe, folder: Path, means: _Means) -> Finished:
     """Run the stages, or find their outputs: the graph of the experiment."""
     corpus, voices = _corpus(recipe.corpus, means)
-    for warning in corpus.warnings():
+    warnings = (*empty_filters(recipe.features), *corpus.warnings())
+    for warning in warnings:
         logger.warning("%s", warning)
     features = {role: _features(role, corpus.role(role), recipe.features, means) for role in ROLES}
     write_skipped(folder, corpus, features)
     ubm = _ubm(recipe, features["background"], means)
     speakers = _speakers(recipe, corpus, ubm, features["enrol"], means)
     scores = _scores(recipe, ubm, speakers, features["test"], means)
-    return Finished(corpus, features, ubm, speakers, scores, voices)
+    return Finished(corpus, features, ubm, speakers, scores, voices, warnings)
 
 
 def _features(role: str, utterances: Sequence[Utterance], config: FeatureConfig, means: _Means) -> StageOutput:
