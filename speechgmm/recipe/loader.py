@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Union, get_args, get_origin
 
@@ -50,14 +50,14 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     document = read_document(path)
     document.values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._"))
     sets = [_parse_override(text) for text in overrides]
-    for key, value, place in sets:
+    for key, value, places in sets:
         if len(key) == 1:
-            _override(document, key, value, place)
+            _override(document, key, value, places)
     for section in SECTIONS:
         _resolve_section(document, section)
-    for key, value, place in sets:
+    for key, value, places in sets:
         if len(key) > 1:
-            _override(document, key, value, place)
+            _override(document, key, value, places)
     _resolve_root(document)
     for section in SECTIONS:
         if document.values.get(section, "absent") is None:
@@ -85,18 +85,18 @@ def dump_recipe(recipe: Recipe) -> str:
     return to_yaml(recipe.model_dump(mode="json"))
 
 
-def _parse_override(text: str) -> tuple[Key, JsonValue, Place]:
-    """Split KEY=VALUE."""
+def _parse_override(text: str) -> tuple[Key, JsonValue, dict[Key, Place]]:
+    """Split KEY=VALUE; the places are of the value and of the keys below it."""
     key, equals, value = text.partition("=")
     place = Place(f"--set {text}", None, Path.cwd())
     if not equals or not all(key.split(".")):
         raise RecipeError(f"{place}: expected KEY=VALUE, as in --set ubm.n_components=128")
-    return tuple(key.split(".")), parse_value(value, place), place
+    return tuple(key.split(".")), *parse_value(value, place)
 
 
-def _override(document: Document, key: Key, value: JsonValue, place: Place) -> None:
+def _override(document: Document, key: Key, value: JsonValue, places: dict[Key, Place]) -> None:
     """Put a value in its place, making the sections above it."""
-    values = document.values
+    values, place = document.values, places[()]
     for depth, part in enumerate(key[:-1], 1):
         if part not in values:
             document.places[key[:depth]] = place
@@ -107,15 +107,7 @@ def _override(document: Document, key: Key, value: JsonValue, place: Place) -> N
     values[key[-1]] = value
     for stale in [each for each in document.places if each[: len(key)] == key]:
         del document.places[stale]
-    document.places.update({(*key, *below): place for below in _keys(value)})
-
-
-def _keys(value: JsonValue) -> Iterator[Key]:
-    """Give the path of a value and of all below it."""
-    yield ()
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, item in items:
-        yield from ((str(name), *below) for below in _keys(item))
+    document.places.update({(*key, *below): place for below, place in places.items()})
 
 
 def _resolve_section(document: Document, section: str) -> None:

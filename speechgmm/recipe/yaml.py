@@ -100,7 +100,7 @@ def read_document(path: Path) -> Document:
     return Document(values, places)
 
 
-def parse_value(text: str, place: Place) -> JsonValue:
+def parse_value(text: str, place: Place) -> tuple[JsonValue, dict[Key, Place]]:
     """Read a value as YAML would, from outside a file.
 
     Parameters
@@ -112,15 +112,18 @@ def parse_value(text: str, place: Place) -> JsonValue:
 
     Returns
     -------
-    JSON data
+    value : JSON data
         The value.
+    places : dict of tuple of str to Place
+        The place of it, and of each key below it.
 
     Raises
     ------
     RecipeError
         If it is not plain YAML.
     """
-    return _plain(_compose(text, str(place)), (), place, {}, ())
+    places: dict[Key, Place] = {(): place}
+    return _plain(_compose(text, str(place)), (), place, places, ()), places
 
 
 def to_yaml(values: Values) -> str:
