@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 from threadpoolctl import threadpool_info
@@ -121,32 +122,28 @@ class StageCache:
         started = time.perf_counter()
         digest = fingerprint({"stage": name, "version": version, "inputs": inputs})
         folder = self.root / name / digest[:32]
-        reused = folder.is_dir()
-        if reused and not _is_whole(folder):
-            logger.warning("%s: %s is damaged; it is made again", title or name, folder)
-            shutil.rmtree(folder)
-            reused = False
-        if not reused:
-            self._run(name, inputs, run, folder)
-        seconds = time.perf_counter() - started
         title = title or name
+        made = _read_whole(folder)
+        reused = made is not None
+        if made is None:
+            if folder.is_dir():
+                logger.warning("%s: %s is damaged; it is made again", title, folder)
+                shutil.rmtree(folder)
+            made = self._run(name, inputs, run, folder)
+        seconds = time.perf_counter() - started
         logger.info("%s: %s in %.1f s (%s)", title, "reused" if reused else "done", seconds, digest[:12])
-        made_by = json.loads((folder / STAGE_FILE).read_text(encoding="utf-8"))["made_by"]
-        return StageOutput(title, folder, digest, reused, seconds, made_by)
+        return StageOutput(title, folder, digest, reused, seconds, made["made_by"])
 
-    def _run(self, name: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], folder: Path) -> None:
-        """Run a stage beside its place, then move its folder there."""
+    def _run(
+        self, name: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], folder: Path
+    ) -> dict[str, Any]:
+        """Run a stage beside its place, then move its folder there; give what it says of itself."""
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._sweep(folder.parent)
         temporary = Path(tempfile.mkdtemp(prefix=f"{RUNNING}{platform.node()}-{os.getpid()}-", dir=folder.parent))
         try:
             run(temporary)
-            made: dict[str, JsonValue] = {
-                "stage": name,
-                "inputs": inputs,
-                "made_by": dict(versions()),
-                "sizes": _sizes(temporary),
-            }
+            made = {"stage": name, "inputs": inputs, "made_by": versions(), "sizes": _sizes(temporary)}
             (temporary / STAGE_FILE).write_text(json.dumps(made), encoding="utf-8")
             temporary.chmod(0o777 & ~UMASK)
             try:
@@ -156,6 +153,7 @@ class StageCache:
                     raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+        return made
 
     def _sweep(self, folder: Path) -> None:
         """Remove what runs on this machine left behind when they were killed."""
@@ -166,21 +164,21 @@ class StageCache:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _sizes(folder: Path) -> dict[str, JsonValue]:
-    """Give the size of each file of a stage."""
+def _sizes(folder: Path) -> dict[str, int]:
+    """Give the size of each file of a stage, but for what it says of itself."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    sizes.pop(STAGE_FILE, None)
+    return sizes
 
 
-def _is_whole(folder: Path) -> bool:
-    """Tell whether a stage's files have the sizes that they were written with."""
+def _read_whole(folder: Path) -> dict[str, Any] | None:
+    """Read what a stage says of itself; None if it is not there, or its files have other sizes than it says."""
     try:
-        sizes = json.loads((folder / STAGE_FILE).read_text(encoding="utf-8"))["sizes"]
+        made: dict[str, Any] = json.loads((folder / STAGE_FILE).read_text(encoding="utf-8"))
+        return made if made["sizes"] == _sizes(folder) and "made_by" in made else None
     except (OSError, ValueError, KeyError, TypeError):
-        return False
-    found = _sizes(folder)
-    found.pop(STAGE_FILE, None)
-    return bool(found == sizes)
+        return None
 
 
 def _is_alive(pid: int) -> bool:

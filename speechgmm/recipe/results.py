@@ -18,7 +18,7 @@ from speechgmm.evaluation.metrics import identification_rate
 from speechgmm.evaluation.plots import save_svg
 from speechgmm.evaluation.report import SkippedItem, write_report
 from speechgmm.evaluation.summary import summarise
-from speechgmm.features.store import FeatureStore, open_store
+from speechgmm.features.store import FeatureStore
 from speechgmm.files import replacing
 from speechgmm.recipe.cache import StageOutput, versions
 from speechgmm.recipe.loader import dump_recipe
@@ -46,6 +46,10 @@ class Finished:
         The models and the scores.
     voices : StageOutput or None
         The recordings of the embedded voices, if they are the corpus.
+    stores : mapping of str to FeatureStore
+        What `features` hold.
+    skipped : tuple of SkippedItem
+        What could not be used, and why.
     warnings : tuple of str
         What about the lists or the recipe deserves a second look.
     """
@@ -56,6 +60,8 @@ class Finished:
     speakers: StageOutput
     scores: StageOutput
     voices: StageOutput | None
+    stores: Mapping[str, FeatureStore]
+    skipped: tuple[SkippedItem, ...]
     warnings: tuple[str, ...]
 
     def outputs(self) -> tuple[StageOutput, ...]:
@@ -89,7 +95,7 @@ def clear_results(folder: Path) -> None:
         plot.unlink()
 
 
-def write_skipped(folder: Path, corpus: Corpus, features: Mapping[str, StageOutput]) -> None:
+def write_skipped(folder: Path, corpus: Corpus, stores: Mapping[str, FeatureStore]) -> tuple[SkippedItem, ...]:
     """Write and log what could not be used, as soon as it is known: a later stage may fail because of it.
 
     Parameters
@@ -98,18 +104,24 @@ def write_skipped(folder: Path, corpus: Corpus, features: Mapping[str, StageOutp
         The folder of results, for ``skipped.csv``.
     corpus : Corpus
         The lists.
-    features : mapping of str to StageOutput
-        The feature store of each role.
+    stores : mapping of str to FeatureStore
+        The features of each role.
+
+    Returns
+    -------
+    tuple of SkippedItem
+        Utterances without features, and speakers that are left without a model.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    skipped = _skipped(corpus, {role: open_store(output.folder) for role, output in features.items()})
+    skipped = _skipped(corpus, stores)
     for item in skipped:
         logger.warning("skipped %s %s %s: %s", item.kind, item.id, item.path, item.reason)
     _write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason"), map(astuple, skipped))
+    return skipped
 
 
 def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str, Any]:
@@ -134,11 +146,10 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     OSError
         If a file cannot be written.
     """
-    stores = {role: open_store(output.folder) for role, output in finished.features.items()}
     scores = load_scores(finished.scores.folder)
-    skipped = _skipped(finished.corpus, stores)
     metrics = _metrics(recipe, finished.corpus, scores)
-    outcome = Outcome(finished.corpus, stores, scores, metrics, skipped, _training(finished.ubm.folder))
+    training = _training(finished.ubm.folder)
+    outcome = Outcome(finished.corpus, finished.stores, scores, metrics, finished.skipped, training)
     for output, name in ((finished.ubm, UBM_FILE), (finished.speakers, SPEAKERS_FILE), (finished.ubm, TRAINING_FILE)):
         _copy(output.folder / name, folder / name)
     _write_scores(folder / "scores.csv", finished.corpus.distinct_trials, scores)

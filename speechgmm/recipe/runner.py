@@ -19,6 +19,7 @@ from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.features.cepstra import empty_filters
 from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.store import open_store
 from speechgmm.parallel import Engine
 from speechgmm.recipe import stages
 from speechgmm.recipe.cache import StageCache, StageOutput
@@ -120,11 +121,12 @@ def _run_stages(recipe: Recipe, folder: Path, means: _Means) -> Finished:
     for warning in warnings:
         logger.warning("%s", warning)
     features = {role: _features(role, corpus.role(role), recipe.features, means) for role in ROLES}
-    write_skipped(folder, corpus, features)
+    stores = {role: open_store(output.folder) for role, output in features.items()}
+    skipped = write_skipped(folder, corpus, stores)
     ubm = _ubm(recipe, features["background"], means)
     speakers = _speakers(recipe, corpus, ubm, features["enrol"], means)
     scores = _scores(recipe, ubm, speakers, features["test"], means)
-    return Finished(corpus, features, ubm, speakers, scores, voices, warnings)
+    return Finished(corpus, features, ubm, speakers, scores, voices, stores, skipped, warnings)
 
 
 def _features(role: str, utterances: Sequence[Utterance], config: FeatureConfig, means: _Means) -> StageOutput:
