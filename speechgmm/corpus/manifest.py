@@ -131,10 +131,11 @@ class Corpus:
             One sentence each; empty if all is well.
         """
         found = []
-        overlap = sorted({utterance.speaker for utterance in self.background} & set(self.models))
+        background = {utterance.speaker for utterance in self.background}
+        overlap = sorted(background & set(self.models))
         if overlap:
             found.append(f"{_some(overlap)} in both background and enrolment: scores against them are flattered")
-        known = sorted({utterance.speaker for utterance in self.background} & {each.speaker for each in self.test})
+        known = sorted(background & {utterance.speaker for utterance in self.test})
         if set(known) - set(overlap):
             found.append(f"{_some(known)} in both background and test: the background model has heard them")
         heard = sorted({utterance.path for utterance in self.enrol} & {utterance.path for utterance in self.test})

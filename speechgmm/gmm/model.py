@@ -97,7 +97,6 @@ def log_likelihood(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.float
     ValueError
         If the shape does not fit the model, or a value is not finite.
     """
-    frames = np.asarray(frames)
     coefficients = model_coefficients(gmm, dtype)
     result = np.empty(len(frames))
     for start, expanded in expanded_blocks(gmm, frames, coefficients):
@@ -124,7 +123,6 @@ def posteriors(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating]
     ValueError
         As for `log_likelihood`.
     """
-    frames = np.asarray(frames)
     coefficients = model_coefficients(gmm, dtype)
     result = np.empty((len(frames), gmm.n_components))
     for start, expanded in expanded_blocks(gmm, frames, coefficients):

@@ -114,7 +114,6 @@ def accumulate(
     ----------
     Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 7-10, before the division by N_c.
     """
-    frames = np.asarray(frames)
     if weights is not None and (weights.shape != (len(frames),) or not np.all(np.isfinite(weights) & (weights >= 0))):
         raise ValueError(f"weights of shape {weights.shape}; expected ({len(frames)},), finite and not negative")
     coefficients = model_coefficients(gmm, dtype)

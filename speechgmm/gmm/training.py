@@ -162,7 +162,7 @@ def train(
     if any(len(shape) != 2 for shape in shapes) or len({shape[1] for shape in shapes}) != 1:
         shown = ", ".join(map(str, shapes[:3]))
         raise ModelError(f"{len(shapes)} shards of shapes {shown}, ...; expected a list of (T, D) frames with one D")
-    n_frames = sum(len(_frames_of(shard)) for shard in shards)
+    n_frames = sum(shape[0] for shape in shapes)
     if n_frames < config.n_components:
         raise ModelError(f"n_components {config.n_components} is more than the {n_frames} frames to train on")
     gmm = initialise(sample_frames(shards, config.initial_frames, rng), config, rng)
@@ -302,14 +302,14 @@ def _settled(history: Sequence[Iteration], spread: float, tolerance: float) -> b
 
 def _spread(stats: SufficientStats) -> float:
     """Give the log of the volume of a standard deviation: what the features' units add to a log-likelihood."""
-    return 0.5 * float(np.log(_global_moments(stats)[1]).sum())
+    return 0.5 * float(np.log(_never_nothing(*_global_moments(stats))).sum())
 
 
 def _global_moments(stats: SufficientStats) -> tuple[Float64Array, Float64Array]:
     """Give mean and variance of all frames, which their statistics add up to."""
     total = stats.zeroth.sum()
     mean = stats.first.sum(axis=0) / total
-    return mean, _never_nothing(mean, stats.second.sum(axis=0) / total - mean**2)
+    return mean, stats.second.sum(axis=0) / total - mean**2
 
 
 def _never_nothing(mean: Float64Array, variance: Float64Array) -> Float64Array:
@@ -341,8 +341,8 @@ def _update(stats: SufficientStats, previous: DiagonalGMM, config: TrainingConfi
 
 def _variance_floor(stats: SufficientStats, share: float) -> Float64Array:
     """Take a share of the variance of all frames; a constant feature keeps the whole of the one that it was given."""
-    mean, variance = _global_moments(stats)
-    raw = stats.second.sum(axis=0) / stats.zeroth.sum() - mean**2
+    mean, raw = _global_moments(stats)
+    variance = _never_nothing(mean, raw)
     least = np.maximum(max(share, LEAST_SHARE) * variance, (RESOLUTION * mean) ** 2)
     floor: Float64Array = np.where(variance > raw, variance, least)
     return floor
