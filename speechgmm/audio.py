@@ -10,12 +10,11 @@ import numpy as np
 import soundfile
 import soxr
 
-from speechgmm.arrays import Float32Array, FloatArray
+from speechgmm.arrays import Float32Array
 from speechgmm.audio_headers import WIDTHS, announced_samples, ogg_has_end
 from speechgmm.errors import AudioError
+from speechgmm.samples import check_samples, resample
 
-LOUDEST = 1e12  # beyond it, squares in single precision overflow; integers taken for samples are far below
-CLIPPED = 1 - 2.0**-15  # the largest value of 16-bit audio, full scale at 1
 CHUNK = 2**20  # samples decoded at a time: memory follows what a file holds, not what its header says
 NO_LENGTH = 2**62  # from here on, libsndfile's way to say that a header gives no number of samples
 
@@ -153,88 +152,6 @@ def duration(source: str | Path) -> float | None:
     return None if info.frames >= NO_LENGTH else float(info.duration)
 
 
-def check_samples(samples: FloatArray, *, first: int = 0) -> Float32Array:
-    """Check an array of samples and give it as contiguous float32.
-
-    Parameters
-    ----------
-    samples : np.ndarray, shape (n,), n >= 1
-        A mono waveform of floating-point numbers.
-    first : int >= 0, samples
-        Where in a longer waveform these begin; for the message.
-
-    Returns
-    -------
-    np.ndarray, shape (n,), float32
-        The same samples.
-
-    Raises
-    ------
-    AudioError
-        If it is not one-dimensional, not floating point, empty, or holds NaN, infinity or values above 1e12.
-    """
-    if samples.ndim != 1:
-        raise AudioError(f"samples of shape {samples.shape}; expected one dimension: a mono waveform")
-    if not np.issubdtype(samples.dtype, np.floating):
-        raise AudioError(f"samples of type {samples.dtype}; expected floating point, full scale at 1")
-    if samples.size == 0:
-        raise AudioError("holds no samples")
-    bad = ~np.isfinite(samples)
-    if bad.any():
-        raise AudioError(
-            f"{np.count_nonzero(bad)} of {samples.size} samples are NaN or infinite, "
-            f"the first is sample {first + int(np.argmax(bad))}"
-        )
-    peak = float(np.abs(samples).max())
-    if peak > LOUDEST:
-        raise AudioError(f"samples up to {peak:g}; expected full scale at 1")
-    return np.ascontiguousarray(samples, dtype=np.float32)
-
-
-def clipped_share(samples: FloatArray) -> float:
-    """Measure how much of a waveform is clipped.
-
-    A sample counts if it and a neighbour are both at least 1 - 2^-15 (16-bit audio's largest value), or both at most
-    -(1 - 2^-15); one alone is a peak. The extremes of 8-bit audio, mu-law and A-law are lower, and are not seen.
-
-    Parameters
-    ----------
-    samples : np.ndarray, shape (n,), full scale at 1
-
-    Returns
-    -------
-    float in [0, 1]
-        Clipped samples over all samples; 0 for none.
-    """
-    if len(samples) < 2:
-        return 0.0
-    clipped = np.zeros(len(samples), bool)
-    for extreme in (samples >= CLIPPED, samples <= -CLIPPED):
-        pairs = extreme[1:] & extreme[:-1]
-        clipped[1:] |= pairs
-        clipped[:-1] |= pairs
-    return float(clipped.mean())
-
-
-def resample(samples: Float32Array, from_rate: int, to_rate: int) -> Float32Array:
-    """Change the sample rate of a waveform, with soxr's high-quality band-limited filter.
-
-    Parameters
-    ----------
-    samples : np.ndarray, shape (n,), float32
-        The waveform.
-    from_rate, to_rate : int > 0, Hz
-        Its rate, and the rate wanted.
-
-    Returns
-    -------
-    np.ndarray, shape (about n * to_rate / from_rate,), float32
-        The waveform at `to_rate`.
-    """
-    resampled: Float32Array = soxr.resample(samples, from_rate, to_rate, quality="HQ")
-    return resampled
-
-
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
     """A sound file read from front to back: after each read, soundfile seeks in files that say they can."""
 
@@ -355,6 +272,16 @@ def _checked(path: Path, samples: Float32Array, first: int) -> Float32Array:
         raise AudioError(f"{path}: {error}") from error
 
 
+def _read(file: _Forward, n_samples: int) -> Float32Array:
+    """Read the next samples (n, channels); those of 16 bits scaled here, exactly as libsndfile does, but quicker."""
+    block: Float32Array
+    if file.subtype == "PCM_16":
+        block = np.multiply(file.read(n_samples, dtype="int16", always_2d=True), 2.0**-15, dtype=np.float32)
+    else:
+        block = file.read(n_samples, dtype="float32", always_2d=True)
+    return block
+
+
 def _decode(path: Path, file: _Forward, first: int, last: int | None, size: int) -> Iterator[Float32Array]:
     """Decode a segment in blocks of (up to `size`, channels) samples; at least one sample or an error."""
     at = first
@@ -363,7 +290,7 @@ def _decode(path: Path, file: _Forward, first: int, last: int | None, size: int)
             file.seek(first)
         while last is None or at < last:
             want = size if last is None else min(size, last - at)
-            block: Float32Array = file.read(want, dtype="float32", always_2d=True)
+            block = _read(file, want)
             at += len(block)
             if len(block):
                 yield block

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgmm import read_audio
-from speechgmm.audio import RawFormat, audio_blocks, check_samples, clipped_share, duration, resample
+from speechgmm.audio import RawFormat, audio_blocks, duration
 from speechgmm.errors import AudioError
+from speechgmm.samples import check_samples, clipped_share, resample
 
 
 def tone(rate, seconds=1.0, hertz=440.0):
