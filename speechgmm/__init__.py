@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from speechgmm.audio import read_audio as read_audio
     from speechgmm.features.extract import FeatureConfig as FeatureConfig
     from speechgmm.features.extract import extract as extract
+    from speechgmm.features.stream import FeatureStream as FeatureStream
     from speechgmm.gmm.adaptation import map_adapt as map_adapt
     from speechgmm.gmm.model import DiagonalGMM as DiagonalGMM
     from speechgmm.gmm.model import log_likelihood as log_likelihood
@@ -30,6 +31,7 @@ _HOMES = {
     "read_audio": "audio",
     "FeatureConfig": "features.extract",
     "extract": "features.extract",
+    "FeatureStream": "features.stream",
     "DiagonalGMM": "gmm.model",
     "log_likelihood": "gmm.model",
     "posteriors": "gmm.model",

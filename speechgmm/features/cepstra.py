@@ -1,179 +1,27 @@
-"""The short-time spectrum and its cepstra: framing, window, spectrum, filter bank, log, cosine transform.
+"""From a waveform to static features and log energies, at once or in pieces.
 
-The definitions are Kaldi's where the field has several (frames, Povey window, mel scale, triangular filters in
-mel, lifter), so that the numbers can be compared; samples have their full scale at 1, not at 32768, which moves
-only c0 and the energy, by a constant.
+Frames are computed in blocks of a fixed size, in which a frame has a place of its own, so that its values depend
+neither on its neighbours nor on how much of the waveform was there when it was computed.
 """
 
-from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field, model_validator
 from scipy import fft
+from scipy.linalg import blas
+from threadpoolctl import ThreadpoolController
 
-from speechgmm.arrays import Float32Array, FloatArray
-from speechgmm.configuration import Configuration
+from speechgmm.arrays import Float32Array, Float64Array, FloatArray
+from speechgmm.features import filters
+from speechgmm.features.cepstra_config import CepstraConfig, block_frames, filter_bank, frame_count
 
-ROUNDING = 1e-6
-"""Samples by which a product of seconds and rate may fall short of the whole number that it stands for."""
+FILTER_MULTIPLE = 8
+"""Filter banks are filled up to a multiple of this many: matrix products of other widths are slower by a half."""
 
-BLOCK_FRAMES = 256
-"""Frames in one block. Every block is filled up to this size, so that a frame's values don't depend on its
-neighbours: matrix products of other shapes may round in another order."""
-
-
-class CepstraConfig(Configuration):
-    """The static features: framing, spectrum, filters and cepstra.
-
-    Parameters
-    ----------
-    sample_rate : int, 1 to 1,000,000, Hz
-        Rate that the audio is brought to.
-    frame_length, frame_shift : float, above 0 to 60, seconds
-        Length of a frame, and from the start of one to the start of the next.
-    snip_edges : bool
-        Whether only frames that lie wholly inside the audio are used; else it is mirrored at both ends.
-    remove_dc : bool
-        Whether each frame's mean is subtracted first.
-    dither : float >= 0
-        Standard deviation of Gaussian noise added to the samples (full scale is 1); 0 adds none.
-    preemphasis : float, 0 to below 1
-        Coefficient a of x[n] - a x[n-1].
-    window : "povey", "hamming", "hann", "blackman" or "rectangular"
-        Shape of the window.
-    n_fft : int, samples, optional
-        Length of the transform, at least the frame's; the next power of two when not given.
-    spectrum : "power" or "magnitude"
-        What the filters sum.
-    filter_scale : "mel", "slaney" or "linear"
-        Axis on which filters are evenly spaced; `linear` when `kind` is lfcc, else `mel`, when not given.
-    n_filters : int >= 1
-        Number of triangular filters.
-    low_frequency : float >= 0, Hz
-        Lower edge of the first filter.
-    high_frequency : float, Hz, optional
-        Upper edge of the last filter; 95 % of half the sample rate when not given.
-    filter_norm : "peak" or "area"
-        Whether each filter has height 1, or its weights sum to 1.
-    log_floor : float, 1e-37 to 1e37
-        Least value that a logarithm is taken of.
-    kind : "mfcc", "lfcc", "logmel" or "spectrogram"
-        Cepstra on the mel or the linear scale, log filter-bank values, or the log spectrum.
-    n_cepstra : int >= 1
-        Cepstral coefficients, counted with c0 or the energy.
-    lifter : float >= 0
-        Cepstral lifter; 0 for none.
-    energy : "c0", "raw", "windowed" or "none"
-        The first coefficient: c0; in its place the log energy of the frame as it came, or after pre-emphasis and
-        window; or none of these, so that the first is c1.
-    """
-
-    sample_rate: int = Field(16000, gt=0, le=1_000_000)
-    frame_length: float = Field(0.025, gt=0, le=60)
-    frame_shift: float = Field(0.010, gt=0, le=60)
-    snip_edges: bool = False
-    remove_dc: bool = True
-    dither: float = Field(0.0, ge=0)
-    preemphasis: float = Field(0.97, ge=0, lt=1)
-    window: Literal["povey", "hamming", "hann", "blackman", "rectangular"] = "povey"
-    n_fft: int | None = None
-    spectrum: Literal["power", "magnitude"] = "power"
-    filter_scale: Literal["mel", "slaney", "linear"] = "mel"
-    n_filters: int = Field(30, ge=1)
-    low_frequency: float = Field(20.0, ge=0)
-    high_frequency: float | None = None
-    filter_norm: Literal["peak", "area"] = "peak"
-    log_floor: float = Field(1e-10, ge=1e-37, le=1e37)
-    kind: Literal["mfcc", "lfcc", "logmel", "spectrogram"] = "mfcc"
-    n_cepstra: int = Field(24, ge=1)
-    lifter: float = Field(22.0, ge=0)
-    energy: Literal["c0", "raw", "windowed", "none"] = "c0"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _scale_of_kind(cls, data: Any) -> Any:
-        """Let the kind choose the scale where none is given."""
-        if isinstance(data, Mapping) and data.get("kind") == "lfcc" and "filter_scale" not in data:
-            return {**data, "filter_scale": "linear"}
-        return data
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        """Refuse what no spectrum can give."""
-        if self.shift_samples < 1 or self.frame_samples < 2:
-            raise ValueError(
-                f"frames of {self.frame_samples} samples every {self.shift_samples}: "
-                f"frame_length and frame_shift are seconds, and too short for {self.sample_rate} Hz"
-            )
-        if self.fft_size < self.frame_samples:
-            raise ValueError(
-                f"n_fft {self.n_fft} is shorter than the frame of {self.frame_samples} samples "
-                f"({self.frame_length} s at {self.sample_rate} Hz)"
-            )
-        if not self.low_frequency < self.top_frequency <= self.sample_rate / 2:
-            raise ValueError(
-                f"filters from {self.low_frequency:g} to {self.top_frequency:g} Hz; expected low_frequency < "
-                f"high_frequency <= {self.sample_rate / 2:g} Hz, half of the sample rate"
-            )
-        if (self.kind == "lfcc") != (self.filter_scale == "linear") and self.kind in ("mfcc", "lfcc"):
-            raise ValueError(f"kind {self.kind} with filter_scale {self.filter_scale}: lfcc is the linear one")
-        last = self.n_cepstra + (self.energy == "none")
-        if self.kind in ("mfcc", "lfcc") and last > self.n_filters:
-            raise ValueError(f"n_cepstra {self.n_cepstra} from n_filters {self.n_filters}: too few filters")
-        return self
-
-    @property
-    def frame_samples(self) -> int:
-        """Samples in a frame: whole ones, as Kaldi counts."""
-        return int(self.frame_length * self.sample_rate + ROUNDING)
-
-    @property
-    def shift_samples(self) -> int:
-        """Samples from one frame to the next: whole ones, as Kaldi counts."""
-        return int(self.frame_shift * self.sample_rate + ROUNDING)
-
-    @property
-    def fft_size(self) -> int:
-        """Length of the Fourier transform."""
-        return 1 << (self.frame_samples - 1).bit_length() if self.n_fft is None else self.n_fft
-
-    @property
-    def top_frequency(self) -> float:
-        """Upper edge of the last filter in Hz."""
-        return 0.475 * self.sample_rate if self.high_frequency is None else self.high_frequency
-
-    @property
-    def n_static(self) -> int:
-        """Features of a frame before deltas."""
-        if self.kind == "spectrogram":
-            return self.fft_size // 2 + 1
-        return self.n_filters if self.kind == "logmel" else self.n_cepstra
-
-
-def frame_count(n_samples: int, config: CepstraConfig) -> int:
-    """Count the frames of a waveform.
-
-    Parameters
-    ----------
-    n_samples : int >= 0
-        Length of the waveform.
-    config : CepstraConfig
-        Its frame length and shift, and whether the edges are snipped.
-
-    Returns
-    -------
-    int >= 0
-        With `snip_edges`, the frames that lie wholly inside; else one for each whole or nearly whole shift
-        (the waveform is mirrored at both ends), and none if the waveform is shorter than one frame.
-    """
-    length, shift = config.frame_samples, config.shift_samples
-    if n_samples < length:
-        return 0
-    if config.snip_edges:
-        return 1 + (n_samples - length) // shift
-    return (n_samples + shift // 2) // shift
+DECIBELS = 10 / np.log(10)
+"""Decibels per neper of power."""
 
 
 def cepstra(samples: Float32Array, config: CepstraConfig) -> tuple[Float32Array, Float32Array]:
@@ -182,155 +30,317 @@ def cepstra(samples: Float32Array, config: CepstraConfig) -> tuple[Float32Array,
     Parameters
     ----------
     samples : np.ndarray, shape (n,), float32
-        Mono waveform at ``config.sample_rate``, full scale at 1.
+        Mono waveform at ``config.sample_rate``, full scale at 1, nowhere above ``config.loudest``.
     config : CepstraConfig
         What to compute.
 
     Returns
     -------
-    frames : np.ndarray, shape (T, D), float32
-        Cepstra, log filter-bank values or log spectrum; natural logarithm.
-    log_energy : np.ndarray, shape (T,), float32
-        Log of the sum of squares of each frame, before pre-emphasis and window, floored at ``log_floor``.
+    frames : np.ndarray, shape (T, D), float32, finite
+        Cepstra, log filter-bank values or log spectrum.
+    log_energy : np.ndarray, shape (T,), float32, nats
+        Log of the sum of squares of each frame, before pre-emphasis and window, of samples with full scale at 1;
+        not below the log of ``log_floor`` (which is in units of ``sample_scale``).
     """
-    n_frames = frame_count(len(samples), config)
-    frames = np.empty((n_frames, config.n_static), np.float32)
-    log_energy = np.empty(n_frames, np.float32)
-    padded, first = _padded(samples, n_frames, config)
-    block = np.empty((BLOCK_FRAMES, config.frame_samples), np.float32)
-    for start in range(0, n_frames, BLOCK_FRAMES):
-        stop = min(start + BLOCK_FRAMES, n_frames)
-        offset = first + start * config.shift_samples
-        windows = np.lib.stride_tricks.sliding_window_view(padded[offset:], config.frame_samples)
-        block[: stop - start] = windows[:: config.shift_samples][: stop - start]
-        block[stop - start :] = 0
-        values, energies = _block_features(block, config)
-        frames[start:stop] = values[: stop - start]
-        log_energy[start:stop] = energies[: stop - start]
+    frames, energy, log_energy = CepstraStream(config).analyse(samples, final=True)
+    if config.top_db is not None:
+        least = frames.max(initial=-np.inf) - np.float32(config.top_db)
+        frames = _static(np.maximum(frames, least), config, _tables(config)).astype(np.float32)
+        _place_energy(frames, energy, config)
     return frames, log_energy
 
 
-def empty_filters(config: CepstraConfig) -> tuple[str, ...]:
-    """Name the filters that lie between two bins of the spectrum, whose output is constant.
+class CepstraStream:
+    """Static features of a waveform that comes in pieces: together the bits that `cepstra` gives for the whole.
 
     Parameters
     ----------
     config : CepstraConfig
-        The filters, and the length of the transform.
-
-    Returns
-    -------
-    tuple of str
-        One sentence each, with number (from 1) and edges; none for a plain spectrogram.
+        What to compute.
     """
-    if config.kind == "spectrogram":
-        return ()
-    hertz, scaled, edges = _axis(config)
-    centres = np.interp(edges[1:-1], scaled, hertz)
-    return tuple(
-        f"filter {number + 1} of {config.n_filters}, around {centres[number]:.0f} Hz, has no bin of a transform of "
-        f"{config.fft_size} points: its output is constant; use fewer filters or a larger n_fft"
-        for number in np.flatnonzero(~_filter_bank(config).any(axis=0))
+
+    def __init__(self, config: CepstraConfig) -> None:
+        self.config = config
+        self.n_samples = 0
+        self.n_frames = 0
+        self._tables = _tables(config)
+        self._rng = np.random.default_rng(0)
+        self._last = np.zeros(1, np.float32)
+        self._raw = _Held()
+        self._emphasised = _Held()
+        self._room = _room(config)
+
+    def push(self, samples: Float32Array, *, final: bool = False) -> tuple[Float32Array, Float32Array]:
+        """Take the next samples, and give the frames that they determine.
+
+        Parameters
+        ----------
+        samples : np.ndarray, shape (n,), n >= 0, float32
+            As for `cepstra`.
+        final : bool
+            Whether the waveform ends here.
+
+        Returns
+        -------
+        frames : np.ndarray, shape (T, D), float32
+            As `cepstra` gives them.
+        log_energy : np.ndarray, shape (T,), float32, nats
+
+        Raises
+        ------
+        ValueError
+            If ``top_db`` is set, which only a whole utterance determines.
+        """
+        if self.config.top_db is not None:
+            raise ValueError(f"top_db {self.config.top_db:g} is relative to the loudest frame of a whole utterance")
+        frames, _, log_energy = self.analyse(samples, final=final)
+        return frames, log_energy
+
+    def analyse(self, samples: Float32Array, *, final: bool) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Do what `push` does; with ``top_db`` the frames are the log filters that it applies to.
+
+        Parameters
+        ----------
+        samples, final
+            As for `push`.
+
+        Returns
+        -------
+        frames : np.ndarray, shape (T, D), float32
+            Features, or log filters.
+        energy : np.ndarray, shape (T,), float32
+            What ``energy`` puts among the features.
+        log_energy : np.ndarray, shape (T,), float32, nats
+            As for `push`.
+        """
+        config = self.config
+        self._take(samples)
+        start, stop = self.n_frames, self._determined(final)
+        limited = config.top_db is not None
+        frames = np.empty((stop - start, _n_logs(config) if limited else config.n_static), np.float32)
+        energies = np.empty((2, stop - start), np.float32)
+        size = len(self._room.frames)
+        blocks = range(start - start % size, stop, size) if stop > start else ()
+        with _one_thread() if blocks else nullcontext():
+            for at in blocks:
+                first, last = max(at, start), min(at + size, stop)
+                rows, here = slice(first - at, last - at), slice(first - start, last - start)
+                self._fill(rows, first, last)
+                logs, energies_there = _logs(self._room, config, self._tables)
+                frames[here] = (logs if limited else _static(logs, config, self._tables))[rows]
+                energies[:, here] = energies_there[:, rows]
+        self.n_frames = stop
+        energy, log_energy = _log_energies(energies, config)
+        if not limited:
+            _place_energy(frames, energy, config)
+        return frames, energy, log_energy
+
+    def _take(self, samples: Float32Array) -> None:
+        """Hold more samples, and drop those that no later frame sees."""
+        config = self.config
+        if config.dither:
+            noise: Float32Array = self._rng.standard_normal(len(samples), dtype=np.float32)
+            samples = samples + np.float32(config.dither) * noise
+        needed_from = self.n_frames * config.shift_samples + config.first_sample - 1
+        self.n_samples += len(samples)
+        self._raw.extend(samples, needed_from)
+        if config.emphasises_signal and len(samples):
+            before = np.concatenate([self._last, samples[:-1]])
+            self._last = samples[-1:].copy()
+            before *= np.float32(config.preemphasis)
+            self._emphasised.extend(samples - before, needed_from)
+
+    def _determined(self, final: bool) -> int:
+        """Count the frames that the samples so far determine."""
+        config, n = self.config, self.n_samples
+        if final:
+            return frame_count(n, config)
+        if n < config.frame_samples and config.padding == "mirror":
+            return 0  # what ends here has no frames at all
+        return max((n - config.first_sample - config.frame_samples) // config.shift_samples + 1, 0)
+
+    def _fill(self, rows: slice, start: int, stop: int) -> None:
+        """Copy frames into their places of the blocks, which are zero elsewhere: what is left there would overflow."""
+        config = self.config
+        begin = start * config.shift_samples + config.first_sample
+        n_samples = (stop - start - 1) * config.shift_samples + config.frame_samples
+        shape, strides = (stop - start, config.frame_samples), (config.shift_samples * 4, 4)
+        for block, held in ((self._room.frames, self._raw), (self._room.emphasised, self._emphasised)):
+            if stop - start < len(block):
+                block[: rows.start], block[rows.stop :] = 0, 0
+            if held.samples.size:
+                piece = held.piece(begin, n_samples, config.padding == "mirror")
+                block[rows, : config.frame_samples] = np.ndarray(shape, np.float32, piece.data, 0, strides)
+
+
+class _Held:
+    """The end of a waveform: what later frames still see of it."""
+
+    def __init__(self) -> None:
+        self.samples = np.empty(0, np.float32)
+        self.origin = 0
+
+    def extend(self, samples: Float32Array, needed_from: int) -> None:
+        """Drop what lies before a place, and append."""
+        n_dropped = min(max(needed_from - self.origin, 0), len(self.samples))
+        kept = self.samples[n_dropped:]
+        self.origin += n_dropped
+        self.samples = np.concatenate([kept, samples]) if len(kept) else samples
+
+    def piece(self, begin: int, n_samples: int, mirrored: bool) -> Float32Array:
+        """Give samples from a place on, continued beyond the ends by their mirror image or by zeros."""
+        at = begin - self.origin
+        if at >= 0 and at + n_samples <= len(self.samples):
+            return self.samples[at : at + n_samples]
+        margin = int(at > 0)  # the mirror image of a single frame may reach one sample beyond it
+        left = max(-at, 0)
+        inside = self.samples[max(at, 0) - margin : max(at + n_samples, 0)]
+        right = n_samples + margin - left - len(inside)
+        padded = np.pad(inside, (left, right), mode="symmetric") if mirrored else np.pad(inside, (left, right))
+        return padded[margin:]
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    """Find the BLAS libraries of numpy and scipy, which are loaded by now; the search takes longer than their use."""
+    return ThreadpoolController()
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Keep BLAS to one thread: on more, products of these sizes are slower, and may add in another order."""
+    limit: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
+    return limit
+
+
+class _Room(NamedTuple):
+    """Room for a block of frames (B, n_fft), the same emphasised, values of bins (B, bins), and energies (2, B)."""
+
+    frames: Float32Array
+    emphasised: Float32Array
+    values: Float32Array
+    squares: Float32Array
+    energies: Float32Array
+
+
+def _room(config: CepstraConfig) -> _Room:
+    """Make room for a block; beyond the frames' samples it is, and stays, 0."""
+    n_frames, bins = block_frames(config), config.fft_size // 2 + 1
+    frames, emphasised = np.zeros((2, n_frames, config.fft_size), np.float32)
+    values, squares = np.empty((2, n_frames, bins), np.float32)
+    return _Room(frames, emphasised, values, squares, np.empty((2, n_frames), np.float32))
+
+
+class _Tables(NamedTuple):
+    """What the blocks of a configuration are multiplied with."""
+
+    ones: Float32Array
+    window: Float32Array
+    bank: Float32Array
+    transform: Float64Array
+
+
+@lru_cache(maxsize=4)
+def _tables(config: CepstraConfig) -> _Tables:
+    """Make the tables; the window, which has the scale, is there for each frame of a block: one long row is quicker."""
+    length = config.frame_samples
+    window = np.zeros((block_frames(config), config.fft_size), np.float32)
+    window[:, :length] = filters.window(config.window, length, config.periodic_window) * config.sample_scale
+    first = 1 if config.energy == "none" else 0
+    transform = filters.cosine_transform(
+        config.n_filters, first, config.n_cepstra, config.lifter, config.dct_norm == "orthonormal"
+    )
+    ones = np.zeros(config.fft_size, np.float32)
+    ones[:length] = 1
+    return _Tables(
+        ones,
+        window,
+        filters.padded(filter_bank(config), FILTER_MULTIPLE),
+        np.pad(transform, ((0, -config.n_filters % FILTER_MULTIPLE), (0, 0))),
     )
 
 
-def _padded(samples: Float32Array, n_frames: int, config: CepstraConfig) -> tuple[Float32Array, int]:
-    """Mirror the ends that frames reach beyond; give the samples and where the first frame starts in them."""
-    if config.snip_edges or n_frames == 0:
-        return samples, 0
-    length, shift = config.frame_samples, config.shift_samples
-    first = shift // 2 - length // 2  # the first frame is centred on the middle of the first shift
-    left = max(0, -first)
-    right = max(0, first + (n_frames - 1) * shift + length - len(samples))
-    return np.pad(samples, (left, right), mode="symmetric"), left + first
+def _n_logs(config: CepstraConfig) -> int:
+    """Count the values of a frame before the cosine transform, with those that fill the bank up."""
+    bank = _tables(config).bank
+    return len(bank) if config.kind == "spectrogram" else len(bank.T)
 
 
-def _block_features(block: Float32Array, config: CepstraConfig) -> tuple[Float32Array, Float32Array]:
-    """Compute the features of a full block of raw frames, which is overwritten."""
-    floor = np.float32(config.log_floor)
+def _logs(room: _Room, config: CepstraConfig, tables: _Tables) -> tuple[Float32Array, Float32Array]:
+    """Compute log filters (or spectrum) of a block, and raw energies (2, B): of the features and of the frames."""
+    values, energies = room.values, room.energies
     if config.remove_dc:
-        block -= block.mean(axis=1, keepdims=True)
-    log_energy = np.log(np.maximum(np.einsum("tn,tn->t", block, block), floor))
-    if config.preemphasis:
-        # The sample before the first is taken to be the first, as Kaldi does.
-        previous = np.concatenate([block[:, :1], block[:, :-1]], axis=1)
-        block -= np.float32(config.preemphasis) * previous
-    block *= _window(config.window, config.frame_samples)
-    energy = log_energy
-    if config.energy == "windowed":
-        energy = np.log(np.maximum(np.einsum("tn,tn->t", block, block), floor))
-    spectrum = fft.rfft(block, config.fft_size, axis=1)
-    power = spectrum.real**2 + spectrum.imag**2
-    values = power if config.spectrum == "power" else np.sqrt(power)
-    if config.kind != "spectrogram":
-        values = values @ _filter_bank(config)
-    values = np.log(np.maximum(values, floor))
-    if config.kind in ("mfcc", "lfcc"):
-        values = values @ _cosine_transform(config)
-        if config.energy in ("raw", "windowed"):
-            values[:, 0] = energy
-    return values, log_energy
-
-
-@lru_cache(maxsize=16)
-def _window(name: str, length: int) -> Float32Array:
-    """Make a symmetric window; Povey's is a Hann window to the power 0.85 (Kaldi)."""
-    phase = 2 * np.pi * np.arange(length) / max(length - 1, 1)
-    hann = 0.5 - 0.5 * np.cos(phase)
-    match name:
-        case "povey":
-            window = hann**0.85
-        case "hann":
-            window = hann
-        case "hamming":
-            window = 0.54 - 0.46 * np.cos(phase)
-        case "blackman":
-            window = 0.42 - 0.5 * np.cos(phase) + 0.08 * np.cos(2 * phase)
+        _remove_means(room.frames, tables.ones, config.frame_samples)
+    np.vecdot(room.frames, room.frames, out=energies[1])
+    energies[1] *= np.float32(config.sample_scale**2)
+    if config.emphasises_signal and config.remove_dc:
+        _remove_means(room.emphasised, tables.ones, config.frame_samples)
+    elif not config.emphasises_signal:
+        _emphasise(room, config.preemphasis)
+    frames = room.emphasised
+    frames *= tables.window
+    spectrum = fft.rfft(frames, axis=1)
+    np.square(spectrum.real, out=values)
+    values += np.square(spectrum.imag, out=room.squares)
+    if config.spectrum == "magnitude":
+        np.sqrt(values, out=values)
+    elif config.spectrum == "periodogram":
+        values *= np.float32(1 / config.fft_size)
+    match config.energy:
+        case "windowed":
+            np.vecdot(frames, frames, out=energies[0])
+        case "spectrum":
+            np.sum(values, axis=1, out=energies[0])
         case _:
-            window = np.ones(length)
-    return window.astype(np.float32)
+            energies[0] = energies[1]
+    if config.kind != "spectrogram":
+        values = values @ tables.bank
+    return values if config.log == "none" else _logarithm(values, config.log, config.log_floor), energies
 
 
-def _to_scale(hertz: FloatArray, scale: str) -> FloatArray:
-    """Map frequency to the axis on which the filters are evenly spaced."""
-    scaled = hertz
-    if scale == "mel":
-        scaled = 1127.0 * np.log1p(hertz / 700.0)  # O'Shaughnessy (1987); HTK book, eq. 5.13
-    elif scale == "slaney":  # Slaney (1998), Auditory Toolbox: linear to 1 kHz, then 27 steps per factor of 6.4
-        above = 15 + 27 * np.log(np.maximum(hertz, 1000) / 1000) / np.log(6.4)
-        scaled = np.where(hertz < 1000, hertz * 3 / 200, above)
-    return scaled
+def _log_energies(energies: Float32Array, config: CepstraConfig) -> tuple[Float32Array, Float32Array]:
+    """Take the logarithm of energies of the features and of the frames (2, T); the latter for full scale at 1."""
+    floor = max(config.log_floor, config.energy_floor)
+    log_energy = _logarithm(energies[1], "natural", config.log_floor) - np.float32(2 * np.log(config.sample_scale))
+    return _logarithm(energies[0], config.log, floor), log_energy
 
 
-def _axis(config: CepstraConfig) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Give the bins in Hz and on the scale of the filters, and the filters' edges on that scale."""
-    hertz = np.arange(config.fft_size // 2 + 1) * (config.sample_rate / config.fft_size)
-    ends = np.array([config.low_frequency, config.top_frequency])
-    low, high = _to_scale(ends, config.filter_scale)
-    return hertz, _to_scale(hertz, config.filter_scale), np.linspace(low, high, config.n_filters + 2)
+def _remove_means(frames: Float32Array, ones: Float32Array, length: int) -> None:
+    """Subtract each frame's mean in place: a rank-one update, which numpy has no quick way for."""
+    means = np.vecdot(frames, ones) / np.float32(length)
+    blas.sger(-1.0, ones, means, a=frames.T, overwrite_a=1)
 
 
-@lru_cache(maxsize=16)
-def _filter_bank(config: CepstraConfig) -> Float32Array:
-    """Make the triangular filters, shape (bins, filters), as lines on the scale itself (as Kaldi does)."""
-    _, scaled, edges = _axis(config)
-    bins = scaled[:, None]
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    bank = np.maximum(0.0, np.minimum(rising, falling))
-    if config.filter_norm == "area":
-        bank /= np.maximum(bank.sum(axis=0), np.finfo(np.float64).tiny)
-    return np.ascontiguousarray(bank, np.float32)
+def _emphasise(room: _Room, coefficient: float) -> None:
+    """Subtract from each sample a share of the one before; the sample before the first is the first (Kaldi, HTK)."""
+    np.copyto(room.emphasised, room.frames)
+    if coefficient:
+        # The block as one long row is quicker than row by row, and wrong only where rows begin.
+        row, emphasised = room.frames.reshape(-1), room.emphasised.reshape(-1)
+        blas.saxpy(row, emphasised, n=row.size - 1, a=-coefficient, offy=1)
+        room.emphasised[:, 0] = room.frames[:, 0] * np.float32(1 - coefficient)
 
 
-@lru_cache(maxsize=16)
-def _cosine_transform(config: CepstraConfig) -> Float32Array:
-    """Make the orthonormal DCT-II with the lifter, shape (filters, cepstra)."""
-    first = 1 if config.energy == "none" else 0
-    order = np.arange(first, first + config.n_cepstra)
-    phase = np.pi / config.n_filters * (np.arange(config.n_filters)[:, None] + 0.5) * order
-    transform = np.sqrt(2 / config.n_filters) * np.cos(phase)
-    transform[:, order == 0] *= np.sqrt(0.5)
-    if config.lifter:
-        transform *= 1 + 0.5 * config.lifter * np.sin(np.pi * order / config.lifter)  # HTK book, eq. 5.12
-    return np.ascontiguousarray(transform, np.float32)
+def _logarithm(values: Float32Array, log: str, floor: float) -> Float32Array:
+    """Take the decimal logarithm in decibels, or the natural one, in place."""
+    np.maximum(values, np.float32(floor), out=values)
+    np.log(values, out=values)
+    if log == "decibel":
+        values *= np.float32(DECIBELS)
+    return values
+
+
+def _static(logs: Float32Array, config: CepstraConfig, tables: _Tables) -> FloatArray:
+    """Turn log filters or spectrum (B, at least their number) into features (B, D), with room for a log energy."""
+    if config.is_cepstral:
+        return logs @ tables.transform  # in double precision: a sum of decibels loses digits otherwise
+    if config.kind == "logmel" and config.replaces_first:
+        return np.pad(logs[:, : config.n_filters], ((0, 0), (1, 0)))
+    return logs[:, : config.n_static]
+
+
+def _place_energy(frames: Float32Array, energy: Float32Array, config: CepstraConfig) -> None:
+    """Put the log energy (T,) into the features (T, D), and the first of them last if it is asked for."""
+    if config.replaces_first:
+        frames[:, 0] = energy
+    if config.energy_last:
+        frames[:] = np.roll(frames, -1, axis=1)

@@ -23,8 +23,7 @@ def labels_to_frames(
     n_frames: int,
     *,
     frame_shift: float = 0.010,
-    frame_length: float = 0.025,
-    snip_edges: bool = False,
+    first_centre: float = 0.005,
 ) -> BoolArray:
     """Mark the frames whose centre lies in a segment: at or after its start, and before its stop.
 
@@ -34,11 +33,11 @@ def labels_to_frames(
         In any order; they may overlap, and reach beyond the frames. A stop may be infinite: up to the end.
     n_frames : int >= 0
         Frames to mark, T.
-    frame_shift, frame_length : float > 0, seconds
+    frame_shift : float > 0, seconds
         The front end's.
-    snip_edges : bool
-        The front end's: if so, frame t is centred on t `frame_shift` + `frame_length` / 2; else on
-        (t + 1/2) `frame_shift`.
+    first_centre : float, seconds
+        Where the front end's first frame is centred: half a shift where edges are mirrored, half a frame where they
+        are snipped, 0 where frames are centred on their shifts.
 
     Returns
     -------
@@ -51,9 +50,8 @@ def labels_to_frames(
         If a segment stops before it starts or is not a number, or another argument is out of its range.
     """
     check_shift(frame_shift)
-    if not 0 < frame_length < math.inf or n_frames < 0:
-        raise ValueError(f"frame_length {frame_length}, n_frames {n_frames}: expected seconds above 0, and 0 or more")
-    first_centre = frame_length / 2 if snip_edges else frame_shift / 2
+    if not math.isfinite(first_centre) or n_frames < 0:
+        raise ValueError(f"first_centre {first_centre}, n_frames {n_frames}: expected seconds, and 0 or more frames")
     speech = np.zeros(n_frames, np.bool_)
     for start, stop in segments:
         if not (math.isfinite(start) and start <= stop):

@@ -124,11 +124,24 @@ def normalise(frames: Float32Array, speech: BoolArray, config: NormalisationConf
     if config.mean or config.c0_mean or config.variance:
         result = _standardise(result, counted, config)
     if config.warp is not None:
-        result = _warp(result, counted, config.warp)
-    if result is frames:
-        return frames
+        reference, places = (result, np.arange(len(result))) if counted is None else (result[counted], _places(counted))
+        result = warp(result, reference, places, config.warp)
+    return frames if result is frames else to_single(result)
+
+
+def to_single(values: FloatArray) -> Float32Array:
+    """Give values in single precision, those beyond its range as the greatest that it has.
+
+    Parameters
+    ----------
+    values : np.ndarray, any shape
+
+    Returns
+    -------
+    np.ndarray of the same shape, float32, finite
+    """
     limit = float(np.finfo(np.float32).max)
-    return np.clip(result, -limit, limit).astype(np.float32)
+    return np.clip(values, -limit, limit).astype(np.float32)
 
 
 def _rasta(frames: FloatArray) -> Float64Array:
@@ -142,9 +155,6 @@ def _rasta(frames: FloatArray) -> Float64Array:
 
 def _standardise(frames: FloatArray, counted: BoolArray | None, config: NormalisationConfig) -> Float64Array:
     """Subtract the stated shares of the mean and, if asked for, divide by the standard deviation."""
-    share = np.full(frames.shape[1], config.mean)
-    if config.c0_mean is not None:
-        share[0] = config.c0_mean
     reference = frames if counted is None else frames[counted]
     if config.window is None:
         mean = reference.mean(axis=0, dtype=np.float64)
@@ -155,6 +165,32 @@ def _standardise(frames: FloatArray, counted: BoolArray | None, config: Normalis
             places = _places(counted)
             mean = mean[places]
             variance = None if variance is None else variance[places]
+    return centre_and_scale(frames, mean, variance, config)
+
+
+def centre_and_scale(
+    frames: FloatArray, mean: Float64Array, variance: Float64Array | None, config: NormalisationConfig
+) -> Float64Array:
+    """Subtract the stated shares of a mean and divide by a standard deviation.
+
+    Parameters
+    ----------
+    frames : np.ndarray, shape (T, D)
+        Features.
+    mean : np.ndarray, shape (D,) or (T, D)
+        Their mean, or that of each frame.
+    variance : np.ndarray, shape (D,) or (T, D), optional
+        Their variance; not divided when not given.
+    config : NormalisationConfig
+        The shares: `mean` and `c0_mean`.
+
+    Returns
+    -------
+    np.ndarray, shape (T, D), float64
+    """
+    share = np.full(frames.shape[1], config.mean)
+    if config.c0_mean is not None:
+        share[0] = config.c0_mean
     centred: Float64Array = frames - share * mean
     if variance is None:
         return centred
@@ -205,14 +241,28 @@ def _window_sums(values: Float64Array, begin: IntArray, end: IntArray, length: i
     return sums
 
 
-def _warp(frames: FloatArray, counted: BoolArray | None, window: int) -> Float64Array:
-    """Replace each value by the normal deviate of its rank: Pelecanos and Sridharan (2001)."""
-    reference = frames if counted is None else frames[counted]
-    places = np.arange(len(frames)) if counted is None else _places(counted)
-    warped = np.empty(frames.shape)
-    for start in range(0, len(frames), WARP_BLOCK):
+def warp(values: FloatArray, reference: FloatArray, places: IntArray, window: int) -> Float64Array:
+    """Replace each value by the normal deviate of its rank: Pelecanos and Sridharan (2001).
+
+    Parameters
+    ----------
+    values : np.ndarray, shape (T, D)
+        Features.
+    reference : np.ndarray, shape (S, D)
+        Features that they are ranked among.
+    places : np.ndarray, shape (T,), int
+        Where in the reference each frame is; what is there itself does not count.
+    window : int >= 3, frames
+        Length of the window around that place, cut at the ends of the reference.
+
+    Returns
+    -------
+    np.ndarray, shape (T, D), float64
+    """
+    warped = np.empty(values.shape)
+    for start in range(0, len(values), WARP_BLOCK):
         block = slice(start, start + WARP_BLOCK)
-        warped[block] = _deviates(frames[block], reference, places[block], window)
+        warped[block] = _deviates(values[block], reference, places[block], window)
     return warped
 
 

@@ -5,25 +5,32 @@ utterances share a shard follows from their order and length alone, so that stat
 out the same whoever computes them.
 """
 
+import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from pydantic import JsonValue
 
 from speechgmm.arrays import Float32Array
-from speechgmm.audio import duration
+from speechgmm.audio import Channel, audio_blocks, duration
 from speechgmm.errors import AudioError, ModelError
-from speechgmm.features.extract import FeatureConfig, analyse
-from speechgmm.files import replacing, write_array
+from speechgmm.features.extract import FeatureConfig, analyse, check_rate
+from speechgmm.features.stream import FeatureStream
+from speechgmm.files import replacing
 from speechgmm.parallel import Engine, map_in_order
+from speechgmm.samples import clipped_share
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SHARD_SECONDS = 600.0
-"""A shard is closed once it holds this much audio."""
+"""A shard is closed once it holds this much audio, and a file this long is not read at once if it can be helped."""
+
+BLOCK_ROWS = 8192
+"""Frames that are read from disk at a time."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,16 @@ class Source:
         Its id.
     path : str
         Its audio file.
+    channel : int >= 0, or "mean", optional
+        Of several channels, which to read.
+    speech : tuple of (start, stop), seconds, optional
+        Where there is speech, instead of what the front end finds.
     """
 
     utterance: str
     path: str
+    channel: Channel = None
+    speech: tuple[tuple[float, float], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,8 @@ class Stored:
         Its rows in the shard.
     seconds, speech_seconds : float, seconds
         Length of the audio, and of the speech in it.
+    clipped : float, 0 to 1
+        Share of the samples that are clipped.
     """
 
     utterance: str
@@ -64,6 +79,7 @@ class Stored:
     stop: int
     seconds: float
     speech_seconds: float
+    clipped: float
 
 
 @dataclass(frozen=True)
@@ -141,6 +157,34 @@ class FeatureStore:
         shard: Float32Array = np.load(self.folder / stored.shard, mmap_mode="r")
         return shard[stored.start : stored.stop]
 
+    def blocks(self, utterance: str) -> Iterator[Float32Array]:
+        """Read an utterance's frames in blocks, for a pass over them in little memory.
+
+        Parameters
+        ----------
+        utterance : str
+            An id in the store.
+
+        Yields
+        ------
+        np.ndarray, shape (up to 8192, D), float32
+            Its frames, in order.
+
+        Raises
+        ------
+        KeyError
+            If the store has no such utterance.
+        """
+        stored = self._by_id[utterance]
+        with (self.folder / stored.shard).open("rb") as stream:
+            np.lib.format.read_magic(stream)
+            np.lib.format.read_array_header_1_0(stream)
+            stream.seek(stored.start * self.n_features * 4, io.SEEK_CUR)
+            for start in range(stored.start, stored.stop, BLOCK_ROWS):
+                n_rows = min(BLOCK_ROWS, stored.stop - start)
+                block = np.fromfile(stream, "<f4", n_rows * self.n_features)
+                yield block.reshape(n_rows, self.n_features)
+
     def shards(self) -> tuple[Path, ...]:
         """List the shard files, in the order of the utterances.
 
@@ -175,7 +219,7 @@ def write_store(
     """
     folder = folder.resolve()  # workers may have been born in another folder
     folder.mkdir(parents=True, exist_ok=True)
-    sources = [Source(source.utterance, str(Path(source.path).absolute())) for source in sources]
+    sources = [replace(source, path=str(Path(source.path).absolute())) for source in sources]
     shards = plan_shards(sources)
     tasks = [(folder / f"shard-{number:05d}.npy", shard) for number, shard in enumerate(shards)]
     stored: list[Stored] = []
@@ -259,20 +303,86 @@ def plan_shards(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
 def _write_shard(task: tuple[Path, tuple[Source, ...]], config: FeatureConfig) -> tuple[list[Stored], list[Unusable]]:
     """Extract one shard's utterances and save their frames; say where each is, or why it is not."""
     path, sources = task
-    parts: list[Float32Array] = []
     stored: list[Stored] = []
     unusable: list[Unusable] = []
-    start = 0
-    for source in sources:
-        try:
-            extraction = analyse(source.path, config)
-        except AudioError as error:
-            unusable.append(Unusable(source.utterance, str(error).removeprefix(f"{source.path}: ")))
-            continue
-        stop = start + len(extraction.frames)
-        stored.append(Stored(source.utterance, path.name, start, stop, extraction.seconds, extraction.speech_seconds))
-        parts.append(extraction.frames)
-        start = stop
-    if parts:
-        write_array(path, np.concatenate(parts))
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        rows = _Rows(stream, config.n_features)
+        for source in sources:
+            start = rows.n_rows
+            try:
+                told = _extract(source, config, rows)
+            except AudioError as error:
+                rows.forget(start)
+                unusable.append(Unusable(source.utterance, str(error).removeprefix(f"{source.path}: ")))
+            else:
+                stored.append(Stored(source.utterance, path.name, start, rows.n_rows, *told))
+        rows.close()
+    if not stored:
+        path.unlink()
     return stored, unusable
+
+
+def _extract(source: Source, config: FeatureConfig, rows: "_Rows") -> tuple[float, float, float]:
+    """Append an utterance's frames; give the seconds of audio and of speech, and the share that is clipped."""
+    stream = _stream(config) if source.speech is None and (duration(source.path) or 0.0) >= SHARD_SECONDS else None
+    if stream is not None:
+        return _extract_long(source, config, stream, rows)
+    extraction = analyse(source.path, config, channel=source.channel, speech=source.speech)
+    rows.append(extraction.frames)
+    return extraction.seconds, extraction.speech_seconds, extraction.clipped
+
+
+def _stream(config: FeatureConfig) -> FeatureStream | None:
+    """Make a stream, if every step of the front end is one that a stream can take."""
+    try:
+        return FeatureStream(config)
+    except ValueError:
+        return None
+
+
+def _extract_long(
+    source: Source, config: FeatureConfig, stream: FeatureStream, rows: "_Rows"
+) -> tuple[float, float, float]:
+    """Do the same block by block: memory does not grow with the file. A run of clipped samples ends with its block."""
+    _, file_rate = audio_blocks(source.path, channel=source.channel)
+    start, n_samples, n_clipped = rows.n_rows, 0, 0.0
+    check_rate(file_rate, config)
+    blocks, rate = audio_blocks(source.path, channel=source.channel, sample_rate=config.sample_rate)
+    for block in blocks:
+        rows.append(stream.push(block))
+        n_samples += len(block)
+        n_clipped += clipped_share(block) * len(block)
+    rows.append(stream.finish())
+    return n_samples / rate, (rows.n_rows - start) * config.shift_seconds, n_clipped / n_samples
+
+
+class _Rows:
+    """A `.npy` file of rows, whose number is known at the end."""
+
+    def __init__(self, stream: BinaryIO, n_features: int) -> None:
+        self.n_rows = 0
+        self._stream = stream
+        self._n_features = n_features
+        self._write_header()
+        self._first = stream.tell()
+
+    def append(self, rows: Float32Array) -> None:
+        """Write rows after those that are there."""
+        self._stream.write(np.ascontiguousarray(rows, "<f4").data)
+        self.n_rows += len(rows)
+
+    def forget(self, n_rows: int) -> None:
+        """Drop all but the first rows."""
+        self.n_rows = n_rows
+        self._stream.seek(self._first + n_rows * self._n_features * 4)
+        self._stream.truncate()
+
+    def close(self) -> None:
+        """Write the number of rows: numpy leaves room for it to grow in the header."""
+        self._stream.seek(0)
+        self._write_header()
+
+    def _write_header(self) -> None:
+        """Write numpy's header for as many rows as there are."""
+        shape = (self.n_rows, self._n_features)
+        np.lib.format.write_array_header_1_0(self._stream, {"descr": "<f4", "fortran_order": False, "shape": shape})

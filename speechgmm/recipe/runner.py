@@ -17,7 +17,7 @@ from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats import KaldiConfig, read_kaldi
 from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig
-from speechgmm.features.cepstra import empty_filters
+from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import open_store
 from speechgmm.parallel import Engine
@@ -31,7 +31,7 @@ from speechgmm.recipe.stages import Tick
 logger = logging.getLogger(__name__)
 
 # The number of a stage goes up whenever the same inputs would make another output.
-VERSIONS = {"corpus": 1, "features": 1, "ubm": 1, "speakers": 1, "scores": 1}
+VERSIONS = {"corpus": 1, "features": 2, "ubm": 1, "speakers": 1, "scores": 1}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,347 @@
+"""The configuration of the static features, and what follows from it alone: sizes, counts, filters."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from speechgmm.arrays import Float64Array
+from speechgmm.configuration import Configuration
+from speechgmm.features import filters
+
+ROUNDING = 1e-6
+"""Samples by which a product of seconds and rate may fall short of the whole number that it stands for."""
+
+BLOCK_FRAMES = 128
+BLOCK_SAMPLES = 2**20
+"""Most frames in a block, and most samples of its transforms where frames are very long."""
+
+MOST_WEIGHTS = 2**24
+"""Most weights of a filter bank."""
+
+
+class CepstraConfig(Configuration):
+    """The static features: framing, spectrum, filters and cepstra.
+
+    Parameters
+    ----------
+    sample_rate : int, 1 to 1,000,000, Hz
+        Rate of the samples.
+    sample_scale : float, 1e-6 to 1e6
+        Value that a sample at full scale has for what follows; 32768 where a program takes 16-bit integers as
+        they are. It moves c0 and energies by a constant, and floors relative to them.
+    frame_length, frame_shift : float, above 0 to 60, seconds
+        Length of a frame, and from the start of one to the start of the next; both in whole samples, rounded down.
+    snip_edges : bool
+        Whether only frames that lie wholly inside the audio are used.
+    padding : "mirror", "centre" or "end"
+        What frames see beyond the audio if not: its mirror image, the middle of frame t being that of its shift
+        (Kaldi); zeros, the middle of frame t being the sample at t shifts (librosa); or zeros after the end alone,
+        the first frame starting with the audio (python_speech_features).
+    remove_dc : bool
+        Whether each frame's mean is subtracted first.
+    dither : float >= 0
+        Standard deviation of Gaussian noise added to the samples (full scale is 1), the same for every utterance; 0
+        adds none.
+    preemphasis : float, 0 to below 1
+        Coefficient a of x[n] - a x[n-1].
+    preemphasis_over : "frame" or "signal"
+        Whether the sample before a frame's first is taken to be the first itself, or the one that came before it in the
+        audio (0 before the audio).
+    window : "povey", "hamming", "hann", "blackman" or "rectangular"
+        Shape of the window.
+    periodic_window : bool
+        Whether the window's period is the frame length, or one sample less: a symmetric window.
+    n_fft : int, samples, optional
+        Length of the transform, at least the frame's, at most 2^20; the next power of two when not given.
+    spectrum : "power", "magnitude" or "periodogram"
+        What the filters sum; the periodogram is the power divided by `n_fft`.
+    filter_scale : "mel", "slaney" or "linear"
+        Axis on which filters are evenly spaced; `linear` when `kind` is lfcc, else `mel`, when not given.
+    filter_shape : "scale", "hertz" or "bins"
+        On which axis the sides of the triangles are straight: `filter_scale` (HTK, Kaldi), hertz (librosa), or whole
+        bins of the spectrum, to which the corners are moved down (python_speech_features).
+    filter_norm : "peak" or "area"
+        Whether each filter has height 1, or area 1 over hertz.
+    n_filters : int >= 1
+        Number of triangular filters.
+    low_frequency : float >= 0, Hz
+        Lower edge of the first filter.
+    high_frequency : float, Hz, optional
+        Upper edge of the last filter; 95 % of half the sample rate when not given.
+    log : "natural", "decibel" or "none"
+        Logarithm of filters, spectrum and energy: natural, 10 times the decimal one, or none (for `logmel` and
+        `spectrogram`; an energy is a natural logarithm then).
+    log_floor : float, 1e-37 to 1e37
+        Least value that a logarithm is taken of.
+    top_db : float > 0, dB, optional
+        With ``log: decibel``, no filter's value is further than this below the greatest of the utterance. Depends on
+        the whole utterance; without a limit when not given.
+    kind : "mfcc", "lfcc", "logmel" or "spectrogram"
+        Cepstra on the mel or the linear scale, log filter-bank values, or the log spectrum.
+    n_cepstra : int >= 1
+        Cepstral coefficients, counted with c0 or the energy.
+    dct_norm : "orthonormal" or "htk"
+        Scale of c0: that of an orthonormal transform, or greater by the square root of 2, as HTK's.
+    lifter : float >= 0
+        Cepstral lifter; 0 for none.
+    energy : "c0", "raw", "windowed", "spectrum" or "none"
+        The first coefficient: c0; in its place the log energy of the frame as it came (less its mean), or after
+        pre-emphasis and window, or summed over the bins of the spectrum; or none of these, so that the first is c1.
+        An energy takes the place of a spectrogram's first bin, and stands before `logmel`; c0 and none are
+        nothing there.
+    energy_floor : float >= 0
+        Least energy; 0 leaves it to `log_floor`.
+    energy_last : bool
+        Whether c0 or the energy comes last, as in HTK's files.
+    """
+
+    sample_rate: int = Field(16000, gt=0, le=1_000_000)
+    sample_scale: float = Field(1.0, ge=1e-6, le=1e6)
+    frame_length: float = Field(0.025, gt=0, le=60)
+    frame_shift: float = Field(0.010, gt=0, le=60)
+    snip_edges: bool = False
+    padding: Literal["mirror", "centre", "end"] = "mirror"
+    remove_dc: bool = True
+    dither: float = Field(0.0, ge=0, le=1e6)
+    preemphasis: float = Field(0.97, ge=0, lt=1)
+    preemphasis_over: Literal["frame", "signal"] = "frame"
+    window: filters.WindowName = "povey"
+    periodic_window: bool = False
+    n_fft: int | None = Field(None, le=2**20)
+    spectrum: Literal["power", "magnitude", "periodogram"] = "power"
+    filter_scale: filters.Scale = "mel"
+    filter_shape: filters.Shape = "scale"
+    filter_norm: Literal["peak", "area"] = "peak"
+    n_filters: int = Field(30, ge=1)
+    low_frequency: float = Field(20.0, ge=0)
+    high_frequency: float | None = None
+    log: Literal["natural", "decibel", "none"] = "natural"
+    log_floor: float = Field(1e-10, ge=1e-37, le=1e37)
+    top_db: float | None = Field(None, gt=0)
+    kind: Literal["mfcc", "lfcc", "logmel", "spectrogram"] = "mfcc"
+    n_cepstra: int = Field(24, ge=1)
+    dct_norm: Literal["orthonormal", "htk"] = "orthonormal"
+    lifter: float = Field(22.0, ge=0, le=1e6)
+    energy: Literal["c0", "raw", "windowed", "spectrum", "none"] = "c0"
+    energy_floor: float = Field(0.0, ge=0, le=1e37)
+    energy_last: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scale_of_kind(cls, data: Any) -> Any:
+        """Let the kind choose the scale where none is given."""
+        if isinstance(data, Mapping) and data.get("kind") == "lfcc" and "filter_scale" not in data:
+            return {**data, "filter_scale": "linear"}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Refuse what no spectrum can give."""
+        if self.shift_samples < 1 or self.frame_samples < 2:
+            raise ValueError(
+                f"frames of {self.frame_samples} samples every {self.shift_samples}: "
+                f"frame_length and frame_shift are seconds, and too short for {self.sample_rate} Hz"
+            )
+        if self.fft_size < self.frame_samples:
+            raise ValueError(
+                f"n_fft {self.n_fft} is shorter than the frame of {self.frame_samples} samples "
+                f"({self.frame_length} s at {self.sample_rate} Hz)"
+            )
+        if self.fft_size > 2**20:
+            raise ValueError(f"frame_length {self.frame_length}: a transform of {self.fft_size} samples; at most 2^20")
+        if not self.low_frequency + 1 <= self.top_frequency <= self.sample_rate / 2:
+            raise ValueError(
+                f"filters from {self.low_frequency:g} to {self.top_frequency:g} Hz; expected low_frequency, at least "
+                f"1 Hz more, and high_frequency <= {self.sample_rate / 2:g} Hz, half of the sample rate"
+            )
+        if self.n_filters * (self.fft_size // 2 + 1) > MOST_WEIGHTS:
+            raise ValueError(f"n_filters {self.n_filters} over a transform of {self.fft_size} samples: too many")
+        return self
+
+    @model_validator(mode="after")
+    def _cepstra_fit(self) -> Self:
+        """Refuse cepstra that the filters can't give, and keys that contradict each other."""
+        if (self.kind == "lfcc") != (self.filter_scale == "linear") and self.is_cepstral:
+            raise ValueError(f"kind {self.kind} with filter_scale {self.filter_scale}: lfcc is the linear one")
+        if self.is_cepstral and self.n_cepstra + (self.energy == "none") > self.n_filters:
+            raise ValueError(f"n_cepstra {self.n_cepstra} from n_filters {self.n_filters}: too few filters")
+        if self.is_cepstral and self.log == "none":
+            raise ValueError(f"log none: kind {self.kind} is of logarithms")
+        if self.top_db is not None and self.log != "decibel":
+            raise ValueError(f"top_db {self.top_db} is for log decibel, and log is {self.log}")
+        if self.snip_edges and self.padding != "mirror":
+            raise ValueError(f"padding {self.padding} has no effect where snip_edges is true: set it to false")
+        has_energy = self.replaces_first if self.kind == "logmel" else self.is_cepstral and self.energy != "none"
+        if self.energy_last and not has_energy:
+            raise ValueError(f"energy_last: kind {self.kind} with energy {self.energy} has none to come last")
+        return self
+
+    @property
+    def is_cepstral(self) -> bool:
+        """Whether the features are cepstra."""
+        return self.kind in ("mfcc", "lfcc")
+
+    @property
+    def replaces_first(self) -> bool:
+        """Whether a log energy is among the features."""
+        return self.energy in ("raw", "windowed", "spectrum")
+
+    @property
+    def emphasises_signal(self) -> bool:
+        """Whether pre-emphasis comes before the audio is cut into frames."""
+        return self.preemphasis_over == "signal" and self.preemphasis > 0
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples in a frame: whole ones, as Kaldi counts."""
+        return int(self.frame_length * self.sample_rate + ROUNDING)
+
+    @property
+    def shift_samples(self) -> int:
+        """Samples from one frame to the next: whole ones, as Kaldi counts."""
+        return int(self.frame_shift * self.sample_rate + ROUNDING)
+
+    @property
+    def shift_seconds(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.shift_samples / self.sample_rate
+
+    @property
+    def first_centre_seconds(self) -> float:
+        """Where in the audio the middle of the first frame lies, in seconds; up to a sample, by rounding."""
+        return (self.first_sample + self.frame_samples / 2) / self.sample_rate
+
+    @property
+    def first_sample(self) -> int:
+        """Where in the audio the first frame starts: 0, or before it."""
+        if self.snip_edges or self.padding == "end":
+            return 0
+        if self.padding == "centre":
+            return (self.fft_size - self.frame_samples) // 2 - self.fft_size // 2
+        return self.shift_samples // 2 - self.frame_samples // 2
+
+    @property
+    def fft_size(self) -> int:
+        """Length of the Fourier transform."""
+        return 1 << (self.frame_samples - 1).bit_length() if self.n_fft is None else self.n_fft
+
+    @property
+    def top_frequency(self) -> float:
+        """Upper edge of the last filter in Hz."""
+        return 0.475 * self.sample_rate if self.high_frequency is None else self.high_frequency
+
+    @property
+    def loudest(self) -> float:
+        """Greatest sample whose filters cannot overflow single precision: by Parseval, with pre-emphasis."""
+        height = 1.0 if self.kind == "spectrogram" else max(1.0, float(filter_bank(self).max()))
+        return float(np.sqrt(1e37 / (self.fft_size * self.frame_samples * height))) / self.sample_scale
+
+    @property
+    def n_static(self) -> int:
+        """Features of a frame before deltas."""
+        match self.kind:
+            case "spectrogram":
+                return self.fft_size // 2 + 1
+            case "logmel":
+                return self.n_filters + self.replaces_first
+            case _:
+                return self.n_cepstra
+
+
+def frame_count(n_samples: int, config: CepstraConfig) -> int:
+    """Count the frames of a waveform.
+
+    Parameters
+    ----------
+    n_samples : int >= 0
+        Length of the waveform.
+    config : CepstraConfig
+        Its frame length and shift, and what happens at the edges.
+
+    Returns
+    -------
+    int >= 0
+        With `snip_edges`, the frames that lie wholly inside; else, by `padding`: one for each whole or nearly whole
+        shift, and none if the waveform is shorter than a frame (mirror); one for each begun shift, and one for its end
+        if that is a shift's ("centre"); as many as it takes to hold every sample ("end").
+    """
+    length, shift = config.frame_samples, config.shift_samples
+    if n_samples == 0 or (n_samples < length and config.padding == "mirror"):
+        return 0
+    if config.snip_edges:
+        return 1 + (n_samples - length) // shift
+    match config.padding:
+        case "mirror":
+            return (n_samples + shift // 2) // shift
+        case "centre":
+            return 1 + (n_samples - config.fft_size % 2) // shift
+        case "end":
+            return 1 + -(-max(n_samples - length, 0) // shift)
+
+
+def block_frames(config: CepstraConfig) -> int:
+    """Count the frames that are computed at a time.
+
+    Parameters
+    ----------
+    config : CepstraConfig
+        Its length of the transform.
+
+    Returns
+    -------
+    int, 1 to BLOCK_FRAMES
+        Fewer where frames are very long.
+    """
+    return max(1, min(BLOCK_FRAMES, BLOCK_SAMPLES // config.fft_size))
+
+
+def filter_bank(config: CepstraConfig) -> Float64Array:
+    """Make the filters of a configuration.
+
+    Parameters
+    ----------
+    config : CepstraConfig
+        The filters, and the length of the transform.
+
+    Returns
+    -------
+    np.ndarray, shape (bins, filters), read-only
+        Weights, at least 0.
+    """
+    return filters.filter_bank(
+        config.filter_scale,
+        config.n_filters,
+        config.low_frequency,
+        config.top_frequency,
+        config.filter_shape,
+        config.filter_norm == "area",
+        config.fft_size,
+        config.sample_rate,
+    )
+
+
+def empty_filters(config: CepstraConfig) -> tuple[str, ...]:
+    """Name the filters that lie between two bins of the spectrum, whose output is constant.
+
+    Parameters
+    ----------
+    config : CepstraConfig
+        The filters, and the length of the transform.
+
+    Returns
+    -------
+    tuple of str
+        One sentence each, with number (from 1) and centre; none for a plain spectrogram.
+    """
+    if config.kind == "spectrogram":
+        return ()
+    centres = filters.filter_edges(config.filter_scale, config.n_filters, config.low_frequency, config.top_frequency)[
+        1:-1
+    ]
+    return tuple(
+        f"filter {number + 1} of {config.n_filters}, around {centres[number]:.0f} Hz, has no bin of a transform of "
+        f"{config.fft_size} points: its output is constant; use fewer filters or a larger n_fft"
+        for number in np.flatnonzero(~filter_bank(config).any(axis=0))
+    )

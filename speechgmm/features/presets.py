@@ -1,0 +1,146 @@
+"""Front ends that give the same numbers as the programs people compare with."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+Values = dict[str, JsonValue]
+
+FULL_SCALE = 32768.0
+"""Value of a 16-bit sample at full scale, where a program takes such samples as they are."""
+
+STATIC: Values = {"deltas": {"order": 0}, "vad": {"method": "none"}, "normalisation": {"mean": 0.0}}
+"""The programs' commands give static features of all frames."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A front end by the name of a program.
+
+    Parameters
+    ----------
+    program : str
+        The program, its version, and what is called there.
+    sample_rate : int, Hz
+        Rate when none is given.
+    values : callable
+        From a sample rate to the values of `FeatureConfig`.
+    """
+
+    program: str
+    sample_rate: int
+    values: Callable[[int], Values]
+
+
+def preset_values(name: str, sample_rate: int | None = None) -> Values:
+    """Give the values of a preset.
+
+    Parameters
+    ----------
+    name : str
+        One of `PRESETS`.
+    sample_rate : int > 0, Hz, optional
+        Rate of the audio; the program's own default when not given.
+
+    Returns
+    -------
+    dict
+        Values of `FeatureConfig`, as in a recipe.
+
+    Raises
+    ------
+    ValueError
+        If there is no such preset.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"preset {name!r}: expected one of {', '.join(PRESETS)}")
+    preset = PRESETS[name]
+    rate = sample_rate or preset.sample_rate
+    return STATIC | {"sample_rate": rate} | preset.values(rate)
+
+
+def _kaldi(sample_rate: int) -> Values:
+    """Give the defaults of compute-mfcc-feats, without dither."""
+    return {
+        "sample_scale": FULL_SCALE,
+        "snip_edges": True,
+        "n_filters": 23,
+        "high_frequency": sample_rate / 2,
+        "log_floor": 2.0**-23,
+        "n_cepstra": 13,
+        "energy": "raw",
+    }
+
+
+def _htk(sample_rate: int) -> Values:
+    """Give the configuration of the HTK book's tutorial (section 3.1.5): MFCC_0, c0 last."""
+    return {
+        "sample_scale": FULL_SCALE,
+        "snip_edges": True,
+        "remove_dc": False,
+        "window": "hamming",
+        "spectrum": "magnitude",
+        "n_filters": 26,
+        "low_frequency": 0.0,
+        "high_frequency": sample_rate / 2,
+        "log_floor": 1.0,
+        "n_cepstra": 13,
+        "dct_norm": "htk",
+        "energy_last": True,
+    }
+
+
+def _librosa(sample_rate: int) -> Values:
+    """Give the defaults of librosa.feature.mfcc: lengths are in samples there, whatever the rate."""
+    return {
+        "frame_length": 2048 / sample_rate,
+        "frame_shift": 512 / sample_rate,
+        "padding": "centre",
+        "remove_dc": False,
+        "preemphasis": 0.0,
+        "window": "hann",
+        "periodic_window": True,
+        "filter_scale": "slaney",
+        "filter_shape": "hertz",
+        "filter_norm": "area",
+        "n_filters": 128,
+        "low_frequency": 0.0,
+        "high_frequency": sample_rate / 2,
+        "log": "decibel",
+        "top_db": 80.0,
+        "n_cepstra": 20,
+        "lifter": 0.0,
+    }
+
+
+def _psf(sample_rate: int) -> Values:
+    """Give the defaults of python_speech_features.mfcc, which rounds lengths to whole samples, for 16-bit audio."""
+    return {
+        "sample_scale": FULL_SCALE,
+        "frame_length": math.floor(0.025 * sample_rate + 0.5) / sample_rate,
+        "frame_shift": math.floor(0.010 * sample_rate + 0.5) / sample_rate,
+        "padding": "end",
+        "remove_dc": False,
+        "preemphasis_over": "signal",
+        "window": "rectangular",
+        "n_fft": 512,
+        "spectrum": "periodogram",
+        "filter_shape": "bins",
+        "n_filters": 26,
+        "low_frequency": 0.0,
+        "high_frequency": sample_rate / 2,
+        "log_floor": 2.0**-52,
+        "n_cepstra": 13,
+        "energy": "spectrum",
+    }
+
+
+PRESETS = {
+    "kaldi": Preset("Kaldi 5.5, compute-mfcc-feats --dither=0", 16000, _kaldi),
+    "htk": Preset("HTK 3.4.1, HCopy with the HTK book's MFCC_0", 16000, _htk),
+    "librosa": Preset("librosa 0.11, librosa.feature.mfcc", 22050, _librosa),
+    "psf": Preset("python_speech_features 0.6, mfcc of 16-bit samples", 16000, _psf),
+}
+"""The presets, each with the program and the version whose numbers it gives."""

@@ -1,0 +1,186 @@
+"""The front end for audio in pieces: the frames of `extract`, bit for bit, as soon as they are determined."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from speechgmm.arrays import Float32Array, FloatArray
+from speechgmm.errors import AudioError
+from speechgmm.features.cepstra import CepstraStream
+from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.stages import (
+    Rows,
+    activity_stages,
+    counts_speech,
+    has_deltas,
+    joined,
+    standardises,
+    step_stages,
+    through,
+    wait,
+)
+from speechgmm.samples import check_samples, loudest
+
+
+class FeatureStream:
+    """The front end for one utterance whose samples come in blocks of any size.
+
+    All frames together are those of `extract` for all samples together, bit for bit. Memory, and the time that a
+    second of audio takes, do not grow with the utterance.
+
+    Parameters
+    ----------
+    config : FeatureConfig
+        The front end, without steps that need the whole utterance: `vad` is "none" or "energy" with ``mean_scale`` 0;
+        mean and variance are taken over a sliding window, or not at all; there is no ``top_db``. Where windows count
+        speech frames only (``over: speech``), the selection follows the normalisation with no deltas in between.
+        ``resample`` has no effect.
+
+    Raises
+    ------
+    ValueError
+        If the front end has steps that need the whole utterance; names the keys, and says what to do instead.
+    """
+
+    def __init__(self, config: FeatureConfig) -> None:
+        obstacles = list(_obstacles(config))
+        if obstacles:
+            raise ValueError(f"these features need the whole utterance: {'; '.join(obstacles)}")
+        self._config = config
+        self._cepstra = CepstraStream(config)
+        self._activity = activity_stages(config.vad, config.shift_seconds)
+        self._before, self._after = step_stages(config)
+        self._frames: Rows = np.empty((0, config.n_static), np.float32)
+        self._speech: Rows = np.empty(0, np.bool_)
+        self._first: float | None = None
+        self._varies = False
+        self._n_samples = 0
+        self._n_frames = 0
+        self._n_speech = 0
+        self._finished = False
+
+    @property
+    def delay(self) -> float:
+        """What the steps after the cepstra add, in seconds.
+
+        A frame is out once this much audio after the frame's own last sample has been pushed. It is the most that any
+        frame waits: the first ones wait longest where a sliding window has to fill, and with `close_gaps` and
+        `min_speech` most wait less. Where windows count speech frames only, so does their share: it is the delay
+        while somebody speaks. (Frames whose mirrored edge needs more audio than themselves are the cepstra's matter.)
+        """
+        frames, speech = wait(self._before), wait(self._activity)
+        both = max(frames[0], speech[0]), max(frames[1], speech[1])
+        return max(wait(self._after, *both)) * self._config.shift_seconds
+
+    def push(self, samples: FloatArray) -> Float32Array:
+        """Take the next samples, and give the frames that they determine.
+
+        Parameters
+        ----------
+        samples : np.ndarray, shape (n,), n >= 0, full scale at 1
+            A mono waveform at ``config.sample_rate``; nothing of it is used after the call.
+
+        Returns
+        -------
+        np.ndarray, shape (T, D), float32
+            The next frames; T may be 0.
+
+        Raises
+        ------
+        AudioError
+            If `check_samples` refuses the samples, with the place in the whole waveform, or they are beyond
+            ``config.loudest``. The stream is then as if they had not been pushed.
+        ValueError
+            After `finish`.
+        """
+        self._check_open()
+        if samples.shape == (0,):
+            return np.empty((0, self._config.n_features), np.float32)
+        checked = check_samples(samples, first=self._n_samples).copy()
+        peak = loudest(checked)
+        if peak > self._config.loudest:
+            raise AudioError(f"samples up to {peak:g}; expected full scale at 1")
+        if self._first is None:
+            self._first = float(checked[0])
+        self._varies = self._varies or bool((checked != self._first).any())
+        self._n_samples += len(checked)
+        return self._advance(checked, final=False)
+
+    def finish(self) -> Float32Array:
+        """End the utterance, and give its last frames.
+
+        Returns
+        -------
+        np.ndarray, shape (T, D), float32
+            The frames that have not been given yet; T may be 0.
+
+        Raises
+        ------
+        AudioError
+            If there were no samples, all were the same, they were shorter than a frame, or without speech: in the
+            words of `extract`.
+        ValueError
+            After `finish`.
+        """
+        self._check_open()
+        self._finished = True
+        if self._n_samples == 0:
+            raise AudioError("holds no samples")
+        if not self._varies:
+            raise AudioError(f"nothing but silence: all {self._n_samples} samples are {self._first:g}")
+        return self._advance(np.empty(0, np.float32), final=True)
+
+    def _check_open(self) -> None:
+        """Refuse what comes after the end."""
+        if self._finished:
+            raise ValueError("this stream has been finished: make a new one for the next utterance")
+
+    def _advance(self, samples: Float32Array, final: bool) -> Float32Array:
+        """Take the steps as far as they go."""
+        frames, log_energy = self._cepstra.push(samples, final=final)
+        self._n_frames += len(frames)
+        speech: Rows = np.ones(len(frames), np.bool_)
+        if self._activity:
+            speech = through(self._activity, log_energy, final)
+        self._n_speech += int(np.count_nonzero(speech))
+        if final:
+            self._check_frames()
+        result = self._select(through(self._before, frames, final), speech)
+        result = through(self._after, result, final)
+        # A copy: a view would hold on to the neighbourhood for as long as somebody keeps the frames.
+        return result.copy() if len(result) else np.empty((0, self._config.n_features), np.float32)
+
+    def _check_frames(self) -> None:
+        """Refuse an utterance without frames, or without speech frames, as `extract` does."""
+        if self._n_frames == 0:
+            seconds, frame = self._n_samples / self._config.sample_rate, self._config.frame_length
+            raise AudioError(f"{seconds:.4f} s of audio is shorter than one frame of {frame:g} s")
+        if self._n_speech == 0:
+            raise AudioError(f"no speech: none of {self._n_frames} frames is above the level that vad asks for")
+
+    def _select(self, frames: Rows, speech: Rows) -> Rows:
+        """Keep the speech frames, as far as both frames and the decision about them are there."""
+        frames, speech = joined(self._frames, frames), joined(self._speech, speech)
+        n = min(len(frames), len(speech))
+        self._frames, self._speech = frames[n:].copy(), speech[n:].copy()
+        return frames[:n][speech[:n]]
+
+
+def _obstacles(config: FeatureConfig) -> Iterator[str]:
+    """Say what a stream cannot do, and what to do instead."""
+    vad, normalisation = config.vad, config.normalisation
+    if config.top_db is not None:
+        yield f"top_db {config.top_db:g} is relative to its loudest frame: leave it out"
+    if vad.method in ("percentile", "gaussians"):
+        yield f"vad.method {vad.method} takes its level from it: use energy with mean_scale 0, or none"
+    if vad.method == "energy" and vad.mean_scale:
+        yield f"vad.mean_scale {vad.mean_scale:g} makes the level follow its mean: set it to 0, and threshold to match"
+    if normalisation.window is None and standardises(normalisation):
+        keys = [key for key in ("mean", "c0_mean", "variance") if getattr(normalisation, key)]
+        yield f"normalisation.{' and '.join(keys)} over all of it: give a window, or set to 0 or false"
+    deltas_between = config.order[1] == "deltas" and has_deltas(config.deltas)
+    if counts_speech(config) and deltas_between:
+        yield (
+            "normalisation.over speech, with deltas after it and selection last, lets frames without speech wait for "
+            "the next speech: set it to all, or put selection before deltas"
+        )
