@@ -1,0 +1,286 @@
+"""Features out of the files of other programs: Kaldi, HTK, HDF5 and numpy.
+
+A file is not trusted: nothing in it is run, no command in an index is started, no link followed, and no more memory
+taken than the file has bytes to fill.
+"""
+
+import math
+import os
+import re
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from speechgmm.arrays import Float32Array
+from speechgmm.errors import CorpusError, SpeechGMMError
+from speechgmm.features.formats import (
+    HTK_CHECKSUM,
+    HTK_COMPRESSED,
+    READABLE,
+    as_frames,
+    check_kind,
+    import_h5py,
+    missing_package,
+)
+from speechgmm.files import numbered_lines
+
+MAX_INFLATION = 1032
+"""zlib's deflate makes nothing smaller than this share of itself."""
+
+KALDI_MATRIX = re.compile(rb"\x00B(?:([FD]M) \x04(.{4})\x04(.{4})|(CM[23]?) .{8}(.{4})(.{4}))", re.DOTALL)
+SCP_PLACE = re.compile(r"(?P<path>.+?)(?::(?P<offset>\d+))?(?:\[(?:(?P<first>\d+):(?P<last>\d+)|:)\])?")
+HTK_INTEGER_KINDS = {0: "a waveform", 5: "reflection coefficients in 16 bits", 10: "vector quantisation symbols"}
+
+
+def read_features(path: str | Path) -> Iterator[tuple[str, Float32Array]]:
+    """Read the features of every utterance in a file of another program.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its suffix says what it is: Kaldi's archive (``.ark``, binary, compressed or text) or index (``.scp``, with
+        row ranges; relative paths start at the current folder, as for Kaldi), HDF5 (``.h5``, ``.hdf5``: a dataset
+        for each utterance; those in groups are named ``group/dataset``), numpy's ``.npz`` and ``.npy``, or an HTK
+        parameter file (``.htk``, ``.mfc``).
+
+    Yields
+    ------
+    utterance : str
+        Its id; of `ONE_UTTERANCE` files, their name without the suffix. HDF5 gives them in the order of their names,
+        the others as they stand in the file.
+    frames : np.ndarray, shape (T, D), float32
+        Its features; numbers of other types are converted. T may be 0; Kaldi's empty matrices have no D either.
+
+    Raises
+    ------
+    CorpusError
+        If the file is missing, damaged or cut short, holds an id twice, or something that is no matrix of finite
+        numbers; the message names the file, and the utterance where it is known. What comes before is given.
+    SpeechGMMError
+        If the package that reads such files is not installed; the message says how to install it.
+
+    References
+    ----------
+    Young et al. (2006), The HTK book 3.4, section 5.10.1; Kaldi, "Kaldi I/O mechanisms" (kaldi-asr.org/doc/io.html).
+    """
+    path = Path(path)
+    seen: set[str] = set()
+    with _reading(str(path)):
+        for utterance, array in _arrays(path):
+            if utterance in seen:
+                raise CorpusError(f"{path}: utterance {utterance!r} is there twice")
+            seen.add(utterance)
+            yield utterance, as_frames(array, f"{path}: {utterance}")
+
+
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Turn whatever a reader raises over a damaged file into an error that says where."""
+    try:
+        yield
+    except SpeechGMMError:
+        raise
+    except OSError as error:
+        raise CorpusError(f"{where}: not readable ({error.strerror or error})") from error
+    except Exception as error:  # the libraries' readers raise all sorts over files that are not what they expect
+        raise CorpusError(f"{where}: damaged, or not what the suffix says ({error or type(error).__name__})") from error
+
+
+def _arrays(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Read the arrays of a file as they are."""
+    with path.open("rb") as stream:
+        match path.suffix.lower():
+            case ".ark":
+                yield from _read_ark(path, stream)
+            case ".scp":
+                yield from _read_scp(path)
+            case ".h5" | ".hdf5":
+                yield from _read_hdf5(path, stream)
+            case ".npz":
+                yield from _read_npz(path, stream)
+            case ".npy":
+                yield path.stem, _numpy_array(stream, _size(stream), str(path))
+            case ".htk" | ".mfc":
+                yield path.stem, _htk_matrix(stream, str(path))
+            case suffix:
+                raise CorpusError(f"{path}: suffix {suffix!r}; features are read from {', '.join(READABLE)}")
+
+
+def _size(stream: BinaryIO) -> int:
+    """Tell the length of an open file."""
+    return os.fstat(stream.fileno()).st_size
+
+
+def _read_ark(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Read a Kaldi archive: ids, each followed by a matrix."""
+    while True:
+        start = stream.tell()
+        head = stream.read(4096)
+        if not head.strip():
+            return
+        found = re.match(rb"\s*(\S+)[ \t]", head)
+        if found is None:
+            raise CorpusError(f"{path}: byte {start}: expected an utterance id and a matrix; cut short, or no archive")
+        utterance = found[1].decode()
+        stream.seek(start + found.end())
+        yield utterance, _kaldi_matrix(stream, f"{path}: {utterance}")
+
+
+def _read_scp(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Read the matrices that a Kaldi index points to."""
+    for number, line in numbered_lines(path):
+        utterance, place = (*line.split(None, 1), "")[:2]
+        found = SCP_PLACE.fullmatch(place)
+        if found is None or "|" in (place[0], place[-1]):
+            raise CorpusError(
+                f"{path}:{number}: {line!r}; expected utterance and file, perhaps :offset and [first:last]; "
+                "commands are not run"
+            )
+        where = f"{path}:{number}: {utterance}: {found['path']}"
+        with _reading(where), Path(found["path"]).open("rb") as stream:
+            stream.seek(int(found["offset"] or 0))
+            matrix = _kaldi_matrix(stream, where)
+        if found["first"]:
+            first, last = int(found["first"]), int(found["last"])
+            # Kaldi forgives 3 frames too many: segments are cut by time, without a thought for the last window.
+            if not first <= last < len(matrix) + 3 or first >= len(matrix):
+                raise CorpusError(f"{where}: rows {first} to {last} of {len(matrix)}; expected rows that are there")
+            matrix = matrix[first : last + 1]
+        yield utterance, matrix
+
+
+def _kaldi_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
+    """Read the matrix that starts here, binary or text."""
+    start = stream.tell()
+    head = stream.read(32)
+    stream.seek(start)
+    if re.match(rb"\s*\[", head):
+        return _kaldi_text_matrix(stream, where)
+    # kaldiio takes what it finds: pickles, which may run anything, sounds, vectors, and sizes beyond the file's.
+    found = KALDI_MATRIX.match(head)
+    if found is None:
+        raise CorpusError(f"{where}: expected a Kaldi matrix at byte {start}; cut short, or something else")
+    kind, packed = found[1] or found[4], (found[2] or found[5]) + (found[3] or found[6])
+    n_frames, n_features = struct.unpack("<ii", packed)
+    width = {b"FM": 4, b"DM": 8, b"CM": 1, b"CM2": 2, b"CM3": 1}[kind]
+    n_bytes = found.end() + width * n_frames * n_features + (8 * n_features if kind == b"CM" else 0)
+    if n_frames < 0 or n_features < 0 or start + n_bytes > _size(stream):
+        raise CorpusError(f"{where}: {n_frames} x {n_features} values announced, but the file ends before them")
+    try:
+        from kaldiio.matio import read_kaldi
+    except ImportError as error:
+        raise missing_package("kaldiio", "kaldi") from error
+    with _reading(where):
+        matrix: npt.NDArray[Any] = read_kaldi(stream)
+    return matrix
+
+
+def _kaldi_text_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
+    """Read rows of numbers between brackets; kaldiio cannot read an empty matrix."""
+    first, *rows = _bracketed_lines(stream, where)
+    if first:
+        raise CorpusError(f"{where}: a vector; expected a matrix, which starts on the line after its bracket")
+    with _reading(where):
+        values = [np.array(row, np.float64) for row in rows if row]
+        return np.stack(values) if values else np.empty((0, 0))
+
+
+def _bracketed_lines(stream: BinaryIO, where: str) -> Iterator[list[bytes]]:
+    """Split the lines between brackets into words."""
+    opened = False
+    for line in stream:
+        content, closing, _ = line.partition(b"]")
+        if not opened and b"[" in content:
+            opened, content = True, content.partition(b"[")[2]
+        if opened:
+            yield content.split()
+        if closing:
+            return
+    raise CorpusError(f"{where}: a matrix without its closing bracket; the file is cut short")
+
+
+def _read_hdf5(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Read every dataset of an HDF5 file."""
+    h5py = import_h5py()
+    with h5py.File(stream, "r") as file:
+        links: list[tuple[str, Any]] = []
+        file.visititems_links(lambda name, link: links.append((name, link)))
+        for name, link in links:
+            where = f"{path}: {name}"
+            if not isinstance(link, h5py.HardLink):
+                raise CorpusError(f"{where}: a link to something else; expected datasets, in groups or not")
+            with _reading(where):
+                item = file[name]
+                if isinstance(item, h5py.Group):
+                    continue
+                _check_dataset(item, where, _size(stream))
+                array = item[()]
+            yield name, array
+
+
+def _check_dataset(item: Any, where: str, size: int) -> None:
+    """Refuse what is no matrix, or is not all in its file."""
+    check_kind(item.shape, item.dtype, where)
+    if item.external or item.is_virtual:
+        raise CorpusError(f"{where}: its values lie in other files; expected them here")
+    filtered = item.id.get_create_plist().get_nfilters() > 0
+    stored = min(item.id.get_storage_size(), size)
+    if item.nbytes > stored * (MAX_INFLATION if filtered else 1):
+        raise CorpusError(f"{where}: {item.nbytes} bytes announced, {stored} in the file")
+
+
+def _read_npz(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Read every array of a numpy archive."""
+    with zipfile.ZipFile(stream) as archive:
+        for info in archive.infolist():
+            utterance = info.filename.removesuffix(".npy")
+            where = f"{path}: {utterance}"
+            if info.compress_size > _size(stream):
+                raise CorpusError(f"{where}: {info.compress_size} bytes announced, {_size(stream)} in the file")
+            with _reading(where), archive.open(info) as member:
+                array = _numpy_array(member, info.file_size, where)
+            yield utterance, array
+
+
+def _numpy_array(stream: Any, size: int, where: str) -> npt.NDArray[Any]:
+    """Read a `.npy` file of known length, open for reading bytes."""
+    with _reading(where):
+        version = np.lib.format.read_magic(stream)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran_order, dtype = read_header(stream)
+        check_kind(shape, dtype, where)
+        n_bytes = math.prod(shape) * dtype.itemsize
+        if n_bytes != size - stream.tell():
+            raise CorpusError(f"{where}: {n_bytes} bytes announced, {size - stream.tell()} in the file")
+        return np.frombuffer(stream.read(n_bytes), dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _htk_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
+    """Read an HTK parameter file."""
+    with _reading(where):
+        n_samples, _, sample_size, kind = struct.unpack(">iihH", stream.read(12))
+    if kind & 0o77 in HTK_INTEGER_KINDS:
+        raise CorpusError(f"{where}: holds {HTK_INTEGER_KINDS[kind & 0o77]}; expected features")
+    compressed = kind & HTK_COMPRESSED
+    width = 2 if compressed else 4
+    n_bytes = 12 + n_samples * sample_size + (2 if kind & HTK_CHECKSUM else 0)
+    if n_samples < (4 if compressed else 0) or sample_size < 0 or sample_size % width or n_bytes != _size(stream):
+        raise CorpusError(
+            f"{where}: HTK header of {n_samples} samples of {sample_size} bytes, which makes {n_bytes} bytes in all; "
+            f"the file has {_size(stream)}"
+        )
+    shape = n_samples, sample_size // width
+    if not compressed:
+        return np.frombuffer(stream.read(n_samples * sample_size), ">f4").reshape(shape)
+    # Two vectors of floats come first, as large as four samples and counted as such: x = (stored + offset) / scale.
+    scale, offset = np.frombuffer(stream.read(4 * sample_size), ">f4").reshape(2, -1)
+    stored = np.frombuffer(stream.read((n_samples - 4) * sample_size), ">i2").reshape(n_samples - 4, shape[1])
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # not finite, then
+        frames: npt.NDArray[Any] = (stored + offset) / scale
+    return frames
