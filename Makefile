@@ -48,7 +48,11 @@ format: .venv/.dev  ## put the source into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmarks: .venv/.dev  ## speed against other packages, as ratios in one run
+.venv/.benchmarks: .venv/.dev
+	$(BIN)/pip install --quiet --editable '.[benchmarks]'
+	@touch $@
+
+benchmarks: .venv/.benchmarks  ## speed against other packages, as ratios in one run
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/em.py
 

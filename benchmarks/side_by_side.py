@@ -23,4 +23,4 @@ def show(title: str, unit: str, amount: float, times: Mapping[str, float], ours:
     """Print how much each did in a second, and how many times faster ours is."""
     print(f"{title} (one thread, median)")
     for name, each in times.items():
-        print(f"  {name:34s} {amount / each:12,.3f} {unit}   speechgmm is {each / times[ours]:5.2f} times as fast")
+        print(f"  {name:34s} {amount / each:12,.3f} {unit}   {ours} is {each / times[ours]:5.2f} times as fast")
