@@ -6,7 +6,9 @@ import pytest
 
 from conftest import ROOT
 from speechgmm.errors import RecipeError
-from speechgmm.recipe.loader import dump_recipe, load_recipe
+from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.presets import PRESETS
+from speechgmm.recipe.loader import dump_recipe, load_features, load_recipe
 from speechgmm.recipe.yaml import read_document
 
 SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -244,3 +246,88 @@ def test_the_root_of_a_corpus_is_relative_to_its_file_and_may_name_a_variable(tm
     assert load_recipe(path).corpus.root == str(Path.cwd() / "below" / "so")
     monkeypatch.delenv("SPEECH_X")
     check_refused(tmp_path, "corpus: {kind: kaldi, root: '${SPEECH_X}/so'}\n", r"corpus\.root: .*SPEECH_X is not set")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_front_end_may_be_a_preset(tmp_path, name):
+    preset = FeatureConfig.preset(name)
+    assert load_recipe(write(tmp_path, SMALL + f"features: {name}\n")).features == preset
+    assert load_recipe(write(tmp_path, SMALL), [f"features={name}"]).features == preset
+    assert load_features(name) == preset
+    assert load_features() == FeatureConfig()
+
+
+def test_a_preset_follows_the_sample_rate_of_whoever_builds_on_it(tmp_path):
+    wanted = FeatureConfig.preset("kaldi", sample_rate=8000, n_cepstra=20)
+    text = "{base: kaldi, n_cepstra: 20, sample_rate: 8000}\n"
+    path = write(tmp_path, f"features: {text}{SMALL}")
+    assert load_recipe(path).features == wanted
+    assert load_recipe(path, ["features.sample_rate=44100"]).features.high_frequency == 22050
+    assert load_recipe(write(tmp_path, SMALL), [f"features={text}"]).features == wanted
+    assert load_features(str(write(tmp_path, text, "f.yaml"))) == wanted
+    assert load_features(str(write(tmp_path, "base: f.yaml\n", "g.yaml"))) == wanted
+    assert load_features("kaldi", ["sample_rate=8000", "n_cepstra=20"]) == wanted
+    assert load_features("kaldi") == FeatureConfig.preset("kaldi")
+
+
+def test_a_preset_is_overridden_key_by_key_and_stays_as_it_is(tmp_path):
+    before = FeatureConfig.preset("kaldi")
+    text = SMALL + "features: {base: kaldi, vad: {range_db: 30}, deltas: {window: 2}}\n"
+    features = load_recipe(write(tmp_path, text), ["features.normalisation.mean=1"]).features
+    wanted = {"vad": {"range_db": 30}, "deltas": {"window": 2}, "normalisation": {"mean": 1.0}}
+    assert features == FeatureConfig.preset("kaldi", **wanted)
+    assert FeatureConfig.preset("kaldi") == before
+
+
+def test_a_file_by_the_name_of_a_preset_is_reached_by_its_path(tmp_path, monkeypatch):
+    write(tmp_path, "n_cepstra: 7\n", "kaldi")
+    assert load_recipe(write(tmp_path, SMALL + "features: ./kaldi\n")).features.n_cepstra == 7
+    assert load_recipe(write(tmp_path, SMALL + "features: kaldi\n")).features.n_cepstra == 13
+    monkeypatch.chdir(tmp_path)
+    assert load_features("./kaldi").n_cepstra == 7
+    write(tmp_path, "n_components: 7\n", "htk")
+    assert load_recipe(write(tmp_path, SMALL + "ubm: htk\n")).ubm.n_components == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kaldy", r"r\.yaml:2: features: no such file: .*kaldy, nor a preset .*\(kaldi, .*did you mean kaldi\?"),
+        ("{base: libros}", r"r\.yaml:2: features: no such file: .*did you mean librosa\?"),
+        ("{base: 3}", r"r\.yaml:2: features\.base: 3; expected the path of a file or a preset's name"),
+        ("{base: kaldi, n_ceptra: 3}", r"r\.yaml:2: features\.n_ceptra: unknown key; did you mean n_cepstra\?"),
+        ("{base: kaldi, n_cepstra: 24}", r"r\.yaml:2: features: n_cepstra 24 from n_filters 23: too few filters"),
+        ("{base: kaldi, sample_rate: fast}", r"r\.yaml:2: features\.sample_rate: 'fast'"),
+        ("{base: kaldi, sample_rate: 0}", r"r\.yaml:2: features\.sample_rate: 0"),
+        ("{base: psf, sample_rate: true}", r"r\.yaml:2: features\.sample_rate: True"),
+        ("{base: psf, sample_rate: 44100}", r"r\.yaml:2: features: n_fft 512 is shorter than the frame"),
+    ],
+)
+def test_what_is_wrong_with_a_preset_is_named(tmp_path, text, message):
+    check_refused(tmp_path, SMALL + f"features: {text}\n", message)
+
+
+@pytest.mark.parametrize(
+    ("source", "overrides", "message"),
+    [
+        ("none.yaml", [], r"--config none\.yaml: features: no such file: .*none\.yaml"),
+        ("librsa", [], r"--config librsa: .*did you mean librosa\?"),
+        ("f.yaml", [], r"f\.yaml:2: n_ceptra: unknown key; did you mean n_cepstra\?"),
+        ("kaldi", ["n_cepstra=24"], "preset kaldi: n_cepstra 24 from n_filters 23"),
+        ("kaldi", ["vad.methd=none"], r"--set vad\.methd=none: vad\.methd: unknown key; did you mean method\?"),
+        (None, ["n_cepstra=40"], "front end: n_cepstra 40 from n_filters 30"),
+        (None, ["window=hamning"], r"--set window=hamning: window: 'hamning'; .*did you mean hamming\?"),
+        (None, ["features.n_cepstra=3"], r"--set features\.n_cepstra=3: features: unknown key"),
+        (None, ["n_cepstra"], "--set n_cepstra: expected KEY=VALUE, as in --set n_cepstra=20"),
+    ],
+)
+def test_what_is_wrong_with_a_front_end_alone_is_named(tmp_path, monkeypatch, source, overrides, message):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "n_filters: 30\nn_ceptra: 20\n", "f.yaml")
+    with pytest.raises(RecipeError, match=message):
+        load_features(source, overrides)
+
+
+def test_the_shipped_front_end_stands_alone():
+    (path,) = (path for path in SECTIONS if path.stem == "mfcc72")
+    assert load_features(str(path), ["n_cepstra=20"]) == FeatureConfig(n_cepstra=20, high_frequency=7600)

@@ -7,7 +7,7 @@ out the same whoever computes them.
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,6 +31,12 @@ SHARD_SECONDS = 600.0
 
 BLOCK_ROWS = 8192
 """Frames that are read from disk at a time."""
+
+CLIPPED = 0.001
+"""Share of clipped samples above which a recording is warned of."""
+
+MOST_CLIPPED = 5
+"""Clipped recordings that are named."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +230,8 @@ def write_store(
     tasks = [(folder / f"shard-{number:05d}.npy", shard) for number, shard in enumerate(shards)]
     stored: list[Stored] = []
     unusable: list[Unusable] = []
-    for found, lost in map_in_order(partial(_write_shard, config=config), tasks, engine):
+    # One shard alone is sooner done here than workers are there.
+    for found, lost in map_in_order(partial(_write_shard, config=config), tasks, engine if len(tasks) > 1 else None):
         stored += found
         unusable += lost
         yield len(stored) + len(unusable)
@@ -237,6 +244,25 @@ def write_store(
     }
     with replacing(folder / "index.json") as temporary:
         temporary.write_text(json.dumps(index, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def clipped_warnings(clipped: Mapping[str, float]) -> tuple[str, ...]:
+    """Name the recordings that are clipped, if there are few, and count the others.
+
+    Parameters
+    ----------
+    clipped : mapping from str to float, 0 to 1
+        Share of clipped samples of each recording, by its name.
+
+    Returns
+    -------
+    tuple of str
+        One sentence each; none if no recording has more than one clipped sample in a thousand.
+    """
+    warnings = [f"clipped: {share:.1%} of the samples of {name}" for name, share in clipped.items() if share > CLIPPED]
+    if len(warnings) > MOST_CLIPPED:
+        warnings[MOST_CLIPPED:] = [f"clipped: {len(warnings) - MOST_CLIPPED:,} more recordings"]
+    return tuple(warnings)
 
 
 def open_store(folder: Path) -> FeatureStore:

@@ -5,13 +5,16 @@ import os
 import re
 import types
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from speechgmm.configuration import Configuration
 from speechgmm.errors import RecipeError
+from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.presets import PRESETS, preset_values
 from speechgmm.recipe.schema import CorpusConfig, Recipe
 from speechgmm.recipe.yaml import Document, Key, Place, Values, parse_value, read_document, to_yaml
 
@@ -21,6 +24,13 @@ if TYPE_CHECKING:
 SECTIONS = tuple(name for name, field in Recipe.model_fields.items() if name not in ("name", "seed"))
 CORPUS_KINDS = tuple(each.model_fields["kind"].default for each in get_args(get_args(CorpusConfig)[0]))
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+HIGHEST_RATE = 1_000_000
+"""Hz; `FeatureConfig` takes no more."""
+
+Override = tuple[Key, JsonValue, dict[Key, Place]]
+"""A key, its value, and the places of the value and of the keys below it."""
+
+Checked = TypeVar("Checked", bound=Configuration)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -30,7 +40,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     ----------
     path : str or Path
         The YAML file. A section in it may be the path of a file that holds the section, or carry ``base: PATH``
-        and override keys of that; paths are relative to the file they stand in.
+        and override keys of that; paths are relative to the file they stand in. For `features` the name of one of
+        `speechgmm.features.presets.PRESETS` stands for its values, at the section's own ``sample_rate`` if there is
+        one; a file by that name is reached as ``./NAME``.
     overrides : sequence of str
         ``KEY=VALUE``, with a dotted key and a YAML value: ``ubm.n_components=128``. Paths in them are relative to
         the current folder.
@@ -49,12 +61,13 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     path = Path(path)
     document = read_document(path)
     document.values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._"))
-    sets = [_parse_override(text) for text in overrides]
+    sets = [_parse_override(text, "ubm.n_components=128") for text in overrides]
     for key, value, places in sets:
         if len(key) == 1:
             _override(document, key, value, places)
+    rate = _overriding_rate(sets, ("features", "sample_rate"))
     for section in SECTIONS:
-        _resolve_section(document, section)
+        _resolve_section(document, section, rate)
     for key, value, places in sets:
         if len(key) > 1:
             _override(document, key, value, places)
@@ -62,11 +75,39 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for section in SECTIONS:
         if document.values.get(section, "absent") is None:
             del document.values[section]  # nothing but its name: the defaults
-    try:
-        return Recipe.model_validate(document.values)
-    except ValidationError as error:
-        messages = sorted(_explain(detail, document) for detail in error.errors(include_url=False))
-        raise RecipeError("\n".join(message for _, message in messages)) from error
+    return _validated(Recipe, document)
+
+
+def load_features(source: str | None = None, overrides: Sequence[str] = ()) -> FeatureConfig:
+    """Read a front end that stands alone.
+
+    Parameters
+    ----------
+    source : str, optional
+        A YAML file that holds a `features` section, perhaps with ``base: PATH`` or a preset's name; or the name of a
+        preset; the defaults when not given. A path is relative to the current folder.
+    overrides : sequence of str
+        ``KEY=VALUE``, with a dotted key of the section and a YAML value: ``vad.method=none``.
+
+    Returns
+    -------
+    FeatureConfig
+        With every default filled in.
+
+    Raises
+    ------
+    RecipeError
+        As for `load_recipe`.
+    """
+    sets = [_parse_override(text, "n_cepstra=20") for text in overrides]
+    if source is None:
+        document = Document({}, {(): Place("front end", None, Path.cwd())})
+    else:
+        place = Place(f"--config {source}", None, Path.cwd())
+        document = _read_base(source, place, "features", _overriding_rate(sets, ("sample_rate",)))
+    for key, value, places in sets:
+        _override(document, key, value, places)
+    return _validated(FeatureConfig, document)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -85,12 +126,12 @@ def dump_recipe(recipe: Recipe) -> str:
     return to_yaml(recipe.model_dump(mode="json"))
 
 
-def _parse_override(text: str) -> tuple[Key, JsonValue, dict[Key, Place]]:
-    """Split KEY=VALUE; the places are of the value and of the keys below it."""
+def _parse_override(text: str, example: str) -> Override:
+    """Split KEY=VALUE."""
     key, equals, value = text.partition("=")
     place = Place(f"--set {text}", None, Path.cwd())
     if not equals or not all(key.split(".")):
-        raise RecipeError(f"{place}: expected KEY=VALUE, as in --set ubm.n_components=128")
+        raise RecipeError(f"{place}: expected KEY=VALUE, as in --set {example}")
     return tuple(key.split(".")), *parse_value(value, place)
 
 
@@ -110,7 +151,12 @@ def _override(document: Document, key: Key, value: JsonValue, places: dict[Key, 
     document.places.update({(*key, *below): place for below, place in places.items()})
 
 
-def _resolve_section(document: Document, section: str) -> None:
+def _overriding_rate(sets: Sequence[Override], wanted: Key) -> JsonValue:
+    """Find the sample rate that the overrides will set, if any, because a preset depends on it."""
+    return next((value for key, value, _ in reversed(sets) if key == wanted), None)
+
+
+def _resolve_section(document: Document, section: str, rate: JsonValue) -> None:
     """Replace a path by the section that the file holds, and put a section's own keys over those of its base."""
     value = document.values.get(section)
     place = document.places.get((section,), document.places[()])
@@ -122,32 +168,50 @@ def _resolve_section(document: Document, section: str) -> None:
         own = Document({}, {})
     if not isinstance(value, str):
         if own.values or own.places:
-            raise RecipeError(f"{place}: {section}.base: {value!r}; expected the path of a file")
+            raise _no_base(place, section, value)
         return
-    base = _read_section(place.folder / value, place, section, ())
+    base = _read_base(value, place, section, own.values.get("sample_rate") if rate is None else rate)
     _overlay(base, own.values, (), own.places)
     document.values[section] = base.values
     for key, origin in base.places.items():
         document.places[section, *key] = origin
 
 
-def _read_section(path: Path, place: Place, section: str, above: tuple[Path, ...]) -> Document:
-    """Read a file that holds a section, which may name a base of its own."""
-    path = path.resolve()
+def _read_base(name: str, place: Place, section: str, rate: JsonValue, above: tuple[Path, ...] = ()) -> Document:
+    """Give the section that a name stands for: a front end's preset, or a file, which may name a base of its own."""
+    if section == "features" and name in PRESETS:
+        return _preset(name, rate)
+    path = (place.folder / name).resolve()
     if path in above:
         raise RecipeError(f"{place}: {section}: {path} is based on itself")
     if not path.is_file():
-        raise RecipeError(f"{place}: {section}: no such file: {path}")
+        presets = ""
+        if section == "features" and "/" not in name:
+            presets = f", nor a preset by the name of {name!r} ({', '.join(PRESETS)}){_nearest(name, list(PRESETS))}"
+        raise RecipeError(f"{place}: {section}: no such file: {path}{presets}")
     document = read_document(path)
     base = document.values.pop("base", None)
     if base is None:
         return document
     place = document.places.pop(("base",))
     if not isinstance(base, str):
-        raise RecipeError(f"{place}: {section}.base: {base!r}; expected the path of a file")
-    below = _read_section(path.parent / base, place, section, (*above, path))
+        raise _no_base(place, section, base)
+    rate = document.values.get("sample_rate") if rate is None else rate
+    below = _read_base(base, place, section, rate, (*above, path))
     _overlay(below, document.values, (), document.places)
     return below
+
+
+def _no_base(place: Place, section: str, value: JsonValue) -> RecipeError:
+    """Say what a base should be."""
+    presets = " or a preset's name" if section == "features" else ""
+    return RecipeError(f"{place}: {section}.base: {value!r}; expected the path of a file{presets}")
+
+
+def _preset(name: str, rate: JsonValue) -> Document:
+    """Give a preset's values; a rate that cannot be one is told of when the whole is checked."""
+    usable = rate if type(rate) is int and 0 < rate <= HIGHEST_RATE else None
+    return Document(deepcopy(preset_values(name, usable)), {(): Place(f"preset {name}", None, Path.cwd())})
 
 
 def _overlay(base: Document, values: Values, key: Key, places: dict[Key, Place]) -> None:
@@ -155,6 +219,8 @@ def _overlay(base: Document, values: Values, key: Key, places: dict[Key, Place])
     target = base.values
     for part in key:
         target = target[part]  # type: ignore[assignment]  # the recursion below only enters mappings
+    if values and not key:
+        base.places[()] = places[()]  # where both come together: what is wrong with the whole is told there
     for name, value in values.items():
         here = (*key, name)
         base.places[here] = places[here]
@@ -184,9 +250,18 @@ def _resolve_root(document: Document) -> None:
     corpus["root"] = os.path.normpath(Path.cwd() / place.folder / VARIABLE.sub(expand, str(corpus["root"])))
 
 
-def _explain(detail: "ErrorDetails", document: Document) -> tuple[tuple[str, int], str]:
+def _validated(schema: type[Checked], document: Document) -> Checked:
+    """Make a configuration of a document, or say all that is wrong with it."""
+    try:
+        return schema.model_validate(document.values)
+    except ValidationError as error:
+        messages = sorted(_explain(detail, document, schema) for detail in error.errors(include_url=False))
+        raise RecipeError("\n".join(message for _, message in messages)) from error
+
+
+def _explain(detail: "ErrorDetails", document: Document, schema: type[Configuration]) -> tuple[tuple[str, int], str]:
     """Turn one of pydantic's errors into a message with its place; the first item sorts it."""
-    key, model = _locate(detail["loc"])
+    key, model = _locate(detail["loc"], schema)
     if detail["type"].startswith("union_tag"):
         key = (*key, "kind")
     place = document.places[()]
@@ -220,10 +295,10 @@ def _explain(detail: "ErrorDetails", document: Document) -> tuple[tuple[str, int
     return (place.source, place.line or 0), f"{place}: {message}"
 
 
-def _locate(loc: tuple[int | str, ...]) -> tuple[Key, type[BaseModel]]:
+def _locate(loc: tuple[int | str, ...], schema: type[Configuration]) -> tuple[Key, type[BaseModel]]:
     """Turn pydantic's location into a key of the file and the model that the key belongs to."""
     key: list[str] = []
-    model: type[BaseModel] = Recipe
+    model: type[BaseModel] = schema
     members: dict[str, type[BaseModel]] = {}
     for part in loc:
         if isinstance(part, int):

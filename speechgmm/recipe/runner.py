@@ -19,7 +19,7 @@ from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.store import open_store
+from speechgmm.features.store import clipped_warnings, open_store
 from speechgmm.parallel import Engine
 from speechgmm.recipe import stages
 from speechgmm.recipe.cache import StageCache, StageOutput
@@ -117,16 +117,23 @@ class _Means:
 def _run_stages(recipe: Recipe, folder: Path, means: _Means) -> Finished:
     """Run the stages, or find their outputs: the graph of the experiment."""
     corpus, voices = _corpus(recipe.corpus, means)
-    warnings = (*empty_filters(recipe.features), *corpus.warnings())
-    for warning in warnings:
-        logger.warning("%s", warning)
+    warnings = _logged((*empty_filters(recipe.features), *corpus.warnings()))
     features = {role: _features(role, corpus.role(role), recipe.features, means) for role in ROLES}
     stores = {role: open_store(output.folder) for role, output in features.items()}
+    clipped = {stored.utterance: stored.clipped for store in stores.values() for stored in store.utterances}
+    warnings += _logged(clipped_warnings(clipped))
     skipped = write_skipped(folder, corpus, stores)
     ubm = _ubm(recipe, features["background"], means)
     speakers = _speakers(recipe, corpus, ubm, features["enrol"], means)
     scores = _scores(recipe, ubm, speakers, features["test"], means)
     return Finished(corpus, features, ubm, speakers, scores, voices, stores, skipped, warnings)
+
+
+def _logged(warnings: tuple[str, ...]) -> tuple[str, ...]:
+    """Put warnings into the log, and give them on."""
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return warnings
 
 
 def _features(role: str, utterances: Sequence[Utterance], config: FeatureConfig, means: _Means) -> StageOutput:

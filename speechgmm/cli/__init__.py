@@ -4,16 +4,14 @@ Exit status: 0 for success, 2 for what the user can mend (one message, no traceb
 bug.
 """
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechgmm.errors import SpeechGMMError
+from speechgmm.cli.common import JobsOption, told
+from speechgmm.cli.extraction import features
 from speechgmm.version import __version__
 
 if TYPE_CHECKING:
@@ -49,30 +47,6 @@ class EngineKind(StrEnum):
     processes = "processes"
 
 
-JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Workers. [default: all cores]")]
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn what the user can mend into a message and status 2, and an interruption into one and 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to end, as Ctrl-C is
-    try:
-        yield
-    except SpeechGMMError as error:
-        message, status = str(error), 2
-    except BrokenPipeError:
-        raise  # nobody reads on: typer leaves without a word
-    except OSError as error:
-        message, status = f"{error.filename or 'output'}: {error.strerror or error}", 2
-    except KeyboardInterrupt:
-        message, status = "interrupted; what is finished is kept, and the same command goes on from there", 130
-    else:
-        return
-    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(message, err=True)
-    raise typer.Exit(status)
-
-
 def _version(asked: bool) -> None:
     """Print the version and leave."""
     if asked:
@@ -87,6 +61,9 @@ def options(
     ] = False,
 ) -> None:
     """Take the options that belong to no command."""
+
+
+app.command()(features)
 
 
 @app.command()
@@ -109,7 +86,7 @@ def run(
     from speechgmm.recipe.runner import run as run_recipe
 
     where = Engine(engine.value, jobs or available_cores())
-    with _told():
+    with told():
         done = run_recipe(recipe, overrides=set_ or (), results=results, engine=where, console=Console(stderr=True))
         _show(done)
 
@@ -134,7 +111,7 @@ def synthesise(
     console = Console(stderr=True)
     recordings = write_recordings(config, out, Engine("processes", jobs or available_cores()))
     shown = track(recordings, "recording", total, console=console, transient=True, disable=not console.is_terminal)
-    with _told():
+    with told():
         for _ in shown:
             pass
     typer.echo(f"{total} recordings in {out}")

@@ -1,0 +1,279 @@
+"""``speechgmm features``: recordings to files of features, or to a picture.
+
+Features go into a store beside their place first, and from there, once all are made, into a file or into their place:
+whatever ends the command before leaves what was there as it was.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from speechgmm.cli.common import JobsOption, told
+from speechgmm.errors import CorpusError
+
+if TYPE_CHECKING:
+    from speechgmm.audio import Channel
+    from speechgmm.features.extract import FeatureConfig
+    from speechgmm.features.store import FeatureStore, Source, Unusable
+
+STORE_FILES = re.compile(r"index\.json|shard-\d+\.npy")
+
+
+def features(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="Audio files, folders of them, or Kaldi data directories.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to write. The suffix says what: .ark (and .scp), .h5, .npz; .npy, .htk, .mfc for one "
+            "recording; none, or a / at the end, for a folder: a feature store. With --plot .png, .svg or .pdf.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|PRESET",
+            help="A YAML file with the keys of a recipe's features section; or kaldi, htk, librosa or psf.",
+            show_default="this package's own front end, for 16 kHz",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in n_cepstra=20. Repeatable."),
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="N|mean", help="Of several channels, the one to read (from 0), or their mean.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Where there is speech, instead of the VAD: RTTM (.rttm) or Kaldi segments.", metavar="FILE"),
+    ] = None,
+    jobs: JobsOption = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw one recording and its features, to NAME.png.")] = False,
+) -> None:
+    """Turn recordings into features, in a file of Kaldi, HDF5, numpy or HTK or in a feature store; or draw them.
+
+    Ids are file names without suffix, in folders with the folders below it (a/b). Exit status 3: some recordings could
+    not be used; they are listed with the reasons, and the others are written.
+    """
+    with told("interrupted; nothing is written"):
+        from speechgmm.recipe.loader import load_features
+
+        front_end = load_features(config, set_ or ())
+        if plot:
+            if labels is not None or len(paths) != 1:
+                raise typer.BadParameter("draws one file, and without labels", param_hint="--plot")
+            _plot(paths[0], front_end, out, _channel(channel))
+        elif out is None:
+            raise typer.BadParameter("missing; expected where to write", param_hint="--out")
+        else:
+            _extract(paths, front_end, out, _channel(channel), labels, jobs)
+
+
+def _extract(
+    paths: Sequence[Path],
+    config: "FeatureConfig",
+    out: str,
+    channel: "Channel",
+    labels: Path | None,
+    jobs: int | None,
+) -> None:
+    """Extract the features of recordings, write them, and say how it went."""
+    from speechgmm.features.sources import find_sources, label_sources, without_spaces
+
+    started = time.perf_counter()
+    path, is_store = Path(out), _is_store(out)
+    _refuse_segments(paths, labels)
+    sources = find_sources(paths, channel=channel)
+    files = {source.utterance: source.path for source in sources}
+    if path.suffix.lower() == ".ark" and not is_store:
+        sources, spaced = without_spaces(sources), sources
+        files = {source.utterance: source.path for source in sources}
+        if sources != spaced:
+            typer.echo("white space in ids is written as _")
+    labelled, unusable = label_sources(sources, labels) if labels else (sources, ())
+    with _scratch(path) as scratch:
+        if not is_store:
+            _rehearse(scratch / path.name, path, sources, config)
+        store = _filled_store(scratch / "store", labelled, config, jobs)
+        unusable += store.unusable
+        if store.utterances and is_store:
+            _put(store.folder, path.resolve(), scratch / "old")
+        elif store.utterances:
+            _write(path, store, config)
+    if store.utterances:
+        typer.echo(_summary(store, out, time.perf_counter() - started))
+        _warn(config, {stored.utterance: stored.clipped for stored in store.utterances})
+    if unusable:
+        _report(unusable, files, len(sources))
+
+
+def _channel(text: str | None) -> "Channel":
+    """Read the choice of a channel."""
+    if text is None:
+        return None
+    if text == "mean":
+        return "mean"
+    if not re.fullmatch(r"[0-9]+", text):
+        raise typer.BadParameter(f"{text!r}; expected a number from 0, or mean", param_hint="--channel")
+    return int(text)
+
+
+def _is_store(out: str) -> bool:
+    """Tell a folder to write from a file, and refuse what can be neither."""
+    from speechgmm.features.formats import WRITABLE
+
+    path = Path(out)
+    if not path.is_dir() and path.suffix and not out.endswith("/"):
+        if path.suffix.lower() not in WRITABLE:
+            raise CorpusError(
+                f"{out}: suffix {path.suffix!r}; features are written to {', '.join(WRITABLE)}, or into a folder, "
+                "whose name has no suffix or ends with /"
+            )
+        return False
+    names = [each.name for each in path.iterdir()] if path.exists() else []
+    if names and not ("index.json" in names and all(STORE_FILES.fullmatch(name) for name in names)):
+        raise CorpusError(f"{out}: holds other things than a feature store; expected an empty or a new folder")
+    return True
+
+
+def _refuse_segments(paths: Sequence[Path], labels: Path | None) -> None:
+    """Refuse segments of longer recordings, unless somebody has seen that they are no utterances here."""
+    for path in paths:
+        segments = path / "segments"
+        if labels is None and (path / "wav.scp").exists() and segments.exists():
+            raise CorpusError(
+                f"{segments}: segments are not utterances here; --labels {segments} takes them for the speech of "
+                "their recordings"
+            )
+
+
+@contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """Make a folder beside the output, and remove it in the end."""
+    beside = out.resolve().parent
+    beside.mkdir(parents=True, exist_ok=True)
+    # Workers that are interrupted may still write.
+    with TemporaryDirectory(prefix=".writing-", dir=beside, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _rehearse(trial: Path, out: Path, sources: Sequence["Source"], config: "FeatureConfig") -> None:
+    """Write the file without any frames, so that what the format refuses is known before the work is done."""
+    import numpy as np
+
+    from speechgmm.errors import SpeechGMMError
+    from speechgmm.features.formats import Matrix
+    from speechgmm.features.writing import write_features
+
+    nothing = np.empty((0, config.n_features), np.float32)
+    try:
+        write_features(
+            trial, (Matrix.of(source.utterance, nothing) for source in sources), frame_shift=config.shift_seconds
+        )
+    except SpeechGMMError as error:
+        raise type(error)(str(error).replace(str(trial), str(out))) from error
+
+
+def _filled_store(
+    folder: Path, sources: Sequence["Source"], config: "FeatureConfig", jobs: int | None
+) -> "FeatureStore":
+    """Extract the features of recordings into a store, and show how far it is."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from speechgmm.features.store import open_store, write_store
+    from speechgmm.parallel import Engine, available_cores
+
+    engine = Engine("processes", max(1, min(jobs or available_cores(), len(sources))))
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("extracting", total=len(sources))
+        for n_done in write_store(folder, sources, config, engine):
+            progress.update(task, completed=n_done)
+    return open_store(folder)
+
+
+def _put(made: Path, out: Path, aside: Path) -> None:
+    """Rename a folder into its place, and what is there aside."""
+    if not out.exists():
+        made.rename(out)
+        return
+    out.rename(aside)
+    try:
+        made.rename(out)
+    except BaseException:
+        aside.rename(out)
+        raise
+
+
+def _write(out: Path, store: "FeatureStore", config: "FeatureConfig") -> None:
+    """Write the frames of a store to a file, a block at a time."""
+    from speechgmm.features.formats import Matrix
+    from speechgmm.features.writing import write_features
+
+    matrices = (
+        Matrix(stored.utterance, stored.stop - stored.start, store.n_features, partial(store.blocks, stored.utterance))
+        for stored in store.utterances
+    )
+    write_features(out, matrices, frame_shift=config.shift_seconds)
+
+
+def _summary(store: "FeatureStore", out: str, wall: float) -> str:
+    """Say how much was extracted, and how fast."""
+    seconds = sum(stored.seconds for stored in store.utterances)
+    speech = sum(stored.speech_seconds for stored in store.utterances)
+    n = len(store.utterances)
+    return (
+        f"{out}: {n:,} utterance{'s' * (n > 1)}, {seconds / 3600:.3g} h of audio, {speech:,.1f} s of speech kept: "
+        f"{store.n_frames:,} frames of {store.n_features} features; in {wall:.3g} s, {seconds / 3600 / wall:.3g} h of "
+        f"audio a second, {seconds / wall:,.0f} times real time"
+    )
+
+
+def _warn(config: "FeatureConfig", clipped: Mapping[str, float]) -> None:
+    """Warn of clipped recordings and of filters without a bin."""
+    from speechgmm.features.cepstra_config import empty_filters
+    from speechgmm.features.store import clipped_warnings
+
+    for warning in (*clipped_warnings(clipped), *empty_filters(config)):
+        typer.secho(f"warning: {warning}", fg="yellow")
+
+
+def _report(unusable: Sequence["Unusable"], files: Mapping[str, str], n: int) -> NoReturn:
+    """List what could not be used, and leave."""
+    if len(unusable) == n:
+        title = f"none of {n:,} recordings could be used; nothing is written:" if n > 1 else "nothing is written:"
+    else:
+        title = f"{len(unusable):,} of {n:,} recordings could not be used:"
+    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(title, err=True)
+    for each in unusable:
+        typer.echo(f"  {files[each.utterance]}: {each.reason}", err=True)
+    raise typer.Exit(3)
+
+
+def _plot(path: Path, config: "FeatureConfig", out: str | None, channel: "Channel") -> None:
+    """Draw a recording and its features."""
+    from speechgmm.features.picture import plot_features
+
+    picture = Path(out or f"{path.stem}.png")
+    extraction = plot_features(path, config, picture, channel=channel)
+    n_frames, n_features = extraction.frames.shape
+    typer.echo(
+        f"{picture}: {extraction.seconds:,.2f} s of audio, {extraction.speech_seconds:,.2f} s of speech: "
+        f"{n_frames:,} frames of {n_features} features"
+    )
+    _warn(config, {path.name: extraction.clipped})

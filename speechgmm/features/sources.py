@@ -1,0 +1,187 @@
+"""Finding the recordings that somebody points to, giving each an id, and telling where there is speech in it."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from speechgmm.audio import Channel
+from speechgmm.errors import CorpusError
+from speechgmm.features.labels import read_rttm, read_segments
+from speechgmm.features.store import Source, Unusable
+from speechgmm.files import numbered_lines
+
+AUDIO_SUFFIXES = (
+    *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".nist", ".aiff"),
+    *(".aif", ".aifc", ".au", ".snd", ".caf", ".voc", ".paf", ".svx", ".sf", ".ircam", ".pvf", ".avr", ".wve"),
+)
+"""Files with these suffixes, in capitals or not, are taken for audio in a folder."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A recording, the id that it gets if nothing else gets it, and the one that it gets otherwise."""
+
+    utterance: str
+    longer: str
+    path: Path
+
+
+def find_sources(paths: Sequence[str | Path], *, channel: Channel = None) -> tuple[Source, ...]:
+    """Find recordings and give each an id.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Audio files, whatever their suffix; Kaldi data directories, which hold ``wav.scp`` (relative paths in it start
+        at the current folder, as for Kaldi); and other folders, in which files with `AUDIO_SUFFIXES` are found at any
+        depth, through links too, but for hidden ones.
+    channel : int >= 0, or "mean", optional
+        Of several channels, which to read.
+
+    Returns
+    -------
+    tuple of Source
+        In the order of `paths`, and below a folder in the order of the names. The id of a file is its name without
+        the suffix, in a folder with the folders below that one: ``a/b``. Where files would share an id, each keeps its
+        suffix.
+
+    Raises
+    ------
+    CorpusError
+        If a path does not exist, a folder is without audio, a ``wav.scp`` is malformed or asks for a command to be run,
+        or two recordings share an id; the message names them.
+    OSError
+        If a folder cannot be read.
+    """
+    found = [each for path in paths for each in _find(Path(path))]
+    shared = {name for name, number in Counter(each.utterance for each in found).items() if number > 1}
+    names = [each.longer if each.utterance in shared else each.utterance for each in found]
+    sources = tuple(Source(name, str(each.path), channel) for name, each in zip(names, found, strict=True))
+    _check_ids(sources)
+    return sources
+
+
+def without_spaces(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Put ``_`` in the place of white space in ids, which Kaldi's files cannot hold.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Recordings with distinct ids.
+
+    Returns
+    -------
+    tuple of Source
+        The same recordings.
+
+    Raises
+    ------
+    CorpusError
+        If two ids become one.
+    """
+    renamed = tuple(replace(source, utterance=re.sub(r"\s", "_", source.utterance)) for source in sources)
+    _check_ids(renamed)
+    return renamed
+
+
+def label_sources(sources: Sequence[Source], labels: str | Path) -> tuple[tuple[Source, ...], tuple[Unusable, ...]]:
+    """Tell where there is speech in recordings, by labels from outside.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Recordings.
+    labels : str or Path
+        NIST's RTTM if its suffix is ``.rttm``, else a Kaldi ``segments`` file. A recording goes there by its id, or by
+        the name of its file without the suffix.
+
+    Returns
+    -------
+    labelled : tuple of Source
+        The recordings that have labels, with them.
+    unlabelled : tuple of Unusable
+        The others.
+
+    Raises
+    ------
+    CorpusError
+        If the labels cannot be read; the message names file and line.
+    """
+    labels = Path(labels)
+    if labels.suffix.lower() == ".rttm":
+        speech = read_rttm(labels)
+    else:
+        speech = {recording: tuple(pairs.values()) for recording, pairs in read_segments(labels).items()}
+    labelled, unlabelled = [], []
+    for source in sources:
+        pairs = speech.get(source.utterance) or speech.get(Path(source.path).stem)
+        if pairs:
+            labelled.append(replace(source, speech=pairs))
+        else:
+            unlabelled.append(Unusable(source.utterance, f"{labels} has no labels of {source.utterance}"))
+    return tuple(labelled), tuple(unlabelled)
+
+
+def _find(path: Path) -> Iterator[_Found]:
+    """Find the recordings that one path stands for."""
+    if (path / "wav.scp").exists():
+        yield from _listed(path / "wav.scp")
+    elif path.is_dir():
+        names = sorted(file.relative_to(path).as_posix() for file in _files_below(path))
+        audio = [name for name in names if Path(name).suffix.lower() in AUDIO_SUFFIXES]
+        if not audio:
+            raise CorpusError(f"{path}: no audio among {len(names)} files; expected names that end as in .wav or .flac")
+        for name in audio:
+            yield _Found(Path(name).with_suffix("").as_posix(), name, path / name)
+    elif path.exists():
+        yield _Found(path.stem, path.name, path)
+    else:
+        raise CorpusError(f"{path}: no such file or folder")
+
+
+def _listed(scp: Path) -> Iterator[_Found]:
+    """Read the recordings of a Kaldi data directory."""
+    number = 0
+    for number, line in numbered_lines(scp):
+        utterance, audio = (*line.split(maxsplit=1), "")[:2]
+        if not audio:
+            raise CorpusError(f"{scp}:{number}: {line!r}; expected an utterance and its file")
+        if audio.endswith("|"):
+            raise CorpusError(f"{scp}:{number}: {utterance} is the output of a command; only files are read")
+        yield _Found(utterance, utterance, Path(audio))
+    if not number:
+        raise CorpusError(f"{scp}: empty; expected lines of an utterance and its file")
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """List the files below a folder that are not hidden, entering no folder twice, however it is linked."""
+    entered: set[str] = set()
+    for here, folders, names in os.walk(folder, onerror=_fail, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if os.path.realpath(here) in entered:
+            folders.clear()
+            continue
+        entered.add(os.path.realpath(here))
+        yield from (Path(here, name) for name in names if not name.startswith("."))
+
+
+def _fail(error: OSError) -> None:
+    """Raise what os.walk would pass over."""
+    raise error
+
+
+def _check_ids(sources: Sequence[Source]) -> None:
+    """Refuse ids that no list can hold, or that are there twice."""
+    paths: dict[str, str] = {}
+    for source in sources:
+        if not source.utterance.isprintable():
+            raise CorpusError(f"{source.path!r}: the name would be an id; expected printable characters")
+        if source.utterance in paths:
+            raise CorpusError(
+                f"{paths[source.utterance]} and {source.path} would share the id {source.utterance}; expected ids of "
+                "their own"
+            )
+        paths[source.utterance] = source.path

@@ -1,0 +1,458 @@
+"""``speechgmm features``: from recordings to the files of other programs, to feature stores and to pictures."""
+
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import h5py
+import kaldiio
+import matplotlib.image
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from conftest import GOLDEN
+from speechgmm.cli import app
+from speechgmm.features.extract import FeatureConfig, extract
+from speechgmm.features.reading import read_features
+from speechgmm.features.store import open_store
+
+RATE = 16000
+SPEECH = GOLDEN / "a16k.wav"
+
+
+def features(*arguments):
+    """Run the command in this process; one worker, unless it is told otherwise."""
+    jobs = () if "--jobs" in arguments or "--plot" in arguments else ("--jobs", "1")
+    return CliRunner().invoke(app, ["features", *map(str, (*arguments, *jobs))], catch_exceptions=False)
+
+
+def voice(seconds=1.0, rate=RATE, seed=0):
+    """Noise that comes and goes, as syllables do."""
+    noise = np.random.default_rng(seed).standard_normal(int(seconds * rate))
+    return 0.1 * noise * np.abs(np.sin(np.arange(len(noise)) * 9 / rate))
+
+
+def write(path, samples, rate=RATE, subtype="PCM_16"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype=subtype)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two recordings at two depths, and other files."""
+    write(tmp_path / "in" / "b.wav", voice(seed=1))
+    write(tmp_path / "in" / "a" / "b.flac", voice(1.5, seed=2))
+    write(tmp_path / "in" / ".hidden" / "c.wav", voice())
+    write(tmp_path / "in" / ".c.wav", voice())
+    (tmp_path / "in" / "notes.txt").write_text("no audio")
+    return tmp_path / "in"
+
+
+def expected(folder, config=None):
+    return {"a/b": extract(folder / "a" / "b.flac", config), "b": extract(folder / "b.wav", config)}
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def check_equal(found, wanted):
+    assert set(found) == set(wanted)
+    for name, frames in wanted.items():
+        np.testing.assert_array_equal(found[name], frames)
+
+
+def check_refused(done, message, folder, status=2):
+    """One message, and nothing left behind."""
+    assert done.exit_code == status
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+    assert done.stdout == ""
+    assert not list(folder.rglob("*writing*"))
+
+
+def test_a_folder_becomes_a_kaldi_archive(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = features("in", "--out", "new/f.ark")
+    assert (done.exit_code, done.stderr) == (0, "")
+    wanted = expected(folder)
+    check_equal(kaldiio.load_scp("new/f.scp"), wanted)
+    assert list(kaldiio.load_scp("new/f.scp")) == ["a/b", "b"]
+    assert names(tmp_path / "new") == ["f.ark", "f.scp"]
+    n_frames = sum(map(len, wanted.values()))
+    assert done.stdout.startswith("new/f.ark: 2 utterances, 0.000694 h of audio, ")
+    assert f"{n_frames / 100:.1f} s of speech kept: {n_frames} frames of 72 features; in " in done.stdout
+    assert "times real time\n" in done.stdout
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5", ".npz"])
+def test_a_folder_becomes_one_file(folder, tmp_path, suffix):
+    path = tmp_path / f"f{suffix}"
+    assert features(folder, "--out", path, "--config", "kaldi").exit_code == 0
+    wanted = expected(folder, FeatureConfig.preset("kaldi"))
+    if suffix == ".npz":
+        with np.load(path) as archive:
+            check_equal(archive, wanted)
+    else:
+        with h5py.File(path) as file:
+            check_equal({name: file[name][()] for name in wanted}, wanted)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".htk", ".mfc"])
+def test_one_recording_becomes_one_file(folder, tmp_path, suffix):
+    path = tmp_path / f"f{suffix}"
+    done = features(folder / "b.wav", "--out", path, "--set", "frame_shift=0.0125")
+    assert (done.exit_code, done.stderr) == (0, "")
+    wanted = extract(folder / "b.wav", FeatureConfig(frame_shift=0.0125))
+    if suffix == ".npy":
+        np.testing.assert_array_equal(np.load(path), wanted)
+    else:
+        check_equal(dict(read_features(path)), {"f": wanted})
+        assert struct.unpack(">iihH", path.read_bytes()[:12]) == (len(wanted), 125000, 4 * 72, 9)
+    check_refused(features(folder, "--out", path), f"{path}: more than one utterance; such a file holds one", tmp_path)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("name", ["store", "store.v2/", "there.h5"])
+def test_a_folder_becomes_a_store_and_is_replaced_by_the_next(folder, tmp_path, name):
+    (tmp_path / "there.h5").mkdir()
+    out = f"{tmp_path}/{name}"
+    assert features(folder, "--out", out).exit_code == 0
+    done = features(folder / "b.wav", folder / "a", "--out", out, "--set", "vad.method=none")
+    assert (done.exit_code, done.stderr) == (0, "")
+    store = open_store(tmp_path / name)
+    config = FeatureConfig(vad={"method": "none"})
+    wanted = {"b.wav": extract(folder / "b.wav", config), "b.flac": extract(folder / "a" / "b.flac", config)}
+    check_equal({each.utterance: store.frames(each.utterance) for each in store.utterances}, wanted)
+    assert not list(tmp_path.glob(".writing-*"))
+
+
+def test_the_number_of_jobs_changes_no_byte(folder, tmp_path):
+    for jobs in (1, 2):
+        assert features(folder, "--out", tmp_path / f"{jobs}.npz", "--jobs", jobs).exit_code == 0
+        assert features(folder, "--out", tmp_path / f"{jobs}", "--jobs", jobs).exit_code == 0
+    assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+    for name in ("index.json", "shard-00000.npy"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def bad_recordings(folder):
+    """Write what cannot be used, and give what is said of each."""
+    good = write(folder / "good.wav", voice())
+    said = {"noaudio.wav": "not readable as audio"}
+    (folder / "noaudio.wav").write_text("not audio at all")
+    (folder / "cut.wav").write_bytes(good.read_bytes()[:-2000])
+    said["cut.wav"] = "cut short or damaged: 16000 samples expected, only 15000 can be read"
+    for name, samples, subtype, reason in (
+        ("none.wav", [], "PCM_16", "holds no samples"),
+        ("nan.wav", np.where(np.arange(RATE) == 7, np.nan, voice()), "FLOAT", "1 of 16000 samples are NaN or infinite"),
+        ("constant.wav", np.full(RATE, 0.25), "PCM_16", "nothing but silence: all 16000 samples are 0.25"),
+        ("short.wav", voice(0.01), "PCM_16", "is shorter than one frame of 0.025 s"),
+        ("stereo.wav", np.stack([voice(), voice(seed=1)], axis=1), "PCM_16", "2 channels; expected a mono file"),
+        (
+            "even.wav",
+            0.1 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE),
+            "PCM_16",
+            "no speech: none of 100 frames",
+        ),
+    ):
+        write(folder / name, samples, subtype=subtype)
+        said[name] = reason
+    write(folder / "wide.wav", voice(rate=44100), 44100)
+    said["wide.wav"] = "sample rate 44100 Hz, and the front end's is 16000 Hz; set resample to true"
+    write(folder / "narrow.wav", voice(rate=8000), 8000)
+    said["narrow.wav"] = "sample rate 8000 Hz is too low for filters up to 7600 Hz"
+    return said
+
+
+def test_what_cannot_be_used_is_listed_with_its_reason_and_the_rest_is_written(tmp_path):
+    said = bad_recordings(tmp_path / "in")
+    done = features(tmp_path / "in", "--out", tmp_path / "f.npz")
+    assert done.exit_code == 3
+    with np.load(tmp_path / "f.npz") as archive:
+        check_equal(archive, {"good": extract(tmp_path / "in" / "good.wav")})
+    title, *lines = done.stderr.splitlines()
+    assert title == f"error: {len(said)} of {len(said) + 1} recordings could not be used:"
+    reasons = dict(line.strip().removeprefix(f"{tmp_path}/in/").split(": ", 1) for line in lines)
+    assert set(reasons) == set(said)
+    for name, reason in said.items():
+        assert reason in reasons[name]
+    assert "1 utterance," in done.stdout
+
+
+@pytest.mark.parametrize("out", ["f.npz", "f.ark", "store"])
+def test_where_nothing_can_be_used_nothing_is_written(tmp_path, out):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.wav").write_text("not audio")
+    done = features(tmp_path / "in", "--out", tmp_path / out)
+    check_refused(done, "nothing is written: ", tmp_path, status=3)
+    assert f"{tmp_path / 'in' / 'x.wav'}: not readable as audio" in done.stderr
+    assert names(tmp_path) == ["in"]
+
+
+def test_another_rate_is_taken_with_permission(tmp_path):
+    path = write(tmp_path / "wide.wav", voice(rate=44100), 44100)
+    assert features(path, "--out", tmp_path / "f.npy", "--set", "resample=true").exit_code == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), extract(path, FeatureConfig(resample=True)))
+
+
+@pytest.mark.parametrize("channel", ["0", "1", "mean"])
+def test_a_channel_is_chosen(tmp_path, channel):
+    path = write(tmp_path / "stereo.wav", np.stack([voice(), voice(seed=1)], axis=1))
+    assert features(path, "--out", tmp_path / "f.npy", "--channel", channel).exit_code == 0
+    wanted = extract(path, channel="mean" if channel == "mean" else int(channel))
+    np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), wanted)
+
+
+def test_clipped_recordings_are_warned_of(tmp_path):
+    for number in range(7):
+        samples = voice(seed=number)
+        samples[100 : 100 + 160 * (number + 1)] = 1.0
+        write(tmp_path / "in" / f"{number}.wav", samples)
+    samples = voice()
+    samples[100:110] = 1.0
+    write(tmp_path / "in" / "little.wav", samples)
+    done = features(tmp_path / "in", "--out", tmp_path / "f.npz")
+    assert (done.exit_code, done.stderr) == (0, "")
+    warnings = [line.removeprefix("warning: ") for line in done.stdout.splitlines() if line.startswith("warning: ")]
+    named = [f"clipped: {number}.0% of the samples of {number - 1}" for number in range(1, 6)]
+    assert warnings == [*named, "clipped: 2 more recordings"]
+
+
+def test_a_filter_without_a_bin_is_warned_of(folder, tmp_path):
+    done = features(folder, "--out", tmp_path / "f.npz", "--set", "n_filters=128")
+    assert done.exit_code == 0
+    # Its corners are 53.2 and 96.2 mel, 33.8 and 62.4 Hz; the bins are multiples of 31.25 Hz.
+    assert "warning: filter 2 of 128, around 48 Hz, " in done.stdout
+    assert "has no bin of a transform of 512 points" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "n_fft=100"], "error: front end: n_fft 100 is shorter than the frame of 400 samples"),
+        (["--set", "high_frequency=9000"], "high_frequency <= 8000 Hz, half of the sample rate"),
+        (["--set", "n_cepstra=31"], "n_cepstra 31 from n_filters 30: too few filters"),
+        (["--config", "kaldi", "--set", "n_cepstra=24"], "preset kaldi: n_cepstra 24 from n_filters 23"),
+        (["--set", "n_ceptra=20"], "--set n_ceptra=20: n_ceptra: unknown key; did you mean n_cepstra?"),
+        (["--set", "n_cepstra"], "--set n_cepstra: expected KEY=VALUE, as in --set n_cepstra=20"),
+        (["--config", "kaldy"], "--config kaldy: features: no such file"),
+        (["--config", "kaldy"], "(kaldi, htk, librosa, psf); did you mean kaldi?"),
+        (["--channel", "left"], "'left'; expected a number from 0, or mean"),
+        (["--channel", "-1"], "'-1'; expected a number from 0, or mean"),
+        (["--labels", "none.rttm"], "none.rttm: not readable"),
+        (["--jobs", "0"], "--jobs"),
+        (["--out", "f.xyz"], "f.xyz: suffix '.xyz'; features are written to .ark, .h5, "),
+        (["--out", "f.scp"], "or into a folder, whose name has no suffix or ends with /"),
+        (["--out", "file"], "file: Not a directory"),
+        (["--out", "file/f.npz"], "file"),
+        (["--out", "full"], "full: holds other things than a feature store; expected an empty or a new folder"),
+        (["in/none.wav"], "in/none.wav: no such file or folder"),
+        (["empty"], "empty: no audio among 1 files"),
+        (["in/b.wav"], "in/b.wav and in/b.wav would share the id b.wav"),
+        (["odd"], "the name would be an id; expected printable characters"),
+        (["kaldi"], "kaldi/wav.scp:2: 'lonely'; expected an utterance and its file"),
+        (["kaldi2"], "kaldi2/wav.scp:1: u1 is the output of a command; only files are read"),
+        (["kaldi3"], "--labels kaldi3/segments takes them for the speech of their recordings"),
+        (["kaldi4"], "kaldi4/wav.scp: empty"),
+    ],
+)
+def test_a_mistake_is_one_message_and_writes_nothing(folder, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    for path, text in {
+        "full/index.json": "{}", "full/mine.txt": "", "empty/notes.txt": "", "odd/a\nb.wav": "",
+        "kaldi/wav.scp": "u1 in/b.wav\nlonely\n", "kaldi2/wav.scp": "u1 cat in/b.wav |\n",
+        "kaldi3/wav.scp": "u1 in/b.wav\n", "kaldi3/segments": "s1 u1 0 1\n", "kaldi4/wav.scp": "",
+    }.items():  # fmt: skip
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    before = sorted(tmp_path.rglob("*"))
+    out = () if "--out" in arguments else ("--out", "f.npz")
+    check_refused(features("in/b.wav", *arguments, *out), message, tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_somewhere_to_write_is_asked_for(folder, tmp_path):
+    check_refused(features(folder), "--out: missing; expected where to write", tmp_path)
+
+
+def test_a_missing_package_is_told_of_before_the_work_and_only_where_it_is_needed(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    for name in ("f.ark", "f.npz", "store"):
+        assert features(folder, "--out", tmp_path / name).exit_code == 0
+
+    def fail(*_, **__):
+        raise AssertionError("extracted all the same")
+
+    monkeypatch.setattr("speechgmm.features.store.write_store", fail)
+    check_refused(features(folder, "--out", tmp_path / "f.h5"), "pip install 'speechgmm[hdf5]'", tmp_path)
+
+
+def test_names_that_the_format_refuses_are_told_of_before_the_work(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("extracted all the same")
+
+    monkeypatch.setattr("speechgmm.features.store.write_store", fail)
+    write(tmp_path / "in" / "a.wav", voice())
+    write(tmp_path / "in" / "a" / "b.wav", voice())
+    write(tmp_path / "back" / "a\\b.wav", voice())
+    check_refused(features(tmp_path / "in", "--out", tmp_path / "f.h5"), f"{tmp_path}/f.h5: utterance", tmp_path)
+    check_refused(features(tmp_path / "back", "--out", tmp_path / "f.npz"), "printable characters but", tmp_path)
+
+
+def test_files_of_one_name_keep_their_suffixes(tmp_path):
+    for name in ("a.wav", "a.flac", "b.wav", "c d.WAV"):
+        write(tmp_path / "in" / name, voice())
+    done = features(tmp_path / "in", "--out", tmp_path / "f.ark")
+    assert done.stdout.startswith("white space in ids is written as _\n")
+    assert [name for name, _ in read_features(tmp_path / "f.ark")] == ["a.flac", "a.wav", "b", "c_d"]
+    assert features(tmp_path / "in", "--out", tmp_path / "f.npz").exit_code == 0
+    assert [name for name, _ in read_features(tmp_path / "f.npz")] == ["a.flac", "a.wav", "b", "c d"]
+    write(tmp_path / "in" / "c_d.wav", voice())
+    done = features(tmp_path / "in", "--out", tmp_path / "f.ark")
+    check_refused(done, f"{tmp_path}/in/c d.WAV and {tmp_path}/in/c_d.wav would share the id c_d", tmp_path)
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    write(tmp_path / "else" / "a.wav", voice())
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "else")
+    (tmp_path / "else" / "back").symlink_to(tmp_path / "in")
+    assert features(tmp_path / "in", "--out", tmp_path / "f.npz").exit_code == 0
+    assert [name for name, _ in read_features(tmp_path / "f.npz")] == ["link/a"]
+
+
+def test_a_kaldi_directory_gives_the_ids(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "wav.scp").write_text(f"u2 in/b.wav\nu1\t{folder}/a/b.flac\n")
+    assert features("data", "--out", "f.npz").exit_code == 0
+    wanted = expected(folder)
+    with np.load("f.npz") as archive:
+        assert list(archive) == ["u2", "u1"]
+        check_equal(archive, {"u1": wanted["a/b"], "u2": wanted["b"]})
+
+
+@pytest.mark.parametrize("kind", ["rttm", "segments"])
+def test_labels_say_where_there_is_speech(folder, tmp_path, kind):
+    labels = tmp_path / {"rttm": "l.rttm", "segments": "segments"}[kind]
+    if kind == "rttm":
+        labels.write_text("SPEAKER b 1 0.2 0.3 <NA> <NA> s <NA> <NA>\nSPEAKER b 1 0.7 0.1 <NA> <NA> s <NA> <NA>\n")
+    else:
+        labels.write_text("x1 b 0.2 0.5\nx2 b 0.7 0.8\n")
+    write(folder / "c.wav", voice())
+    done = features(folder / "b.wav", folder / "c.wav", "--out", tmp_path / "f.npz", "--labels", labels)
+    assert done.exit_code == 3
+    assert f"  {folder}/c.wav: {labels} has no labels of c\n" in done.stderr
+    with np.load(tmp_path / "f.npz") as archive:
+        assert len(archive["b"]) == 40
+        check_equal(archive, {"b": extract(folder / "b.wav", speech=[(0.2, 0.5), (0.7, 0.8)])})
+
+
+def test_a_configuration_comes_from_a_file_a_preset_and_overrides(folder, tmp_path):
+    section = tmp_path / "mine.yaml"
+    section.write_text("base: kaldi\nn_cepstra: 20\nvad: {method: percentile}\n")
+    config = FeatureConfig.preset("kaldi", n_cepstra=20, vad={"method": "percentile"}, energy="c0")
+    done = features(folder, "--out", tmp_path / "f.npz", "--config", section, "--set", "energy=c0")
+    assert done.exit_code == 0
+    with np.load(tmp_path / "f.npz") as archive:
+        check_equal(archive, expected(folder, config))
+
+
+def test_an_existing_file_is_there_until_the_new_one_is_complete(folder, tmp_path, monkeypatch):
+    path = tmp_path / "f.npz"
+    path.write_text("mine")
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("speechgmm.features.store.FeatureStore.blocks", interrupt)
+    done = features(folder, "--out", path)
+    check_refused(done, "interrupted; nothing is written", tmp_path, status=130)
+    assert path.read_text() == "mine"
+
+
+def test_a_request_to_end_leaves_nothing_behind(tmp_path):
+    write(tmp_path / "in" / "0.wav", voice(600))
+    for number in range(1, 50):
+        (tmp_path / "in" / f"{number}.wav").symlink_to("0.wav")
+    command = [sys.executable, "-m", "speechgmm", "features", "in", "--out", "f.npz", "--jobs", "2"]
+    started = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob(".writing-*/store/shard-*.npy")):
+        assert started.poll() is None
+        time.sleep(0.05)
+    started.send_signal(signal.SIGTERM)
+    _, message = started.communicate()
+    assert (started.returncode, message) == (130, "error: interrupted; nothing is written\n")
+    assert names(tmp_path) == ["in"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_a_picture_is_drawn_and_the_same_again(tmp_path, suffix):
+    for name in ("a", "b"):
+        done = features("--plot", SPEECH, "--out", tmp_path / f"{name}{suffix}")
+        assert (done.exit_code, done.stderr) == (0, "")
+        frames = extract(SPEECH)
+        assert done.stdout == (
+            f"{tmp_path}/{name}{suffix}: 7.10 s of audio, {len(frames) / 100:.2f} s of speech: "
+            f"{len(frames)} frames of 72 features\n"
+        )
+    first, second = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("a", "b"))
+    assert first == second
+    if suffix == ".svg":
+        for text in ("a16k.wav: 7.10 s at 16,000 Hz", "72 features", "time, s", "after normalisation", "kHz"):
+            assert text in first.decode()
+
+
+def test_a_picture_goes_by_default_beside_nothing_into_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "in" / "näme $x$.wav", np.stack([voice(), voice()], axis=1))
+    arguments = ["--plot", path, "--config", "librosa", "--set", "sample_rate=16000", "--channel", "1"]
+    assert features(*arguments).exit_code == 0
+    assert matplotlib.image.imread("näme $x$.png").shape[2] == 4
+    assert names(tmp_path) == ["in", "näme $x$.png"]
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ["kind=logmel", "normalisation={mean: 1, variance: true, window: 150}"],
+        ["kind=spectrogram", "deltas={order: 0}", "snip_edges=true"],
+        ["deltas={order: 0, sdc: {n: 7}}", "order=[selection, deltas, normalisation]"],
+        ["resample=true", "sample_rate=8000", "high_frequency=3800", "normalisation={warp: 101, mean: 0, rasta: true}"],
+        ["frame_length=1.0", "frame_shift=0.1", "n_fft=65536", "vad.method=none"],
+    ],
+)
+def test_a_picture_is_drawn_of_every_kind(tmp_path, sets):
+    arguments = [each for pair in sets for each in ("--set", pair)]
+    path = write(tmp_path / "x.wav", voice(40))
+    done = features("--plot", path, "--out", tmp_path / "p.svg", *arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["p.jpg"], "p.jpg: suffix '.jpg'; pictures are written to .png, .svg, .pdf"),
+        (["p.png", "--labels", "l.rttm"], "draws one file, and without labels"),
+        (["p.png", "other.wav"], "draws one file, and without labels"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_one_message(tmp_path, arguments, message):
+    check_refused(features("--plot", SPEECH, "--out", *arguments), message, tmp_path)
+    done = features("--plot", tmp_path / "none.wav", "--out", tmp_path / "p.png")
+    check_refused(done, f"{tmp_path}/none.wav: no such audio file", tmp_path)
+
+
+def test_help_is_quick_and_says_what_there_is():
+    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "speechgmm", "features", "--help"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert not {"numpy", "scipy", "matplotlib"} & {line.rsplit("|")[-1].strip() for line in done.stderr.splitlines()}
+    for word in (".ark", "--config", "--labels", "--plot", "feature store"):
+        assert word in done.stdout
