@@ -88,7 +88,8 @@ def waveforms(draw, config):
         elements = st.floats(width=32 if dtype is np.float32 else 64, allow_subnormal=True)
         return draw(arrays.arrays(dtype, min(n_samples, 300), elements=elements))
     scale = draw(st.sampled_from([0.1, 1.0, 1e-5, 32768.0, 1e-20, 1e-42, 1e12]))
-    samples = scale * np.random.default_rng(draw(st.integers(0, 9))).uniform(-1, 1, n_samples)
+    rng = np.random.default_rng(draw(st.integers(0, 9)))
+    samples = scale * rng.uniform(-1, 1, n_samples)
     samples *= np.linspace(1, 1e-3, n_samples)  # so that some frames are louder than others
     if n_samples and draw(st.integers(0, 3)) == 3:
         odd = draw(st.sampled_from([0.0, 1e-45, 1e12, -1e12, np.nan, np.inf, 1e300 if dtype is np.float64 else 3e38]))

@@ -32,7 +32,8 @@ def features(*arguments):
 
 def voice(seconds=1.0, rate=RATE, seed=0):
     """Noise that comes and goes, as syllables do."""
-    noise = np.random.default_rng(seed).standard_normal(int(seconds * rate))
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal(int(seconds * rate))
     return 0.1 * noise * np.abs(np.sin(np.arange(len(noise)) * 9 / rate))
 
 

@@ -7,7 +7,7 @@ whatever ends the command before leaves what was there as it was.
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,6 +49,7 @@ def features(
             show_default="this package's own front end, for 16 kHz",
         ),
     ] = None,
+    *,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in n_cepstra=20. Repeatable."),
@@ -212,11 +213,10 @@ def _put(made: Path, out: Path, aside: Path) -> None:
         made.rename(out)
         return
     out.rename(aside)
-    try:
+    with ExitStack() as stack:
+        stack.callback(aside.rename, out)
         made.rename(out)
-    except BaseException:
-        aside.rename(out)
-        raise
+        stack.pop_all()
 
 
 def _write(out: Path, store: "FeatureStore", config: "FeatureConfig") -> None:

@@ -315,10 +315,10 @@ def filter_bank(config: CepstraConfig) -> Float64Array:
         config.n_filters,
         config.low_frequency,
         config.top_frequency,
-        config.filter_shape,
-        config.filter_norm == "area",
-        config.fft_size,
-        config.sample_rate,
+        shape=config.filter_shape,
+        area=config.filter_norm == "area",
+        n_fft=config.fft_size,
+        sample_rate=config.sample_rate,
     )
 
 

@@ -128,7 +128,7 @@ def filter_edges(scale: Scale, n_filters: int, low: float, high: float) -> Float
 
 @lru_cache(maxsize=16)
 def filter_bank(
-    scale: Scale, n_filters: int, low: float, high: float, shape: Shape, area: bool, n_fft: int, sample_rate: int
+    scale: Scale, n_filters: int, low: float, high: float, *, shape: Shape, area: bool, n_fft: int, sample_rate: int
 ) -> Float64Array:
     """Make triangular filters.
 

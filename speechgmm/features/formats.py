@@ -77,6 +77,7 @@ class Matrix:
         n_frames, n_features = frames.shape
 
         def blocks() -> Iterator[Float32Array]:
+            """Slice the frames."""
             for start in range(0, n_frames, BLOCK_FRAMES):
                 yield frames[start : start + BLOCK_FRAMES]
 

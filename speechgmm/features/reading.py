@@ -8,7 +8,9 @@ import math
 import os
 import re
 import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,12 @@ from speechgmm.features.formats import (
     missing_package,
 )
 from speechgmm.files import numbered_lines
+
+DAMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError),
+    *(TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What the libraries' readers raise over files that are not what they expect."""
 
 MAX_INFLATION = 1032
 """zlib's deflate makes nothing smaller than this share of itself."""
@@ -88,7 +96,7 @@ def _reading(where: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise CorpusError(f"{where}: not readable ({error.strerror or error})") from error
-    except Exception as error:  # the libraries' readers raise all sorts over files that are not what they expect
+    except DAMAGE as error:
         raise CorpusError(f"{where}: damaged, or not what the suffix says ({error or type(error).__name__})") from error
 
 
@@ -176,7 +184,7 @@ def _kaldi_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
         from kaldiio.matio import read_kaldi
     except ImportError as error:
         raise missing_package("kaldiio", "kaldi") from error
-    with _reading(where):
+    with _reading(where), np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found later
         matrix: npt.NDArray[Any] = read_kaldi(stream)
     return matrix
 

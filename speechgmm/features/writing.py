@@ -157,6 +157,7 @@ class _SteadyFile(io.FileIO):
     failure: OSError | None = None
 
     def write(self, data: Any) -> int:
+        """Write all of it, or keep the error."""
         view = memoryview(data).cast("B")
         n_bytes = len(view)
         try:
@@ -167,6 +168,7 @@ class _SteadyFile(io.FileIO):
         return n_bytes
 
     def truncate(self, size: int | None = None) -> int:
+        """Change the length, or keep the error."""
         try:
             return super().truncate(size)
         except OSError as error:
