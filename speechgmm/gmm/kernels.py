@@ -1,6 +1,6 @@
 """Blocked kernels: arrays in, arrays out, nothing checked.
 
-The log of w_c N(x; m_c, v_c) is a linear function of [z, z^2], where z = (x - centre) / scale, so that one matrix
+The log of w_c N(x; m_c, v_c) is a linear function of [z, 1, z^2], where z = (x - centre) / scale, so that one matrix
 product gives it for a block of frames and all components, and another one gives the statistics. Centre and scale
 are those of the model as a whole: about them, single precision holds whatever offset the raw features have. The
 scale is a power of two and the centre a number that single precision has, so that z costs no rounding of its own.
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import blas
 
 from speechgmm.arrays import Float64Array, FloatArray, IntArray
 
@@ -26,6 +27,10 @@ LARGEST_PRECISION = 1e15
 FARTHEST = 1e9
 """Frames farther than this many scales from the centre are taken as this far, where squares stay finite."""
 
+FAINTEST = -60.0
+"""Log of the share of the likeliest component below which a component's density is taken as nothing. Smaller numbers
+would come near those that single precision has no full digits for, which processors are a hundred times slower with."""
+
 
 class Reference(NamedTuple):
     """The point and the units that frames are computed in, each of shape (D,)."""
@@ -35,18 +40,16 @@ class Reference(NamedTuple):
 
 
 class Differences(NamedTuple):
-    """How M models differ from a UBM: `product` is (C, 2D, M), or (C, D, M) without z^2, and `constant` (C, M)."""
+    """How M models differ from a UBM: `product` is (C, 2D + 1, M), or (C, D + 1, M) without z^2."""
 
     product: FloatArray
-    constant: FloatArray
 
 
 class Coefficients(NamedTuple):
-    """What log_joint needs of a model: `product` is (2D, C), `constant` (C,)."""
+    """What log_joint needs of a model: `product` is (2D + 1, C)."""
 
     reference: Reference
     product: FloatArray
-    constant: FloatArray
 
 
 def reference(weights: Float64Array, means: Float64Array, variances: Float64Array) -> Reference:
@@ -66,64 +69,76 @@ def holds_in_single_precision(means: Float64Array, variances: Float64Array, abou
 def coefficients(
     weights: Float64Array, means: Float64Array, variances: Float64Array, about: Reference, dtype: type[np.floating]
 ) -> Coefficients:
-    """Expand log(w_c N(x; m_c, v_c)) in z and z^2."""
+    """Expand log(w_c N(x; m_c, v_c)) in z, 1 and z^2."""
     shifted = (means - about.centre) / about.scale
     precisions = about.scale**2 / variances
     constant = np.log(weights) - 0.5 * np.sum(np.log(2 * np.pi * variances) + shifted**2 * precisions, axis=1)
-    product = np.concatenate([(shifted * precisions).T, -0.5 * precisions.T])
-    return Coefficients(about, np.ascontiguousarray(product, dtype), constant.astype(dtype))
+    product = np.concatenate([(shifted * precisions).T, constant[None], -0.5 * precisions.T])
+    return Coefficients(about, np.ascontiguousarray(product, dtype))
 
 
 def expand(block: FloatArray, about: Reference, dtype: type[np.floating]) -> FloatArray:
-    """Make [z, z^2], shape (B, 2D), of a block of frames, shape (B, D)."""
+    """Make [z, 1, z^2], shape (B, 2D + 1), of a block of frames, shape (B, D)."""
     n_features = block.shape[1]
-    expanded = np.empty((len(block), 2 * n_features), dtype)
+    expanded = np.empty((len(block), 2 * n_features + 1), dtype)
     z = expanded[:, :n_features]
+    expanded[:, n_features] = 1
     # In the better of the two precisions: the frames may carry more digits than dtype has, or fewer.
     wide = np.result_type(block.dtype, dtype)
     moved = np.subtract(block, about.centre.astype(wide), dtype=wide)
     moved *= (1 / about.scale).astype(wide)
     np.clip(moved, -FARTHEST, FARTHEST, out=z, casting="unsafe")
-    np.square(z, out=expanded[:, n_features:])
+    np.square(z, out=expanded[:, n_features + 1 :])
     return expanded
 
 
 def log_joint(expanded: FloatArray, model: Coefficients) -> FloatArray:
     """Compute log(w_c N(x_t; m_c, v_c)), shape (B, C)."""
     joint: FloatArray = expanded @ model.product
-    joint += model.constant
     return joint
 
 
-def to_posteriors(joint: FloatArray) -> FloatArray:
-    """Turn joint log-densities into posteriors in place; return log p(x_t), shape (B,)."""
-    highest = joint.max(axis=1, keepdims=True)
-    joint -= highest
+def to_shares(joint: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Turn joint log-densities (B, C) into shares of the highest, in place; return log p(x_t) and sums of shares (B,).
+
+    A share divided by the sum is the posterior.
+    """
+    highest = joint.max(axis=1)
+    # A rank-one update of BLAS: subtracting a column from every row takes numpy twice as long.
+    update = blas.sger if joint.dtype == np.float32 else blas.dger
+    update(-1.0, np.ones(joint.shape[1], joint.dtype), highest, a=joint.T, overwrite_a=1)
+    np.maximum(joint, FAINTEST, out=joint)
     np.exp(joint, out=joint)
-    total = joint.sum(axis=1, keepdims=True)
-    joint /= total
-    likelihood: FloatArray = (highest + np.log(total))[:, 0]
-    return likelihood
+    joint -= np.exp(np.full_like(highest, FAINTEST))[:1]
+    total = joint.sum(axis=1)
+    likelihood: FloatArray = highest + np.log(total)
+    return likelihood, total
+
+
+def to_posteriors(joint: FloatArray) -> None:
+    """Turn joint log-densities (B, C) into posteriors, in place."""
+    _, total = to_shares(joint)
+    joint /= total[:, None]
 
 
 def log_sum(joint: FloatArray, axis: int) -> FloatArray:
     """Compute log(sum(exp(joint))) along an axis; `joint` is overwritten."""
     highest = joint.max(axis=axis, keepdims=True)
     joint -= highest
+    np.maximum(joint, FAINTEST, out=joint)  # of too little weight to be seen in the sum
     np.exp(joint, out=joint)
     total: FloatArray = np.log(joint.sum(axis=axis)) + highest.squeeze(axis)
     return total
 
 
-def raw_moments(
-    zeroth: Float64Array, first_and_second: Float64Array, about: Reference
-) -> tuple[Float64Array, Float64Array]:
-    """Turn sums of posterior times [z, z^2], shape (C, 2D), into sums of posterior times x and x^2."""
+def raw_moments(moments: Float64Array, about: Reference) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Turn sums of posterior times [z, 1, z^2], shape (C, 2D + 1), into sums of posterior, times x, and times x^2."""
     n_features = len(about.centre)
-    first = first_and_second[:, :n_features] * about.scale
-    second = first_and_second[:, n_features:] * about.scale**2
+    zeroth = moments[:, n_features]
+    first = moments[:, :n_features] * about.scale
+    second = moments[:, n_features + 1 :] * about.scale**2
     offset = zeroth[:, None] * about.centre
-    return first + offset, second + about.centre * (2 * first + offset)
+    return zeroth, first + offset, second + about.centre * (2 * first + offset)
 
 
 def differences(models: Sequence[Coefficients], ubm: Coefficients, dtype: type[np.floating]) -> Differences:
@@ -133,10 +148,9 @@ def differences(models: Sequence[Coefficients], ubm: Coefficients, dtype: type[n
     """
     products = np.stack([each.product - ubm.product for each in models], axis=-1)
     n_features = len(ubm.reference.centre)
-    if not products[n_features:].any():
-        products = products[:n_features]
-    constants = np.stack([each.constant - ubm.constant for each in models], axis=-1)
-    return Differences(np.ascontiguousarray(products.swapaxes(0, 1), dtype), constants.astype(dtype))
+    if not products[n_features + 1 :].any():
+        products = products[: n_features + 1]
+    return Differences(np.ascontiguousarray(products.swapaxes(0, 1), dtype))
 
 
 def frame_llr(expanded: FloatArray, ubm: Coefficients, models: Differences, n_top: int) -> FloatArray:
@@ -154,12 +168,12 @@ def frame_llr(expanded: FloatArray, ubm: Coefficients, models: Differences, n_to
         joint = np.take_along_axis(joint, chosen, axis=1)
     log_gamma = joint - log_sum(joint.copy(), axis=1)[:, None]
     inputs = expanded[:, : models.product.shape[1]]
-    ratios = np.empty((n_frames, chosen.shape[1], models.constant.shape[1]), joint.dtype)
+    ratios = np.empty((n_frames, chosen.shape[1], models.product.shape[2]), joint.dtype)
     order = np.argsort(chosen, axis=None, kind="stable")
     bounds = np.searchsorted(chosen.ravel()[order], np.arange(n_components + 1))
     for component in range(n_components):
         frames, slots = np.divmod(order[bounds[component] : bounds[component + 1]], chosen.shape[1])
         if len(frames):
-            ratios[frames, slots] = inputs[frames] @ models.product[component] + models.constant[component]
+            ratios[frames, slots] = inputs[frames] @ models.product[component]
     ratios += log_gamma[:, :, None]
     return log_sum(ratios, axis=1)

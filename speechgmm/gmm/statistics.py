@@ -117,18 +117,15 @@ def accumulate(
     if weights is not None and (weights.shape != (len(frames),) or not np.all(np.isfinite(weights) & (weights >= 0))):
         raise ValueError(f"weights of shape {weights.shape}; expected ({len(frames)},), finite and not negative")
     coefficients = model_coefficients(gmm, dtype)
-    zeroth = np.zeros(gmm.n_components)
-    moments = np.zeros((gmm.n_components, 2 * gmm.n_features))
+    moments = np.zeros((gmm.n_components, 2 * gmm.n_features + 1))
     log_likelihood = 0.0
     for start, expanded in expanded_blocks(gmm, frames, coefficients):
-        gamma = kernels.log_joint(expanded, coefficients)
-        likelihoods = kernels.to_posteriors(gamma).astype(np.float64)
-        if weights is not None:
-            counts = weights[start : start + len(gamma)]
-            gamma *= counts[:, None].astype(gamma.dtype)
-            likelihoods *= counts
-        zeroth += gamma.sum(axis=0, dtype=np.float64)
-        moments += gamma.T @ expanded
-        log_likelihood += float(likelihoods.sum())
-    first, second = kernels.raw_moments(zeroth, moments, coefficients.reference)
+        shares = kernels.log_joint(expanded, coefficients)
+        likelihoods, total = kernels.to_shares(shares)
+        counts = np.ones(len(shares)) if weights is None else weights[start : start + len(shares)]
+        # Posteriors are shares over their sum, by which fewer numbers are divided here.
+        expanded *= (counts / total)[:, None].astype(expanded.dtype)
+        moments += shares.T @ expanded
+        log_likelihood += float(likelihoods.astype(np.float64) @ counts)
+    zeroth, first, second = kernels.raw_moments(moments, coefficients.reference)
     return SufficientStats(zeroth, first, second, log_likelihood, len(frames))

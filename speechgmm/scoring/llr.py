@@ -130,7 +130,7 @@ def _mean_llr(
     """Score one utterance against the stacked models, shape (M,)."""
     if len(frames) == 0:
         raise ModelError("an utterance of no frames has no score")
-    n_models = models.constant.shape[1]
+    n_models = models.product.shape[2]
     n_rows = max(1, SCORES_AT_ONCE // (n_top * n_models))
     total = np.zeros(n_models)
     for _, block in expanded_blocks(ubm, frames, coefficients):
