@@ -18,7 +18,7 @@ from spafe.utils.preprocessing import SlidingWindow
 from speechgmm import FeatureConfig
 from speechgmm.features.cepstra import cepstra
 from speechgmm.features.extract import extract
-from speechgmm.features.store import Source, write_store
+from speechgmm.features.shards import Source, write_store
 from speechgmm.parallel import Engine
 
 SECONDS = 600

@@ -2,18 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import soundfile
-import soxr
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio_headers import WIDTHS, announced_samples, ogg_has_end
 from speechgmm.errors import AudioError
-from speechgmm.samples import check_samples, resample
+from speechgmm.samples import check_samples, resample, resampled
 
 CHUNK = 2**20  # samples decoded at a time: memory follows what a file holds, not what its header says
 NO_LENGTH = 2**62  # from here on, libsndfile's way to say that a header gives no number of samples
@@ -129,7 +127,7 @@ def audio_blocks(
     blocks = _blocks(path, max(1, round(block_seconds * file_rate)), channel, start, stop, raw)
     if sample_rate is None or sample_rate == file_rate:
         return blocks, file_rate
-    return _resampled(blocks, file_rate, sample_rate), sample_rate
+    return resampled(blocks, file_rate, sample_rate), sample_rate
 
 
 def duration(source: str | Path) -> float | None:
@@ -177,6 +175,8 @@ def _open(
         _check_whole(path, file)
         _check_channel(path, file, channel)
         return file, *_segment(path, file, start, stop)
+    except UnicodeEncodeError as error:
+        raise AudioError(f"{path}: not readable: its name is not UTF-8 text, and libsndfile asks for that") from error
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
         if isinstance(error, AudioError):
             raise
@@ -315,12 +315,3 @@ def _blocks(
         for block in _decode(path, file, first, last, size):
             yield _checked(path, _pick(block, channel), first)
             first += len(block)
-
-
-def _resampled(blocks: Iterator[Float32Array], from_rate: int, to_rate: int) -> Iterator[Float32Array]:
-    """Change the rate of a waveform that comes in blocks, to the same bits as `resample` gives for the whole."""
-    stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
-    for block in chain(blocks, [np.zeros(0, np.float32)]):
-        resampled: Float32Array = stream.resample_chunk(block, last=len(block) == 0)
-        if len(resampled):
-            yield resampled

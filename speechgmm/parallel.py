@@ -6,11 +6,14 @@ on two threads may add in another order.
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, Self, TypeVar
+from functools import lru_cache
+from typing import Any, Literal, Protocol, Self, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from speechgmm.errors import WorkerError
 
@@ -27,6 +30,56 @@ class Summable(Protocol):
 
 
 Sum = TypeVar("Sum", bound=Summable)
+
+
+class _Limit:
+    """The limit of BLAS to one thread, which belongs to the process: from the first who needs it to the last."""
+
+    lock = threading.Lock()
+    n_inside = 0
+    limiter: Any = None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread.
+
+    A product on more threads may add in another order, and a small one is slower on them. Threads of this process may
+    be inside at the same time; the last to leave gives BLAS its threads back.
+
+    Yields
+    ------
+    None
+    """
+    with _Limit.lock:
+        if _Limit.n_inside == 0:
+            _take_control()
+            _Limit.limiter = _blas().limit(limits=1, user_api="blas")
+        _Limit.n_inside += 1
+    try:
+        yield
+    finally:
+        with _Limit.lock:
+            _Limit.n_inside -= 1
+            if _Limit.n_inside == 0:
+                _take_control()
+                _Limit.limiter.restore_original_limits()
+                _take_control()
+
+
+def _take_control() -> None:
+    """Let this thread set limits: from version 3.8 on, threadpoolctl lets the thread that began, which may be gone."""
+    for library in _blas().lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    """Find the BLAS libraries of numpy and scipy, once: the search takes longer than many a product."""
+    import scipy.linalg  # noqa: F401 - so that its library is there to be found
+
+    return ThreadpoolController()
 
 
 def available_cores() -> int:
@@ -87,7 +140,7 @@ def map_in_order(
     """
     if engine is None or engine.kind == "serial" or engine.n_jobs == 1:
         for item in items:
-            with threadpool_limits(limits=1, user_api="blas"):
+            with one_thread():
                 result = function(item)
             yield result
         return

@@ -1,5 +1,8 @@
 """Waveforms as arrays: what makes one usable, how loud and how clipped it is, and another sample rate."""
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
 import numpy as np
 import soxr
 
@@ -107,3 +110,25 @@ def resample(samples: Float32Array, from_rate: int, to_rate: int) -> Float32Arra
     """
     resampled: Float32Array = soxr.resample(samples, from_rate, to_rate, quality="HQ")
     return resampled
+
+
+def resampled(blocks: Iterable[Float32Array], from_rate: int, to_rate: int) -> Iterator[Float32Array]:
+    """Change the sample rate of a waveform that comes in blocks, to the same bits as `resample` gives for the whole.
+
+    Parameters
+    ----------
+    blocks : iterable of np.ndarray, shape (n,), float32
+        The waveform, one after the other.
+    from_rate, to_rate : int > 0, Hz
+        Its rate, and the rate wanted.
+
+    Yields
+    ------
+    np.ndarray, shape (n,), n >= 1, float32
+        The waveform at `to_rate`.
+    """
+    stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+    for block in chain(blocks, [np.zeros(0, np.float32)]):
+        piece: Float32Array = stream.resample_chunk(block, last=len(block) == 0)
+        if len(piece):
+            yield piece

@@ -1,5 +1,6 @@
 """``speechgmm features``: from recordings to the files of other programs, to feature stores and to pictures."""
 
+import os
 import signal
 import struct
 import subprocess
@@ -254,8 +255,9 @@ def test_a_filter_without_a_bin_is_warned_of(folder, tmp_path):
         (["--out", "full"], "full: holds other things than a feature store; expected an empty or a new folder"),
         (["in/none.wav"], "in/none.wav: no such file or folder"),
         (["empty"], "empty: no audio among 1 files"),
-        (["in/b.wav"], "in/b.wav and in/b.wav would share the id b.wav"),
-        (["odd"], "the name would be an id; expected printable characters"),
+        (["in/b.wav"], "in/b.wav: given twice"),
+        ([""], "an empty path; expected the name of a file or a folder"),
+        (["--out", ""], "--out: empty; expected where to write"),
         (["kaldi"], "kaldi/wav.scp:2: 'lonely'; expected an utterance and its file"),
         (["kaldi2"], "kaldi2/wav.scp:1: u1 is the output of a command; only files are read"),
         (["kaldi3"], "--labels kaldi3/segments takes them for the speech of their recordings"),
@@ -266,7 +268,7 @@ def test_a_mistake_is_one_message_and_writes_nothing(folder, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     for path, text in {
-        "full/index.json": "{}", "full/mine.txt": "", "empty/notes.txt": "", "odd/a\nb.wav": "",
+        "full/index.json": "{}", "full/mine.txt": "", "empty/notes.txt": "",
         "kaldi/wav.scp": "u1 in/b.wav\nlonely\n", "kaldi2/wav.scp": "u1 cat in/b.wav |\n",
         "kaldi3/wav.scp": "u1 in/b.wav\n", "kaldi3/segments": "s1 u1 0 1\n", "kaldi4/wav.scp": "",
     }.items():  # fmt: skip
@@ -291,7 +293,7 @@ def test_a_missing_package_is_told_of_before_the_work_and_only_where_it_is_neede
     def fail(*_, **__):
         raise AssertionError("extracted all the same")
 
-    monkeypatch.setattr("speechgmm.features.store.write_store", fail)
+    monkeypatch.setattr("speechgmm.features.shards.write_store", fail)
     check_refused(features(folder, "--out", tmp_path / "f.h5"), "pip install 'speechgmm[hdf5]'", tmp_path)
 
 
@@ -299,7 +301,7 @@ def test_names_that_the_format_refuses_are_told_of_before_the_work(tmp_path, mon
     def fail(*_, **__):
         raise AssertionError("extracted all the same")
 
-    monkeypatch.setattr("speechgmm.features.store.write_store", fail)
+    monkeypatch.setattr("speechgmm.features.shards.write_store", fail)
     write(tmp_path / "in" / "a.wav", voice())
     write(tmp_path / "in" / "a" / "b.wav", voice())
     write(tmp_path / "back" / "a\\b.wav", voice())
@@ -356,6 +358,39 @@ def test_labels_say_where_there_is_speech(folder, tmp_path, kind):
         check_equal(archive, {"b": extract(folder / "b.wav", speech=[(0.2, 0.5), (0.7, 0.8)])})
 
 
+def test_labels_of_other_channels_do_not_count(tmp_path):
+    write(tmp_path / "two.wav", np.column_stack([voice(seed=1), voice(seed=2)]))
+    (tmp_path / "l.rttm").write_text(
+        "SPEAKER two 1 0.2 0.3 <NA> <NA> a <NA> <NA>\nSPEAKER two 2 0.6 0.2 <NA> <NA> b <NA> <NA>\n"
+    )
+    for channel, n_frames in (("0", 30), ("1", 20), ("mean", 50)):
+        arguments = ("--out", tmp_path / "f.npy", "--labels", tmp_path / "l.rttm", "--channel", channel)
+        assert features(tmp_path / "two.wav", *arguments).exit_code == 0
+        assert len(np.load(tmp_path / "f.npy")) == n_frames
+    done = features(tmp_path / "two.wav", "--out", tmp_path / "f.npy", "--labels", tmp_path / "l.rttm")
+    check_refused(done, "l.rttm:2: two has channels 1 and 2; choose one", tmp_path)
+
+
+def test_a_label_that_may_be_of_two_recordings_is_refused(tmp_path):
+    for name in ("a/x.wav", "b/x.wav"):
+        write(tmp_path / "in" / name, voice())
+    (tmp_path / "l.rttm").write_text("SPEAKER x 1 0.2 0.3 <NA> <NA> a <NA> <NA>\n")
+    done = features(tmp_path / "in", "--out", tmp_path / "f.npz", "--labels", tmp_path / "l.rttm")
+    check_refused(done, "l.rttm: x may be any of 2 recordings; expected ids: a/x", tmp_path)
+
+
+def test_names_that_cannot_be_printed_are_written_as_in_an_address(tmp_path):
+    for name in (b"a\nb.wav", b"lat\xe9.wav", "\u00fc \u4e2d.wav".encode()):
+        write(tmp_path / "plain.wav", voice())
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "plain.wav").rename(tmp_path / "in" / os.fsdecode(name))
+    done = features(tmp_path / "in", "--out", tmp_path / "f.npz")
+    assert done.exit_code == 3
+    assert "lat\\udce9.wav: not readable: its name is not UTF-8 text" in done.stderr
+    with np.load(tmp_path / "f.npz") as archive:
+        assert sorted(archive) == ["a%0Ab", "\u00fc \u4e2d"]
+
+
 def test_a_configuration_comes_from_a_file_a_preset_and_overrides(folder, tmp_path):
     section = tmp_path / "mine.yaml"
     section.write_text("base: kaldi\nn_cepstra: 20\nvad: {method: percentile}\n")
@@ -379,7 +414,8 @@ def test_an_existing_file_is_there_until_the_new_one_is_complete(folder, tmp_pat
     assert path.read_text() == "mine"
 
 
-def test_a_request_to_end_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_leaves_nothing_behind(tmp_path, signal_):
     write(tmp_path / "in" / "0.wav", voice(600))
     for number in range(1, 50):
         (tmp_path / "in" / f"{number}.wav").symlink_to("0.wav")
@@ -388,7 +424,7 @@ def test_a_request_to_end_leaves_nothing_behind(tmp_path):
     while not list(tmp_path.glob(".writing-*/store/shard-*.npy")):
         assert started.poll() is None
         time.sleep(0.05)
-    started.send_signal(signal.SIGTERM)
+    started.send_signal(signal_)
     _, message = started.communicate()
     assert (started.returncode, message) == (130, "error: interrupted; nothing is written\n")
     assert names(tmp_path) == ["in"]

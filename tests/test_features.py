@@ -1,19 +1,25 @@
 """The front end: against Kaldi's numbers, against literal formulas, and on bad audio."""
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 import pytest
 import soundfile
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import naive
 from conftest import GOLDEN
-from speechgmm import FeatureConfig, extract
+from speechgmm import FeatureConfig, FeatureStream, extract
+from speechgmm.audio import audio_blocks
 from speechgmm.errors import AudioError
 from speechgmm.features.cepstra import cepstra
 from speechgmm.features.cepstra_config import BLOCK_FRAMES, empty_filters, frame_count
 from speechgmm.features.dynamics import DeltaConfig, append_deltas
 from speechgmm.features.extract import analyse
 from speechgmm.features.normalisation import NormalisationConfig, normalise
-from speechgmm.features.store import Source, open_store, plan_shards, write_store
+from speechgmm.features.shards import Source, plan_shards, write_store
+from speechgmm.features.store import open_store
 from speechgmm.features.vad import VadConfig, speech_frames
 
 
@@ -340,7 +346,7 @@ def test_a_store_gives_back_what_was_extracted(tmp_path):
 
 def test_shards_follow_from_the_lengths_alone(tmp_path, monkeypatch):
     sources = write_files(tmp_path, [1.0] * 7)
-    monkeypatch.setattr("speechgmm.features.store.SHARD_SECONDS", 3.0)
+    monkeypatch.setattr("speechgmm.features.shards.SHARD_SECONDS", 3.0)
     assert [len(shard) for shard in plan_shards(sources)] == [3, 3, 1]
     unreadable = [Source("x", str(tmp_path / "none.wav")), *sources]
     assert [len(shard) for shard in plan_shards(unreadable)] == [4, 3, 1]
@@ -406,3 +412,120 @@ def test_too_loud_samples_are_refused_before_they_overflow():
     config = FeatureConfig(sample_scale=1e6, n_fft=2**17)
     with pytest.raises(AudioError, match=r"samples up to .*e\+09; expected full scale at 1"):
         extract(voice() * np.float32(5e9), config)
+
+
+LONG = {
+    "normalisation": {"mean": 1.0, "window": 50, "center": True, "over": "all"},
+    "vad": {"method": "none"},
+    "resample": True,
+}
+
+
+def test_long_files_are_extracted_in_blocks_as_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("speechgmm.features.shards.SHARD_SECONDS", 2.0)
+    monkeypatch.setattr("speechgmm.features.shards.audio_blocks", partial(audio_blocks, block_seconds=0.7))
+    loud = np.clip(20 * voice(3.0, 44100, seed=1), -1, 1)
+    broken = voice(4.0, seed=3)
+    broken[-5] = np.nan
+    files = {
+        "short": (voice(0.5), 16000),
+        "stereo": (np.column_stack([voice(3.0, 44100, seed=2), loud]), 44100),
+        "before": (voice(0.5, seed=7), 16000),
+        "broken": (broken, 16000),
+        "constant": (np.full(3 * 44100, 0.25), 44100),
+        "slow": (voice(3.0, 8000), 8000),
+        "labelled": (voice(3.0, seed=4), 16000),
+        "last": (voice(2.5, seed=5), 16000),
+    }
+    config = FeatureConfig(**LONG)
+    sources = []
+    for name, (samples, rate) in files.items():
+        soundfile.write(tmp_path / f"{name}.wav", samples, rate, subtype="FLOAT")
+        speech = ((0.5, 1.5),) if name == "labelled" else None
+        sources.append(Source(name, str(tmp_path / f"{name}.wav"), 1 if name == "stereo" else None, speech))
+    pushed = []
+    push = FeatureStream.push
+    monkeypatch.setattr(FeatureStream, "push", lambda self, samples: pushed.append(len(samples)) or push(self, samples))
+    list(write_store(tmp_path / "store", sources, config))
+    assert sum(pushed) == (3 + 5 * 0.7 + 3 + 2.5) * 16000  # stereo, broken as far as it goes, constant, last
+    store = open_store(tmp_path / "store")
+    reasons = {each.utterance: each.reason for each in store.unusable}
+    for source in sources:
+        expected = None
+        try:
+            expected = analyse(source.path, config, channel=source.channel, speech=source.speech)
+        except AudioError as error:
+            whole = str(error).removeprefix(f"{source.path}: ")
+            assert reasons[source.utterance].split(";")[0] == whole.split(";")[0] or "NaN" in whole
+        else:
+            (stored,) = [each for each in store.utterances if each.utterance == source.utterance]
+            assert np.array_equal(store.frames(source.utterance), expected.frames)
+            assert np.array_equal(np.concatenate(list(store.blocks(source.utterance))), expected.frames)
+            assert (stored.seconds, stored.speech_seconds) == (expected.seconds, expected.speech_seconds)
+            assert stored.clipped == pytest.approx(expected.clipped, rel=1e-3)
+    assert list(reasons) == ["broken", "constant", "slow"]
+    assert store.utterances[1].clipped > 0.02
+
+
+def test_threads_may_extract_at_once_and_leave_blas_as_it_was():
+    before = [(library["filepath"], library["num_threads"]) for library in threadpool_info()]
+    config = FeatureConfig.preset("librosa", sample_rate=16000)
+    alone = [extract(voice(seed=n), config) for n in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda n: extract(voice(seed=n), config), range(12)))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+    assert [(library["filepath"], library["num_threads"]) for library in threadpool_info()] == before
+
+
+def test_the_frames_are_those_of_one_blas_thread():
+    config = FeatureConfig.preset("librosa", sample_rate=16000)
+    with threadpool_limits(limits=1, user_api="blas"):
+        alone = extract(voice(20.0), config)
+    with threadpool_limits(limits=2, user_api="blas"):
+        assert np.array_equal(extract(voice(20.0), config), alone)
+
+
+def test_any_array_of_samples_is_read_as_numbers():
+    samples = voice(0.5)
+    frames, _ = cepstra(samples, FeatureConfig())
+    for same in (samples.astype(np.float64), np.repeat(samples, 2)[::2], samples[::-1].copy()[::-1]):
+        assert np.array_equal(cepstra(same, FeatureConfig())[0], frames)
+    assert np.array_equal(extract([float(sample) for sample in samples]), extract(samples))
+    with pytest.raises(TypeError, match=r"config 'kaldi': expected a FeatureConfig, such as FeatureConfig.preset"):
+        extract(samples, "kaldi")
+
+
+def test_the_frame_before_a_limit_in_decibels_keeps_its_energy():
+    config = FeatureConfig(log="decibel", top_db=20.0, energy="raw", deltas={"order": 0}, vad={"method": "none"},
+                           normalisation={"mean": 0.0})  # fmt: skip
+    frames, log_energy = cepstra(voice(), config)
+    np.testing.assert_allclose(frames[:, 0], 10 / np.log(10) * log_energy, rtol=1e-5)
+
+
+def test_the_mean_is_removed_after_preemphasis_of_the_signal_too():
+    keys = {"preemphasis_over": "signal", "window": "rectangular", "padding": "end", "energy": "windowed"}
+    keys |= {"kind": "logmel", "deltas": {"order": 0}, "vad": {"method": "none"}, "normalisation": {"mean": 0.0}}
+    samples = voice(0.05) + np.float32(0.3)
+    emphasised = samples.astype(float) - 0.97 * np.concatenate([[0], samples[:-1]])
+    for remove, expected in ((True, emphasised[160:560] - emphasised[160:560].mean()), (False, emphasised[160:560])):
+        frames, _ = cepstra(samples, FeatureConfig(**keys, remove_dc=remove))
+        assert frames[1, 0] == pytest.approx(np.log((expected**2).sum()), abs=1e-4)
+
+
+def test_a_rate_that_the_highest_filter_just_fits_is_enough():
+    config = FeatureConfig(resample=True, high_frequency=4000.0)
+    assert len(extract(voice(rate=8000), config, sample_rate=8000))
+    with pytest.raises(AudioError, match=r"too low for filters up to 4000\.5 Hz"):
+        extract(voice(rate=8000), FeatureConfig(resample=True, high_frequency=4000.5), sample_rate=8000)
+
+
+def test_a_sample_just_below_the_loudest_gives_finite_filters_however_narrow():
+    config = FeatureConfig(
+        kind="logmel", filter_norm="area", low_frequency=1000.0, high_frequency=1001.0, n_filters=1, log="none",
+        n_fft=2**15, filter_shape="hertz", window="rectangular", preemphasis=0.0, remove_dc=False,
+    )  # fmt: skip
+    assert config.loudest < FeatureConfig(n_fft=2**15).loudest / 1.2
+    tone = np.cos(2 * np.pi * 1000.5 * np.arange(800) / 16000).astype(np.float32)
+    frames, _ = cepstra(tone * np.float32(config.loudest), config)
+    assert np.isfinite(frames).all()
+    assert frames.max() > 1e30

@@ -158,3 +158,26 @@ def test_keys_of_a_preset_can_be_overridden():
         FeatureConfig.preset("kladi")
     with pytest.raises(ValueError, match="n_ceps"):
         FeatureConfig.preset("kaldi", n_ceps=20)
+
+
+def test_digital_silence_is_where_each_program_puts_its_floor():
+    samples = np.zeros(8000, np.float32)
+    samples[4000:] = soundfile.read(GOLDEN / "a16k.wav", dtype="float32")[0][8000:12000]
+    for name, expected in (
+        ("psf", python_speech_features.mfcc((samples * 32768).astype(np.int16), 16000)),
+        ("librosa", librosa.feature.mfcc(y=samples, sr=16000).T),
+    ):
+        frames = extract(samples, FeatureConfig.preset(name, sample_rate=16000))
+        np.testing.assert_allclose(frames, expected, rtol=0, atol=2e-4)
+    bank = extract(samples, FeatureConfig.preset("kaldi", **BANK))
+    np.testing.assert_allclose(bank[0], np.log(np.finfo(np.float32).eps), rtol=1e-6)  # Kaldi: std::numeric_limits
+    assert extract(samples, FeatureConfig.preset("kaldi"))[0, 0] == pytest.approx(-15.942385)  # log of the same
+    assert extract(samples, FeatureConfig.preset("kaldi", energy_floor=1.0))[0, 0] == 0
+    htk = extract(samples, FeatureConfig.preset("htk", energy="raw"))
+    np.testing.assert_allclose(htk[0], 0, atol=1e-6)  # HTK: the least filter output is 1
+
+
+def test_a_preset_refuses_a_rate_that_is_none():
+    for wrong in ("8000", 0, -1, 8000.0, 2_000_000):
+        with pytest.raises(ValueError, match=r"sample_rate .*: expected a whole number of Hz from 1 to 1,000,000"):
+            FeatureConfig.preset("kaldi", sample_rate=wrong)

@@ -97,7 +97,7 @@ def test_scores_are_of_every_trial_in_order_and_the_metrics_are_theirs(corpus):
 
 
 def test_every_engine_gives_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("speechgmm.features.store.SHARD_SECONDS", 3.0)  # so that sums have several terms
+    monkeypatch.setattr("speechgmm.features.shards.SHARD_SECONDS", 3.0)  # so that sums have several terms
     (tmp_path / "small.yaml").write_text(SMALL)
     engines = [SERIAL, Engine("processes", 1), Engine("processes", 2)]
     folders = [run(tmp_path / "small.yaml", results=tmp_path / str(n), engine=engine).folder

@@ -86,6 +86,8 @@ CEPSTRA = {
     "n_fft": {"n_fft": 600, "kind": "logmel"},
     "odd": {"sample_rate": 11025, "frame_length": 0.0237, "frame_shift": 0.0111},
     "gaps": {"frame_length": 0.01, "frame_shift": 0.03},
+    "mirror-odd": {"frame_length": 0.0251, "frame_shift": 0.0101, "window": "rectangular"},
+    "edges": {"window": "rectangular", "remove_dc": False, "preemphasis_over": "signal"},
     "signal": {"preemphasis_over": "signal", "energy": "raw"},
     "dither": {"dither": 1e-4},
     "spectrogram": {"kind": "spectrogram"},
@@ -170,7 +172,9 @@ def configurations(draw):
     deltas = one_of({"order": 0}, {"order": 2, "window": 1}, {"order": 0, "sdc": {"n": 2, "k": 2}})
     framing = one_of({}, {"snip_edges": True}, {"padding": "centre"}, {"padding": "end"}, {"frame_shift": 0.06})
     return FeatureConfig(
-        **framing | one_of({}, {"dither": 0.01}, {"preemphasis_over": "signal"}),
+        **framing
+        | one_of({}, {"dither": 0.01}, {"preemphasis_over": "signal"})
+        | one_of({}, {"window": "rectangular"}),
         sample_rate=rate,
         n_filters=5,
         n_cepstra=3,

@@ -17,7 +17,9 @@ def told(
     interrupted: str = "interrupted; what is finished is kept, and the same command goes on from there",
 ) -> Iterator[None]:
     """Turn what the user can mend into a message and status 2, and an interruption into one and 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to end, as Ctrl-C is
+    for name in ("SIGTERM", "SIGHUP"):  # requests to end, as Ctrl-C is; not every system has both
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         yield
     except SpeechGMMError as error:

@@ -21,14 +21,15 @@ from speechgmm.errors import CorpusError
 if TYPE_CHECKING:
     from speechgmm.audio import Channel
     from speechgmm.features.extract import FeatureConfig
-    from speechgmm.features.store import FeatureStore, Source, Unusable
+    from speechgmm.features.shards import Source
+    from speechgmm.features.store import FeatureStore, Unusable
 
 STORE_FILES = re.compile(r"index\.json|shard-\d+\.npy")
 
 
 def features(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="PATH...", help="Audio files, folders of them, or Kaldi data directories.", show_default=False
         ),
@@ -76,7 +77,7 @@ def features(
         if plot:
             if labels is not None or len(paths) != 1:
                 raise typer.BadParameter("draws one file, and without labels", param_hint="--plot")
-            _plot(paths[0], front_end, out, _channel(channel))
+            _plot(Path(paths[0]), front_end, out, _channel(channel))
         elif out is None:
             raise typer.BadParameter("missing; expected where to write", param_hint="--out")
         else:
@@ -84,7 +85,7 @@ def features(
 
 
 def _extract(
-    paths: Sequence[Path],
+    paths: Sequence[str],
     config: "FeatureConfig",
     out: str,
     channel: "Channel",
@@ -94,6 +95,8 @@ def _extract(
     """Extract the features of recordings, write them, and say how it went."""
     from speechgmm.features.sources import find_sources, label_sources, without_spaces
 
+    if not out:
+        raise typer.BadParameter("empty; expected where to write", param_hint="--out")
     started = time.perf_counter()
     path, is_store = Path(out), _is_store(out)
     _refuse_segments(paths, labels)
@@ -104,7 +107,7 @@ def _extract(
         files = {source.utterance: source.path for source in sources}
         if sources != spaced:
             typer.echo("white space in ids is written as _")
-    labelled, unusable = label_sources(sources, labels) if labels else (sources, ())
+    labelled, unusable = label_sources(sources, labels, channel=channel) if labels else (sources, ())
     with _scratch(path) as scratch:
         if not is_store:
             _rehearse(scratch / path.name, path, sources, config)
@@ -150,9 +153,9 @@ def _is_store(out: str) -> bool:
     return True
 
 
-def _refuse_segments(paths: Sequence[Path], labels: Path | None) -> None:
+def _refuse_segments(paths: Sequence[str], labels: Path | None) -> None:
     """Refuse segments of longer recordings, unless somebody has seen that they are no utterances here."""
-    for path in paths:
+    for path in map(Path, paths):
         segments = path / "segments"
         if labels is None and (path / "wav.scp").exists() and segments.exists():
             raise CorpusError(
@@ -195,7 +198,8 @@ def _filled_store(
     from rich.console import Console
     from rich.progress import Progress
 
-    from speechgmm.features.store import open_store, write_store
+    from speechgmm.features.shards import write_store
+    from speechgmm.features.store import open_store
     from speechgmm.parallel import Engine, available_cores
 
     engine = Engine("processes", max(1, min(jobs or available_cores(), len(sources))))

@@ -4,18 +4,18 @@ Frames are computed in blocks of a fixed size, in which a frame has a place of i
 neither on its neighbours nor on how much of the waveform was there when it was computed.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy import fft
 from scipy.linalg import blas
-from threadpoolctl import ThreadpoolController
 
 from speechgmm.arrays import Float32Array, Float64Array, FloatArray
 from speechgmm.features import filters
 from speechgmm.features.cepstra_config import CepstraConfig, block_frames, filter_bank, frame_count
+from speechgmm.parallel import one_thread
 
 FILTER_MULTIPLE = 8
 """Filter banks are filled up to a multiple of this many: matrix products of other widths are slower by a half."""
@@ -45,7 +45,8 @@ def cepstra(samples: Float32Array, config: CepstraConfig) -> tuple[Float32Array,
     frames, energy, log_energy = CepstraStream(config).analyse(samples, final=True)
     if config.top_db is not None:
         least = frames.max(initial=-np.inf) - np.float32(config.top_db)
-        frames = _static(np.maximum(frames, least), config, _tables(config)).astype(np.float32)
+        with one_thread():
+            frames = _static(np.maximum(frames, least), config, _tables(config)).astype(np.float32)
         _place_energy(frames, energy, config)
     return frames, log_energy
 
@@ -76,7 +77,7 @@ class CepstraStream:
         Parameters
         ----------
         samples : np.ndarray, shape (n,), n >= 0, float32
-            As for `cepstra`.
+            As for `cepstra`. They are looked at again with the next ones: don't write to them meanwhile.
         final : bool
             Whether the waveform ends here.
 
@@ -121,7 +122,7 @@ class CepstraStream:
         energies = np.empty((2, stop - start), np.float32)
         size = len(self._room.frames)
         blocks = range(start - start % size, stop, size) if stop > start else ()
-        with _one_thread() if blocks else nullcontext():
+        with one_thread() if blocks else nullcontext():
             for at in blocks:
                 first, last = max(at, start), min(at + size, stop)
                 rows, here = slice(first - at, last - at), slice(first - start, last - start)
@@ -138,6 +139,7 @@ class CepstraStream:
     def _take(self, samples: Float32Array) -> None:
         """Hold more samples, and drop those that no later frame sees."""
         config = self.config
+        samples = np.ascontiguousarray(samples, np.float32)
         if config.dither:
             noise: Float32Array = self._rng.standard_normal(len(samples), dtype=np.float32)
             samples = samples + np.float32(config.dither) * noise
@@ -198,18 +200,6 @@ class _Held:
         right = n_samples + margin - left - len(inside)
         padded = np.pad(inside, (left, right), mode="symmetric") if mirrored else np.pad(inside, (left, right))
         return padded[margin:]
-
-
-@lru_cache(maxsize=1)
-def _blas() -> ThreadpoolController:
-    """Find the BLAS libraries of numpy and scipy, which are loaded by now; the search takes longer than their use."""
-    return ThreadpoolController()
-
-
-def _one_thread() -> AbstractContextManager[object]:
-    """Keep BLAS to one thread: on more, products of these sizes are slower, and may add in another order."""
-    limit: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
-    return limit
 
 
 class _Room(NamedTuple):

@@ -17,6 +17,9 @@ BLOCK_FRAMES = 128
 BLOCK_SAMPLES = 2**20
 """Most frames in a block, and most samples of its transforms where frames are very long."""
 
+HIGHEST_RATE = 1_000_000
+"""Hz."""
+
 MOST_WEIGHTS = 2**24
 """Most weights of a filter bank."""
 
@@ -97,7 +100,7 @@ class CepstraConfig(Configuration):
         Whether c0 or the energy comes last, as in HTK's files.
     """
 
-    sample_rate: int = Field(16000, gt=0, le=1_000_000)
+    sample_rate: int = Field(16000, gt=0, le=HIGHEST_RATE)
     sample_scale: float = Field(1.0, ge=1e-6, le=1e6)
     frame_length: float = Field(0.025, gt=0, le=60)
     frame_shift: float = Field(0.010, gt=0, le=60)

@@ -114,7 +114,7 @@ class Extraction:
     seconds : float, seconds
         Length of the audio.
     speech_seconds : float, seconds
-        Of it, what the kept frames stand for: their number times the frame shift.
+        Of it, what the kept frames stand for: their number times the frame shift, at most all of it.
     clipped : float, 0 to 1
         Share of the samples that are clipped, as `speechgmm.samples.clipped_share` counts.
     """
@@ -197,13 +197,15 @@ def analyse(
     AudioError, ValueError
         As for `extract`; the message names the file.
     """
-    config = config or FeatureConfig()
-    if isinstance(source, np.ndarray):
+    config = FeatureConfig() if config is None else config
+    if not isinstance(config, FeatureConfig):
+        raise TypeError(f"config {config!r}: expected a FeatureConfig, such as FeatureConfig.preset('kaldi')")
+    if not isinstance(source, str | Path):
         if sample_rate is not None and sample_rate < 1:
             raise ValueError(f"sample_rate {sample_rate}: expected a positive number of Hz")
         if (channel, start, stop) != (None, None, None):
             raise ValueError("channel, start and stop are for files: cut an array of samples as arrays are cut")
-        return _analyse_samples(check_samples(source), sample_rate or config.sample_rate, config, speech)
+        return _analyse_samples(check_samples(np.asarray(source)), sample_rate or config.sample_rate, config, speech)
     if sample_rate is not None:
         raise ValueError(f"sample_rate {sample_rate} given for a file: a file says its own rate")
     samples, file_rate = read_audio(source, channel=channel, start=start, stop=stop)
@@ -263,7 +265,9 @@ def _analyse_samples(
     if n_speech == 0:
         level = "above the level that vad asks for" if labels is None else "labelled as speech"
         raise AudioError(f"no speech: none of {len(frames)} frames is {level}")
-    return Extraction(_steps(frames, speech, config), seconds, n_speech * config.shift_seconds, clipped)
+    # Frames that are padded at the end stand for a little more than the audio.
+    speech_seconds = min(n_speech * config.shift_seconds, seconds)
+    return Extraction(_steps(frames, speech, config), seconds, speech_seconds, clipped)
 
 
 def _speech(log_energy: Float32Array, config: FeatureConfig, labels: Labels | None) -> BoolArray:

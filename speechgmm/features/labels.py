@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgmm.arrays import BoolArray
+from speechgmm.audio import Channel
 from speechgmm.errors import CorpusError
 from speechgmm.features.vad import ROUNDING, check_shift
 from speechgmm.files import numbered_lines
@@ -65,7 +66,7 @@ def labels_to_frames(
     return speech
 
 
-def read_rttm(path: str | Path) -> dict[str, tuple[tuple[float, float], ...]]:
+def read_rttm(path: str | Path, *, channel: Channel = None) -> dict[str, tuple[tuple[float, float], ...]]:
     """Read when somebody speaks from a file in NIST's rich transcription time marked format.
 
     Parameters
@@ -73,6 +74,9 @@ def read_rttm(path: str | Path) -> dict[str, tuple[tuple[float, float], ...]]:
     path : str or Path
         Lines of type, recording, channel, start, duration and 4 or 5 fields more. Those of type SPEAKER count,
         whoever the speaker; the format's other types, blank lines and comments (``;;``) don't.
+    channel : int >= 0, or "mean", optional
+        Count one channel's lines only, whose number in the file is one more; or those of all channels. When not given,
+        a recording with lines of several channels is refused.
 
     Returns
     -------
@@ -82,13 +86,15 @@ def read_rttm(path: str | Path) -> dict[str, tuple[tuple[float, float], ...]]:
     Raises
     ------
     CorpusError
-        If the file cannot be read or a line is malformed; the message names file and line.
+        If the file cannot be read, a line is malformed, or a recording has several channels of which none was chosen;
+        the message names file and line.
 
     References
     ----------
     NIST (2009), The 2009 (RT-09) rich transcription meeting recognition evaluation plan, appendix A.
     """
     stretches: dict[str, list[tuple[float, float]]] = {}
+    channels: dict[str, str] = {}
     for number, line in numbered_lines(Path(path)):
         fields = line.split()
         if line.startswith(";;") or fields[0] in OTHER_RTTM_TYPES:
@@ -99,7 +105,11 @@ def read_rttm(path: str | Path) -> dict[str, tuple[tuple[float, float], ...]]:
                 f"{path}:{number}: {line!r}; expected SPEAKER, recording, channel, start, duration, "
                 "and 4 or 5 fields more, times in seconds"
             )
-        stretches.setdefault(fields[1], []).append((start, start + duration))
+        recording, side = fields[1:3]
+        if channel is None and channels.setdefault(recording, side) != side:
+            raise CorpusError(f"{path}:{number}: {recording} has channels {channels[recording]} and {side}; choose one")
+        if channel in (None, "mean") or side == str(int(channel) + 1):
+            stretches.setdefault(recording, []).append((start, start + duration))
     return {recording: _united(pairs) for recording, pairs in stretches.items()}
 
 

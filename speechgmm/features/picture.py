@@ -34,6 +34,8 @@ COLUMNS: Final = 1500
 PIECE_FRAMES: Final = 2048
 """Frames whose spectrum is held at a time."""
 
+FAINTEST = 1e-20
+"""Power below which nothing is drawn."""
 LONGEST_TRANSFORM: Final = 4096
 """Samples of the longest frame whose spectrum is drawn."""
 
@@ -173,13 +175,13 @@ def _draw_spectrogram(axes: Axes, samples: Float32Array, config: FeatureConfig) 
     n_rows = frame_count(len(samples), view)
     columns = _Columns(n_rows, view.n_static)
     place = 0
-    for logs in _log_spectra(samples, view):
-        columns.add(np.exp(logs), place + np.arange(len(logs)))
-        place += len(logs)
-    power = columns.means()
-    decibels = 10 * np.log10(power / power.max())
+    for power in _power_spectra(samples, view):
+        columns.add(power, place + np.arange(len(power)))
+        place += len(power)
+    means = np.maximum(columns.means(), FAINTEST)
+    decibels = 10 * np.log10(means / means.max())
     half_bin = view.sample_rate / view.fft_size / 2000
-    edges = _edges(view, n_rows, len(power))
+    edges = _edges(view, n_rows, len(means))
     image = axes.imshow(
         decibels.T,
         cmap="magma",
@@ -261,19 +263,22 @@ def _view(config: FeatureConfig) -> CepstraConfig:
         frame_shift=config.frame_shift,
         snip_edges=config.snip_edges,
         padding=config.padding,
+        remove_dc=config.remove_dc,
         preemphasis=config.preemphasis,
+        preemphasis_over=config.preemphasis_over,
         window=config.window,
+        periodic_window=config.periodic_window,
         low_frequency=0,
         high_frequency=config.sample_rate / 2,
         n_filters=1,
         n_cepstra=1,
         kind="spectrogram",
-        log_floor=1e-20,
+        log="none",
     )
 
 
-def _log_spectra(samples: Float32Array, view: CepstraConfig) -> Iterator[Float32Array]:
-    """Give the log spectra of all frames, some at a time."""
+def _power_spectra(samples: Float32Array, view: CepstraConfig) -> Iterator[Float32Array]:
+    """Give the power spectra of all frames, some at a time."""
     stream = CepstraStream(view)
     size = PIECE_FRAMES * view.shift_samples
     for start in range(0, len(samples), size):

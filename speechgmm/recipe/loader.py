@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 SECTIONS = tuple(name for name, field in Recipe.model_fields.items() if name not in ("name", "seed"))
 CORPUS_KINDS = tuple(each.model_fields["kind"].default for each in get_args(get_args(CorpusConfig)[0]))
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-HIGHEST_RATE = 1_000_000
-"""Hz; `FeatureConfig` takes no more."""
-
 Override = tuple[Key, JsonValue, dict[Key, Place]]
 """A key, its value, and the places of the value and of the keys below it."""
 
@@ -210,8 +207,11 @@ def _no_base(place: Place, section: str, value: JsonValue) -> RecipeError:
 
 def _preset(name: str, rate: JsonValue) -> Document:
     """Give a preset's values; a rate that cannot be one is told of when the whole is checked."""
-    usable = rate if type(rate) is int and 0 < rate <= HIGHEST_RATE else None
-    return Document(deepcopy(preset_values(name, usable)), {(): Place(f"preset {name}", None, Path.cwd())})
+    try:
+        values = preset_values(name, rate)  # type: ignore[arg-type]  # whatever stands there
+    except ValueError:
+        values = preset_values(name)
+    return Document(deepcopy(values), {(): Place(f"preset {name}", None, Path.cwd())})
 
 
 def _overlay(base: Document, values: Values, key: Key, places: dict[Key, Place]) -> None:

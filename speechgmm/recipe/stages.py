@@ -19,7 +19,8 @@ from speechgmm.corpus.recordings import write_recordings
 from speechgmm.corpus.synthetic import SyntheticConfig, plan
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.store import FeatureStore, Source, open_store, write_store
+from speechgmm.features.shards import Source, write_store
+from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.files import replacing, write_array
 from speechgmm.gmm.adaptation import AdaptationConfig, map_adapt
 from speechgmm.gmm.model import DiagonalGMM

@@ -1,0 +1,230 @@
+"""From a list of recordings to the shards of a feature store."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from speechgmm.arrays import Float32Array
+from speechgmm.audio import Channel, audio_blocks, duration
+from speechgmm.errors import AudioError
+from speechgmm.features.extract import FeatureConfig, analyse, check_rate
+from speechgmm.features.store import FORMAT_VERSION, Stored, Unusable
+from speechgmm.features.stream import FeatureStream
+from speechgmm.files import replacing
+from speechgmm.parallel import Engine, map_in_order
+from speechgmm.samples import clipped_share, resampled
+
+SHARD_SECONDS = 600.0
+"""A shard is closed once it holds this much audio, and a file this long is not read at once if it can be helped."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An utterance to extract.
+
+    Parameters
+    ----------
+    utterance : str
+        Its id.
+    path : str
+        Its audio file.
+    channel : int >= 0, or "mean", optional
+        Of several channels, which to read.
+    speech : tuple of (start, stop), seconds, optional
+        Where there is speech, instead of what the front end finds.
+    """
+
+    utterance: str
+    path: str
+    channel: Channel = None
+    speech: tuple[tuple[float, float], ...] | None = None
+
+
+def write_store(
+    folder: Path, sources: Sequence[Source], config: FeatureConfig, engine: Engine | None = None
+) -> Iterator[int]:
+    """Extract the features of a list of utterances into a folder, telling how far it is.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write; made if it does not exist.
+    sources : sequence of Source
+        The utterances, with distinct ids.
+    config : FeatureConfig
+        The front end.
+    engine : Engine, optional
+        Where to run.
+
+    Yields
+    ------
+    int
+        Utterances done so far, after each shard. The store is complete when the iteration ends.
+    """
+    folder = folder.resolve()  # workers may have been born in another folder
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = [replace(source, path=str(Path(source.path).absolute())) for source in sources]
+    shards = plan_shards(sources)
+    tasks = [(folder / f"shard-{number:05d}.npy", shard) for number, shard in enumerate(shards)]
+    stored: list[Stored] = []
+    unusable: list[Unusable] = []
+    # One shard alone is sooner done here than workers are there.
+    for found, lost in map_in_order(partial(_write_shard, config=config), tasks, engine if len(tasks) > 1 else None):
+        stored += found
+        unusable += lost
+        yield len(stored) + len(unusable)
+    index = {
+        "format_version": FORMAT_VERSION,
+        "n_features": config.n_features,
+        "front_end": config.model_dump(mode="json"),
+        "utterances": [asdict(entry) for entry in stored],
+        "unusable": [asdict(entry) for entry in unusable],
+    }
+    with replacing(folder / "index.json") as temporary:
+        temporary.write_text(json.dumps(index, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def plan_shards(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
+    """Group utterances, in their order, into shards of about ten minutes of audio.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        The utterances; the length of each is read from its header, and an unreadable one counts as nothing.
+
+    Returns
+    -------
+    list of tuple of Source
+        The groups.
+    """
+    shards: list[tuple[Source, ...]] = []
+    group: list[Source] = []
+    seconds = 0.0
+    for source in sources:
+        group.append(source)
+        seconds += duration(source.path) or 0.0
+        if seconds >= SHARD_SECONDS:
+            shards.append(tuple(group))
+            group, seconds = [], 0.0
+    if group:
+        shards.append(tuple(group))
+    return shards
+
+
+def _write_shard(task: tuple[Path, tuple[Source, ...]], config: FeatureConfig) -> tuple[list[Stored], list[Unusable]]:
+    """Extract one shard's utterances and save their frames; say where each is, or why it is not."""
+    path, sources = task
+    stored: list[Stored] = []
+    unusable: list[Unusable] = []
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        rows = _Rows(stream, config.n_features)
+        for source in sources:
+            start = rows.n_rows
+            try:
+                told = _extract(source, source is sources[-1], config, rows)
+            except AudioError as error:
+                rows.forget(start)
+                unusable.append(Unusable(source.utterance, str(error).removeprefix(f"{source.path}: ")))
+            else:
+                stored.append(Stored(source.utterance, path.name, start, rows.n_rows, *told))
+        rows.close()
+    if not stored:
+        path.unlink()
+    return stored, unusable
+
+
+def _extract(source: Source, is_last: bool, config: FeatureConfig, rows: "_Rows") -> tuple[float, float, float]:
+    """Append an utterance's frames; give the seconds of audio and of speech, and the share that is clipped.
+
+    A file that is too long to be read at once is the last of its shard, which it fills.
+    """
+    if is_last and source.speech is None and (duration(source.path) or 0.0) >= SHARD_SECONDS:
+        stream = _stream(config)
+        if stream is not None:
+            return _extract_long(source, config, stream, rows)
+    extraction = analyse(source.path, config, channel=source.channel, speech=source.speech)
+    rows.append(extraction.frames)
+    return extraction.seconds, extraction.speech_seconds, extraction.clipped
+
+
+def _stream(config: FeatureConfig) -> FeatureStream | None:
+    """Make a stream, if every step of the front end is one that a stream can take."""
+    try:
+        return FeatureStream(config)
+    except ValueError:
+        return None
+
+
+def _extract_long(
+    source: Source, config: FeatureConfig, stream: FeatureStream, rows: "_Rows"
+) -> tuple[float, float, float]:
+    """Do the same block by block: memory does not grow with the file."""
+    start, tally = rows.n_rows, _Tally()
+    blocks, file_rate = audio_blocks(source.path, channel=source.channel)
+    check_rate(file_rate, config)
+    blocks = tally.counting(blocks)
+    if file_rate != config.sample_rate:
+        blocks = resampled(blocks, file_rate, config.sample_rate)
+    for block in blocks:
+        rows.append(stream.push(block))
+    if tally.low == tally.high:
+        raise AudioError(f"nothing but silence: all {tally.n_samples} samples are {tally.low:g}")
+    rows.append(stream.finish())
+    seconds = tally.n_samples / file_rate
+    speech_seconds = min((rows.n_rows - start) * config.shift_seconds, seconds)
+    return seconds, speech_seconds, tally.n_clipped / tally.n_samples
+
+
+class _Tally:
+    """What is known of samples that have gone by. A run of clipped ones ends with its block."""
+
+    def __init__(self) -> None:
+        self.n_samples = 0
+        self.n_clipped = 0.0
+        self.low = np.inf
+        self.high = -np.inf
+
+    def counting(self, blocks: Iterable[Float32Array]) -> Iterator[Float32Array]:
+        """Give the blocks on."""
+        for block in blocks:
+            self.n_samples += len(block)
+            self.n_clipped += clipped_share(block) * len(block)
+            self.low, self.high = min(self.low, float(block.min())), max(self.high, float(block.max()))
+            yield block
+
+
+class _Rows:
+    """A `.npy` file of rows, whose number is known at the end."""
+
+    def __init__(self, stream: BinaryIO, n_features: int) -> None:
+        self.n_rows = 0
+        self._stream = stream
+        self._n_features = n_features
+        self._write_header()
+        self._first = stream.tell()
+
+    def append(self, rows: Float32Array) -> None:
+        """Write rows after those that are there."""
+        self._stream.write(np.ascontiguousarray(rows, "<f4").data)
+        self.n_rows += len(rows)
+
+    def forget(self, n_rows: int) -> None:
+        """Drop all but the first rows."""
+        self.n_rows = n_rows
+        self._stream.seek(self._first + n_rows * self._n_features * 4)
+        self._stream.truncate()
+
+    def close(self) -> None:
+        """Write the number of rows: numpy leaves room for it to grow in the header."""
+        self._stream.seek(0)
+        self._write_header()
+
+    def _write_header(self) -> None:
+        """Write numpy's header for as many rows as there are."""
+        shape = (self.n_rows, self._n_features)
+        np.lib.format.write_array_header_1_0(self._stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
