@@ -14,7 +14,7 @@ from speechgmm import FeatureConfig, FeatureStream, extract
 from speechgmm.audio import audio_blocks
 from speechgmm.errors import AudioError
 from speechgmm.features.cepstra import cepstra
-from speechgmm.features.cepstra_config import BLOCK_FRAMES, empty_filters, frame_count
+from speechgmm.features.cepstra_config import BLOCK_FRAMES, empty_filters, filter_bank, frame_count
 from speechgmm.features.dynamics import DeltaConfig, append_deltas
 from speechgmm.features.extract import analyse
 from speechgmm.features.normalisation import NormalisationConfig, normalise
@@ -180,6 +180,12 @@ def test_a_filter_without_a_bin_is_named():
     assert empty_filters(FeatureConfig()) == ()
     assert empty_filters(FeatureConfig(kind="spectrogram", n_filters=400)) == ()
     config = FeatureConfig(kind="logmel", n_filters=128, deltas={"order": 0}, vad={"method": "none"})
+    *named, rest = empty_filters(FeatureConfig(kind="logmel", n_filters=200))
+    assert len(named) == 5
+    assert (
+        rest
+        == f"{np.count_nonzero(~filter_bank(FeatureConfig(n_filters=200)).any(axis=0)) - 5} more filters have no bin"
+    )
     (warning,) = empty_filters(config)
     assert warning.startswith("filter 2 of 128, around 48 Hz, has no bin of a transform of 512 points")
     constant = np.flatnonzero(np.ptp(cepstra(voice(), config)[0], axis=0) == 0)

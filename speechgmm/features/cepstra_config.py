@@ -20,6 +20,9 @@ BLOCK_SAMPLES = 2**20
 HIGHEST_RATE = 1_000_000
 """Hz."""
 
+MOST_NAMED = 5
+"""Filters without a bin that are named one by one."""
+
 MOST_WEIGHTS = 2**24
 """Most weights of a filter bank."""
 
@@ -336,15 +339,20 @@ def empty_filters(config: CepstraConfig) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        One sentence each, with number (from 1) and centre; none for a plain spectrogram.
+        One sentence each, with number (from 1) and centre; beyond five, one for all others. None for a plain
+        spectrogram.
     """
     if config.kind == "spectrogram":
         return ()
     centres = filters.filter_edges(config.filter_scale, config.n_filters, config.low_frequency, config.top_frequency)[
         1:-1
     ]
-    return tuple(
+    empty = np.flatnonzero(~filter_bank(config).any(axis=0))
+    sentences = [
         f"filter {number + 1} of {config.n_filters}, around {centres[number]:.0f} Hz, has no bin of a transform of "
         f"{config.fft_size} points: its output is constant; use fewer filters or a larger n_fft"
-        for number in np.flatnonzero(~filter_bank(config).any(axis=0))
-    )
+        for number in empty[:MOST_NAMED]
+    ]
+    if len(empty) > MOST_NAMED:
+        sentences.append(f"{len(empty) - MOST_NAMED} more filters have no bin")
+    return tuple(sentences)

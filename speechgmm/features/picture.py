@@ -132,7 +132,7 @@ def _title(path: Path, file_rate: int, config: FeatureConfig, extraction: Extrac
         )
     return (
         f"{name}: {extraction.seconds:,.2f} s at {file_rate:,} Hz{resampled}; speech: "
-        f"{extraction.speech_seconds:,.2f} s ({min(share, 1):.0%}) by vad method {config.vad.method}\n"
+        f"{extraction.speech_seconds:,.2f} s ({share:.0%}) by vad method {config.vad.method}\n"
         f"{config.n_features} features: {', '.join(f'{size} {name}' for name, size in _parts(config))}{filters}; "
         f"frames of {1000 * config.frame_samples / config.sample_rate:.4g} ms "
         f"every {1000 * config.shift_seconds:.4g} ms"
@@ -142,7 +142,8 @@ def _title(path: Path, file_rate: int, config: FeatureConfig, extraction: Extrac
 def _parts(config: FeatureConfig) -> list[tuple[str, int]]:
     """Name the parts of a frame, each with its number of features."""
     n_static, deltas = config.n_static, config.deltas
-    parts = [(_KINDS[config.kind], n_static)]
+    energy = " and energy" if config.kind == "logmel" and config.replaces_first else ""
+    parts = [(_KINDS[config.kind] + energy, n_static)]
     if deltas.sdc is not None:
         parts.append(("shifted Δ", config.n_features - n_static))
     return parts + [("Δ" * order, n_static) for order in range(1, deltas.order + 1)]
