@@ -38,6 +38,41 @@ def posteriors(frames, weights, means, variances):
     return np.array(rows)
 
 
+def observed_log_joints(x, weights, means, variances):
+    """log(w_c N(x_o; c)) for each component, over the features o that are not NaN."""
+    joints = []
+    for c in range(len(weights)):
+        total = math.log(weights[c])
+        for d in range(len(x)):
+            if not math.isnan(x[d]):
+                total += log_gaussian(x[d : d + 1], means[c][d : d + 1], variances[c][d : d + 1])
+        joints.append(total)
+    return joints
+
+
+def observed_log_likelihood(frames, weights, means, variances):
+    return np.array([log_sum_exp(observed_log_joints(x, weights, means, variances)) for x in frames])
+
+
+def observed_posteriors(frames, weights, means, variances):
+    rows = []
+    for x in frames:
+        joints = observed_log_joints(x, weights, means, variances)
+        rows.append([math.exp(joint - log_sum_exp(joints)) for joint in joints])
+    return np.array(rows)
+
+
+def impute(frames, weights, means, variances):
+    """E[x_d | x_o] for each missing feature."""
+    gamma = observed_posteriors(frames, weights, means, variances)
+    filled = np.array(frames, float)
+    for t, x in enumerate(frames):
+        for d in range(len(x)):
+            if math.isnan(x[d]):
+                filled[t, d] = sum(gamma[t, c] * means[c][d] for c in range(len(weights)))
+    return filled
+
+
 def accumulate(frames, weights, means, variances, frame_weights=None):
     """Zeroth, first and second order statistics, and the log-likelihood."""
     gamma = posteriors(frames, weights, means, variances)
