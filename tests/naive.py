@@ -112,6 +112,47 @@ def map_adapt(weights, means, variances, zeroth, first, second, relevance_factor
     return np.array(new_weights) / sum(new_weights), np.array(new_means), np.array(new_variances)
 
 
+def map_adapt_some(weights, means, variances, zeroth, first, second, relevance, alpha, adapt):
+    """Adapt what is named, with a relevance factor for each (or alpha): second moments about the new mean."""
+    new_weights, new_means, new_variances = [], [], []
+    for c in range(len(weights)):
+        n = zeroth[c]
+        share = {name: n / (n + relevance[name]) if alpha is None else alpha for name in relevance}
+        expected = first[c] / n
+        mean = means[c]
+        if "means" in adapt:
+            mean = share["means"] * expected + (1 - share["means"]) * means[c]
+        variance = variances[c]
+        if "variances" in adapt:
+            spread = second[c] / n - 2 * mean * expected + mean**2
+            moved = (means[c] - mean) ** 2
+            if alpha is None:
+                prior = relevance["variances"] * variances[c] + relevance["means"] * moved
+                variance = (n * spread + prior) / (n + relevance["variances"])
+            else:
+                variance = alpha * spread + (1 - alpha) * (variances[c] + moved)
+        weight = weights[c]
+        if "weights" in adapt:
+            weight = share["weights"] * n / zeroth.sum() + (1 - share["weights"]) * weights[c]
+        new_weights.append(weight)
+        new_means.append(mean)
+        new_variances.append(variance)
+    return np.array(new_weights) / sum(new_weights), np.array(new_means), np.array(new_variances)
+
+
+def map_objective(frames, model, ubm, relevance):
+    """Log of the posterior density of means and variances, but for a constant."""
+    weights, means, variances = model
+    _, old_means, old_variances = ubm
+    total = float(log_likelihood(frames, weights, means, variances).sum())
+    for c in range(len(weights)):
+        for d in range(len(means[c])):
+            v = variances[c][d]
+            total -= relevance["variances"] / 2 * (math.log(v) + old_variances[c][d] / v)
+            total -= relevance["means"] / 2 * (means[c][d] - old_means[c][d]) ** 2 / v
+    return total
+
+
 def llr(frames, model, ubm, n_top):
     """Mean over frames of the log ratio of sums over the UBM's best components; a model is (w, m, v)."""
     total = 0.0
