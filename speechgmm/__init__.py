@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from speechgmm.features.extract import extract as extract
     from speechgmm.features.stream import FeatureStream as FeatureStream
     from speechgmm.gmm.adaptation import map_adapt as map_adapt
+    from speechgmm.gmm.density import impute as impute
+    from speechgmm.gmm.density import sample as sample
     from speechgmm.gmm.model import DiagonalGMM as DiagonalGMM
     from speechgmm.gmm.model import log_likelihood as log_likelihood
     from speechgmm.gmm.model import posteriors as posteriors
@@ -35,6 +37,8 @@ _HOMES = {
     "DiagonalGMM": "gmm.model",
     "log_likelihood": "gmm.model",
     "posteriors": "gmm.model",
+    "sample": "gmm.density",
+    "impute": "gmm.density",
     "SufficientStats": "gmm.statistics",
     "accumulate": "gmm.statistics",
     "TrainingConfig": "gmm.training",

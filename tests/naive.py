@@ -38,6 +38,41 @@ def posteriors(frames, weights, means, variances):
     return np.array(rows)
 
 
+def observed_log_joints(x, weights, means, variances):
+    """log(w_c N(x_o; c)) for each component, over the features o that are not NaN."""
+    joints = []
+    for c in range(len(weights)):
+        total = math.log(weights[c])
+        for d in range(len(x)):
+            if not math.isnan(x[d]):
+                total += log_gaussian(x[d : d + 1], means[c][d : d + 1], variances[c][d : d + 1])
+        joints.append(total)
+    return joints
+
+
+def observed_log_likelihood(frames, weights, means, variances):
+    return np.array([log_sum_exp(observed_log_joints(x, weights, means, variances)) for x in frames])
+
+
+def observed_posteriors(frames, weights, means, variances):
+    rows = []
+    for x in frames:
+        joints = observed_log_joints(x, weights, means, variances)
+        rows.append([math.exp(joint - log_sum_exp(joints)) for joint in joints])
+    return np.array(rows)
+
+
+def impute(frames, weights, means, variances):
+    """E[x_d | x_o] for each missing feature."""
+    gamma = observed_posteriors(frames, weights, means, variances)
+    filled = np.array(frames, float)
+    for t, x in enumerate(frames):
+        for d in range(len(x)):
+            if math.isnan(x[d]):
+                filled[t, d] = sum(gamma[t, c] * means[c][d] for c in range(len(weights)))
+    return filled
+
+
 def accumulate(frames, weights, means, variances, frame_weights=None):
     """Zeroth, first and second order statistics, and the log-likelihood."""
     gamma = posteriors(frames, weights, means, variances)
@@ -75,6 +110,47 @@ def map_adapt(weights, means, variances, zeroth, first, second, relevance_factor
         new_means.append(mean)
         new_variances.append(alpha * expected_square + (1 - alpha) * (variances[c] + means[c] ** 2) - mean**2)
     return np.array(new_weights) / sum(new_weights), np.array(new_means), np.array(new_variances)
+
+
+def map_adapt_some(weights, means, variances, zeroth, first, second, relevance, alpha, adapt):
+    """Adapt what is named, with a relevance factor for each (or alpha): second moments about the new mean."""
+    new_weights, new_means, new_variances = [], [], []
+    for c in range(len(weights)):
+        n = zeroth[c]
+        share = {name: n / (n + relevance[name]) if alpha is None else alpha for name in relevance}
+        expected = first[c] / n
+        mean = means[c]
+        if "means" in adapt:
+            mean = share["means"] * expected + (1 - share["means"]) * means[c]
+        variance = variances[c]
+        if "variances" in adapt:
+            spread = second[c] / n - 2 * mean * expected + mean**2
+            moved = (means[c] - mean) ** 2
+            if alpha is None:
+                prior = relevance["variances"] * variances[c] + relevance["means"] * moved
+                variance = (n * spread + prior) / (n + relevance["variances"])
+            else:
+                variance = alpha * spread + (1 - alpha) * (variances[c] + moved)
+        weight = weights[c]
+        if "weights" in adapt:
+            weight = share["weights"] * n / zeroth.sum() + (1 - share["weights"]) * weights[c]
+        new_weights.append(weight)
+        new_means.append(mean)
+        new_variances.append(variance)
+    return np.array(new_weights) / sum(new_weights), np.array(new_means), np.array(new_variances)
+
+
+def map_objective(frames, model, ubm, relevance):
+    """Log of the posterior density of means and variances, but for a constant."""
+    weights, means, variances = model
+    _, old_means, old_variances = ubm
+    total = float(log_likelihood(frames, weights, means, variances).sum())
+    for c in range(len(weights)):
+        for d in range(len(means[c])):
+            v = variances[c][d]
+            total -= relevance["variances"] / 2 * (math.log(v) + old_variances[c][d] / v)
+            total -= relevance["means"] / 2 * (means[c][d] - old_means[c][d]) ** 2 / v
+    return total
 
 
 def llr(frames, model, ubm, n_top):

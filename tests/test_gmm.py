@@ -94,6 +94,69 @@ def test_zeros_are_neutral_and_shapes_must_agree(rng):
         stats + SufficientStats.zeros(4, 3)
 
 
+@settings(max_examples=40, deadline=None)
+@given(cut=st.integers(0, 2000), dtype=st.sampled_from([np.float32, np.float64]), offset=st.sampled_from([0.0, 1e4]))
+def test_what_was_added_can_be_subtracted(cut, dtype, offset):
+    rng = np.random.default_rng(1)
+    gmm = random_gmm(rng)
+    gmm = DiagonalGMM(gmm.weights, gmm.means + offset, gmm.variances)
+    frames = draw(rng, gmm, 2000)
+    kept, forgotten = accumulate(gmm, frames[:cut], dtype=dtype), accumulate(gmm, frames[cut:], dtype=dtype)
+    whole = kept + forgotten
+    left = whole - forgotten
+    for name in ("zeroth", "first", "second"):
+        sums = getattr(whole, name)
+        np.testing.assert_allclose(getattr(left, name), getattr(kept, name), rtol=0, atol=1e-12 * np.abs(sums).max())
+    assert left.log_likelihood == pytest.approx(kept.log_likelihood, rel=1e-12, abs=1e-9)
+    assert left.n_frames == cut
+    # Accumulated in one go, in other blocks, the whole has other rounding.
+    again = accumulate(gmm, frames, dtype=dtype) - forgotten
+    np.testing.assert_allclose(again.zeroth, kept.zeroth, rtol=0, atol=1e-5 * 2000)
+    assert (again.zeroth >= 0).all()
+    assert (again.second >= 0).all()
+
+
+def test_nothing_is_left_when_everything_is_subtracted(rng):
+    gmm = random_gmm(rng)
+    parts = [accumulate(gmm, draw(rng, gmm, n_frames)) for n_frames in (300, 7, 1000, 1)]
+    whole = parts[0] + parts[1] + parts[2] + parts[3]
+    left = whole - parts[2] - parts[0] - parts[3] - parts[1]
+    assert left.n_frames == 0
+    for name in ("zeroth", "first", "second"):  # the first subtractions round in their own way
+        assert np.abs(getattr(left, name)).max() < 1e-11
+    nothing = whole - whole
+    assert not nothing.zeroth.any()
+    assert not nothing.first.any()
+    assert not nothing.second.any()
+
+
+def test_rounding_of_a_component_without_frames_does_not_become_evidence():
+    whole = SufficientStats(np.array([5.0, 1.0]), np.array([[1.0], [100.0]]), np.array([[1.0], [1e4]]), 0.0, 6)
+    part = SufficientStats(np.array([2.0, 1.0 - 1e-15]), np.array([[1.0], [99.9]]), np.array([[0.5], [1e4]]), 0.0, 3)
+    left = whole - part
+    assert left.zeroth.tolist() == [3.0, 0.0]
+    assert left.first.tolist() == [[0.0], [0.0]]
+    assert left.second.tolist() == [[0.5], [0.0]]
+
+
+def test_more_than_there_is_cannot_be_subtracted(rng):
+    gmm = random_gmm(rng)
+    stats = accumulate(gmm, draw(rng, gmm, 20))
+    with pytest.raises(ValueError, match="41 frames are no part of those of 20 frames"):
+        stats - accumulate(gmm, draw(rng, gmm, 41))
+    with pytest.raises(ValueError, match=r"\(5, 3\) and \(4, 3\) cannot be subtracted"):
+        stats - SufficientStats.zeros(4, 3)
+    ones = np.ones((2, 1))
+    with pytest.raises(ValueError, match=r"zeroth of component 1 is 1 less 1\.5; expected"):
+        SufficientStats(np.array([3.0, 1.0]), ones, ones, 0.0, 4) - SufficientStats(
+            np.array([0.0, 1.5]), ones, ones, 0.0, 2
+        )
+    with pytest.raises(ValueError, match="second of component 0 is 1 less 9; expected"):
+        SufficientStats(np.ones(2), ones, ones, 0.0, 2) - SufficientStats(np.zeros(2), ones, 9 * ones, 0.0, 1)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        stats - 1.0
+
+
 def test_no_frames_have_zero_statistics(rng):
     stats = accumulate(random_gmm(rng), np.zeros((0, 3)))
     assert stats.n_frames == 0

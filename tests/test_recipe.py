@@ -90,6 +90,17 @@ def test_numbers_are_what_yaml_1_2_says(tmp_path):
         ("features:\n  n_fft: 100\n", r"r\.yaml:2: features: n_fft 100 is shorter than the frame of 400 samples"),
         ("features: {vad: {range: 3}}\n", r"features\.vad\.range: unknown key; did you mean range_db\?"),
         ("speakers: {adapt: [mean]}\n", r"speakers\.adapt: 'mean'; .*did you mean means\?"),
+        (
+            "speakers:\n  relevance_factors:\n    mean: 3\n",
+            r"r\.yaml:4: speakers\.relevance_factors\.mean: .*mean means\?",
+        ),
+        ("speakers: {relevance_factors: {means: -1}}\n", r"speakers\.relevance_factors\.means: -1: .*or equal to 0"),
+        ("speakers: {alpha: 1.5}\n", r"speakers\.alpha: 1\.5: .*less than or equal to 1"),
+        (
+            "speakers: {alpha: 0.5, relevance_factors: {means: 3}}\n",
+            r"speakers: alpha 0\.5 takes the place of .* means",
+        ),
+        ("speakers: {n_iterations: 0}\n", r"speakers\.n_iterations: 0: .*or equal to 1"),
         ("evaluation: {dcf: [sre8]}\n", r"evaluation\.dcf: 'sre8'; .*did you mean sre08\?"),
         ("ubm: !!python/object:os.system {}\n", r"r\.yaml:2: tag .*python/object"),
         ("ubm: !secret 3\n", r"r\.yaml:2: tag !secret"),

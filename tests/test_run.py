@@ -12,9 +12,11 @@ import pytest
 import soundfile
 
 from conftest import ROOT
-from speechgmm import load_gmm, run
+from speechgmm import accumulate, load_gmm, map_adapt, run
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.evaluation.metrics import eer
+from speechgmm.features.store import open_store
+from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel import Engine
 from speechgmm.recipe.runner import VERSIONS
 
@@ -94,6 +96,25 @@ def test_scores_are_of_every_trial_in_order_and_the_metrics_are_theirs(corpus):
             best[row["test"]] = row
     rate = sum(row["label"] == "target" for row in best.values()) / len(best)
     assert done.metrics["identification"]["rate"] == pytest.approx(rate)
+
+
+def test_speakers_are_adapted_as_their_section_says(corpus):
+    keys = ["adapt=[means, variances]", "relevance_factors.variances=50", "n_iterations=2"]
+    overrides = [f"speakers.{key}" for key in keys]
+    done = run(corpus.parent / "own.yaml", overrides=overrides, results=corpus.parent, engine=Engine("processes", 2))
+    stores = [open_store(folder) for folder in (corpus.parent / ".cache" / "features").iterdir()]
+    ubm, models = load_gmm(done.folder / "ubm.safetensors"), load_speakers(done.folder / "speakers.safetensors")
+    assert len(models) == 3
+    for line in (corpus / "lists" / "enrol" / "utt2spk").read_text().splitlines():
+        utterance, speaker = line.split()
+        (frames,) = (store.frames(utterance) for store in stores if utterance in store)
+        model = ubm
+        for _ in range(2):
+            stats = accumulate(model, frames)
+            factors = {"means": 10.0, "variances": 50.0}
+            model = map_adapt(ubm, stats, relevance_factor=factors, adapt=("means", "variances"))
+        assert np.array_equal(models[speaker].means, model.means)
+        assert np.array_equal(models[speaker].variances, model.variances)
 
 
 def test_every_engine_gives_the_same_bytes(tmp_path, monkeypatch):

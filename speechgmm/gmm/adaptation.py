@@ -1,20 +1,39 @@
 """Relevance MAP: one speaker's model from the background model and the speaker's statistics."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, NamedTuple, Self, get_args
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from speechgmm.arrays import Float64Array
+from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.configuration import Configuration
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats
 
 Parameter = Literal["weights", "means", "variances"]
+PARAMETERS: tuple[Parameter, ...] = get_args(Parameter)
 
 LEAST_VARIANCE = 1e-3
 """Adapted variances are kept above this share of the prior's: with a relevance factor near 0, a component with
 the evidence of one frame would have none."""
+
+RelevanceFactor = Annotated[float, Field(ge=0, le=1e12)]
+
+
+class RelevanceFactors(Configuration):
+    """Relevance factors that differ from the common one.
+
+    Parameters
+    ----------
+    weights, means, variances : float, 0 to 1e12, frames, or None
+        Frames of evidence at which data and prior weigh the same; None takes the common one. Kaldi's are 10 for weights
+        and means and 50 for variances.
+    """
+
+    weights: RelevanceFactor | None = None
+    means: RelevanceFactor | None = None
+    variances: RelevanceFactor | None = None
 
 
 class AdaptationConfig(Configuration):
@@ -26,20 +45,54 @@ class AdaptationConfig(Configuration):
         Relevance MAP from the universal background model.
     relevance_factor : float, 0 to 1e12, frames
         Frames of evidence at which data and prior weigh the same; 10 is what serves speaker recognition best.
+    relevance_factors : section of weights, means, variances
+        What has a relevance factor of its own.
+    alpha : float, 0 to 1, or None
+        Share of the data in every component that has any, however little, in place of relevance factors.
     adapt : list of "weights", "means", "variances"
         What is adapted; the rest is the background model's.
+    n_iterations : int >= 1
+        Times that posteriors are computed and the model adapted: first under the background model, then under the
+        model adapted last. The prior stays the background model.
     """
 
     method: Literal["map"] = "map"
-    relevance_factor: float = Field(10.0, ge=0, le=1e12)
+    relevance_factor: RelevanceFactor = 10.0
+    relevance_factors: RelevanceFactors = RelevanceFactors()
+    alpha: float | None = Field(None, ge=0, le=1)
     adapt: Annotated[tuple[Parameter, ...], Field(strict=False, min_length=1)] = ("means",)
+    n_iterations: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _one_way_of_weighing(self) -> Self:
+        """Refuse relevance factors that alpha would leave without effect."""
+        own = [name for name in PARAMETERS if getattr(self.relevance_factors, name) is not None]
+        if self.alpha is not None and own:
+            raise ValueError(f"alpha {self.alpha} takes the place of relevance_factors, which has {', '.join(own)}")
+        return self
+
+    @property
+    def factor_of(self) -> dict[Parameter, float]:
+        """Relevance factor of each parameter."""
+        own = {name: getattr(self.relevance_factors, name) for name in PARAMETERS}
+        return {name: self.relevance_factor if factor is None else factor for name, factor in own.items()}
+
+
+class _Evidence(NamedTuple):
+    """How data and prior weigh in a parameter of each component."""
+
+    share: float  # of each of its N frames
+    prior: Float64Array  # (C,), frames
+    total: Float64Array  # (C,): share N + prior
+    seen: BoolArray  # (C,): there is something to estimate from
 
 
 def map_adapt(
     ubm: DiagonalGMM,
     stats: SufficientStats,
     *,
-    relevance_factor: float = 16.0,
+    relevance_factor: float | Mapping[Parameter, float] = 16.0,
+    alpha: float | None = None,
     adapt: tuple[Parameter, ...] = ("means",),
 ) -> DiagonalGMM:
     """Adapt a UBM to one speaker by maximum a posteriori estimation.
@@ -47,11 +100,14 @@ def map_adapt(
     Parameters
     ----------
     ubm : DiagonalGMM, C components over D features
-        Prior; the model under which `stats` was accumulated.
+        Prior; the model under which `stats` was accumulated, unless that was an earlier adaptation of it.
     stats : SufficientStats, shapes (C,), (C, D), (C, D)
         Statistics of the speaker's enrolment frames.
-    relevance_factor : float >= 0, frames
+    relevance_factor : float >= 0, frames, or a mapping of each parameter in `adapt` to one
         Frames of evidence at which data and prior weigh the same; 0 is maximum likelihood.
+    alpha : float, 0 to 1, optional
+        Share of the data in every component that has any, in place of the relevance factor's N / (N + r): 0 is the UBM,
+        1 is maximum likelihood.
     adapt : tuple of {"weights", "means", "variances"}
         What to adapt; the rest is the UBM's.
 
@@ -63,49 +119,142 @@ def map_adapt(
     Raises
     ------
     ValueError
-        If the shapes of `ubm` and `stats` differ, `relevance_factor` is negative or not finite, or `adapt` names
-        something else.
+        If the shapes of `ubm` and `stats` differ, a relevance factor is negative, not finite or missing, `alpha` is not
+        within 0 and 1, or `adapt` names something else.
 
     Notes
     -----
     Written as (F + r m) / (N + r), which needs no division by N. Variances are second moments about the mean that
-    the new model has: with adapted means that is eq. 13 of the reference, and with the UBM's means it cannot
-    become negative.
+    the new model has, which cannot become negative: eq. 13 of the reference where means and variances have one
+    relevance factor. Where they have two, eq. 13 would depend on the origin of the features; here the prior weighs
+    its variance by the one and its distance from the new mean by the other, which is the maximum a posteriori under
+    the conjugate prior (Gauvain and Lee 1994, the EM update of means and precisions, here diagonal).
 
     References
     ----------
     Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 11-14.
+    Gauvain and Lee (1994), IEEE Trans. Speech and Audio Processing 2, 291-298.
     """
     if stats.first.shape != ubm.means.shape:
         raise ValueError(f"statistics of shape {stats.first.shape} for a model of shape {ubm.means.shape}")
-    if not (np.isfinite(relevance_factor) and relevance_factor >= 0):
-        raise ValueError(f"relevance_factor {relevance_factor}: expected 0 or more frames")
-    if unknown := set(adapt) - {"weights", "means", "variances"}:
-        raise ValueError(f"adapt {sorted(unknown)}: expected some of weights, means, variances")
-    evidence = stats.zeroth + relevance_factor  # N + r
-    seen = evidence > 0
+    if unknown := set(adapt) - set(PARAMETERS):
+        raise ValueError(f"adapt {sorted(unknown)}: expected some of {', '.join(PARAMETERS)}")
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise ValueError(f"alpha {alpha}: expected 0 to 1")
+    evidence = {name: _weigh(stats.zeroth, factor, alpha) for name, factor in _factors(relevance_factor, adapt).items()}
     weights, means, variances = ubm.weights, ubm.means, ubm.variances
     if "weights" in adapt:
-        weights = _adapt_weights(ubm, stats, evidence, seen)
+        weights = _adapt_weights(ubm, stats, evidence["weights"])
     if "means" in adapt:
-        means = ubm.means.copy()
-        means[seen] = ((stats.first + relevance_factor * ubm.means)[seen]) / evidence[seen, None]  # eq. 12
+        means = _adapt_means(ubm, stats, evidence["means"])
     if "variances" in adapt:
-        data = stats.second - 2 * means * stats.first + means**2 * stats.zeroth[:, None]
-        prior = relevance_factor * (ubm.variances + (ubm.means - means) ** 2)
-        variances = ubm.variances.copy()
-        variances[seen] = ((data + prior)[seen]) / evidence[seen, None]  # eq. 13
-        variances = np.maximum(variances, LEAST_VARIANCE * ubm.variances)
+        variances = _adapt_variances(ubm, stats, means, evidence["variances"], evidence.get("means"))
     return DiagonalGMM(weights, means, variances)
 
 
-def _adapt_weights(ubm: DiagonalGMM, stats: SufficientStats, evidence: Float64Array, seen: np.ndarray) -> Float64Array:
+def map_iterate(
+    ubm: DiagonalGMM, statistics: Callable[[DiagonalGMM], SufficientStats], config: AdaptationConfig
+) -> DiagonalGMM:
+    """Adapt a UBM to one speaker, computing the posteriors anew under each adapted model.
+
+    Parameters
+    ----------
+    ubm : DiagonalGMM, C components over D features
+        Prior of every iteration, and the model that the first posteriors are of.
+    statistics : callable
+        Gives the statistics of the speaker's frames under a model: ``lambda gmm: accumulate(gmm, frames)``.
+    config : AdaptationConfig
+        How to adapt, and how often.
+
+    Returns
+    -------
+    DiagonalGMM
+        The model of the last iteration.
+
+    Raises
+    ------
+    ValueError
+        If `statistics` gives those of a model of another shape.
+
+    Notes
+    -----
+    For means, variances or both this is expectation-maximisation of the posterior density: with r and r' the relevance
+    factors of means and variances,
+
+        log p(X | m', v') - 1/2 sum_cd [ r' (log v'_cd + v_cd / v'_cd) + r (m'_cd - m_cd)^2 / v'_cd ]
+
+    never falls. There is no such promise where weights are adapted, as eq. 11 of Reynolds et al. is not the maximum of
+    any fixed prior, or for `alpha`, whose prior grows with the evidence.
+
+    References
+    ----------
+    Gauvain and Lee (1994), IEEE Trans. Speech and Audio Processing 2, 291-298.
+    """
+    model = ubm
+    for _ in range(config.n_iterations):
+        stats = statistics(model)
+        model = map_adapt(ubm, stats, relevance_factor=config.factor_of, alpha=config.alpha, adapt=config.adapt)
+    return model
+
+
+def _factors(
+    relevance_factor: float | Mapping[Parameter, float], adapt: tuple[Parameter, ...]
+) -> dict[Parameter, float]:
+    """Give the relevance factor of each parameter that is adapted."""
+    given = relevance_factor if isinstance(relevance_factor, Mapping) else dict.fromkeys(PARAMETERS, relevance_factor)
+    if unknown := set(given) - set(PARAMETERS):
+        raise ValueError(f"relevance_factor of {sorted(unknown)}: expected some of {', '.join(PARAMETERS)}")
+    for name, factor in given.items():
+        if not (np.isfinite(factor) and factor >= 0):
+            raise ValueError(f"relevance_factor {factor} of {name}: expected 0 or more frames")
+    if absent := [name for name in adapt if name not in given]:
+        raise ValueError(
+            f"relevance_factor of {', '.join(given)}: expected one of {', '.join(absent)} too, to adapt them"
+        )
+    return {name: given[name] for name in adapt}
+
+
+def _weigh(zeroth: Float64Array, relevance_factor: float, alpha: float | None) -> _Evidence:
+    """Weigh data against prior, eq. 14: alpha_c = share N_c / total_c is N_c / (N_c + r), or fixed."""
+    if alpha is None:
+        share, prior = 1.0, np.full_like(zeroth, relevance_factor)
+    else:
+        share, prior = alpha, (1 - alpha) * zeroth
+    total = share * zeroth + prior
+    return _Evidence(share, prior, total, total > 0)
+
+
+def _adapt_weights(ubm: DiagonalGMM, stats: SufficientStats, evidence: _Evidence) -> Float64Array:
     """Adapt the weights, eq. 11, and normalise them."""
-    total = stats.zeroth.sum()
-    if total == 0:
+    n_frames = stats.zeroth.sum()
+    if n_frames == 0:
         return ubm.weights
-    alpha = np.divide(stats.zeroth, evidence, out=np.zeros_like(evidence), where=seen)  # eq. 14
-    weights = alpha * stats.zeroth / total + (1 - alpha) * ubm.weights
+    alpha = np.zeros_like(stats.zeroth)
+    np.divide(evidence.share * stats.zeroth, evidence.total, out=alpha, where=evidence.seen)
+    weights = alpha * stats.zeroth / n_frames + (1 - alpha) * ubm.weights
     weights = np.maximum(weights, np.finfo(np.float64).tiny)  # N_c = 0 with no prior would be a weight of 0
     normalised: Float64Array = weights / weights.sum()
     return normalised
+
+
+def _adapt_means(ubm: DiagonalGMM, stats: SufficientStats, evidence: _Evidence) -> Float64Array:
+    """Adapt the means, eq. 12."""
+    share, prior, total, seen = evidence
+    means = ubm.means.copy()
+    means[seen] = (share * stats.first + prior[:, None] * ubm.means)[seen] / total[seen, None]
+    return means
+
+
+def _adapt_variances(
+    ubm: DiagonalGMM, stats: SufficientStats, means: Float64Array, evidence: _Evidence, of_means: _Evidence | None
+) -> Float64Array:
+    """Adapt the variances about the means of the new model, eq. 13, and keep them above nothing."""
+    share, prior, total, seen = evidence
+    data = share * (stats.second - 2 * means * stats.first + means**2 * stats.zeroth[:, None])
+    moved = (ubm.means - means) ** 2
+    expected = prior[:, None] * (ubm.variances + moved)
+    if of_means is not None:
+        expected += (of_means.prior - prior)[:, None] * moved  # the means' own prior, where they have one
+    variances = ubm.variances.copy()
+    variances[seen] = (data + expected)[seen] / total[seen, None]
+    return np.maximum(variances, LEAST_VARIANCE * ubm.variances)

@@ -8,7 +8,7 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
-from speechgmm.gmm import kernels
+from speechgmm.gmm import kernels, marginals
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,19 @@ class DiagonalGMM:
         return int(self.means.shape[1])
 
     @property
+    def n_parameters(self) -> int:
+        """Number of free parameters: C - 1 weights, CD means and CD variances."""
+        return self.n_components - 1 + 2 * self.means.size
+
+    @property
     def reference(self) -> kernels.Reference:
         """Mean and scale of the whole, that frames are computed about."""
         return kernels.reference(self.weights, self.means, self.variances)
 
 
-def log_likelihood(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating] = np.float32) -> Float64Array:
+def log_likelihood(
+    gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating] = np.float32, missing: bool = False
+) -> Float64Array:
     """Compute the log-density of each frame.
 
     Parameters
@@ -86,6 +93,9 @@ def log_likelihood(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.float
         Feature frames.
     dtype : np.float32 or np.float64
         Precision of the products. A model that single precision does not hold is computed in double.
+    missing : bool
+        Whether NaN stands for a feature that was not observed, rather than for an error. The density is then that of
+        the features that were, which is 1 where there are none.
 
     Returns
     -------
@@ -97,21 +107,21 @@ def log_likelihood(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.float
     ValueError
         If the shape does not fit the model, or a value is not finite.
     """
-    coefficients = model_coefficients(gmm, dtype)
     result = np.empty(len(frames))
-    for start, expanded in expanded_blocks(gmm, frames, coefficients):
-        joint = kernels.log_joint(expanded, coefficients)
-        result[start : start + len(joint)] = kernels.log_sum(joint, axis=1)
+    for rows, joint in log_joint_blocks(gmm, frames, dtype, missing=missing):
+        result[rows] = kernels.log_sum(joint, axis=1)
     return result
 
 
-def posteriors(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating] = np.float32) -> Float64Array:
+def posteriors(
+    gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating] = np.float32, missing: bool = False
+) -> Float64Array:
     """Compute how likely each component is to have given each frame.
 
     Parameters
     ----------
-    gmm, frames, dtype
-        As for `log_likelihood`.
+    gmm, frames, dtype, missing
+        As for `log_likelihood`. A frame with nothing observed has the weights for posteriors.
 
     Returns
     -------
@@ -123,16 +133,41 @@ def posteriors(gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating]
     ValueError
         As for `log_likelihood`.
     """
-    coefficients = model_coefficients(gmm, dtype)
     result = np.empty((len(frames), gmm.n_components))
-    for start, expanded in expanded_blocks(gmm, frames, coefficients):
-        joint = kernels.log_joint(expanded, coefficients)
+    for rows, joint in log_joint_blocks(gmm, frames, dtype, missing=missing):
         kernels.to_posteriors(joint)
-        result[start : start + len(joint)] = joint
+        result[rows] = joint
     return result
 
 
-def model_coefficients(gmm: DiagonalGMM, dtype: type[np.floating]) -> kernels.Coefficients:
+def log_joint_blocks(
+    gmm: DiagonalGMM, frames: FloatArray, dtype: type[np.floating], *, missing: bool
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Compute joint log-densities of frames and components, block by block.
+
+    Parameters
+    ----------
+    gmm, frames, dtype, missing
+        As for `log_likelihood`.
+
+    Yields
+    ------
+    rows : slice
+        Which frames the block is of.
+    joint : np.ndarray, shape (B, C), nats
+        ``log(w_c N(x_t; m_c, v_c))``, the caller's to overwrite.
+
+    Raises
+    ------
+    ValueError
+        As for `log_likelihood`.
+    """
+    coefficients = model_coefficients(gmm, dtype, missing=missing)
+    for start, expanded in expanded_blocks(gmm, frames, coefficients, missing=missing):
+        yield slice(start, start + len(expanded)), kernels.log_joint(expanded, coefficients)
+
+
+def model_coefficients(gmm: DiagonalGMM, dtype: type[np.floating], *, missing: bool = False) -> kernels.Coefficients:
     """Prepare a model for the kernels, in double precision where single would not do.
 
     Parameters
@@ -141,6 +176,8 @@ def model_coefficients(gmm: DiagonalGMM, dtype: type[np.floating]) -> kernels.Co
         The model.
     dtype : np.float32 or np.float64
         Precision asked for.
+    missing : bool
+        Whether for frames with missing features.
 
     Returns
     -------
@@ -148,13 +185,17 @@ def model_coefficients(gmm: DiagonalGMM, dtype: type[np.floating]) -> kernels.Co
         Its coefficients about its own reference.
     """
     about = gmm.reference
+    if missing:
+        if not marginals.holds_in_single_precision(gmm.means, gmm.variances, about):
+            dtype = np.float64
+        return marginals.coefficients(gmm.weights, gmm.means, gmm.variances, about, dtype)
     if not kernels.holds_in_single_precision(gmm.means, gmm.variances, about):
         dtype = np.float64
     return kernels.coefficients(gmm.weights, gmm.means, gmm.variances, about, dtype)
 
 
 def expanded_blocks(
-    gmm: DiagonalGMM, frames: FloatArray, coefficients: kernels.Coefficients
+    gmm: DiagonalGMM, frames: FloatArray, coefficients: kernels.Coefficients, *, missing: bool = False
 ) -> Iterator[tuple[int, FloatArray]]:
     """Check frames against a model and give them block by block, as the kernels want them.
 
@@ -166,13 +207,15 @@ def expanded_blocks(
         Feature frames, in memory or mapped.
     coefficients : kernels.Coefficients
         Reference and precision to expand them in.
+    missing : bool
+        Whether NaN is a missing feature.
 
     Yields
     ------
     start : int
         Index of the block's first frame.
-    expanded : np.ndarray, shape (B, 2D)
-        The block's [z, z^2].
+    expanded : np.ndarray, shape (B, 2D + 1), or (B, 3D + 1) with `missing`
+        The block as `kernels.expand` or `marginals.expand` gives it.
 
     Raises
     ------
@@ -182,11 +225,14 @@ def expanded_blocks(
     frames = np.asarray(frames)
     if frames.ndim != 2 or frames.shape[1] != gmm.n_features:
         raise ModelError(f"frames of shape {frames.shape}; the model expects (T, {gmm.n_features})")
+    expand = marginals.expand if missing else kernels.expand
     for start in range(0, len(frames), kernels.BLOCK_FRAMES):
         block = np.asarray(frames[start : start + kernels.BLOCK_FRAMES])
         if block.dtype not in (np.float32, np.float64):
             block = block.astype(np.float64)
-        if not np.isfinite(block).all():
-            row = start + int(np.argmin(np.isfinite(block).all(axis=1)))
-            raise ModelError(f"frame {row} holds NaN or infinity; features must be finite")
-        yield start, kernels.expand(block, coefficients.reference, coefficients.product.dtype.type)
+        usable = ~np.isinf(block) if missing else np.isfinite(block)
+        if not usable.all():
+            row = start + int(np.argmin(usable.all(axis=1)))
+            expected = "finite, or NaN where missing" if missing else "finite"
+            raise ModelError(f"frame {row} holds {'' if missing else 'NaN or '}infinity; features must be {expected}")
+        yield start, expand(block, coefficients.reference, coefficients.product.dtype.type)

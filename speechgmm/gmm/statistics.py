@@ -9,10 +9,19 @@ from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.gmm import kernels
 from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients
 
+SINGLE_ROUNDING = 1e-5
+"""Statistics of the same frames, accumulated in single precision in other blocks, differ by less than this share."""
+
+DOUBLE_ROUNDING = 1e-12
+"""What is left of a sum after its parts were subtracted, as a share of it, when it is rounding and nothing else."""
+
 
 @dataclass(frozen=True, eq=False)
 class SufficientStats:
     """All that a model's update needs of its frames. Statistics of parts add up to those of the whole.
+
+    What was added can be subtracted again: a recording is forgotten by ``whole - accumulate(gmm, recording)``, to the
+    rounding of the sum. What is left of a component by rounding alone is nothing.
 
     Parameters
     ----------
@@ -30,7 +39,7 @@ class SufficientStats:
     Raises
     ------
     ValueError
-        If the shapes disagree.
+        If the shapes disagree; and from a subtraction of more than there is.
     """
 
     zeroth: Float64Array
@@ -76,6 +85,23 @@ class SufficientStats:
             self.second + other.second,
             self.log_likelihood + other.log_likelihood,
             self.n_frames + other.n_frames,
+        )
+
+    def __sub__(self, other: Self) -> Self:
+        if not isinstance(other, SufficientStats):
+            return NotImplemented
+        if self.first.shape != other.first.shape:
+            raise ValueError(f"statistics of shape {self.first.shape} and {other.first.shape} cannot be subtracted")
+        if other.n_frames > self.n_frames:
+            raise ValueError(f"statistics of {other.n_frames} frames are no part of those of {self.n_frames} frames")
+        zeroth = _remainder("zeroth", self.zeroth, other.zeroth)
+        left = (zeroth > 0)[:, None]
+        return type(self)(
+            zeroth,
+            np.where(left, self.first - other.first, 0.0),
+            np.where(left, _remainder("second", self.second, other.second), 0.0),
+            self.log_likelihood - other.log_likelihood,
+            self.n_frames - other.n_frames,
         )
 
 
@@ -129,3 +155,16 @@ def accumulate(
         log_likelihood += float(likelihoods.astype(np.float64) @ counts)
     zeroth, first, second = kernels.raw_moments(moments, coefficients.reference)
     return SufficientStats(zeroth, first, second, log_likelihood, len(frames))
+
+
+def _remainder(name: str, whole: Float64Array, part: Float64Array) -> Float64Array:
+    """Subtract sums of what is never negative, and take what rounding leaves for nothing."""
+    rest = whole - part
+    # Small posteriors lose more digits than large ones: a component that has nearly no frames is judged by them all.
+    rounding = SINGLE_ROUNDING * (whole + SINGLE_ROUNDING * whole.sum(axis=0))
+    if (rest < -rounding).any():
+        at = np.unravel_index(np.argmin(rest + rounding), rest.shape)
+        raise ValueError(
+            f"{name} of component {at[0]} is {whole[at]:g} less {part[at]:g}; expected a part of these statistics"
+        )
+    return np.where(rest > DOUBLE_ROUNDING * whole, rest, 0.0)

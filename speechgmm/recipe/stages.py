@@ -22,7 +22,7 @@ from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.shards import Source, write_store
 from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.files import replacing, write_array
-from speechgmm.gmm.adaptation import AdaptationConfig, map_adapt
+from speechgmm.gmm.adaptation import AdaptationConfig, map_iterate
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, read_header, save_gmm, save_speakers
@@ -214,9 +214,9 @@ def adapt_speakers(
     prior = load_gmm(ubm)
     models: dict[str, DiagonalGMM] = {}
     tick(0, len(of_speaker))
-    collected = map_in_order(partial(_speaker_statistics, ubm, features), of_speaker.values(), engine)
-    for speaker, stats in zip(of_speaker, collected, strict=True):
-        models[speaker] = map_adapt(prior, stats, relevance_factor=config.relevance_factor, adapt=config.adapt)
+    adapted = map_in_order(partial(_speaker_model, ubm, features, config), of_speaker.values(), engine)
+    for speaker, model in zip(of_speaker, adapted, strict=True):
+        models[speaker] = model
         tick(len(models), len(of_speaker))
     save_speakers(folder / SPEAKERS_FILE, prior, models, front_end=store.front_end)
 
@@ -312,10 +312,15 @@ def _speakers(path: Path) -> tuple[DiagonalGMM, ...]:
     return tuple(load_speakers(path).values())
 
 
-def _speaker_statistics(ubm: Path, features: Path, utterances: Sequence[str]) -> SufficientStats:
-    """Pool the enrolment frames of one speaker."""
-    gmm, store = _ubm(ubm), _store(features)
-    return sum_over(lambda utterance: accumulate(gmm, store.frames(utterance)), utterances)
+def _speaker_model(ubm: Path, features: Path, config: AdaptationConfig, utterances: Sequence[str]) -> DiagonalGMM:
+    """Adapt the background model to the pooled enrolment frames of one speaker."""
+    store = _store(features)
+
+    def statistics(gmm: DiagonalGMM) -> SufficientStats:
+        """Accumulate them under a model."""
+        return sum_over(lambda utterance: accumulate(gmm, store.frames(utterance)), utterances)
+
+    return map_iterate(_ubm(ubm), statistics, config)
 
 
 def _score_block(
