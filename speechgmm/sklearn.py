@@ -1,0 +1,683 @@
+"""Estimators for people who live in scikit-learn: thin adapters around the values and functions of `speechgmm.gmm`.
+
+Needs the extra ``sklearn``. Everything is computed in the precision of `X`: double, unless the rows are single; and
+on one thread, which is faster for the package's blocks and leaves the others to scikit-learn's `n_jobs`.
+"""
+
+import warnings
+from functools import partial
+from numbers import Integral, Real
+from operator import index
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_softmax
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, DensityMixin
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.utils import check_array, check_random_state, check_scalar
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as missing:
+    raise ImportError("needs scikit-learn 1.6 or newer: pip install 'speechgmm[sklearn]'") from missing
+
+from speechgmm.arrays import Float64Array, FloatArray, IntArray
+from speechgmm.errors import ModelError
+from speechgmm.gmm import density
+from speechgmm.gmm.adaptation import AdaptationConfig, Parameter, map_iterate
+from speechgmm.gmm.model import DiagonalGMM, log_likelihood, posteriors
+from speechgmm.gmm.statistics import SufficientStats, accumulate
+from speechgmm.gmm.training import TrainingConfig, initialise, ml_update
+from speechgmm.parallel import one_thread
+
+PRECISIONS = [np.float64, np.float32]
+"""What rows may be of; others become the first."""
+
+
+class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
+    """A mixture of Gaussians with diagonal covariances, trained by maximum likelihood.
+
+    Parameters
+    ----------
+    n_components : int >= 1
+        Number of Gaussians, C.
+    max_iter : int >= 1
+        Most EM iterations.
+    tol : float >= 0, nats
+        EM stops when the log-likelihood per row changes by less, as in scikit-learn; 0 never stops early.
+    variance_floor : float, 0 to 1
+        Least variance, as a share of the variance of all rows along that feature. It takes the place of scikit-learn's
+        `reg_covar`, and needs no units.
+    weight_floor : float >= 0
+        Least weight of a component.
+    min_occupancy : float >= 0, rows
+        A component with fewer rows, counted by their weights, is not updated; while the first model is made, it is put
+        beside the heaviest one. It is 0 here, because weights may be of any scale.
+    initial_iterations : int >= 0
+        EM iterations at each size while the first model is split up to C components.
+    initial_frames : int >= 1
+        Most rows that the first model is made from, drawn evenly.
+    gmm_init : DiagonalGMM, C components, optional
+        The first model; made from the rows when not given.
+    random_state : int, RandomState or None
+        Draws the rows of the first model and the directions of its splits; and what `sample` gives.
+
+    Attributes
+    ----------
+    gmm_ : DiagonalGMM, C components over D features
+        The model, which every function of `speechgmm` takes.
+    weights_, means_, covariances_ : np.ndarray, shapes (C,), (C, D), (C, D), read-only
+        Its parameters; `covariances_` holds the diagonals, as scikit-learn's does for ``covariance_type="diag"``.
+    stats_ : SufficientStats
+        Statistics of the last iteration, which gave `gmm_`.
+    start_gmm_ : DiagonalGMM
+        The model that the last iteration started from: the posteriors in `stats_` are under it.
+    lower_bound_ : float, nats
+        Log-likelihood per row, weighted, under `start_gmm_`.
+    converged_ : bool
+        Whether `fit` changed by less than `tol` before its iterations ran out.
+    n_iter_ : int
+        EM iterations.
+    n_features_in_ : int
+        D.
+
+    Notes
+    -----
+    A row of integer weight counts as so many equal rows: the first model is made from the distinct rows of positive
+    weight, once each, and the iterations are weighted. A row of weight 0 is no row.
+
+    References
+    ----------
+    Reynolds and Rose (1995), IEEE Trans. Speech and Audio Processing 3, eqs. 6-8.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        max_iter: int = 100,
+        tol: float = 1e-3,
+        variance_floor: float = 0.01,
+        weight_floor: float = 1e-5,
+        min_occupancy: float = 0.0,
+        initial_iterations: int = 4,
+        initial_frames: int = 100_000,
+        gmm_init: DiagonalGMM | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.max_iter = max_iter
+        self.tol = tol
+        self.variance_floor = variance_floor
+        self.weight_floor = weight_floor
+        self.min_occupancy = min_occupancy
+        self.initial_iterations = initial_iterations
+        self.initial_frames = initial_frames
+        self.gmm_init = gmm_init
+        self.random_state = random_state
+
+    @one_thread()
+    def fit(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Train a mixture from the beginning.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows; without `gmm_init`, at least C distinct ones of positive weight.
+        y
+            Ignored.
+        sample_weight : array_like, shape (T,), finite and >= 0, optional
+            How often each row counts; once when not given.
+
+        Returns
+        -------
+        DiagonalGaussianMixture
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer distinct rows than components, a value is out of range, or `gmm_init` has another shape.
+        """
+        del y
+        max_iter = check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
+        tol = check_scalar(self.tol, "tol", Real, min_val=0)
+        config = self._config()
+        rows, weights = _rows_that_count(validate_data(self, X, dtype=PRECISIONS), sample_weight)
+        self.gmm_ = self._first_model(rows, config)
+        self.n_iter_ = 0
+        self.converged_ = False
+        bound = -np.inf
+        while self.n_iter_ < max_iter and not self.converged_:
+            self._begin_pass()
+            self._update(rows, weights, config)
+            self.converged_ = bool(abs(self.lower_bound_ - bound) < tol)
+            bound = self.lower_bound_
+        if not self.converged_:
+            warnings.warn(
+                f"the log-likelihood per row still changed by tol {tol} or more after max_iter {max_iter} iterations",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self
+
+    @one_thread()
+    def partial_fit(
+        self,
+        X: npt.ArrayLike,
+        y: object = None,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        new_pass: bool = False,
+    ) -> Self:
+        """Add rows to those of the current EM iteration, and update the model from all of them.
+
+        An iteration is a pass over rows in any number of parts: posteriors are those of the model that the pass started
+        from, and the model is after each part what one iteration over all of the pass so far gives. The first
+        part of all makes the first model too, unless there is `gmm_init`. After `fit`, parts are added to the rows of
+        its last iteration.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows; those that make the first model as for `fit`.
+        y
+            Ignored.
+        sample_weight : array_like, shape (T,), finite and >= 0, optional
+            How often each row counts; once when not given.
+        new_pass : bool
+            Whether these rows are the first of another iteration, which starts from the model as it is now.
+
+        Returns
+        -------
+        DiagonalGaussianMixture
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            As for `fit`.
+        """
+        del y
+        config = self._config()
+        first = not hasattr(self, "gmm_")
+        rows, weights = _rows_that_count(validate_data(self, X, dtype=PRECISIONS, reset=first), sample_weight)
+        if first:
+            self.gmm_ = self._first_model(rows, config)
+            self.n_iter_ = 0
+        if first or new_pass:
+            self._begin_pass()
+        self.converged_ = False
+        self._update(rows, weights, config)
+        return self
+
+    def fit_predict(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> IntArray:
+        """Train a mixture and find the likeliest component of each row.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        np.ndarray of int, shape (T,), 0 to C - 1
+            As `predict` gives them.
+        """
+        return self.fit(X, y, sample_weight).predict(X)
+
+    @one_thread()
+    def score_samples(self, X: npt.ArrayLike) -> Float64Array:
+        """Compute the log-density of each row.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+
+        Returns
+        -------
+        np.ndarray, shape (T,), float64, nats
+            ``log p(x_t)``.
+        """
+        rows = self._rows(X)
+        return log_likelihood(self.gmm_, rows, dtype=rows.dtype.type)
+
+    def score(self, X: npt.ArrayLike, y: object = None) -> float:
+        """Compute the mean log-density of the rows.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+        y
+            Ignored.
+
+        Returns
+        -------
+        float, nats
+            ``mean_t log p(x_t)``.
+        """
+        del y
+        return float(self.score_samples(X).mean())
+
+    @one_thread()
+    def predict(self, X: npt.ArrayLike) -> IntArray:
+        """Find the likeliest component of each row.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+
+        Returns
+        -------
+        np.ndarray of int, shape (T,), 0 to C - 1
+            The component of the greatest posterior; the first of equals.
+        """
+        rows = self._rows(X)
+        return density.classify(self.gmm_, rows, dtype=rows.dtype.type)
+
+    @one_thread()
+    def predict_proba(self, X: npt.ArrayLike) -> Float64Array:
+        """Compute how likely each component is to have given each row.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+
+        Returns
+        -------
+        np.ndarray, shape (T, C), float64, 0 to 1
+            Each row sums to 1.
+        """
+        rows = self._rows(X)
+        return posteriors(self.gmm_, rows, dtype=rows.dtype.type)
+
+    def sample(self, n_samples: int = 1) -> tuple[Float64Array, IntArray]:
+        """Draw rows from the mixture.
+
+        Parameters
+        ----------
+        n_samples : int >= 0
+            How many, T. Where `random_state` is an int, each call gives the same rows.
+
+        Returns
+        -------
+        X : np.ndarray, shape (T, D), float64
+            Independent rows.
+        y : np.ndarray of int, shape (T,), 0 to C - 1
+            The component that each was drawn from.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is negative.
+        """
+        check_is_fitted(self, "gmm_")
+        return density.sample(self.gmm_, index(n_samples), _generator(self.random_state))
+
+    def aic(self, X: npt.ArrayLike) -> float:
+        """Compute Akaike's information criterion: the lower, the better.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+
+        Returns
+        -------
+        float, nats
+            ``2 k - 2 log L``, with k free parameters.
+        """
+        return density.aic(self.gmm_, float(self.score_samples(X).sum()))
+
+    def bic(self, X: npt.ArrayLike) -> float:
+        """Compute the Bayesian information criterion: the lower, the better.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+
+        Returns
+        -------
+        float, nats
+            ``k log T - 2 log L``, with k free parameters.
+        """
+        values = self.score_samples(X)
+        return density.bic(self.gmm_, float(values.sum()), len(values))
+
+    @property
+    def weights_(self) -> Float64Array:
+        """Prior of each component, shape (C,)."""
+        return self.gmm_.weights
+
+    @property
+    def means_(self) -> Float64Array:
+        """Mean of each component, shape (C, D)."""
+        return self.gmm_.means
+
+    @property
+    def covariances_(self) -> Float64Array:
+        """Variance of each component along each feature, shape (C, D)."""
+        return self.gmm_.variances
+
+    @property
+    def lower_bound_(self) -> float:
+        """Log-likelihood per row of the last iteration, under the model that it started from, in nats."""
+        return self.stats_.log_likelihood / float(self.stats_.zeroth.sum())
+
+    def _config(self) -> TrainingConfig:
+        """Check the parameters that training has; `max_iter` and `tol` are this estimator's own."""
+        counts = ("n_components", "initial_iterations", "initial_frames")
+        values: dict[str, Any] = {name: int(check_scalar(getattr(self, name), name, Integral)) for name in counts}
+        for name in ("variance_floor", "weight_floor", "min_occupancy"):
+            values[name] = float(check_scalar(getattr(self, name), name, Real))
+        return TrainingConfig(**values)
+
+    def _first_model(self, rows: FloatArray, config: TrainingConfig) -> DiagonalGMM:
+        """Take the first model that was given, or make it from the distinct rows: repeats and weights don't matter."""
+        if self.gmm_init is not None:
+            expected = (config.n_components, rows.shape[1])
+            if self.gmm_init.means.shape != expected:
+                raise ModelError(f"gmm_init of shape {self.gmm_init.means.shape}; expected {expected}")
+            return self.gmm_init
+        rng = _generator(self.random_state)
+        distinct = np.unique(rows, axis=0)
+        if len(distinct) < config.n_components:
+            raise ModelError(f"n_components {config.n_components} is more than the {len(distinct)} distinct rows")
+        if len(distinct) > config.initial_frames:
+            distinct = distinct[np.sort(rng.choice(len(distinct), config.initial_frames, replace=False))]
+        return initialise(distinct, config, rng)
+
+    def _begin_pass(self) -> None:
+        """Start an iteration from the model as it is."""
+        self.start_gmm_ = self.gmm_
+        self.stats_ = SufficientStats.zeros(*self.gmm_.means.shape)
+        self.n_iter_ += 1
+
+    def _update(self, rows: FloatArray, weights: Float64Array, config: TrainingConfig) -> None:
+        """Add rows to the iteration, and do its M step."""
+        self.stats_ += accumulate(self.start_gmm_, rows, weights=weights, dtype=rows.dtype.type)
+        self.gmm_ = ml_update(self.stats_, self.start_gmm_, config)
+
+    def _rows(self, X: npt.ArrayLike) -> FloatArray:
+        """Check rows against the model."""
+        check_is_fitted(self, "gmm_")
+        rows: FloatArray = validate_data(self, X, dtype=PRECISIONS, reset=False)
+        return rows
+
+
+class GMMClassifier(ClassifierMixin, BaseEstimator):
+    """A classifier by the densities of one Gaussian mixture for each class.
+
+    Parameters
+    ----------
+    n_components : int >= 1
+        Number of Gaussians of each class, C.
+    method : {"independent", "map"}
+        Whether each class has a mixture trained on its own rows, or one adapted from that of all rows, the universal
+        background model, by relevance MAP. Classes with few rows need the latter.
+    relevance_factor : float, 0 to 1e12, rows
+        For "map": rows of evidence, counted by their weights, at which data and prior weigh the same.
+    adapt : sequence of {"weights", "means", "variances"}
+        For "map": what is adapted; the rest is the background model's.
+    adaptation_iterations : int >= 1
+        For "map": times that posteriors are computed and the model adapted.
+    ubm : DiagonalGMM, D features, optional
+        For "map": a background model of other rows. It is used as it is, and nothing is trained; `n_components` and
+        all that follows then have no effect.
+    priors : array_like, shape (K,), > 0, optional
+        Prior of each class, in the order of `classes_`; they sum to 1. When not given, the weighted share of its rows.
+    max_iter, tol, variance_floor, weight_floor, min_occupancy, initial_iterations, initial_frames, random_state
+        As for `DiagonalGaussianMixture`.
+
+    Attributes
+    ----------
+    classes_ : np.ndarray, shape (K,)
+        Labels of the classes that have a row of positive weight.
+    class_prior_ : np.ndarray, shape (K,)
+        Prior of each class.
+    gmms_ : list of K DiagonalGMM
+        The model of each class.
+    ubm_ : DiagonalGMM or None
+        The background model of "map".
+    n_iter_ : int
+        Most EM iterations of any mixture that was trained; 0 with a `ubm` of other rows.
+    n_features_in_ : int
+        D.
+
+    Notes
+    -----
+    Rows are classified one by one. Of several that are known to be of one class, such as the frames of a recording,
+    the class is that of the greatest mean: ``classes_[predict_joint_log_proba(X).mean(axis=0).argmax()]``, which counts
+    the prior once.
+
+    References
+    ----------
+    Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, 19-41.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        method: Literal["independent", "map"] = "independent",
+        relevance_factor: float = 10.0,
+        adapt: tuple[Parameter, ...] = ("means",),
+        adaptation_iterations: int = 1,
+        ubm: DiagonalGMM | None = None,
+        priors: npt.ArrayLike | None = None,
+        max_iter: int = 100,
+        tol: float = 1e-3,
+        variance_floor: float = 0.01,
+        weight_floor: float = 1e-5,
+        min_occupancy: float = 0.0,
+        initial_iterations: int = 4,
+        initial_frames: int = 100_000,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.method = method
+        self.relevance_factor = relevance_factor
+        self.adapt = adapt
+        self.adaptation_iterations = adaptation_iterations
+        self.ubm = ubm
+        self.priors = priors
+        self.max_iter = max_iter
+        self.tol = tol
+        self.variance_floor = variance_floor
+        self.weight_floor = weight_floor
+        self.min_occupancy = min_occupancy
+        self.initial_iterations = initial_iterations
+        self.initial_frames = initial_frames
+        self.random_state = random_state
+
+    @one_thread()
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Make the model of each class.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+        y : array_like, shape (T,)
+            The class of each.
+        sample_weight : array_like, shape (T,), finite and >= 0, optional
+            How often each row counts; once when not given.
+
+        Returns
+        -------
+        GMMClassifier
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            If a mixture is to be trained on fewer distinct rows than it has components, or a value is out of range.
+        """
+        if self.method not in ("independent", "map"):
+            raise ValueError(f"method {self.method!r}: expected independent or map")
+        if self.ubm is not None and self.method != "map":
+            raise ValueError(f"method {self.method} has no use for a ubm; expected map with it")
+        rows, labels = validate_data(self, X, y, dtype=PRECISIONS)
+        check_classification_targets(labels)
+        rows, weights, labels = _rows_that_count(rows, sample_weight, labels)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        self.class_prior_ = self._priors(np.bincount(codes, weights).astype(np.float64))
+        classes = [(rows[codes == code], weights[codes == code]) for code in range(len(self.classes_))]
+        random_state = check_random_state(self.random_state)  # one for all classes
+        self.n_iter_ = 0
+        if self.method == "independent":
+            self.ubm_ = None
+            self.gmms_ = [
+                self._train(*chosen, f"class {label!r}", random_state)
+                for label, chosen in zip(self.classes_.tolist(), classes, strict=True)
+            ]
+        else:
+            self.ubm_ = self.ubm or self._train(rows, weights, "all classes", random_state)
+            self.gmms_ = [self._adapt(self.ubm_, *chosen) for chosen in classes]
+        return self
+
+    @one_thread()
+    def predict_joint_log_proba(self, X: npt.ArrayLike) -> Float64Array:
+        """Compute the log of the joint density of row and class.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+
+        Returns
+        -------
+        np.ndarray, shape (T, K), float64, nats
+            ``log P(k) + log p(x_t | k)``.
+        """
+        check_is_fitted(self, "gmms_")
+        rows = validate_data(self, X, dtype=PRECISIONS, reset=False)
+        columns = [log_likelihood(gmm, rows, dtype=rows.dtype.type) for gmm in self.gmms_]
+        joint: Float64Array = np.stack(columns, axis=1) + np.log(self.class_prior_)
+        return joint
+
+    def predict_log_proba(self, X: npt.ArrayLike) -> Float64Array:
+        """Compute the log of the probability of each class.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+
+        Returns
+        -------
+        np.ndarray, shape (T, K), float64, <= 0
+            ``log P(k | x_t)``.
+        """
+        result: Float64Array = log_softmax(self.predict_joint_log_proba(X), axis=1)
+        return result
+
+    def predict_proba(self, X: npt.ArrayLike) -> Float64Array:
+        """Compute the probability of each class.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+
+        Returns
+        -------
+        np.ndarray, shape (T, K), float64, 0 to 1
+            Each row sums to 1.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def decision_function(self, X: npt.ArrayLike) -> Float64Array:
+        """Compute what the decision is made by.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+
+        Returns
+        -------
+        np.ndarray, shape (T, K), or (T,) for two classes, float64, nats
+            The joint log-density of each class, or of two the log of their odds, positive for the second.
+        """
+        joint = self.predict_joint_log_proba(X)
+        return joint[:, 1] - joint[:, 0] if len(self.classes_) == 2 else joint
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Find the likeliest class of each row.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), finite
+            Rows.
+
+        Returns
+        -------
+        np.ndarray, shape (T,)
+            Its label; the first of equals.
+        """
+        best = self.predict_joint_log_proba(X).argmax(axis=1)
+        labels: npt.NDArray[Any] = self.classes_[best]
+        return labels
+
+    def _priors(self, counts: Float64Array) -> Float64Array:
+        """Take the priors that were given, or the shares of the classes."""
+        if self.priors is None:
+            return np.asarray(counts / counts.sum())
+        priors = np.asarray(self.priors, np.float64)
+        if priors.shape != counts.shape or not (priors > 0).all() or abs(priors.sum() - 1) > 1e-6:
+            raise ValueError(f"priors {priors}; expected one for each of {len(counts)} classes, above 0, with sum 1")
+        return priors
+
+    def _train(
+        self, rows: FloatArray, weights: Float64Array, whose: str, random_state: np.random.RandomState
+    ) -> DiagonalGMM:
+        """Train a mixture."""
+        names = ("max_iter", "tol", "variance_floor", "weight_floor", "min_occupancy", "initial_iterations")
+        mixture = DiagonalGaussianMixture(self.n_components, random_state=random_state)
+        mixture.set_params(**{name: getattr(self, name) for name in (*names, "initial_frames")})
+        try:
+            mixture.fit(rows, sample_weight=weights)
+        except ModelError as error:
+            raise ModelError(f"{whose}: {error}") from error
+        self.n_iter_ = max(self.n_iter_, mixture.n_iter_)
+        gmm: DiagonalGMM = mixture.gmm_
+        return gmm
+
+    def _adapt(self, ubm: DiagonalGMM, rows: FloatArray, weights: Float64Array) -> DiagonalGMM:
+        """Adapt the background model to a class."""
+        config = AdaptationConfig(
+            relevance_factor=float(self.relevance_factor),
+            adapt=tuple(self.adapt),
+            n_iterations=index(self.adaptation_iterations),
+        )
+        return map_iterate(ubm, partial(accumulate, frames=rows, weights=weights, dtype=rows.dtype.type), config)
+
+
+def _generator(random_state: int | np.random.RandomState | None) -> np.random.Generator:
+    """Seed a generator as scikit-learn's convention has it: the same for the same int."""
+    return np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4))
+
+
+def _rows_that_count(
+    rows: FloatArray, sample_weight: npt.ArrayLike | None, *others: npt.NDArray[Any]
+) -> tuple[Any, ...]:
+    """Give the rows of positive weight, their weights, and what else there is for each row."""
+    if sample_weight is None:
+        return rows, np.ones(len(rows)), *others
+    weights = check_array(sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight")
+    if weights.shape != (len(rows),):
+        raise ValueError(f"sample_weight of shape {weights.shape}; expected ({len(rows)},), one for each row")
+    if weights.min() < 0 or weights.max() == 0:
+        raise ValueError(
+            f"sample_weight from {weights.min():g} to {weights.max():g}; expected no negative weight, and not all zero"
+        )
+    counts = weights > 0
+    return tuple(array if counts.all() else array[counts] for array in (rows, weights, *others))
