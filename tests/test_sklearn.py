@@ -1,6 +1,7 @@
 """The estimators for scikit-learn: its own checks, and that they are what the functions give."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from conftest import draw, random_gmm
+from conftest import ROOT, draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, map_adapt
 from speechgmm.gmm.training import TrainingConfig, ml_update
 from speechgmm.sklearn import DiagonalGaussianMixture, GMMClassifier
@@ -307,3 +308,13 @@ def test_values_out_of_range_are_refused(rng, estimator, message):
 def test_weights_without_meaning_are_refused(rng, weights, message):
     with pytest.raises(ValueError, match=message):
         DiagonalGaussianMixture().fit(rng.normal(size=(3, 2)), sample_weight=weights)
+
+
+def test_the_documentation_runs_as_typed(capsys):
+    text = (ROOT / "docs" / "sklearn.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    names = {}
+    for code in blocks:
+        exec(compile(code, "docs/sklearn.md", "exec"), names)
+    assert float(capsys.readouterr().out) > 0.9
