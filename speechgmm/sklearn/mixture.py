@@ -1,39 +1,25 @@
-"""Estimators for people who live in scikit-learn: thin adapters around the values and functions of `speechgmm.gmm`.
-
-Needs the extra ``sklearn``. Everything is computed in the precision of `X`: double, unless the rows are single; and
-on one thread, which is faster for the package's blocks and leaves the others to scikit-learn's `n_jobs`.
-"""
+"""A mixture of Gaussians as an estimator."""
 
 import warnings
-from functools import partial
 from numbers import Integral, Real
 from operator import index
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax
-
-try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, DensityMixin
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.utils import check_array, check_random_state, check_scalar
-    from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as missing:
-    raise ImportError("needs scikit-learn 1.6 or newer: pip install 'speechgmm[sklearn]'") from missing
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from speechgmm.arrays import Float64Array, FloatArray, IntArray
 from speechgmm.errors import ModelError
 from speechgmm.gmm import density
-from speechgmm.gmm.adaptation import AdaptationConfig, Parameter, map_iterate
 from speechgmm.gmm.model import DiagonalGMM, log_likelihood, posteriors
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.training import TrainingConfig, initialise, ml_update
 from speechgmm.parallel import one_thread
-
-PRECISIONS = [np.float64, np.float32]
-"""What rows may be of; others become the first."""
+from speechgmm.sklearn.rows import PRECISIONS, generator, rows_that_count
 
 
 class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
@@ -145,7 +131,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         max_iter = check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
         tol = check_scalar(self.tol, "tol", Real, min_val=0)
         config = self._config()
-        rows, weights = _rows_that_count(validate_data(self, X, dtype=PRECISIONS), sample_weight)
+        rows, weights = rows_that_count(validate_data(self, X, dtype=PRECISIONS), sample_weight)
         self.gmm_ = self._first_model(rows, config)
         self.n_iter_ = 0
         self.converged_ = False
@@ -203,7 +189,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         del y
         config = self._config()
         first = not hasattr(self, "gmm_")
-        rows, weights = _rows_that_count(validate_data(self, X, dtype=PRECISIONS, reset=first), sample_weight)
+        rows, weights = rows_that_count(validate_data(self, X, dtype=PRECISIONS, reset=first), sample_weight)
         if first:
             self.gmm_ = self._first_model(rows, config)
             self.n_iter_ = 0
@@ -318,7 +304,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
             If `n_samples` is negative.
         """
         check_is_fitted(self, "gmm_")
-        return density.sample(self.gmm_, index(n_samples), _generator(self.random_state))
+        return density.sample(self.gmm_, index(n_samples), generator(self.random_state))
 
     def aic(self, X: npt.ArrayLike) -> float:
         """Compute Akaike's information criterion: the lower, the better.
@@ -386,7 +372,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
             if self.gmm_init.means.shape != expected:
                 raise ModelError(f"gmm_init of shape {self.gmm_init.means.shape}; expected {expected}")
             return self.gmm_init
-        rng = _generator(self.random_state)
+        rng = generator(self.random_state)
         distinct = np.unique(rows, axis=0)
         if len(distinct) < config.n_components:
             raise ModelError(f"n_components {config.n_components} is more than the {len(distinct)} distinct rows")
@@ -410,274 +396,3 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         check_is_fitted(self, "gmm_")
         rows: FloatArray = validate_data(self, X, dtype=PRECISIONS, reset=False)
         return rows
-
-
-class GMMClassifier(ClassifierMixin, BaseEstimator):
-    """A classifier by the densities of one Gaussian mixture for each class.
-
-    Parameters
-    ----------
-    n_components : int >= 1
-        Number of Gaussians of each class, C.
-    method : {"independent", "map"}
-        Whether each class has a mixture trained on its own rows, or one adapted from that of all rows, the universal
-        background model, by relevance MAP. Classes with few rows need the latter.
-    relevance_factor : float, 0 to 1e12, rows
-        For "map": rows of evidence, counted by their weights, at which data and prior weigh the same.
-    adapt : sequence of {"weights", "means", "variances"}
-        For "map": what is adapted; the rest is the background model's.
-    adaptation_iterations : int >= 1
-        For "map": times that posteriors are computed and the model adapted.
-    ubm : DiagonalGMM, D features, optional
-        For "map": a background model of other rows. It is used as it is, and nothing is trained; `n_components` and
-        all that follows then have no effect.
-    priors : array_like, shape (K,), > 0, optional
-        Prior of each class, in the order of `classes_`; they sum to 1. When not given, the weighted share of its rows.
-    max_iter, tol, variance_floor, weight_floor, min_occupancy, initial_iterations, initial_frames, random_state
-        As for `DiagonalGaussianMixture`.
-
-    Attributes
-    ----------
-    classes_ : np.ndarray, shape (K,)
-        Labels of the classes that have a row of positive weight.
-    class_prior_ : np.ndarray, shape (K,)
-        Prior of each class.
-    gmms_ : list of K DiagonalGMM
-        The model of each class.
-    ubm_ : DiagonalGMM or None
-        The background model of "map".
-    n_iter_ : int
-        Most EM iterations of any mixture that was trained; 0 with a `ubm` of other rows.
-    n_features_in_ : int
-        D.
-
-    Notes
-    -----
-    Rows are classified one by one. Of several that are known to be of one class, such as the frames of a recording,
-    the class is that of the greatest mean: ``classes_[predict_joint_log_proba(X).mean(axis=0).argmax()]``, which counts
-    the prior once.
-
-    References
-    ----------
-    Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, 19-41.
-    """
-
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        method: Literal["independent", "map"] = "independent",
-        relevance_factor: float = 10.0,
-        adapt: tuple[Parameter, ...] = ("means",),
-        adaptation_iterations: int = 1,
-        ubm: DiagonalGMM | None = None,
-        priors: npt.ArrayLike | None = None,
-        max_iter: int = 100,
-        tol: float = 1e-3,
-        variance_floor: float = 0.01,
-        weight_floor: float = 1e-5,
-        min_occupancy: float = 0.0,
-        initial_iterations: int = 4,
-        initial_frames: int = 100_000,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.n_components = n_components
-        self.method = method
-        self.relevance_factor = relevance_factor
-        self.adapt = adapt
-        self.adaptation_iterations = adaptation_iterations
-        self.ubm = ubm
-        self.priors = priors
-        self.max_iter = max_iter
-        self.tol = tol
-        self.variance_floor = variance_floor
-        self.weight_floor = weight_floor
-        self.min_occupancy = min_occupancy
-        self.initial_iterations = initial_iterations
-        self.initial_frames = initial_frames
-        self.random_state = random_state
-
-    @one_thread()
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
-        """Make the model of each class.
-
-        Parameters
-        ----------
-        X : array_like, shape (T, D), finite
-            Rows.
-        y : array_like, shape (T,)
-            The class of each.
-        sample_weight : array_like, shape (T,), finite and >= 0, optional
-            How often each row counts; once when not given.
-
-        Returns
-        -------
-        GMMClassifier
-            This estimator.
-
-        Raises
-        ------
-        ValueError
-            If a mixture is to be trained on fewer distinct rows than it has components, or a value is out of range.
-        """
-        if self.method not in ("independent", "map"):
-            raise ValueError(f"method {self.method!r}: expected independent or map")
-        if self.ubm is not None and self.method != "map":
-            raise ValueError(f"method {self.method} has no use for a ubm; expected map with it")
-        rows, labels = validate_data(self, X, y, dtype=PRECISIONS)
-        check_classification_targets(labels)
-        rows, weights, labels = _rows_that_count(rows, sample_weight, labels)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        self.class_prior_ = self._priors(np.bincount(codes, weights).astype(np.float64))
-        classes = [(rows[codes == code], weights[codes == code]) for code in range(len(self.classes_))]
-        random_state = check_random_state(self.random_state)  # one for all classes
-        self.n_iter_ = 0
-        if self.method == "independent":
-            self.ubm_ = None
-            self.gmms_ = [
-                self._train(*chosen, f"class {label!r}", random_state)
-                for label, chosen in zip(self.classes_.tolist(), classes, strict=True)
-            ]
-        else:
-            self.ubm_ = self.ubm or self._train(rows, weights, "all classes", random_state)
-            self.gmms_ = [self._adapt(self.ubm_, *chosen) for chosen in classes]
-        return self
-
-    @one_thread()
-    def predict_joint_log_proba(self, X: npt.ArrayLike) -> Float64Array:
-        """Compute the log of the joint density of row and class.
-
-        Parameters
-        ----------
-        X : array_like, shape (T, D), finite
-            Rows.
-
-        Returns
-        -------
-        np.ndarray, shape (T, K), float64, nats
-            ``log P(k) + log p(x_t | k)``.
-        """
-        check_is_fitted(self, "gmms_")
-        rows = validate_data(self, X, dtype=PRECISIONS, reset=False)
-        columns = [log_likelihood(gmm, rows, dtype=rows.dtype.type) for gmm in self.gmms_]
-        joint: Float64Array = np.stack(columns, axis=1) + np.log(self.class_prior_)
-        return joint
-
-    def predict_log_proba(self, X: npt.ArrayLike) -> Float64Array:
-        """Compute the log of the probability of each class.
-
-        Parameters
-        ----------
-        X : array_like, shape (T, D), finite
-            Rows.
-
-        Returns
-        -------
-        np.ndarray, shape (T, K), float64, <= 0
-            ``log P(k | x_t)``.
-        """
-        result: Float64Array = log_softmax(self.predict_joint_log_proba(X), axis=1)
-        return result
-
-    def predict_proba(self, X: npt.ArrayLike) -> Float64Array:
-        """Compute the probability of each class.
-
-        Parameters
-        ----------
-        X : array_like, shape (T, D), finite
-            Rows.
-
-        Returns
-        -------
-        np.ndarray, shape (T, K), float64, 0 to 1
-            Each row sums to 1.
-        """
-        return np.exp(self.predict_log_proba(X))
-
-    def decision_function(self, X: npt.ArrayLike) -> Float64Array:
-        """Compute what the decision is made by.
-
-        Parameters
-        ----------
-        X : array_like, shape (T, D), finite
-            Rows.
-
-        Returns
-        -------
-        np.ndarray, shape (T, K), or (T,) for two classes, float64, nats
-            The joint log-density of each class, or of two the log of their odds, positive for the second.
-        """
-        joint = self.predict_joint_log_proba(X)
-        return joint[:, 1] - joint[:, 0] if len(self.classes_) == 2 else joint
-
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Find the likeliest class of each row.
-
-        Parameters
-        ----------
-        X : array_like, shape (T, D), finite
-            Rows.
-
-        Returns
-        -------
-        np.ndarray, shape (T,)
-            Its label; the first of equals.
-        """
-        best = self.predict_joint_log_proba(X).argmax(axis=1)
-        labels: npt.NDArray[Any] = self.classes_[best]
-        return labels
-
-    def _priors(self, counts: Float64Array) -> Float64Array:
-        """Take the priors that were given, or the shares of the classes."""
-        if self.priors is None:
-            return np.asarray(counts / counts.sum())
-        priors = np.asarray(self.priors, np.float64)
-        if priors.shape != counts.shape or not (priors > 0).all() or abs(priors.sum() - 1) > 1e-6:
-            raise ValueError(f"priors {priors}; expected one for each of {len(counts)} classes, above 0, with sum 1")
-        return priors
-
-    def _train(
-        self, rows: FloatArray, weights: Float64Array, whose: str, random_state: np.random.RandomState
-    ) -> DiagonalGMM:
-        """Train a mixture."""
-        names = ("max_iter", "tol", "variance_floor", "weight_floor", "min_occupancy", "initial_iterations")
-        mixture = DiagonalGaussianMixture(self.n_components, random_state=random_state)
-        mixture.set_params(**{name: getattr(self, name) for name in (*names, "initial_frames")})
-        try:
-            mixture.fit(rows, sample_weight=weights)
-        except ModelError as error:
-            raise ModelError(f"{whose}: {error}") from error
-        self.n_iter_ = max(self.n_iter_, mixture.n_iter_)
-        gmm: DiagonalGMM = mixture.gmm_
-        return gmm
-
-    def _adapt(self, ubm: DiagonalGMM, rows: FloatArray, weights: Float64Array) -> DiagonalGMM:
-        """Adapt the background model to a class."""
-        config = AdaptationConfig(
-            relevance_factor=float(self.relevance_factor),
-            adapt=tuple(self.adapt),
-            n_iterations=index(self.adaptation_iterations),
-        )
-        return map_iterate(ubm, partial(accumulate, frames=rows, weights=weights, dtype=rows.dtype.type), config)
-
-
-def _generator(random_state: int | np.random.RandomState | None) -> np.random.Generator:
-    """Seed a generator as scikit-learn's convention has it: the same for the same int."""
-    return np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4))
-
-
-def _rows_that_count(
-    rows: FloatArray, sample_weight: npt.ArrayLike | None, *others: npt.NDArray[Any]
-) -> tuple[Any, ...]:
-    """Give the rows of positive weight, their weights, and what else there is for each row."""
-    if sample_weight is None:
-        return rows, np.ones(len(rows)), *others
-    weights = check_array(sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight")
-    if weights.shape != (len(rows),):
-        raise ValueError(f"sample_weight of shape {weights.shape}; expected ({len(rows)},), one for each row")
-    if weights.min() < 0 or weights.max() == 0:
-        raise ValueError(
-            f"sample_weight from {weights.min():g} to {weights.max():g}; expected no negative weight, and not all zero"
-        )
-    counts = weights > 0
-    return tuple(array if counts.all() else array[counts] for array in (rows, weights, *others))
