@@ -51,6 +51,24 @@ def check_samples(samples: FloatArray, *, first: int = 0) -> Float32Array:
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
+def only_silence(n_samples: int, value: float) -> AudioError:
+    """Say that a waveform never changes.
+
+    Parameters
+    ----------
+    n_samples : int >= 1
+        Its length.
+    value : float
+        What every sample is.
+
+    Returns
+    -------
+    AudioError
+        To be raised.
+    """
+    return AudioError(f"nothing but silence: all {n_samples} samples are {value:g}")
+
+
 def loudest(samples: FloatArray) -> float:
     """Find how far a waveform goes from 0.
 

@@ -15,13 +15,11 @@ from scipy.linalg import blas
 from speechgmm.arrays import Float32Array, Float64Array, FloatArray
 from speechgmm.features import filters
 from speechgmm.features.cepstra_config import CepstraConfig, block_frames, filter_bank, frame_count
+from speechgmm.features.vad import DECIBELS_PER_NEPER_OF_POWER
 from speechgmm.parallel import one_thread
 
 FILTER_MULTIPLE = 8
 """Filter banks are filled up to a multiple of this many: matrix products of other widths are slower by a half."""
-
-DECIBELS = 10 / np.log(10)
-"""Decibels per neper of power."""
 
 
 def cepstra(samples: Float32Array, config: CepstraConfig) -> tuple[Float32Array, Float32Array]:
@@ -315,7 +313,7 @@ def _logarithm(values: Float32Array, log: str, floor: float) -> Float32Array:
     np.maximum(values, np.float32(floor), out=values)
     np.log(values, out=values)
     if log == "decibel":
-        values *= np.float32(DECIBELS)
+        values *= np.float32(DECIBELS_PER_NEPER_OF_POWER)
     return values
 
 

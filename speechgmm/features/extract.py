@@ -19,7 +19,7 @@ from speechgmm.features.labels import labels_to_frames
 from speechgmm.features.normalisation import NormalisationConfig, normalise
 from speechgmm.features.presets import preset_values
 from speechgmm.features.vad import VadConfig, speech_frames
-from speechgmm.samples import check_samples, clipped_share, loudest, resample
+from speechgmm.samples import check_samples, clipped_share, loudest, only_silence, resample
 
 STEPS: tuple[Literal["deltas"], Literal["normalisation"], Literal["selection"]] = (
     "deltas",
@@ -111,6 +111,8 @@ class Extraction:
     ----------
     frames : np.ndarray, shape (T, D), float32
         Features of the speech frames.
+    speech : np.ndarray, shape (all frames,), bool
+        Which of all frames these are.
     seconds : float, seconds
         Length of the audio.
     speech_seconds : float, seconds
@@ -120,6 +122,7 @@ class Extraction:
     """
 
     frames: Float32Array
+    speech: BoolArray
     seconds: float
     speech_seconds: float
     clipped: float
@@ -244,13 +247,41 @@ def check_rate(sample_rate: int, config: FeatureConfig) -> None:
         )
 
 
+def check_speech(
+    n_speech: int, n_frames: int, seconds: float, config: FeatureConfig, *, labelled: bool = False
+) -> None:
+    """Refuse audio without frames, or without speech.
+
+    Parameters
+    ----------
+    n_speech, n_frames : int >= 0
+        Speech frames, and all frames.
+    seconds : float >= 0, seconds
+        Length of the audio.
+    config : FeatureConfig
+        The front end.
+    labelled : bool
+        Whether labels said what is speech, or the front end.
+
+    Raises
+    ------
+    AudioError
+        If there are no frames, or none of them is speech.
+    """
+    if n_frames == 0:
+        raise AudioError(f"{seconds:.4f} s of audio is shorter than one frame of {config.frame_length:g} s")
+    if n_speech == 0:
+        level = "labelled as speech" if labelled else "above the level that vad asks for"
+        raise AudioError(f"no speech: none of {n_frames} frames is {level}")
+
+
 def _analyse_samples(
     samples: Float32Array, sample_rate: int, config: FeatureConfig, labels: Labels | None
 ) -> Extraction:
     """Run the front end."""
     seconds, clipped = len(samples) / sample_rate, clipped_share(samples)
     if np.ptp(samples) == 0:
-        raise AudioError(f"nothing but silence: all {len(samples)} samples are {samples[0]:g}")
+        raise only_silence(len(samples), float(samples[0]))
     check_rate(sample_rate, config)
     if sample_rate != config.sample_rate:
         samples = resample(samples, sample_rate, config.sample_rate)
@@ -258,16 +289,12 @@ def _analyse_samples(
     if peak > config.loudest:
         raise AudioError(f"samples up to {peak:g}; expected full scale at 1")
     frames, log_energy = cepstra(samples, config)
-    if len(frames) == 0:
-        raise AudioError(f"{seconds:.4f} s of audio is shorter than one frame of {config.frame_length:g} s")
-    speech = _speech(log_energy, config, labels)
+    speech = _speech(log_energy, config, labels) if len(frames) else np.zeros(0, np.bool_)
     n_speech = int(np.count_nonzero(speech))
-    if n_speech == 0:
-        level = "above the level that vad asks for" if labels is None else "labelled as speech"
-        raise AudioError(f"no speech: none of {len(frames)} frames is {level}")
+    check_speech(n_speech, len(frames), seconds, config, labelled=labels is not None)
     # Frames that are padded at the end stand for a little more than the audio.
     speech_seconds = min(n_speech * config.shift_seconds, seconds)
-    return Extraction(_steps(frames, speech, config), seconds, speech_seconds, clipped)
+    return Extraction(_steps(frames, speech, config), speech, seconds, speech_seconds, clipped)
 
 
 def _speech(log_energy: Float32Array, config: FeatureConfig, labels: Labels | None) -> BoolArray:

@@ -20,10 +20,9 @@ from matplotlib.image import AxesImage
 from speechgmm.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from speechgmm.audio import Channel, read_audio
 from speechgmm.errors import AudioError, SpeechGMMError
-from speechgmm.features.cepstra import CepstraStream, cepstra
+from speechgmm.features.cepstra import CepstraStream
 from speechgmm.features.cepstra_config import CepstraConfig, frame_count
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
-from speechgmm.features.vad import speech_frames
 from speechgmm.files import write_bytes
 from speechgmm.samples import resample
 
@@ -104,16 +103,14 @@ def plot_features(path: str | Path, config: FeatureConfig, out: str | Path, *, c
         raise AudioError(f"{path}: {error}") from error
     if file_rate != config.sample_rate:
         samples = resample(samples, file_rate, config.sample_rate)
-    _, log_energy = cepstra(samples, config)
-    speech = speech_frames(log_energy, config.vad, frame_shift=config.shift_seconds)
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # in the file's name
         figure = Figure(figsize=(10.0, 7.6), layout="constrained")
         figure.suptitle(_title(path, file_rate, config, extraction), x=0.01, ha="left", fontsize=9.5)
         panels = figure.subplots(3, sharex=True, gridspec_kw={"height_ratios": [1.0, 1.5, 1.9]})
-        _draw_waveform(panels[0], samples, speech, config)
+        _draw_waveform(panels[0], samples, extraction.speech, config)
         _draw_spectrogram(panels[1], samples, config)
-        _draw_features(panels[2], extraction.frames, speech, config)
+        _draw_features(panels[2], extraction.frames, extraction.speech, config)
         panels[2].set(xlim=(0, len(samples) / config.sample_rate), xlabel="time, s")
         _save(figure, out)
     return extraction

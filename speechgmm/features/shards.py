@@ -17,7 +17,7 @@ from speechgmm.features.store import FORMAT_VERSION, Stored, Unusable
 from speechgmm.features.stream import FeatureStream
 from speechgmm.files import replacing
 from speechgmm.parallel import Engine, map_in_order
-from speechgmm.samples import clipped_share, resampled
+from speechgmm.samples import clipped_share, only_silence, resampled
 
 SHARD_SECONDS = 600.0
 """A shard is closed once it holds this much audio, and a file this long is not read at once if it can be helped."""
@@ -173,7 +173,7 @@ def _extract_long(
     for block in blocks:
         rows.append(stream.push(block))
     if tally.low == tally.high:
-        raise AudioError(f"nothing but silence: all {tally.n_samples} samples are {tally.low:g}")
+        raise only_silence(tally.n_samples, tally.low)
     rows.append(stream.finish())
     seconds = tally.n_samples / file_rate
     speech_seconds = min((rows.n_rows - start) * config.shift_seconds, seconds)

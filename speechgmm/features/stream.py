@@ -7,7 +7,7 @@ import numpy as np
 from speechgmm.arrays import Float32Array, FloatArray
 from speechgmm.errors import AudioError
 from speechgmm.features.cepstra import CepstraStream
-from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.extract import FeatureConfig, check_speech
 from speechgmm.features.stages import (
     Rows,
     activity_stages,
@@ -19,7 +19,7 @@ from speechgmm.features.stages import (
     through,
     wait,
 )
-from speechgmm.samples import check_samples, loudest
+from speechgmm.samples import check_samples, loudest, only_silence
 
 
 class FeatureStream:
@@ -126,10 +126,10 @@ class FeatureStream:
         """
         self._check_open()
         self._finished = True
-        if self._n_samples == 0:
+        if self._first is None:
             raise AudioError("holds no samples")
         if not self._varies:
-            raise AudioError(f"nothing but silence: all {self._n_samples} samples are {self._first:g}")
+            raise only_silence(self._n_samples, self._first)
         return self._advance(np.empty(0, np.float32), final=True)
 
     def _check_open(self) -> None:
@@ -146,19 +146,12 @@ class FeatureStream:
             speech = through(self._activity, log_energy, final)
         self._n_speech += int(np.count_nonzero(speech))
         if final:
-            self._check_frames()
+            seconds = self._n_samples / self._config.sample_rate
+            check_speech(self._n_speech, self._n_frames, seconds, self._config)
         result = self._select(through(self._before, frames, final), speech)
         result = through(self._after, result, final)
         # A copy: a view would hold on to the neighbourhood for as long as somebody keeps the frames.
         return result.copy() if len(result) else np.empty((0, self._config.n_features), np.float32)
-
-    def _check_frames(self) -> None:
-        """Refuse an utterance without frames, or without speech frames, as `extract` does."""
-        if self._n_frames == 0:
-            seconds, frame = self._n_samples / self._config.sample_rate, self._config.frame_length
-            raise AudioError(f"{seconds:.4f} s of audio is shorter than one frame of {frame:g} s")
-        if self._n_speech == 0:
-            raise AudioError(f"no speech: none of {self._n_frames} frames is above the level that vad asks for")
 
     def _select(self, frames: Rows, speech: Rows) -> Rows:
         """Keep the speech frames, as far as both frames and the decision about them are there."""
