@@ -7,7 +7,8 @@ from side_by_side import seconds, show
 from sklearn.mixture import GaussianMixture
 
 from speechgmm import DiagonalGMM, accumulate
-from speechgmm.gmm.training import TrainingConfig, ml_update
+from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.gmm.update import ml_update
 
 BLOCK = 1024
 

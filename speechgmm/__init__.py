@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from speechgmm.gmm.statistics import accumulate as accumulate
     from speechgmm.gmm.storage import load_gmm as load_gmm
     from speechgmm.gmm.storage import save_gmm as save_gmm
-    from speechgmm.gmm.training import TrainingConfig as TrainingConfig
     from speechgmm.gmm.training import train as train
+    from speechgmm.gmm.training_config import TrainingConfig as TrainingConfig
     from speechgmm.recipe.runner import run as run
     from speechgmm.scoring.llr import llr as llr
     from speechgmm.scoring.llr import score_matrix as score_matrix
@@ -41,7 +41,7 @@ _HOMES = {
     "impute": "gmm.density",
     "SufficientStats": "gmm.statistics",
     "accumulate": "gmm.statistics",
-    "TrainingConfig": "gmm.training",
+    "TrainingConfig": "gmm.training_config",
     "train": "gmm.training",
     "map_adapt": "gmm.adaptation",
     "load_gmm": "gmm.storage",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, Protocol, Self, TypeVar
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from speechgmm.errors import WorkerError
 
@@ -65,6 +65,18 @@ def one_thread() -> Iterator[None]:
                 _take_control()
                 _Limit.limiter.restore_original_limits()
                 _take_control()
+
+
+@contextmanager
+def one_openmp_thread() -> Iterator[None]:
+    """Keep OpenMP to one thread, which scikit-learn's clustering runs on: more of them would add in another order.
+
+    Yields
+    ------
+    None
+    """
+    with threadpool_limits(limits=1, user_api="openmp"):
+        yield
 
 
 def _take_control() -> None:

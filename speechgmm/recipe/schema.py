@@ -10,7 +10,7 @@ from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.training import TrainingConfig
+from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.scoring.llr import ScoringConfig
 
 CorpusConfig = Annotated[SyntheticConfig | KaldiConfig, Field(discriminator="kind")]

@@ -23,10 +23,12 @@ from speechgmm.features.shards import Source, write_store
 from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.files import replacing, write_array
 from speechgmm.gmm.adaptation import AdaptationConfig, map_iterate
+from speechgmm.gmm.checkpoint import Iteration
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, read_header, save_gmm, save_speakers
-from speechgmm.gmm.training import Iteration, TrainingConfig, train
+from speechgmm.gmm.training import train
+from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.parallel import Engine, map_in_order, sum_over
 from speechgmm.scoring.llr import ScoringConfig, score_matrix
 

@@ -15,9 +15,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from speechgmm.arrays import Float64Array, FloatArray, IntArray
 from speechgmm.errors import ModelError
 from speechgmm.gmm import density
+from speechgmm.gmm.initialisation import initialise
 from speechgmm.gmm.model import DiagonalGMM, log_likelihood, posteriors
 from speechgmm.gmm.statistics import SufficientStats, accumulate
-from speechgmm.gmm.training import TrainingConfig, initialise, ml_update
+from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.gmm.update import ml_update
 from speechgmm.parallel import one_thread
 from speechgmm.sklearn.rows import PRECISIONS, generator, rows_that_count
 
@@ -374,7 +376,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
             return self.gmm_init
         rng = generator(self.random_state)
         distinct = np.unique(rows, axis=0)
-        if len(distinct) < config.n_components:
+        if len(distinct) < config.size:
             raise ModelError(f"n_components {config.n_components} is more than the {len(distinct)} distinct rows")
         if len(distinct) > config.initial_frames:
             distinct = distinct[np.sort(rng.choice(len(distinct), config.initial_frames, replace=False))]

@@ -1,0 +1,136 @@
+"""The state of a training on disk, so that one that was killed goes on where it was, with the same bits."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from speechgmm.arrays import Float64Array
+from speechgmm.errors import ModelError
+from speechgmm.files import write_bytes
+from speechgmm.gmm.model import DiagonalGMM
+
+PARAMETERS = ("weights", "means", "variances")
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One EM iteration, as the history shows it.
+
+    Parameters
+    ----------
+    number : int >= 1
+        Which one, among the early ones or among those over all frames.
+    early : bool
+        Whether it was one over a sample of the frames.
+    n_components : int >= 1
+        Of the model that it made.
+    log_likelihood : float, nats
+        Mean log-likelihood per frame under the model that the iteration started from.
+    held_out : float or None, nats
+        Mean log-likelihood per frame that was held out, under the model that it made.
+    n_floored, n_ceiled : int
+        Variances, of C x D, that the floor held up, and that the ceiling held down.
+    n_starving : int
+        Components with too few frames.
+    n_revived, n_removed : int
+        Those of them that were put elsewhere, and that were removed.
+    settled : bool
+        Whether it gained less than the tolerance.
+    seconds : float
+        How long it took.
+    """
+
+    number: int
+    early: bool
+    n_components: int
+    log_likelihood: float
+    held_out: float | None = None
+    n_floored: int = 0
+    n_ceiled: int = 0
+    n_starving: int = 0
+    n_revived: int = 0
+    n_removed: int = 0
+    settled: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """All that the next iteration depends on, but for frames and configuration.
+
+    Parameters
+    ----------
+    gmm : DiagonalGMM
+        The model that the last iteration made.
+    best : DiagonalGMM
+        The one, of those made from all frames, under which held-out frames are likeliest; the last one without any.
+    history : tuple of Iteration
+        All so far.
+    """
+
+    gmm: DiagonalGMM
+    best: DiagonalGMM
+    history: tuple[Iteration, ...]
+
+
+def save_state(path: Path, state: TrainingState, training: str) -> None:
+    """Write a state in one step.
+
+    Parameters
+    ----------
+    path : Path
+        Where to; replaced if it exists.
+    state : TrainingState
+        The state.
+    training : str
+        What tells this training from others.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    tensors = {f"{part}.{name}": getattr(getattr(state, part), name) for part in ("gmm", "best") for name in PARAMETERS}
+    header = {"training": training, "history": [asdict(each) for each in state.history]}
+    write_bytes(path, save(tensors, {"speechgmm_training": json.dumps(header)}))
+
+
+def load_state(path: Path, training: str) -> TrainingState | None:
+    """Read a state.
+
+    Parameters
+    ----------
+    path : Path
+        Where it may be.
+    training : str
+        What `save_state` was told.
+
+    Returns
+    -------
+    TrainingState or None
+        None if there is no such file.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, or the state of another training.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {})["speechgmm_training"])
+            arrays: dict[str, Float64Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        gmm, best = (DiagonalGMM(*(arrays[f"{part}.{name}"] for name in PARAMETERS)) for part in ("gmm", "best"))
+        state = TrainingState(gmm, best, tuple(Iteration(**each) for each in header["history"]))
+        found = header["training"]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path}: not readable as the state of a training ({error}); remove it to begin anew"
+        ) from error
+    if found != training:
+        raise ModelError(f"{path}: the state of another training; name another file, or remove it to begin anew")
+    return state

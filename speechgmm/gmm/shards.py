@@ -1,0 +1,219 @@
+"""The frames of a training: shards in memory or on disk, the parts that are trained on, and a sample of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.errors import ModelError
+
+Shard = str | Path | FloatArray
+
+ROWS_AT_ONCE = 65_536
+"""Rows that are looked through at a time for one that is not finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some consecutive frames of a shard, with their weights.
+
+    Parameters
+    ----------
+    name : str
+        What people call the shard.
+    shard : str, Path or np.ndarray of shape (T, D)
+        A `.npy` file, which is memory-mapped, or an array.
+    weights : str, Path or np.ndarray of shape (T,), optional
+        How often each frame of the shard counts; once when not given.
+    start, stop : int, 0 to T
+        Which frames.
+    """
+
+    name: str
+    shard: Shard
+    weights: Shard | None
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def frames(self) -> FloatArray:
+        """Give the frames, shape (T, D), mapped into memory if they are in a file."""
+        return _opened(self.shard)[self.start : self.stop]
+
+    def counts(self) -> FloatArray | None:
+        """Give the frames' weights, shape (T,), if there are any."""
+        return None if self.weights is None else _opened(self.weights)[self.start : self.stop]
+
+    def check(self) -> None:
+        """Look through all frames of the shard for one that is not finite.
+
+        Raises
+        ------
+        ModelError
+            If there is one; it names the shard and the row.
+        """
+        frames = _opened(self.shard)
+        for start in range(0, len(frames), ROWS_AT_ONCE):
+            finite = np.isfinite(frames[start : start + ROWS_AT_ONCE]).all(axis=1)
+            if not finite.all():
+                row = start + int(np.argmin(finite))
+                raise ModelError(f"{self.name}: frame {row} holds NaN or infinity; features must be all finite")
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Frames drawn from all.
+
+    Parameters
+    ----------
+    frames : np.ndarray, shape (T, D)
+        In the order of the shards.
+    weights : np.ndarray, shape (T,), > 0, or None
+        How often each counts.
+    """
+
+    frames: FloatArray
+    weights: Float64Array | None
+
+    def part(self) -> Part:
+        """Give the sample as frames to train on."""
+        return Part("sample", self.frames, self.weights, 0, len(self.frames))
+
+
+def parts_of(shards: Sequence[Shard], weights: Sequence[Shard] | None = None) -> tuple[Part, ...]:
+    """Check the shapes of shards, and the weights of their frames.
+
+    Parameters
+    ----------
+    shards : sequence of str, Path or np.ndarray of shape (T, D)
+        At least one; T may be 0.
+    weights : sequence of the same length of str, Path or np.ndarray of shape (T,), optional
+        How often each frame counts.
+
+    Returns
+    -------
+    tuple of Part
+        Each a whole shard.
+
+    Raises
+    ------
+    ModelError
+        If shapes disagree, there is no feature, or weights are negative, not finite, or all nothing.
+    """
+    shapes = [_opened(shard).shape for shard in shards]
+    if any(len(shape) != 2 for shape in shapes) or len({shape[1] for shape in shapes}) != 1 or shapes[0][1] == 0:
+        shown = ", ".join(map(str, shapes[:3]))
+        raise ModelError(f"{len(shapes)} shards of shapes {shown}, ...; expected a list of (T, D) frames with one D")
+    names = [str(shard) if isinstance(shard, str | Path) else f"shard {n}" for n, shard in enumerate(shards)]
+    given: Sequence[Shard | None] = [None] * len(shards) if weights is None else weights
+    if len(given) != len(shards):
+        raise ModelError(f"weights of {len(given)} shards; expected those of {len(shards)}")
+    parts = tuple(
+        Part(name, shard, each, 0, shape[0])
+        for name, shard, each, shape in zip(names, shards, given, shapes, strict=True)
+    )
+    for part in parts:
+        counts = part.counts()
+        if counts is not None and (counts.shape != (len(part),) or not np.all(np.isfinite(counts) & (counts >= 0))):
+            raise ModelError(
+                f"{part.name}: weights of shape {counts.shape}; expected ({len(part)},), finite and not negative"
+            )
+    if weights is not None and not total_weight(parts) > 0:
+        raise ModelError("the weights of all frames are 0; expected some above")
+    return parts
+
+
+def total_weight(parts: Sequence[Part]) -> float:
+    """Add up how often the frames count.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        Any.
+
+    Returns
+    -------
+    float >= 0, frames
+        Their number, where they have no weights.
+    """
+    return float(sum(len(part) if (counts := part.counts()) is None else counts.sum() for part in parts))
+
+
+def hold_out(parts: Sequence[Part], share: float) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Set the end of each part aside: neighbours are alike, so single frames would tell too little.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        All frames.
+    share : float, 0 to 1
+        How much of each, rounded down to whole frames.
+
+    Returns
+    -------
+    kept, held : tuple of Part
+        The rest, and what was set aside.
+    """
+    bounds = [part.stop - int(share * len(part)) for part in parts]
+    kept = tuple(replace(part, stop=bound) for part, bound in zip(parts, bounds, strict=True))
+    held = tuple(replace(part, start=bound) for part, bound in zip(parts, bounds, strict=True) if bound < part.stop)
+    return kept, held
+
+
+def draw_sample(parts: Sequence[Part], n_frames: int, rng: np.random.Generator) -> Sample:
+    """Draw frames evenly from all that count, in order and without repeats; all of them if there are no more.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        Where the frames are; only the chosen ones are read.
+    n_frames : int >= 1
+        How many.
+    rng : np.random.Generator
+        Chooses them.
+
+    Returns
+    -------
+    Sample
+        At most `n_frames`, in single precision unless a shard is in double.
+
+    Raises
+    ------
+    ModelError
+        If one of them is not finite; it names the shard and the row.
+    """
+    bounds = np.cumsum([0] + [_n_that_count(part) for part in parts])
+    total = int(bounds[-1])
+    chosen = (
+        np.sort(rng.choice(total, n_frames, replace=False, shuffle=False)) if n_frames < total else np.arange(total)
+    )
+    frames, weights = [], []
+    for part, start, stop in zip(parts, bounds[:-1], bounds[1:], strict=True):
+        rows = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, stop)] - start
+        counts = part.counts()
+        if counts is not None:
+            rows = np.flatnonzero(counts)[rows]
+            weights.append(counts[rows].astype(np.float64))
+        drawn = part.frames()[rows]
+        if not np.isfinite(drawn).all():
+            part.check()
+        frames.append(drawn if drawn.dtype == np.float64 else drawn.astype(np.float32))
+    return Sample(np.concatenate(frames), np.concatenate(weights) if weights else None)
+
+
+def _opened(array: Shard) -> FloatArray:
+    """Give an array, mapped into memory if it is in a file."""
+    if isinstance(array, str | Path):
+        opened: FloatArray = np.load(array, mmap_mode="r")
+        return opened
+    return array
+
+
+def _n_that_count(part: Part) -> int:
+    """Count the frames of positive weight."""
+    counts = part.counts()
+    return len(part) if counts is None else int(np.count_nonzero(counts))
