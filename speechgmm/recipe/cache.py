@@ -22,7 +22,7 @@ from speechgmm.version import __version__
 
 logger = logging.getLogger(__name__)
 
-PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safetensors")
+PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safetensors", "scikit-learn")
 """Whose versions may change a number."""
 
 STAGE_FILE = "stage.json"
@@ -30,6 +30,9 @@ STAGE_FILE = "stage.json"
 
 RUNNING = ".running-"
 """What the folder of an unfinished stage is called, before machine and process."""
+
+UNFINISHED = ".unfinished-"
+"""What the folder is called that an unfinished stage may go on from, before its digest."""
 
 
 def versions() -> dict[str, str]:
@@ -120,8 +123,7 @@ class StageCache:
             Where the output is, and whether it was there already.
         """
         started = time.perf_counter()
-        digest = fingerprint({"stage": name, "version": version, "inputs": inputs})
-        folder = self.root / name / digest[:32]
+        digest, folder = self._place(name, version, inputs)
         title = title or name
         made = _read_whole(folder)
         reused = made is not None
@@ -133,6 +135,27 @@ class StageCache:
         seconds = time.perf_counter() - started
         logger.info("%s: %s in %.1f s (%s)", title, "reused" if reused else "done", seconds, digest[:12])
         return StageOutput(title, folder, digest, reused, seconds, made["made_by"])
+
+    def unfinished(self, name: str, version: int, inputs: dict[str, JsonValue]) -> Path:
+        """Say where a stage may keep what it goes on from when it was stopped.
+
+        Parameters
+        ----------
+        name, version, inputs
+            As for `obtain`, which removes the folder when the stage is complete.
+
+        Returns
+        -------
+        Path
+            A folder, which the stage makes when it needs it.
+        """
+        _, folder = self._place(name, version, inputs)
+        return folder.with_name(UNFINISHED + folder.name)
+
+    def _place(self, name: str, version: int, inputs: dict[str, JsonValue]) -> tuple[str, Path]:
+        """Give the digest of a stage, and its folder."""
+        digest = fingerprint({"stage": name, "version": version, "inputs": inputs})
+        return digest, self.root / name / digest[:32]
 
     def _run(
         self, name: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], folder: Path
@@ -151,6 +174,7 @@ class StageCache:
             except OSError:
                 if not folder.is_dir():  # unless another run was there first, with the same output
                     raise
+            shutil.rmtree(folder.with_name(UNFINISHED + folder.name), ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return made

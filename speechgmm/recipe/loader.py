@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SECTIONS = tuple(name for name, field in Recipe.model_fields.items() if name not in ("name", "seed"))
 CORPUS_KINDS = tuple(each.model_fields["kind"].default for each in get_args(get_args(CorpusConfig)[0]))
+PATHS = (("corpus", "root"), ("ubm", "initial_model"))
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 Override = tuple[Key, JsonValue, dict[Key, Place]]
 """A key, its value, and the places of the value and of the keys below it."""
@@ -68,7 +69,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for key, value, places in sets:
         if len(key) > 1:
             _override(document, key, value, places)
-    _resolve_root(document)
+    _resolve_paths(document)
     for section in SECTIONS:
         if document.values.get(section, "absent") is None:
             del document.values[section]  # nothing but its name: the defaults
@@ -231,14 +232,20 @@ def _overlay(base: Document, values: Values, key: Key, places: dict[Key, Place])
             base.places.update((below, place) for below, place in places.items() if below[: len(here)] == here)
 
 
-def _resolve_root(document: Document) -> None:
-    """Fill environment variables into the corpus's root, and make it absolute."""
-    corpus = document.values.get("corpus")
-    if not isinstance(corpus, dict) or not isinstance(corpus.get("root"), str):
-        return
-    place = document.places["corpus", "root"]
+def _resolve_paths(document: Document) -> None:
+    """Make paths absolute: they are relative to the file that they stand in. Only the corpus's has variables."""
+    for section, name in PATHS:
+        values = document.values.get(section)
+        if isinstance(values, dict) and isinstance(path := values.get(name), str):
+            place = document.places[section, name]
+            text = _expand(path, place) if section == "corpus" else path
+            values[name] = os.path.normpath(Path.cwd() / place.folder / text)
 
-    def expand(match: re.Match[str]) -> str:
+
+def _expand(path: str, place: Place) -> str:
+    """Fill environment variables into the corpus's root."""
+
+    def value(match: re.Match[str]) -> str:
         """Give the value of a variable, or its default."""
         name, default = match.groups()
         if os.environ.get(name):
@@ -247,7 +254,7 @@ def _resolve_root(document: Document) -> None:
             raise RecipeError(f"{place}: corpus.root: the environment variable {name} is not set")
         return str(default)
 
-    corpus["root"] = os.path.normpath(Path.cwd() / place.folder / VARIABLE.sub(expand, str(corpus["root"])))
+    return VARIABLE.sub(value, path)
 
 
 def _validated(schema: type[Checked], document: Document) -> Checked:

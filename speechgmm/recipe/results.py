@@ -24,7 +24,7 @@ from speechgmm.recipe.cache import StageOutput, versions
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.reporting import Outcome, figures, report_content
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.stages import SPEAKERS_FILE, TRAINING_FILE, UBM_FILE, Scores, load_scores
+from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE, UBM_FILE, Scores, load_scores
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def clear_results(folder: Path) -> None:
     OSError
         If a file cannot be removed.
     """
-    for name in (*FILES, UBM_FILE, SPEAKERS_FILE, TRAINING_FILE):
+    for name in (*FILES, UBM_FILE, SPEAKERS_FILE, TRAINING_FILE, SIZES_FILE):
         (folder / name).unlink(missing_ok=True)
     for plot in (folder / "plots").glob("*.svg"):
         plot.unlink()
@@ -152,6 +152,8 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     outcome = Outcome(finished.corpus, finished.stores, scores, metrics, finished.skipped, training)
     for output, name in ((finished.ubm, UBM_FILE), (finished.speakers, SPEAKERS_FILE), (finished.ubm, TRAINING_FILE)):
         _copy(output.folder / name, folder / name)
+    if (finished.ubm.folder / SIZES_FILE).is_file():
+        _copy(finished.ubm.folder / SIZES_FILE, folder / SIZES_FILE)
     _write_scores(folder / "scores.csv", finished.corpus.distinct_trials, scores)
     _write_json(folder / "metrics.json", metrics)
     provenance = _provenance(recipe, finished)
@@ -213,9 +215,10 @@ def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:
 
 
 def _training(folder: Path) -> tuple[float, ...]:
-    """Read the log-likelihood per frame of each EM iteration."""
+    """Read the log-likelihood per frame of each EM iteration over all frames."""
     with (folder / TRAINING_FILE).open(newline="") as stream:
-        return tuple(float(row["log_likelihood_per_frame"]) for row in csv.DictReader(stream))
+        rows = csv.DictReader(stream)
+        return tuple(float(row["log_likelihood_per_frame"]) for row in rows if row["early"] == "False")
 
 
 def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from speechgmm.recipe.stages import Tick
 logger = logging.getLogger(__name__)
 
 # The number of a stage goes up whenever the same inputs would make another output.
-VERSIONS = {"corpus": 1, "features": 2, "ubm": 2, "speakers": 2, "scores": 2}
+VERSIONS = {"corpus": 1, "features": 2, "ubm": 3, "speakers": 2, "scores": 2}
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,21 @@ def _features(role: str, utterances: Sequence[Utterance], config: FeatureConfig,
 
 def _ubm(recipe: Recipe, features: StageOutput, means: _Means) -> StageOutput:
     """Train the background model."""
+    start = recipe.ubm.initial_model
+    inputs: dict[str, JsonValue] = {
+        "config": _plain(recipe.ubm.model_copy(update={"initial_model": start and _digest(Path(start))})),
+        "seed": recipe.seed,
+        "features": features.digest,
+    }
     stage = partial(
         stages.train_ubm,
+        unfinished=means.cache.unfinished("ubm", VERSIONS["ubm"], inputs),
         features=features.folder,
         config=recipe.ubm,
         seed=recipe.seed,
         engine=means.engine,
         tick=means.bars.tick("background model"),
     )
-    inputs: dict[str, JsonValue] = {"config": _plain(recipe.ubm), "seed": recipe.seed, "features": features.digest}
     return means.cache.obtain("ubm", VERSIONS["ubm"], inputs, stage)
 
 

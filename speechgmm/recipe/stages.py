@@ -6,8 +6,9 @@ arguments; `runner` decides whether it runs at all.
 
 import csv
 import json
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -32,12 +33,15 @@ from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.parallel import Engine, map_in_order, sum_over
 from speechgmm.scoring.llr import ScoringConfig, score_matrix
 
+logger = logging.getLogger(__name__)
+
 Tick = Callable[[int, int], None]
 """Told how many of how many are done."""
 
 UBM_FILE = "ubm.safetensors"
 SPEAKERS_FILE = "speakers.safetensors"
 TRAINING_FILE = "training.csv"
+SIZES_FILE = "sizes.csv"
 
 TESTS_AT_ONCE = 32
 """Test utterances that a worker scores at a time."""
@@ -125,13 +129,17 @@ def extract_features(
         tick(done, len(sources))
 
 
-def train_ubm(folder: Path, features: Path, config: TrainingConfig, seed: int, engine: Engine, tick: Tick) -> None:
-    """Train the background model: ``ubm.safetensors`` and ``training.csv``.
+def train_ubm(
+    folder: Path, unfinished: Path, features: Path, config: TrainingConfig, seed: int, engine: Engine, tick: Tick
+) -> None:
+    """Train the background model: ``ubm.safetensors``, ``training.csv``, and ``sizes.csv`` where its size was chosen.
 
     Parameters
     ----------
     folder : Path
         Where to write.
+    unfinished : Path
+        A folder that keeps the state after each iteration, and is gone on from.
     features : Path
         Feature store of the background.
     config : TrainingConfig
@@ -151,25 +159,31 @@ def train_ubm(folder: Path, features: Path, config: TrainingConfig, seed: int, e
     store = open_store(features)
     if not store.utterances:
         raise ModelError(f"there is nothing to train the UBM on: {_why_none(store)}")
+    if config.initial_model is not None:
+        check_front_end(config.initial_model, store.front_end)
+    total = config.early_iterations + config.n_iterations
 
     def on_iteration(iteration: Iteration) -> None:
         """Move the bar by an iteration."""
-        tick(iteration.number, config.n_iterations)
+        logger.info("ubm: %s", _described(iteration))
+        tick(iteration.number + (0 if iteration.early else config.early_iterations), total)
 
-    tick(0, config.n_iterations)
+    tick(0, total)
     result = train(
         store.shards(),
         config,
         rng=np.random.default_rng(seed),
+        checkpoint=unfinished / UBM_FILE,
         sum_over=partial(sum_over, engine=engine),
         on_iteration=on_iteration,
     )
     save_gmm(folder / UBM_FILE, result.gmm, front_end=store.front_end)
-    with replacing(folder / TRAINING_FILE) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["iteration", "log_likelihood_per_frame", "n_floored", "n_revived"])
-        for each in result.history:
-            writer.writerow([each.number, repr(each.log_likelihood), each.n_floored, each.n_revived])
+    _write_history(folder / TRAINING_FILE, result.history)
+    if result.choices:
+        with replacing(folder / SIZES_FILE) as temporary, temporary.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["n_components", "held_out_log_likelihood_per_frame"])
+            writer.writerows([each.n_components, repr(each.held_out)] for each in result.choices)
 
 
 def adapt_speakers(
@@ -288,6 +302,34 @@ def load_scores(folder: Path) -> Scores:
     if scores.matrix.shape != (len(scores.models), len(scores.tests)):
         raise CorpusError(f"{folder}: {scores.matrix.shape} scores of {len(scores.models)} models")
     return scores
+
+
+def _described(iteration: Iteration) -> str:
+    """Say in words what an iteration did."""
+    early = "early iteration" if iteration.early else "iteration"
+    held_out = "" if iteration.held_out is None else f", {iteration.held_out:.4f} held out"
+    counts = {
+        "variances at the floor": iteration.n_floored,
+        "at the ceiling": iteration.n_ceiled,
+        "components starving": iteration.n_starving,
+        "revived": iteration.n_revived,
+        "removed": iteration.n_removed,
+    }
+    told = "".join(f", {count} {what}" for what, count in counts.items() if count)
+    return (
+        f"{early} {iteration.number}, {iteration.n_components} components: log-likelihood "
+        f"{iteration.log_likelihood:.4f} per frame{held_out}{told} ({iteration.seconds:.2f} s)"
+    )
+
+
+def _write_history(path: Path, history: Sequence[Iteration]) -> None:
+    """Write a table of iterations; how long they took is in the log, as it differs from run to run."""
+    columns = [each.name for each in fields(Iteration) if each.name != "seconds"]
+    titles = {"log_likelihood": "log_likelihood_per_frame", "held_out": "held_out_log_likelihood_per_frame"}
+    with replacing(path) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(titles.get(column, column) for column in columns)
+        writer.writerows([getattr(each, column) for column in columns] for each in history)
 
 
 def _why_none(store: FeatureStore) -> str:
