@@ -525,7 +525,7 @@ EFFECTS = {
     "held_out": {"held_out": 0.2},
     "variance_floor": {"variance_floor": 0.5},
     "variance_ceiling": {"variance_ceiling": 0.5},
-    "weight_floor": {"weight_floor": 0.1},
+    "weight_floor": {"weight_floor": 0.15},
     "min_occupancy": {"min_occupancy": 150},
     "starving": {"starving": "remove", "min_occupancy": 150},
 }
