@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 from conftest import ROOT
 from speechgmm.recipe.loader import load_recipe
 
@@ -18,6 +20,15 @@ def test_the_python_runs_and_prints_a_positive_score(tmp_path, monkeypatch, caps
     exec(compile(code, "README.md", "exec"), {})
     assert float(capsys.readouterr().out) > 0
     assert (tmp_path / "ubm.safetensors").is_file()
+
+
+def test_the_python_of_the_page_on_mixtures_runs():
+    text = (ROOT / "docs" / "gmm.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    exec(compile(code, "gmm.md", "exec"), names)
+    assert names["gmm"].n_components == 2
+    assert np.isfinite(names["whole"]).all()
 
 
 def test_the_recipe_is_the_quickstart():

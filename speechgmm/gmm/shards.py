@@ -1,7 +1,9 @@
 """The frames of a training: shards in memory or on disk, the parts that are trained on, and a sample of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,9 @@ from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
 
 Shard = str | Path | FloatArray
+
+STRETCH = 10_000
+"""Frames, usually a hundred seconds, of which some at the end are held out."""
 
 ROWS_AT_ONCE = 65_536
 """Rows that are looked through at a time for one that is not finite."""
@@ -144,12 +149,13 @@ def total_weight(parts: Sequence[Part]) -> float:
 
 
 def hold_out(parts: Sequence[Part], share: float) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
-    """Set the end of each part aside: neighbours are alike, so single frames would tell too little.
+    """Set the end of each stretch of frames aside: neighbours are alike, so single frames would tell too little.
 
     Parameters
     ----------
     parts : sequence of Part
-        All frames.
+        All frames. Each is cut into stretches of up to `STRETCH` frames, ten or more where that leaves a frame to set
+        aside in each, so that frames in any order are set aside evenly.
     share : float, 0 to 1
         How much of each, rounded down to whole frames.
 
@@ -158,10 +164,17 @@ def hold_out(parts: Sequence[Part], share: float) -> tuple[tuple[Part, ...], tup
     kept, held : tuple of Part
         The rest, and what was set aside.
     """
-    bounds = [part.stop - int(share * len(part)) for part in parts]
-    kept = tuple(replace(part, stop=bound) for part, bound in zip(parts, bounds, strict=True))
-    held = tuple(replace(part, start=bound) for part, bound in zip(parts, bounds, strict=True) if bound < part.stop)
-    return kept, held
+    if share == 0:
+        return tuple(parts), ()
+    kept, held = [], []
+    for part in parts:
+        n_stretches = max(math.ceil(len(part) / STRETCH), min(10, int(share * len(part))), 1)
+        edges = [part.start + len(part) * number // n_stretches for number in range(n_stretches + 1)]
+        for start, stop in pairwise(edges):
+            bound = stop - int(share * (stop - start))
+            kept.append(replace(part, start=start, stop=bound))
+            held.append(replace(part, start=bound, stop=stop))
+    return tuple(kept), tuple(part for part in held if len(part))
 
 
 def draw_sample(parts: Sequence[Part], n_frames: int, rng: np.random.Generator) -> Sample:

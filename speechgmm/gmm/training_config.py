@@ -43,7 +43,7 @@ class TrainingConfig(Configuration):
         Stop when the log-likelihood per frame gains less than this share of itself, counted in standard deviations of
         the features, so that their units don't matter; 0 never stops early.
     held_out : float, 0 to 0.5
-        Share of the frames, at the end of each shard, that are not trained on. Where there are any, training stops
+        Share of the frames, here and there in each shard, that are not trained on. Where there are any, training stops
         by their likelihood, and gives the model that they are likeliest under. When this is 0, ``auto`` holds out a
         tenth, and trains the number that it chose on all.
     variance_floor : float, 0 to 1

@@ -43,6 +43,8 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
     min_occupancy : float >= 0, rows
         A component with fewer rows, counted by their weights, is not updated; while the first model is made, it is put
         beside the heaviest one. It is 0 here, because weights may be of any scale.
+    initial : "splitting", "k-means", "k-means++" or "random"
+        How the first model is made; see `TrainingConfig`.
     initial_iterations : int >= 0
         EM iterations at each size while the first model is split up to C components.
     initial_frames : int >= 1
@@ -90,6 +92,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         variance_floor: float = 0.01,
         weight_floor: float = 1e-5,
         min_occupancy: float = 0.0,
+        initial: str = "splitting",
         initial_iterations: int = 4,
         initial_frames: int = 100_000,
         gmm_init: DiagonalGMM | None = None,
@@ -101,6 +104,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         self.variance_floor = variance_floor
         self.weight_floor = weight_floor
         self.min_occupancy = min_occupancy
+        self.initial = initial
         self.initial_iterations = initial_iterations
         self.initial_frames = initial_frames
         self.gmm_init = gmm_init
@@ -363,6 +367,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         """Check the parameters that training has; `max_iter` and `tol` are this estimator's own."""
         counts = ("n_components", "initial_iterations", "initial_frames")
         values: dict[str, Any] = {name: int(check_scalar(getattr(self, name), name, Integral)) for name in counts}
+        values["initial"] = self.initial
         for name in ("variance_floor", "weight_floor", "min_occupancy"):
             values[name] = float(check_scalar(getattr(self, name), name, Real))
         return TrainingConfig(**values)
