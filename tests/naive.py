@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 from itertools import pairwise
+from statistics import NormalDist, fmean, median, pstdev
 
 import numpy as np
 
@@ -252,3 +253,51 @@ def identification_rate(scores, truth):
         others = [row[test] for model, row in enumerate(scores) if model != right]
         n_right += all(scores[right][test] > other for other in others)
     return n_right / len(truth)
+
+
+def centre_and_spread(values, statistics="mean", trimmed_share=0.1, top_n=None):
+    """Centre and spread of one list of cohort scores."""
+    values = sorted(values)[-top_n:] if top_n else sorted(values)
+    factor = 1.0
+    if statistics == "median":
+        centre = median(values)
+        return centre, 1.482602218505602 * median(abs(value - centre) for value in values)
+    if statistics == "trimmed":
+        n_scores, n_trimmed = len(values), math.floor(Fraction(str(trimmed_share)) * len(values))
+        values = values[n_trimmed : n_scores - n_trimmed]
+        if n_trimmed:
+            q = NormalDist().inv_cdf(1 - n_trimmed / n_scores)
+            factor = math.sqrt(1 - 2 * q * NormalDist().pdf(q) / (1 - 2 * n_trimmed / n_scores))
+    return fmean(values), pstdev(values) / factor
+
+
+def z_norm(scores, cohort, rows, columns, members, **statistics):
+    """Each score, by the scores of its row against the members who are neither the row nor the column."""
+    result = []
+    for row, score in enumerate(scores):
+        result.append([])
+        for column, value in enumerate(score):
+            others = [k for k in range(len(members)) if members[k] not in (rows[row], columns[column])]
+            centre, spread = centre_and_spread([cohort[row][k] for k in others], **statistics)
+            result[-1].append((value - centre) / spread)
+    return np.array(result)
+
+
+def t_norm(scores, cohort, rows, columns, members, **statistics):
+    """Each score, by the scores of its column."""
+    return z_norm(np.transpose(scores), np.transpose(cohort), columns, rows, members, **statistics).T
+
+
+def normalise(method, scores, z, t, both, models, tests, z_cohort, t_cohort, **statistics):
+    """Each method as it is defined."""
+    by_model = z_norm(scores, z, models, tests, z_cohort, **statistics)
+    by_test = t_norm(scores, t, models, tests, t_cohort, **statistics)
+    if method in ("z", "t"):
+        return {"z": by_model, "t": by_test}[method]
+    if method == "zt":
+        cohort = z_norm(t, both, t_cohort, tests, z_cohort, **statistics)
+        return t_norm(by_model, cohort, models, tests, t_cohort, **statistics)
+    if method == "tz":
+        cohort = t_norm(z, both, models, z_cohort, t_cohort, **statistics)
+        return z_norm(by_test, cohort, models, tests, z_cohort, **statistics)
+    return (by_model + by_test) / 2
