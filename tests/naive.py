@@ -301,3 +301,40 @@ def normalise(method, scores, z, t, both, models, tests, z_cohort, t_cohort, **s
         cohort = t_norm(z, both, models, z_cohort, t_cohort, **statistics)
         return z_norm(by_test, cohort, models, tests, z_cohort, **statistics)
     return (by_model + by_test) / 2
+
+
+def weighted_cost(weights, offset, target, nontarget, p_target):
+    """The prior-weighted cost of linear ratios of columns, in nats; it overflows for large ones."""
+    prior = math.log(p_target / (1 - p_target))
+    cost = 0.0
+    for trial in target:
+        ratio = sum(w * x for w, x in zip(weights, trial, strict=True)) + offset
+        cost += p_target / len(target) * math.log1p(math.exp(-ratio - prior))
+    for trial in nontarget:
+        ratio = sum(w * x for w, x in zip(weights, trial, strict=True)) + offset
+        cost += (1 - p_target) / len(nontarget) * math.log1p(math.exp(ratio + prior))
+    return cost
+
+
+def pav_llrs(target, nontarget):
+    """The isotonic ratio of each distinct score, with a target below all and a nontarget above all."""
+    levels = [-math.inf, *sorted({*target, *nontarget}), math.inf]
+    n_targets = [([-math.inf, *target]).count(level) for level in levels]
+    n_nontargets = [([*nontarget, math.inf]).count(level) for level in levels]
+    ratios = {}
+    for i in range(1, len(levels) - 1):
+        posterior = max(
+            min(
+                Fraction(sum(n_targets[j : k + 1]), sum(n_targets[j : k + 1]) + sum(n_nontargets[j : k + 1]))
+                for k in range(i, len(levels))
+            )
+            for j in range(i + 1)
+        )
+        ratios[levels[i]] = math.log(posterior / (1 - posterior) * Fraction(len(nontarget) + 1, len(target) + 1))
+    return ratios
+
+
+def posteriors_of_speakers(llrs, p_unknown):
+    """Bayes' rule over M speakers and, last, none of them."""
+    joints = [(1 - p_unknown) / len(llrs) * math.exp(llr) for llr in llrs] + [p_unknown]
+    return [joint / sum(joints) for joint in joints]
