@@ -59,7 +59,7 @@ class NormalisationConfig(Configuration):
 
     References
     ----------
-    Auckenthaler, Carey, Lloyd-Thomas (2000), Digital Signal Processing 10, section 3: Z and T.
+    Auckenthaler, Carey, Lloyd-Thomas (2000), Digital Signal Processing 10, 42-54: Z and T.
     Kenny (2010), Odyssey, "Bayesian speaker verification with heavy-tailed priors": S.
     Cumani et al. (2011), Interspeech, "Comparison of speaker recognition approaches for real applications", and
     Matějka et al. (2017), Interspeech, "Analysis of score normalization in multilingual speaker recognition": "as".
