@@ -104,6 +104,13 @@ def test_of_normal_scores_all_statistics_are_mean_and_standard_deviation(rng, st
     np.testing.assert_allclose(found, [[0, 1]], atol=0.02)
 
 
+def test_a_share_of_scores_that_is_a_whole_number_is_trimmed_in_full(rng):
+    z = rng.normal(size=(1, 100))  # in floating point, 0.29 times 100 is less than 29
+    centre, spread = naive.centre_and_spread(z[0], "trimmed", 0.29)
+    found = normalise([[0.0, 1.0]], configured("z", "trimmed"), z_scores=z)
+    np.testing.assert_allclose(found[0], [-centre / spread, (1 - centre) / spread], rtol=1e-12)
+
+
 @pytest.mark.parametrize("statistics", ["trimmed", "median"])
 def test_robust_statistics_are_robust(rng, statistics):
     z = rng.normal(0, 1, (1, 1000))
