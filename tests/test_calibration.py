@@ -326,10 +326,15 @@ def test_data_that_are_no_calibration_are_refused(changes, message):
         load_calibration(data)
 
 
-@pytest.mark.parametrize("data", [None, [], {}, "linear", 3.0])
+@pytest.mark.parametrize("data", [None, [], {"version": 1}, "linear", 3.0])
 def test_data_of_another_form_are_refused(data):
     with pytest.raises(ValueError, match="not a calibration: the whole"):
         load_calibration(data)
+
+
+def test_data_without_a_version_are_refused():
+    with pytest.raises(ValueError, match="not a calibration: no version"):
+        load_calibration({"kind": "linear", "weights": [1.0]})
 
 
 @pytest.mark.parametrize(("scores", "llrs"), [((1, 1), (0, 1)), ((1, 2), (1, 0)), ((1, 2), (1,)), ((), ())])

@@ -181,6 +181,8 @@ def load_calibration(data: object) -> Calibration:
     ModelError
         If it is of an unknown kind or version, or has missing, unknown, malformed or non-finite values.
     """
+    if isinstance(data, dict) and "version" not in data:
+        raise ModelError("not a calibration: no version")
     adapter: TypeAdapter[Calibration] = TypeAdapter(Annotated[Calibration, Field(discriminator="kind")])
     try:
         return adapter.validate_python(data)
@@ -210,8 +212,8 @@ def train_calibration(
         For "logistic" the unique minimum, to 12 digits of the slope. Scores and side information are given unit
         deviation inside, so their scale makes no difference, and a column that never changes has weight 0. Where scores
         part targets from nontargets without an error, the likelihood has no maximum, and `PENALTY` alone holds the
-        weights: the ratios are then finite, some 10 to 20 nats on either side of a gap between the scores, and much
-        surer than so few trials can make anybody.
+        weights: the ratios are then finite, 10 to 20 nats on either side of a wide gap between the scores, and much
+        surer than the trials can make anybody.
 
         For "pav" the points are the first and last score of each pool. One more target is put below all scores and one
         more nontarget above all, so that no ratio is infinite: with N target and M nontarget trials they are between
