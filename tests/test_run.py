@@ -183,8 +183,8 @@ def test_a_run_that_was_killed_leaves_nothing_half_done(corpus, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(recipe, results=results / "cut", engine=SERIAL)
     monkeypatch.undo()
-    (left,) = (results / "cut" / ".cache" / "ubm").iterdir()
-    assert left.name.startswith(".unfinished-")  # what training goes on from
+    (state,) = (results / "cut" / ".cache" / "ubm").iterdir()
+    assert state.name.startswith(".unfinished-")  # what training goes on from
     ours, dead = f".running-{platform.node()}-{os.getpid()}-x", f".running-{platform.node()}-{2**22 + 1}-x"
     for left in (ours, dead):
         (results / "cut" / ".cache" / "ubm" / left).mkdir()
@@ -193,7 +193,7 @@ def test_a_run_that_was_killed_leaves_nothing_half_done(corpus, monkeypatch):
     assert [stage["reused"] for stage in stages] == [True] * 3 + [False] * 3
     assert (results / "cut" / ".cache" / "ubm" / ours).exists()
     assert not (results / "cut" / ".cache" / "ubm" / dead).exists()
-    assert not left.exists()
+    assert not state.exists()
     for name in SAME_BYTES:
         assert (resumed / name).read_bytes() == (whole / name).read_bytes()
 
