@@ -6,7 +6,7 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray, IntArray
 from speechgmm.gmm import kernels
-from speechgmm.gmm.model import DiagonalGMM, log_joint_blocks
+from speechgmm.gmm.model import DiagonalGMM, checked_frames, log_joint_blocks
 
 
 def sample(gmm: DiagonalGMM, n_frames: int, rng: np.random.Generator) -> tuple[Float64Array, IntArray]:
@@ -71,6 +71,7 @@ def classify(
     ValueError
         If the shape does not fit the model, or a value is not finite.
     """
+    frames = checked_frames(gmm, frames)
     result = np.empty(len(frames), np.intp)
     for rows, joint in log_joint_blocks(gmm, frames, dtype, missing=missing):
         result[rows] = joint.argmax(axis=1)
@@ -111,7 +112,7 @@ def impute(gmm: DiagonalGMM, frames: FloatArray, *, rng: np.random.Generator | N
     ----------
     Ghahramani and Jordan (1994), Supervised learning from incomplete data via an EM approach, NIPS 6, section 3.
     """
-    filled = np.array(frames, np.float64)
+    filled = np.array(checked_frames(gmm, frames), np.float64)
     uniform = None if rng is None else rng.random(len(filled))
     for rows, gamma in log_joint_blocks(gmm, filled, np.float64, missing=True):
         block = filled[rows]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
@@ -29,8 +30,8 @@ class DiagonalGMM:
     Raises
     ------
     ValueError
-        If shapes disagree, a value is not finite, a weight or variance is not positive, or the weights don't sum
-        to 1 (within 1e-6).
+        If shapes disagree, a value is not a finite number, a weight or variance is not positive, or the weights don't
+        sum to 1 (within 1e-6).
     """
 
     weights: Float64Array
@@ -39,7 +40,7 @@ class DiagonalGMM:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "variances"):
-            array = read_only(getattr(self, name))
+            array = read_only(_numbers(name, getattr(self, name)))
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} hold NaN or infinity")
             object.__setattr__(self, name, array)
@@ -107,6 +108,7 @@ def log_likelihood(
     ValueError
         If the shape does not fit the model, or a value is not finite.
     """
+    frames = checked_frames(gmm, frames)
     result = np.empty(len(frames))
     for rows, joint in log_joint_blocks(gmm, frames, dtype, missing=missing):
         result[rows] = kernels.log_sum(joint, axis=1)
@@ -133,6 +135,7 @@ def posteriors(
     ValueError
         As for `log_likelihood`.
     """
+    frames = checked_frames(gmm, frames)
     result = np.empty((len(frames), gmm.n_components))
     for rows, joint in log_joint_blocks(gmm, frames, dtype, missing=missing):
         kernels.to_posteriors(joint)
@@ -183,15 +186,65 @@ def model_coefficients(gmm: DiagonalGMM, dtype: type[np.floating], *, missing: b
     -------
     kernels.Coefficients
         Its coefficients about its own reference.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither, or the parameters are so large or so small that their squares or ratios are infinite.
     """
-    about = gmm.reference
-    if missing:
-        if not marginals.holds_in_single_precision(gmm.means, gmm.variances, about):
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype {np.dtype(dtype)}: expected float32 or float64")
+    kernel = marginals if missing else kernels
+    with np.errstate(over="ignore", invalid="ignore"):  # told below
+        about = gmm.reference
+        if not kernel.holds_in_single_precision(gmm.means, gmm.variances, about):
             dtype = np.float64
-        return marginals.coefficients(gmm.weights, gmm.means, gmm.variances, about, dtype)
-    if not kernels.holds_in_single_precision(gmm.means, gmm.variances, about):
-        dtype = np.float64
-    return kernels.coefficients(gmm.weights, gmm.means, gmm.variances, about, dtype)
+        coefficients: kernels.Coefficients = kernel.coefficients(gmm.weights, gmm.means, gmm.variances, about, dtype)
+    if not np.isfinite(coefficients.product).all():
+        raise ModelError(
+            f"means from {gmm.means.min():g} to {gmm.means.max():g} with variances from {gmm.variances.min():g} to "
+            f"{gmm.variances.max():g}: expected numbers whose squares and ratios are finite"
+        )
+    return coefficients
+
+
+def checked_frames(gmm: DiagonalGMM, frames: npt.ArrayLike) -> FloatArray:
+    """Check the type and the shape of frames against a model; their values are checked block by block.
+
+    Parameters
+    ----------
+    gmm : DiagonalGMM, D features
+        The model.
+    frames : array_like, shape (T, D)
+        Feature frames, in memory or mapped.
+
+    Returns
+    -------
+    np.ndarray, shape (T, D)
+        The frames themselves, where they are an array.
+
+    Raises
+    ------
+    ModelError
+        If they are no real numbers, some are masked, or the shape does not fit the model.
+    """
+    array = _numbers("frames", frames)
+    if array.ndim != 2 or array.shape[1] != gmm.n_features:
+        raise ModelError(f"frames of shape {array.shape}; the model expects (T, {gmm.n_features})")
+    return array
+
+
+def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:
+    """Give an array of real numbers, and refuse what would only become one by losing something."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ModelError(f"{name} of rows that differ in length; expected an array of real numbers") from error
+    if array.dtype.kind not in "biuf":
+        raise ModelError(f"{name} of type {array.dtype}; expected real numbers")
+    if np.ma.is_masked(values):
+        raise ModelError(f"{name} with masked values; expected numbers, or NaN where a feature may be missing")
+    return array
 
 
 def expanded_blocks(
@@ -222,9 +275,7 @@ def expanded_blocks(
     ValueError
         If the shape does not fit the model, or a value is not finite.
     """
-    frames = np.asarray(frames)
-    if frames.ndim != 2 or frames.shape[1] != gmm.n_features:
-        raise ModelError(f"frames of shape {frames.shape}; the model expects (T, {gmm.n_features})")
+    frames = checked_frames(gmm, frames)
     expand = marginals.expand if missing else kernels.expand
     for start in range(0, len(frames), kernels.BLOCK_FRAMES):
         block = np.asarray(frames[start : start + kernels.BLOCK_FRAMES])

@@ -90,7 +90,7 @@ def load_gmm(path: str | Path) -> DiagonalGMM:
     tensors = _load(Path(path), "gmm")[0]
     try:
         return DiagonalGMM(**tensors)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ModelError(f"{path}: {error}") from error
 
 
@@ -112,9 +112,16 @@ def save_speakers(
 
     Raises
     ------
+    ModelError
+        If there are no speakers, or one is not of the shape of `ubm`.
     OSError
         If the file cannot be written.
     """
+    if not speakers:
+        raise ModelError(f"{path}: no speakers to write; expected one or more")
+    for speaker, gmm in speakers.items():
+        if gmm.means.shape != ubm.means.shape:
+            raise ModelError(f"{path}: model of {speaker!r} of shape {gmm.means.shape}; expected {ubm.means.shape}")
     tensors = {}
     for name in PARAMETERS:
         shared = getattr(ubm, name)
@@ -145,11 +152,15 @@ def load_speakers(path: str | Path) -> dict[str, DiagonalGMM]:
     tensors, header = _load(Path(path), "speakers")
     shared_rank = {"weights": 1, "means": 2, "variances": 2}
     models: dict[str, DiagonalGMM] = {}
+    shared = {key: read_only(tensors[key]) for key in PARAMETERS if tensors[key].ndim == shared_rank[key]}
+    for key in PARAMETERS:
+        if key not in shared and tensors[key].shape[:1] != (len(header.names),):
+            n_speakers = len(header.names)
+            raise ModelError(f"{path}: {key} of shape {tensors[key].shape}; the header names {n_speakers} speakers")
     try:
-        shared = {key: read_only(tensors[key]) for key in PARAMETERS if tensors[key].ndim == shared_rank[key]}
         for row, name in enumerate(header.names):
             models[name] = DiagonalGMM(*(shared[key] if key in shared else tensors[key][row] for key in PARAMETERS))
-    except (KeyError, IndexError, ValueError) as error:
+    except ValueError as error:
         raise ModelError(f"{path}: damaged speaker models ({error})") from error
     return models
 
@@ -183,7 +194,7 @@ def read_header(path: str | Path) -> Header:
     try:
         text = json.loads(metadata["speechgmm"])
         version, package_version = text["format_version"], text["package_version"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: a safetensors file, but not a model of speechgmm") from error
     if version != FORMAT_VERSION:
         raise ModelError(
@@ -191,7 +202,14 @@ def read_header(path: str | Path) -> Header:
             f"this speechgmm reads version {FORMAT_VERSION}"
         )
     try:
-        return Header(text["kind"], package_version, text["front_end"], tuple(text["names"]))
+        kind, front_end, names = text["kind"], text["front_end"], text["names"]
+        if not isinstance(front_end, dict | None):
+            raise TypeError(f"front_end {front_end!r}; expected keys and values, or null")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError("names; expected a list of texts")
+        if len(set(names)) < len(names):
+            raise TypeError("one name twice; expected a name of its own for each speaker")
+        return Header(kind, package_version, front_end, tuple(names))
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: damaged header ({error})") from error
 
@@ -240,4 +258,8 @@ def _load(path: Path, kind: str) -> tuple[dict[str, Float64Array], Header]:
     if header.kind != kind:
         raise ModelError(f"{path}: holds {header.kind!r}; expected {kind!r}")
     with safe_open(path, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - not a mapping
+        types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if types != dict.fromkeys(PARAMETERS, "F64"):
+            held = ", ".join(f"{name} ({types[name]})" for name in sorted(types))
+            raise ModelError(f"{path}: holds arrays {held}; expected {', '.join(PARAMETERS)}, each F64")
+        return {name: file.get_tensor(name) for name in PARAMETERS}, header
