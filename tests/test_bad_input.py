@@ -291,7 +291,7 @@ def test_shards_that_do_not_fit_are_refused_with_their_shapes(shards):
     ids=str,
 )
 def test_weights_of_frames_that_mean_nothing_are_refused(weights, gmm):
-    with pytest.raises(ValueError, match=r"weights .*expected \(2,\), finite and not negative"):
+    with pytest.raises(ValueError, match=r"^weights.*expected (\(2,\)|finite numbers, not negative)$"):
         accumulate(gmm, np.zeros((2, 3)), weights=np.array(weights))
 
 

@@ -151,8 +151,8 @@ def test_weights_come_from_files_too_and_bad_ones_are_refused(rng, tmp_path):
     config = TrainingConfig(n_components=3, n_iterations=2)
     mapped = train([tmp_path / "frames.npy"], config, weights=[tmp_path / "weights.npy"])
     assert same(mapped.gmm, train([frames], config, weights=[weights]).gmm)
-    for bad in (-weights, weights * np.nan, weights[:-1]):
-        with pytest.raises(ModelError, match=r"shard 0: weights of shape .* finite and not negative"):
+    for bad, told in ((-weights, "-0"), (weights * np.nan, "nan of frame 0"), (weights[:-1], r"of shape \(2399,\)")):
+        with pytest.raises(ModelError, match=f"shard 0: weights.*{told}"):
             train([frames], config, weights=[bad])
     with pytest.raises(ModelError, match="weights of all frames are 0"):
         train([frames], config, weights=[0 * weights])
@@ -541,3 +541,35 @@ def test_every_key_changes_something(rng, key, tmp_path, monkeypatch):
     others = {name: value for name, value in EFFECTS[key].items() if name not in (key, "n_components")}
     with_key, without = (TrainingConfig(**{**plain.model_dump(), **keys}) for keys in (EFFECTS[key], others))
     assert not same(train([frames], with_key).gmm, train([frames], without).gmm)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda frames: frames.astype(complex), "shard 0 of type complex128; expected real numbers"),
+        (lambda frames: frames.astype(object), "shard 0 of type object"),
+        (lambda _: [[1.0, 2.0], [3.0]], "shard 0 of rows that differ in length"),
+        (lambda _: None, "shard 0 of type object"),
+        (lambda frames: frames * 1e200, "features up to .*e\\+201: expected numbers whose squares are finite"),
+    ],
+    ids=["complex", "objects", "ragged", "nothing", "huge"],
+)
+def test_what_are_no_frames_is_said_by_its_shard(rng, change, told):
+    with pytest.raises(ModelError, match=told):
+        train([change(clusters(rng).astype(float))], TrainingConfig(n_components=2))
+
+
+def test_lists_are_frames_and_tiny_numbers_count_for_nothing(rng):
+    frames = clusters(rng).astype(float)[:200]
+    config = TrainingConfig(n_components=2, n_iterations=2)
+    assert same(train([frames.tolist()], config).gmm, train([frames], config).gmm)
+    assert np.isfinite(log_likelihood(train([frames * 1e-300], config).gmm, frames)).all()
+
+
+def test_a_file_that_holds_no_frames_is_named(tmp_path):
+    (tmp_path / "text.npy").write_text("not frames")
+    np.save(tmp_path / "short.npy", np.zeros((500, 4)))
+    (tmp_path / "short.npy").write_bytes((tmp_path / "short.npy").read_bytes()[:-100])
+    for name in ("text.npy", "short.npy"):
+        with pytest.raises(ModelError, match=rf"{name}: not readable as a \.npy file"):
+            train([tmp_path / name], TrainingConfig(n_components=2))

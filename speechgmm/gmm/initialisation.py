@@ -83,11 +83,14 @@ def _check_start(start: DiagonalGMM, config: TrainingConfig, n_features: int) ->
 
 def _one_gaussian(frames: FloatArray, weights: Float64Array | None) -> DiagonalGMM:
     """Give the one Gaussian that the frames are likeliest under."""
-    if weights is None:
-        mean, variance = frames.mean(axis=0, dtype=np.float64), frames.var(axis=0, dtype=np.float64)
-    else:
-        mean = np.average(frames, axis=0, weights=weights)
-        variance = np.average((frames - mean) ** 2, axis=0, weights=weights)
+    with np.errstate(over="ignore"):  # told below
+        if weights is None:
+            mean, variance = frames.mean(axis=0, dtype=np.float64), frames.var(axis=0, dtype=np.float64)
+        else:
+            mean = np.average(frames, axis=0, weights=weights)
+            variance = np.average((frames - mean) ** 2, axis=0, weights=weights)
+    if not np.isfinite(variance).all():
+        raise ModelError(f"features up to {np.abs(frames).max():g}: expected numbers whose squares are finite")
     return DiagonalGMM(np.ones(1), mean[None], never_nothing(mean, variance)[None])
 
 

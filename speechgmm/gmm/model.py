@@ -40,7 +40,7 @@ class DiagonalGMM:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "variances"):
-            array = read_only(_numbers(name, getattr(self, name)))
+            array = read_only(real_numbers(name, getattr(self, name)))
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} hold NaN or infinity")
             object.__setattr__(self, name, array)
@@ -228,14 +228,32 @@ def checked_frames(gmm: DiagonalGMM, frames: npt.ArrayLike) -> FloatArray:
     ModelError
         If they are no real numbers, some are masked, or the shape does not fit the model.
     """
-    array = _numbers("frames", frames)
+    array = real_numbers("frames", frames)
     if array.ndim != 2 or array.shape[1] != gmm.n_features:
         raise ModelError(f"frames of shape {array.shape}; the model expects (T, {gmm.n_features})")
     return array
 
 
-def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:
-    """Give an array of real numbers, and refuse what would only become one by losing something."""
+def real_numbers(name: str, values: npt.ArrayLike) -> FloatArray:
+    """Give an array of real numbers, and refuse what would only become one by losing something.
+
+    Parameters
+    ----------
+    name : str
+        What the error calls it.
+    values : array_like
+        Whatever somebody gave.
+
+    Returns
+    -------
+    np.ndarray
+        The values themselves, where they are an array.
+
+    Raises
+    ------
+    ModelError
+        If they are no real numbers, some are masked, or rows differ in length.
+    """
     try:
         array = np.asarray(values)
     except ValueError as error:

@@ -10,6 +10,8 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
+from speechgmm.gmm.model import real_numbers
+from speechgmm.gmm.statistics import check_weights
 
 Shard = str | Path | FloatArray
 
@@ -109,24 +111,23 @@ def parts_of(shards: Sequence[Shard], weights: Sequence[Shard] | None = None) ->
     ModelError
         If shapes disagree, there is no feature, or weights are negative, not finite, or all nothing.
     """
-    shapes = [_opened(shard).shape for shard in shards]
+    names = [str(shard) if isinstance(shard, str | Path) else f"shard {n}" for n, shard in enumerate(shards)]
+    checked = [_checked(name, shard) for name, shard in zip(names, shards, strict=True)]
+    shapes = [_opened(shard).shape for shard in checked]
     if any(len(shape) != 2 for shape in shapes) or len({shape[1] for shape in shapes}) != 1 or shapes[0][1] == 0:
         shown = ", ".join(map(str, shapes[:3]))
         raise ModelError(f"{len(shapes)} shards of shapes {shown}, ...; expected a list of (T, D) frames with one D")
-    names = [str(shard) if isinstance(shard, str | Path) else f"shard {n}" for n, shard in enumerate(shards)]
     given: Sequence[Shard | None] = [None] * len(shards) if weights is None else weights
     if len(given) != len(shards):
         raise ModelError(f"weights of {len(given)} shards; expected those of {len(shards)}")
     parts = tuple(
-        Part(name, shard, each, 0, shape[0])
-        for name, shard, each, shape in zip(names, shards, given, shapes, strict=True)
+        Part(name, shard, None if each is None else _checked(f"{name}: weights", each), 0, shape[0])
+        for name, shard, each, shape in zip(names, checked, given, shapes, strict=True)
     )
     for part in parts:
         counts = part.counts()
-        if counts is not None and (counts.shape != (len(part),) or not np.all(np.isfinite(counts) & (counts >= 0))):
-            raise ModelError(
-                f"{part.name}: weights of shape {counts.shape}; expected ({len(part)},), finite and not negative"
-            )
+        if counts is not None:
+            check_weights(counts, len(part), f"{part.name}: weights")
     if weights is not None and not total_weight(parts) > 0:
         raise ModelError("the weights of all frames are 0; expected some above")
     return parts
@@ -216,6 +217,19 @@ def draw_sample(parts: Sequence[Part], n_frames: int, rng: np.random.Generator) 
             part.check()
         frames.append(drawn if drawn.dtype == np.float64 else drawn.astype(np.float32))
     return Sample(np.concatenate(frames), np.concatenate(weights) if weights else None)
+
+
+def _checked(name: str, array: Shard) -> Shard:
+    """Refuse an array, or a file, that holds no real numbers."""
+    if not isinstance(array, str | Path):
+        return real_numbers(name, array)
+    try:
+        real_numbers(name, _opened(array))
+    except ModelError:
+        raise
+    except (ValueError, EOFError) as error:
+        raise ModelError(f"{array}: not readable as a .npy file of numbers ({error})") from error
+    return array
 
 
 def _opened(array: Shard) -> FloatArray:

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from speechgmm.arrays import Float64Array, FloatArray, read_only
+from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
-from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients
+from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients, real_numbers
 
 SINGLE_ROUNDING = 1e-5
 """Statistics of the same frames, accumulated in single precision in other blocks, differ by less than this share."""
@@ -109,7 +111,7 @@ def accumulate(
     gmm: DiagonalGMM,
     frames: FloatArray,
     *,
-    weights: FloatArray | None = None,
+    weights: npt.ArrayLike | None = None,
     dtype: type[np.floating] = np.float32,
 ) -> SufficientStats:
     """Accumulate the statistics of frames under a model.
@@ -140,8 +142,8 @@ def accumulate(
     ----------
     Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 7-10, before the division by N_c.
     """
-    if weights is not None and (weights.shape != (len(frames),) or not np.all(np.isfinite(weights) & (weights >= 0))):
-        raise ValueError(f"weights of shape {weights.shape}; expected ({len(frames)},), finite and not negative")
+    if weights is not None:
+        weights = check_weights(weights, len(frames))
     coefficients = model_coefficients(gmm, dtype)
     moments = np.zeros((gmm.n_components, 2 * gmm.n_features + 1))
     log_likelihood = 0.0
@@ -155,6 +157,38 @@ def accumulate(
         log_likelihood += float(likelihoods.astype(np.float64) @ counts)
     zeroth, first, second = kernels.raw_moments(moments, coefficients.reference)
     return SufficientStats(zeroth, first, second, log_likelihood, len(frames))
+
+
+def check_weights(weights: npt.ArrayLike, n_frames: int, name: str = "weights") -> FloatArray:
+    """Check how often frames count.
+
+    Parameters
+    ----------
+    weights : array_like, shape (T,)
+        What somebody gave.
+    n_frames : int >= 0
+        T.
+    name : str
+        What the error calls them.
+
+    Returns
+    -------
+    np.ndarray, shape (T,), finite and >= 0
+        The weights.
+
+    Raises
+    ------
+    ModelError
+        If they are something else; it names the first wrong one.
+    """
+    array = real_numbers(name, weights)
+    if array.shape != (n_frames,):
+        raise ModelError(f"{name} of shape {array.shape}; expected ({n_frames},)")
+    usable = np.isfinite(array) & (array >= 0)
+    if not usable.all():
+        frame = int(np.argmin(usable))
+        raise ModelError(f"{name}: {array[frame]:g} of frame {frame}; expected finite numbers, not negative")
+    return array
 
 
 def _remainder(name: str, whole: Float64Array, part: Float64Array) -> Float64Array:

@@ -16,6 +16,9 @@ and as far as a second moment in double precision can."""
 LEAST_SHARE = 1e-8
 """Without any floor, variances are still kept above this share of the variance of all frames."""
 
+LEAST_VARIANCE = 1e-280
+"""A feature with less variance is constant too: smaller numbers have no full digits."""
+
 SPLIT_DEVIATIONS = 0.2
 """The two halves of a split component lie this many standard deviations on either side of it."""
 
@@ -228,8 +231,9 @@ def never_nothing(mean: Float64Array, variance: Float64Array) -> Float64Array:
     np.ndarray, shape (D,), > 0
         The variance where there is one.
     """
-    constant = variance <= (RESOLUTION * mean) ** 2
-    instead = np.where(mean == 0, 1.0, mean**2)
+    square = mean**2
+    constant = (variance <= RESOLUTION**2 * square) | (variance < LEAST_VARIANCE)
+    instead = np.where(square < LEAST_VARIANCE, 1.0, square)
     positive: Float64Array = np.where(constant, instead, variance)
     return positive
 
