@@ -90,6 +90,27 @@ def accumulate(frames, weights, means, variances, frame_weights=None):
     return zeroth, first, second, float(counts @ log_likelihood(frames, weights, means, variances))
 
 
+def accumulate_kept(frames, weights, means, variances, frame_weights, skip_below):
+    """The same without components below a share of the likeliest one's density, and the weight left out."""
+    zeroth = np.zeros(len(weights))
+    first = np.zeros(np.shape(means))
+    second = np.zeros(np.shape(means))
+    total = skipped = 0.0
+    for t, x in enumerate(frames):
+        joints = log_joints(x, weights, means, variances)
+        kept = [c for c in range(len(weights)) if math.exp(joints[c] - max(joints)) >= skip_below]
+        frame_total = log_sum_exp([joints[c] for c in kept])
+        total += frame_weights[t] * frame_total
+        skipped += frame_weights[t] * (1 - math.exp(frame_total - log_sum_exp(joints)))
+        for c in kept:
+            gamma = frame_weights[t] * math.exp(joints[c] - frame_total)
+            zeroth[c] += gamma
+            for d in range(len(x)):
+                first[c, d] += gamma * x[d]
+                second[c, d] += gamma * x[d] ** 2
+    return zeroth, first, second, total, skipped
+
+
 def ml_update(zeroth, first, second):
     """M step without floors: Reynolds and Rose (1995), eqs. 6-8."""
     weights = zeroth / zeroth.sum()

@@ -6,7 +6,7 @@ are those of the model as a whole: about them, single precision holds whatever o
 scale is a power of two and the centre a number that single precision has, so that z costs no rounding of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -113,6 +113,22 @@ def to_shares(joint: FloatArray) -> tuple[FloatArray, FloatArray]:
     total = joint.sum(axis=1)
     likelihood: FloatArray = highest + np.log(total)
     return likelihood, total
+
+
+def add_blocks(blocks: Iterable[tuple[FloatArray, FloatArray]], model: Coefficients, moments: Float64Array) -> float:
+    """Add the moments of expanded blocks (B, 2D + 1), each frame as often as it counts (B,), to `moments`.
+
+    Moments are sums of posterior times [z, 1, z^2], shape (C, 2D + 1). Return the log-likelihood. Overwrites blocks.
+    """
+    log_likelihood = 0.0
+    for expanded, counts in blocks:
+        shares = log_joint(expanded, model)
+        likelihoods, total = to_shares(shares)
+        # Posteriors are shares over their sum, by which fewer numbers are divided here.
+        expanded *= (counts / total)[:, None].astype(expanded.dtype)
+        moments += shares.T @ expanded
+        log_likelihood += float(likelihoods.astype(np.float64) @ counts)
+    return log_likelihood
 
 
 def to_posteriors(joint: FloatArray) -> None:

@@ -293,8 +293,32 @@ def expanded_blocks(
     ValueError
         If the shape does not fit the model, or a value is not finite.
     """
-    frames = checked_frames(gmm, frames)
     expand = marginals.expand if missing else kernels.expand
+    for start, block in checked_blocks(gmm, frames, missing=missing):
+        yield start, expand(block, coefficients.reference, coefficients.product.dtype.type)
+
+
+def checked_blocks(gmm: DiagonalGMM, frames: FloatArray, *, missing: bool = False) -> Iterator[tuple[int, FloatArray]]:
+    """Check frames against a model and give them block by block.
+
+    Parameters
+    ----------
+    gmm, frames, missing
+        As for `expanded_blocks`.
+
+    Yields
+    ------
+    start : int
+        Index of the block's first frame.
+    block : np.ndarray, shape (B, D), float32 or float64
+        The frames.
+
+    Raises
+    ------
+    ValueError
+        As for `expanded_blocks`.
+    """
+    frames = checked_frames(gmm, frames)
     for start in range(0, len(frames), kernels.BLOCK_FRAMES):
         block = np.asarray(frames[start : start + kernels.BLOCK_FRAMES])
         if block.dtype not in (np.float32, np.float64):
@@ -304,4 +328,4 @@ def expanded_blocks(
             row = start + int(np.argmin(usable.all(axis=1)))
             expected = "finite, or NaN where missing" if missing else "finite"
             raise ModelError(f"frame {row} holds {'' if missing else 'NaN or '}infinity; features must be {expected}")
-        yield start, expand(block, coefficients.reference, coefficients.product.dtype.type)
+        yield start, block

@@ -1,6 +1,7 @@
 """Baum-Welch statistics: the E step."""
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Self
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
-from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients, real_numbers
+from speechgmm.gmm.model import DiagonalGMM, checked_blocks, expanded_blocks, model_coefficients, real_numbers
 
 SINGLE_ROUNDING = 1e-5
 """Statistics of the same frames, accumulated in single precision in other blocks, differ by less than this share."""
@@ -37,6 +38,9 @@ class SufficientStats:
         sum_t log p(x_t) under the model that gave gamma; weighted where frames are.
     n_frames : int
         Frames counted.
+    skipped : float >= 0, frames
+        Not less than the sum of all posteriors that were left out: no component's occupancy is off by more frames, and
+        the log-likelihood is at most as many nats too low. 0 where nothing was.
 
     Raises
     ------
@@ -49,6 +53,7 @@ class SufficientStats:
     second: Float64Array
     log_likelihood: float
     n_frames: int
+    skipped: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("zeroth", "first", "second"):
@@ -87,6 +92,7 @@ class SufficientStats:
             self.second + other.second,
             self.log_likelihood + other.log_likelihood,
             self.n_frames + other.n_frames,
+            self.skipped + other.skipped,
         )
 
     def __sub__(self, other: Self) -> Self:
@@ -104,6 +110,7 @@ class SufficientStats:
             np.where(left, _remainder("second", self.second, other.second), 0.0),
             self.log_likelihood - other.log_likelihood,
             self.n_frames - other.n_frames,
+            abs(self.skipped - other.skipped),  # what was left out of a part on both sides makes no difference
         )
 
 
@@ -113,6 +120,7 @@ def accumulate(
     *,
     weights: npt.ArrayLike | None = None,
     dtype: type[np.floating] = np.float32,
+    skip_below: float = 0.0,
 ) -> SufficientStats:
     """Accumulate the statistics of frames under a model.
 
@@ -127,16 +135,22 @@ def accumulate(
     dtype : np.float32 or np.float64
         Precision of the products within a block; totals are float64. A model that single precision does not hold
         is computed in double.
+    skip_below : float, 0 <= skip_below < 1
+        Components whose density is below this share of the likeliest one's in a frame are left out of it, and every
+        posterior left out is below it, too; 0 leaves none out. With hundreds of components and features of speech,
+        2e-7 is about twice as fast, and statistics stay within 1e-5 of those of double precision. Needs the extra
+        `fast`; the first call compiles for some seconds, where no call before has.
 
     Returns
     -------
     SufficientStats, shapes (C,), (C, D), (C, D)
-        The statistics.
+        The statistics, and how much was skipped.
 
     Raises
     ------
     ValueError
-        If shapes disagree, or a value is not finite or a weight negative.
+        If shapes disagree, or a value is not finite or a weight negative, or `skip_below` is not in its range or
+        numba is not there for it.
 
     References
     ----------
@@ -144,19 +158,30 @@ def accumulate(
     """
     if weights is not None:
         weights = check_weights(weights, len(frames))
+    if not 0 <= skip_below < 1:
+        raise ModelError(f"skip_below {skip_below}: expected 0, to skip nothing, or a share below 1")
     coefficients = model_coefficients(gmm, dtype)
     moments = np.zeros((gmm.n_components, 2 * gmm.n_features + 1))
-    log_likelihood = 0.0
-    for start, expanded in expanded_blocks(gmm, frames, coefficients):
-        shares = kernels.log_joint(expanded, coefficients)
-        likelihoods, total = kernels.to_shares(shares)
-        counts = np.ones(len(shares)) if weights is None else weights[start : start + len(shares)]
-        # Posteriors are shares over their sum, by which fewer numbers are divided here.
-        expanded *= (counts / total)[:, None].astype(expanded.dtype)
-        moments += shares.T @ expanded
-        log_likelihood += float(likelihoods.astype(np.float64) @ counts)
+    counts = np.ones(len(frames)) if weights is None else weights
+    if skip_below:
+        blocks = ((block, counts[at : at + len(block)]) for at, block in checked_blocks(gmm, frames))
+        log_likelihood, skipped = _skipping().add_blocks(blocks, coefficients, skip_below, moments)
+    else:
+        blocks = ((block, counts[at : at + len(block)]) for at, block in expanded_blocks(gmm, frames, coefficients))
+        log_likelihood, skipped = kernels.add_blocks(blocks, coefficients, moments), 0.0
     zeroth, first, second = kernels.raw_moments(moments, coefficients.reference)
-    return SufficientStats(zeroth, first, second, log_likelihood, len(frames))
+    return SufficientStats(zeroth, first, second, log_likelihood, len(frames), skipped)
+
+
+def _skipping() -> ModuleType:
+    """Import the compiled kernels, which only those who skip need."""
+    try:
+        from speechgmm.gmm import skipping
+    except ModuleNotFoundError as error:
+        if error.name != "numba":
+            raise
+        raise ModelError("skip_below needs the package numba: pip install 'speechgmm[fast]'") from error
+    return skipping
 
 
 def check_weights(weights: npt.ArrayLike, n_frames: int, name: str = "weights") -> FloatArray:
