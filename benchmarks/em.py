@@ -1,22 +1,35 @@
-"""One EM iteration: speechgmm, scikit-learn, a loop over components, and the two products that none does without."""
+"""One EM iteration: speechgmm, scikit-learn, a loop over components, and the two products that no exact one lacks."""
 
+import tempfile
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from side_by_side import seconds, show
 from sklearn.mixture import GaussianMixture
 
-from speechgmm import DiagonalGMM, accumulate
+from speechgmm import DiagonalGMM, SufficientStats, accumulate, posteriors
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import ml_update
+from speechgmm.parallel import Engine, sum_over
 
 BLOCK = 1024
 
+OVERLAP = 0.46
+"""Standard deviation of the means: 512 components over 60 features then leave as many posteriors above 1e-6 in a frame
+as a mixture of that size has on speech (about 18)."""
+
+SKIP_BELOW = 2e-7
+"""The threshold that `accumulate` recommends."""
+
+LIMIT = "the two bare products"
+
 
 def problem(n_frames: int, n_components: int, n_features: int) -> tuple[DiagonalGMM, np.ndarray]:
-    """Draw a mixture whose components overlap as those of speech do, and frames of it."""
+    """Draw a mixture of overlapping components, and frames of it."""
     rng = np.random.default_rng(0)
-    means = rng.standard_normal((n_components, n_features))
+    means = OVERLAP * rng.standard_normal((n_components, n_features))
     variances = rng.uniform(0.2, 1.0, (n_components, n_features))
     gmm = DiagonalGMM(np.full(n_components, 1 / n_components), means, variances)
     drawn = rng.integers(n_components, size=n_frames)
@@ -76,31 +89,96 @@ def loop_over_components(gmm: DiagonalGMM, frames: np.ndarray) -> Callable[[], o
     return iteration
 
 
-def compare(n_frames: int, n_components: int, n_features: int, others: bool = True) -> None:
-    """Time one size. The slow ones take fewer frames, and all are told as frames in a second."""
+def speed(gmm: DiagonalGMM, frames: np.ndarray) -> None:
+    """Time an iteration of each kind. The slow ones take fewer frames, and all are told as frames in a second."""
+    config = TrainingConfig(n_components=gmm.n_components)
+    few, fewer = frames[: len(frames) // 10], frames[: len(frames) // 100]
+    calls: dict[str, Callable[[], object]] = {
+        LIMIT: bare_products(gmm, frames),
+        "speechgmm": lambda: ml_update(accumulate(gmm, frames), gmm, config),
+        "speechgmm, skipping": lambda: ml_update(accumulate(gmm, frames, skip_below=SKIP_BELOW), gmm, config),
+        "scikit-learn": of_scikit_learn(gmm, few),
+        "a loop over components": loop_over_components(gmm, fewer),
+    }
+    shares = {"scikit-learn": len(frames) / len(few), "a loop over components": len(frames) / len(fewer)}
+    times = {name: each * shares.get(name, 1.0) for name, each in seconds(calls).items()}
+    print(f"One EM iteration, {gmm.n_components} components x {gmm.n_features}, {len(frames):,} frames, one thread")
+    for name, each in times.items():
+        print(f"  {name:34s} {len(frames) / each / 1e6:8.3f} M frames/s   {times[LIMIT] / each:6.3f} of {LIMIT}")
+
+
+def precision(gmm: DiagonalGMM, frames: np.ndarray) -> None:
+    """Print how far statistics are from those in double precision that skip nothing."""
+    n_above = (posteriors(gmm, frames[:5000], dtype=np.float64) > 1e-6).sum(axis=1).mean()
+    print(f"Posteriors above 1e-6 in a frame: {n_above:.1f} of {gmm.n_components}; largest relative errors of")
+    exact = accumulate(gmm, frames, dtype=np.float64)
+    for name, skip_below in (("speechgmm", 0.0), ("speechgmm, skipping", SKIP_BELOW)):
+        stats = accumulate(gmm, frames, skip_below=skip_below)
+        shown = "  ".join(f"{order} {error:.1e}" for order, error in relative_errors(gmm, stats, exact).items())
+        print(f"  {name:34s} {shown}  (skipped: at most {stats.skipped:.2g} frames)")
+
+
+def relative_errors(gmm: DiagonalGMM, stats: SufficientStats, exact: SufficientStats) -> dict[str, float]:
+    """Compare statistics about the model's centre: sums of posteriors, and of their squares, with themselves.
+
+    Sums of what has both signs are compared with the occupancy times the model's scale.
+    """
+    centre, scale = gmm.reference
+
+    def about_centre(one: SufficientStats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Move first and second moments to the centre, in units of the scale."""
+        occupancy = one.zeroth[:, None]
+        first = one.first - occupancy * centre
+        return occupancy, first / scale, (one.second - centre * (2 * first + occupancy * centre)) / scale**2
+
+    (zeroth, first, second), (zeroth_64, first_64, second_64) = about_centre(stats), about_centre(exact)
+    return {
+        "zeroth": float(np.abs(zeroth / zeroth_64 - 1).max()),
+        "first": float((np.abs(first - first_64) / zeroth_64).max()),
+        "second": float(np.abs(second / second_64 - 1).max()),
+        "log-likelihood": abs(stats.log_likelihood / exact.log_likelihood - 1),
+    }
+
+
+def accumulate_file(gmm: DiagonalGMM, skip_below: float, shard: Path) -> SufficientStats:
+    """Accumulate a shard, as a worker does."""
+    return accumulate(gmm, np.load(shard, mmap_mode="r"), skip_below=skip_below)
+
+
+def workers(gmm: DiagonalGMM, frames: np.ndarray, n_shards: int = 16) -> None:
+    """Time two worker processes against one, over shards on disk; a first round starts and warms them up."""
+    with tempfile.TemporaryDirectory() as folder:
+        shards = [Path(folder, f"{number:02d}.npy") for number in range(n_shards)]
+        for shard, part in zip(shards, np.array_split(frames, n_shards), strict=True):
+            np.save(shard, part)
+        print(f"Two workers against one, {n_shards} shards")
+        for name, skip_below in (("speechgmm", 0.0), ("speechgmm, skipping", SKIP_BELOW)):
+            function = partial(accumulate_file, gmm, skip_below)
+            times = seconds({n: partial(sum_over, function, shards, Engine("processes", n_jobs=n)) for n in (1, 2)})
+            print(f"  {name:34s} {times[1] / times[2]:.2f} times as fast")
+
+
+def small(n_components: int, n_features: int, n_frames: int = 50_000) -> None:
+    """Time a small size against scikit-learn."""
     gmm, frames = problem(n_frames, n_components, n_features)
     config = TrainingConfig(n_components=n_components)
-    few = frames[: n_frames // 10]
-    calls: dict[str, Callable[[], object]] = {
+    calls = {
         "speechgmm": lambda: ml_update(accumulate(gmm, frames), gmm, config),
-        "scikit-learn": of_scikit_learn(gmm, few if others else frames),
+        "scikit-learn": of_scikit_learn(gmm, frames),
     }
-    if others:
-        calls |= {
-            "the two bare products": bare_products(gmm, frames),
-            "a loop over components": loop_over_components(gmm, few[: n_frames // 100]),
-        }
-    shares = {"scikit-learn": 10.0 if others else 1.0, "a loop over components": 100.0}
-    times = {name: each * shares.get(name, 1.0) for name, each in seconds(calls, n_rounds=3).items()}
+    times = seconds(calls, n_rounds=3)
     show(f"One EM iteration, {n_components} components x {n_features}", "M frames/s", n_frames / 1e6, times)
 
 
 def main() -> None:
-    """Print a table for each size."""
-    compare(200_000, 512, 60)
+    """Print speed and precision of a large size, what a second worker gives, and a table for each small size."""
+    gmm, frames = problem(200_000, 512, 60)
+    speed(gmm, frames)
+    precision(gmm, frames)
+    workers(gmm, frames)
     for n_components in (8, 32, 64):
         for n_features in (13, 39):
-            compare(50_000, n_components, n_features, others=False)
+            small(n_components, n_features)
 
 
 if __name__ == "__main__":
