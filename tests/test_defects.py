@@ -172,6 +172,7 @@ OF_TRAINING = {
     "weight_floor": ({}, 0.15),
     "min_occupancy": ({}, 300.0),
     "starving": ({"min_occupancy": 200.0}, "remove"),
+    "skip_below": ({}, 0.1),
 }
 OF_ADAPTATION = {
     "relevance_factor": ({}, 3.0),

@@ -513,36 +513,6 @@ def test_a_run_that_is_stopped_in_training_goes_on_from_its_last_iteration(quick
     assert files == [(whole / name).read_bytes() for name in names]
 
 
-EFFECTS = {
-    "n_components": {"n_components": 7},
-    "candidates": {"n_components": "auto", "candidates": [5]},
-    "initial": {"initial": "random"},
-    "initial_model": {"initial_model": "start.safetensors"},
-    "initial_iterations": {"initial_iterations": 1},
-    "initial_frames": {"initial_frames": 300},
-    "early_iterations": {"early_iterations": 3},
-    "n_iterations": {"n_iterations": 7},
-    "tolerance": {"tolerance": 0.1},
-    "held_out": {"held_out": 0.2},
-    "variance_floor": {"variance_floor": 0.5},
-    "variance_ceiling": {"variance_ceiling": 0.5},
-    "weight_floor": {"weight_floor": 0.15},
-    "min_occupancy": {"min_occupancy": 150},
-    "starving": {"starving": "remove", "min_occupancy": 150},
-}
-
-
-@pytest.mark.parametrize("key", list(TrainingConfig.model_fields))
-def test_every_key_changes_something(rng, key, tmp_path, monkeypatch):
-    frames = draw(rng, random_gmm(rng, 6), 1000).astype(np.float32)
-    monkeypatch.chdir(tmp_path)
-    save_gmm("start.safetensors", random_gmm(rng, 6))
-    plain = TrainingConfig(n_components=6, n_iterations=6)
-    others = {name: value for name, value in EFFECTS[key].items() if name not in (key, "n_components")}
-    with_key, without = (TrainingConfig(**{**plain.model_dump(), **keys}) for keys in (EFFECTS[key], others))
-    assert not same(train([frames], with_key).gmm, train([frames], without).gmm)
-
-
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -573,3 +543,18 @@ def test_a_file_that_holds_no_frames_is_named(tmp_path):
     for name in ("text.npy", "short.npy"):
         with pytest.raises(ModelError, match=rf"{name}: not readable as a \.npy file"):
             train([tmp_path / name], TrainingConfig(n_components=2))
+
+
+def test_what_was_skipped_bounds_the_error_and_is_in_the_history(rng):
+    frames = draw(rng, random_gmm(rng, 8), 3000).astype(np.float32)
+    start = random_gmm(rng, 8)
+    config = TrainingConfig(n_components=8, n_iterations=1)
+    exact = train([frames], config, start=start)
+    skipping = train([frames], config.model_copy(update={"skip_below": 0.01}), start=start)
+    skipped = skipping.history[0].skipped
+    assert exact.history[0].skipped == 0
+    assert 0 < skipped < 30
+    moved = np.abs(skipping.gmm.weights - exact.gmm.weights) * len(frames)
+    assert 0 < moved.max() <= skipped
+    lost = (exact.history[0].log_likelihood - skipping.history[0].log_likelihood) * len(frames)
+    assert 0 < lost <= skipped

@@ -37,6 +37,8 @@ class Iteration:
         Components with too few frames.
     n_revived, n_removed : int
         Those of them that were put elsewhere, and that were removed.
+    skipped : float, frames
+        Not less than the sum of the posteriors that were left out.
     settled : bool
         Whether it gained less than the tolerance.
     seconds : float
@@ -53,6 +55,7 @@ class Iteration:
     n_starving: int = 0
     n_revived: int = 0
     n_removed: int = 0
+    skipped: float = 0.0
     settled: bool = False
     seconds: float = 0.0
 

@@ -4,13 +4,15 @@ The log of w_c N(x; m_c, v_c) is a linear function of [z, 1, z^2], where z = (x 
 product gives it for a block of frames and all components, and another one gives the statistics. Centre and scale
 are those of the model as a whole: about them, single precision holds whatever offset the raw features have. The
 scale is a power of two and the centre a number that single precision has, so that z costs no rounding of its own.
+
+Blocks lie in memory by component, not by frame (Fortran's order): what is done along the components of every frame,
+such as finding the likeliest, then runs over whole rows of frames at once.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import blas
 
 from speechgmm.arrays import Float64Array, FloatArray, IntArray
 
@@ -80,21 +82,21 @@ def coefficients(
 def expand(block: FloatArray, about: Reference, dtype: type[np.floating]) -> FloatArray:
     """Make [z, 1, z^2], shape (B, 2D + 1), of a block of frames, shape (B, D)."""
     n_features = block.shape[1]
-    expanded = np.empty((len(block), 2 * n_features + 1), dtype)
-    z = expanded[:, :n_features]
-    expanded[:, n_features] = 1
+    expanded = np.empty((2 * n_features + 1, len(block)), dtype)
+    z = expanded[:n_features]
+    expanded[n_features] = 1
     # In the better of the two precisions: the frames may carry more digits than dtype has, or fewer.
     wide = np.result_type(block.dtype, dtype)
-    moved = np.subtract(block, about.centre.astype(wide), dtype=wide)
-    moved *= (1 / about.scale).astype(wide)
+    moved = np.subtract(block.T, about.centre.astype(wide)[:, None], dtype=wide, order="C")
+    moved *= (1 / about.scale).astype(wide)[:, None]
     np.clip(moved, -FARTHEST, FARTHEST, out=z, casting="unsafe")
-    np.square(z, out=expanded[:, n_features + 1 :])
-    return expanded
+    np.square(z, out=expanded[n_features + 1 :])
+    return expanded.T
 
 
 def log_joint(expanded: FloatArray, model: Coefficients) -> FloatArray:
     """Compute log(w_c N(x_t; m_c, v_c)), shape (B, C)."""
-    joint: FloatArray = expanded @ model.product
+    joint: FloatArray = (model.product.T @ expanded.T).T
     return joint
 
 
@@ -104,9 +106,7 @@ def to_shares(joint: FloatArray) -> tuple[FloatArray, FloatArray]:
     A share divided by the sum is the posterior.
     """
     highest = joint.max(axis=1)
-    # A rank-one update of BLAS: subtracting a column from every row takes numpy twice as long.
-    update = blas.sger if joint.dtype == np.float32 else blas.dger
-    update(-1.0, np.ones(joint.shape[1], joint.dtype), highest, a=joint.T, overwrite_a=1)
+    joint -= highest[:, None]
     np.maximum(joint, FAINTEST, out=joint)
     np.exp(joint, out=joint)
     joint -= np.exp(np.full_like(highest, FAINTEST))[:1]

@@ -213,7 +213,7 @@ class _Steps:
         before = [each for each in state.history if each.early == early]
         number = len(before) + 1
         add, parts = (serial_sum_over, self.sample) if early else (self.means.sum_over, self.kept)
-        stats = add(partial(_accumulate, state.gmm, self.means.dtype), parts)
+        stats = add(partial(_accumulate, state.gmm, self.means.dtype, self.config.skip_below), parts)
         updated = update(stats, state.gmm, self.config)
         # A component that is moved by the last update would never see its frames.
         last = not early and number == self.config.n_iterations
@@ -230,6 +230,7 @@ class _Steps:
             n_starving=treated.n_starving,
             n_revived=treated.n_revived,
             n_removed=treated.n_removed,
+            skipped=stats.skipped,
             seconds=time.perf_counter() - started,
         )
         iteration = replace(iteration, settled=settled([*before, iteration], _spread(stats), self.config.tolerance))
@@ -268,10 +269,10 @@ def settled(history: Sequence[Iteration], spread: float, tolerance: float) -> bo
     return abs(second.log_likelihood - first.log_likelihood) < tolerance * abs(first.log_likelihood + spread)
 
 
-def _accumulate(gmm: DiagonalGMM, dtype: type[np.floating], part: Part) -> SufficientStats:
+def _accumulate(gmm: DiagonalGMM, dtype: type[np.floating], skip_below: float, part: Part) -> SufficientStats:
     """Accumulate one part: the function that workers run."""
     try:
-        return accumulate(gmm, part.frames(), weights=part.counts(), dtype=dtype)
+        return accumulate(gmm, part.frames(), weights=part.counts(), dtype=dtype, skip_below=skip_below)
     except ModelError:
         part.check()  # the message names the shard then
         raise

@@ -31,7 +31,7 @@ from speechgmm.recipe.stages import Tick
 logger = logging.getLogger(__name__)
 
 # The number of a stage goes up whenever the same inputs would make another output.
-VERSIONS = {"corpus": 1, "features": 2, "ubm": 3, "speakers": 2, "scores": 2}
+VERSIONS = {"corpus": 1, "features": 2, "ubm": 3, "speakers": 3, "scores": 3}
 
 
 @dataclass(frozen=True)

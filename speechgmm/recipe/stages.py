@@ -315,10 +315,11 @@ def _described(iteration: Iteration) -> str:
         "revived": iteration.n_revived,
         "removed": iteration.n_removed,
     }
+    skipped = f", less than {iteration.skipped:.2g} frames skipped" if iteration.skipped else ""
     told = "".join(f", {count} {what}" for what, count in counts.items() if count)
     return (
         f"{early} {iteration.number}, {iteration.n_components} components: log-likelihood "
-        f"{iteration.log_likelihood:.4f} per frame{held_out}{told} ({iteration.seconds:.2f} s)"
+        f"{iteration.log_likelihood:.4f} per frame{held_out}{told}{skipped} ({iteration.seconds:.2f} s)"
     )
 
 
