@@ -145,6 +145,10 @@ def _show(done: "RunResult") -> None:
         f"identification: {_number(identification['rate'], '{:.1%}')} of {identification['n_tests']} tests score "
         f"highest with their own speaker's model, of {identification['n_models']}"
     )
+    calibration = done.metrics["calibration"]
+    if calibration:
+        trials = f"{calibration['n_target']:,} target and {calibration['n_nontarget']:,} nontarget trials"
+        typer.echo(f"calibrated on {calibration['trained_on']} ({trials})")
     for warning in done.warnings:
         typer.secho(f"warning: {warning}", fg="yellow")
     n_unscored = sum(numbers["n_unscored"] for numbers in lists.values())
@@ -168,7 +172,12 @@ def _rows(lists: list[dict[str, Any]]) -> list[tuple[str, list[str], str]]:
         costs = ", ".join(f"c_miss {c.c_miss:g} c_fa {c.c_fa:g} p_target {c.p_target:g}" for c in PRESETS[preset])
         cells = [_number(each["min_dcf"][preset], "{:.3f}") for each in lists]
         rows.append((f"minDCF {preset}", cells, f"least cost, relative to no scores; {costs}"))
+        cells = [_number(each["act_dcf"][preset], "{:.3f}") for each in lists]
+        rows.append((f"actDCF {preset}", cells, "cost of the decisions that the scores ask for, as ratios"))
     rows.append(("Cllr", [_number(each["cllr"], "{:.3f}") for each in lists], MEANINGS["cllr"]))
+    if "cllr_uncalibrated" in lists[0]:
+        cells = [_number(each["cllr_uncalibrated"], "{:.3f}") for each in lists]
+        rows.append(("Cllr, raw", cells, "bits; of the scores before calibration"))
     rows.append(("minCllr", [_number(each["min_cllr"], "{:.3f}") for each in lists], MEANINGS["min_cllr"]))
     return rows
 

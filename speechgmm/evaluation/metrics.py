@@ -15,6 +15,7 @@ Conventions
 - Everything is computed in float64 and in O(n log n) time for n trials.
 """
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -234,6 +235,40 @@ def min_dcf(target: npt.ArrayLike, nontarget: npt.ArrayLike, costs: Costs | str)
     several = (costs,) if isinstance(costs, Costs) else _preset(costs)
     _, p_miss, p_fa = error_rates(target, nontarget)
     return float(np.mean([detection_cost(p_miss, p_fa, one).min() for one in several]))
+
+
+def act_dcf(target: npt.ArrayLike, nontarget: npt.ArrayLike, costs: Costs | str) -> float:
+    """Compute the normalised detection cost of the decisions that log-likelihood ratios themselves ask for.
+
+    Parameters
+    ----------
+    target, nontarget : array_like, shapes (N,) and (M,)
+        Scores, taken as natural log-likelihood ratios; infinite ones are allowed.
+    costs : Costs or a name in `PRESETS`
+        What errors cost; the mean for a preset of several.
+
+    Returns
+    -------
+    float >= 0
+        At least `min_dcf`; above 1 where it were better not to listen.
+
+    Raises
+    ------
+    ValueError
+        As for `min_dcf`.
+
+    References
+    ----------
+    Brümmer, du Preez (2006), Computer Speech and Language 20: the threshold is
+    ``log(c_fa (1 - p_target) / (c_miss p_target))``.
+    """
+    several = (costs,) if isinstance(costs, Costs) else _preset(costs)
+    actual = []
+    for one in several:
+        detection_cost(np.zeros(1), np.zeros(1), one)  # refuses costs without a meaning
+        threshold = math.log(one.c_fa) + math.log1p(-one.p_target) - math.log(one.c_miss) - math.log(one.p_target)
+        actual.append(dcf(target, nontarget, threshold, one))
+    return float(np.mean(actual))
 
 
 def cllr(target: npt.ArrayLike, nontarget: npt.ArrayLike) -> float:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from speechgmm.arrays import Float64Array
 from speechgmm.configuration import Configuration
-from speechgmm.evaluation.metrics import cllr, eer, min_cllr, min_dcf
+from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
 
 
 class EvaluationConfig(Configuration):
@@ -41,8 +41,8 @@ def summarise(scores: Float64Array, target: np.ndarray, config: EvaluationConfig
     -------
     dict
         ``n_target`` and ``n_nontarget`` count the trials with a score, ``n_unscored`` those without; ``eer`` is a
-        fraction of 1, ``min_dcf`` normalised, by preset, ``cllr`` and ``min_cllr`` in bits. Where one kind of trial
-        has no score, the numbers that need both are None.
+        fraction of 1, ``min_dcf`` and ``act_dcf`` normalised, by preset, ``cllr`` and ``min_cllr`` in bits. Where one
+        kind of trial has no score, the numbers that need both are None.
     """
     scored = ~np.isnan(scores)
     sides = scores[scored & target], scores[scored & ~target]
@@ -52,10 +52,12 @@ def summarise(scores: Float64Array, target: np.ndarray, config: EvaluationConfig
         "n_unscored": int(np.count_nonzero(~scored)),
     }
     if min(map(len, sides)) == 0:
-        return counts | {"eer": None, "min_dcf": dict.fromkeys(config.dcf), "cllr": None, "min_cllr": None}
+        none = dict.fromkeys(config.dcf)
+        return counts | {"eer": None, "min_dcf": none, "act_dcf": none, "cllr": None, "min_cllr": None}
     return counts | {
         "eer": eer(*sides),
         "min_dcf": {preset: min_dcf(*sides, preset) for preset in config.dcf},
+        "act_dcf": {preset: act_dcf(*sides, preset) for preset in config.dcf},
         "cllr": cllr(*sides),
         "min_cllr": min_cllr(*sides),
     }

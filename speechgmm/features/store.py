@@ -7,7 +7,7 @@ out the same whoever computes them.
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -168,6 +168,30 @@ class FeatureStore:
             Each a `.npy` file of shape (frames, D).
         """
         return tuple(self.folder / name for name in dict.fromkeys(stored.shard for stored in self.utterances))
+
+    def ranges(self, utterances: Collection[str]) -> tuple[tuple[Path, int, int], ...]:
+        """Say where the frames of some utterances are.
+
+        Parameters
+        ----------
+        utterances : collection of str
+            Ids; those that are not in the store have no frames.
+
+        Returns
+        -------
+        tuple of (Path, int, int)
+            A shard file, the first of its frames and the one after the last; neighbours are together.
+        """
+        ranges: list[tuple[Path, int, int]] = []
+        chosen = frozenset(utterances)
+        for stored in self.utterances:
+            if stored.utterance in chosen:
+                path = self.folder / stored.shard
+                start = stored.start
+                if ranges and ranges[-1][0] == path and ranges[-1][2] == start:
+                    start = ranges.pop()[1]
+                ranges.append((path, start, stored.stop))
+        return tuple(ranges)
 
 
 def clipped_warnings(clipped: Mapping[str, float]) -> tuple[str, ...]:

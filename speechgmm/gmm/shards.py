@@ -91,12 +91,12 @@ class Sample:
         return Part("sample", self.frames, self.weights, 0, len(self.frames))
 
 
-def parts_of(shards: Sequence[Shard], weights: Sequence[Shard] | None = None) -> tuple[Part, ...]:
+def parts_of(shards: Sequence[Shard | Part], weights: Sequence[Shard] | None = None) -> tuple[Part, ...]:
     """Check the shapes of shards, and the weights of their frames.
 
     Parameters
     ----------
-    shards : sequence of str, Path or np.ndarray of shape (T, D)
+    shards : sequence of str, Path or np.ndarray of shape (T, D), or of Part
         At least one; T may be 0.
     weights : sequence of the same length of str, Path or np.ndarray of shape (T,), optional
         How often each frame counts.
@@ -104,33 +104,26 @@ def parts_of(shards: Sequence[Shard], weights: Sequence[Shard] | None = None) ->
     Returns
     -------
     tuple of Part
-        Each a whole shard.
+        Each a whole shard, or the part that was given.
 
     Raises
     ------
     ModelError
         If shapes disagree, there is no feature, or weights are negative, not finite, or all nothing.
     """
-    names = [str(shard) if isinstance(shard, str | Path) else f"shard {n}" for n, shard in enumerate(shards)]
-    checked = [_checked(name, shard) for name, shard in zip(names, shards, strict=True)]
-    shapes = [_opened(shard).shape for shard in checked]
+    parts = [each if isinstance(each, Part) else _whole(number, each) for number, each in enumerate(shards)]
+    shapes = [part.frames().shape for part in parts]
     if any(len(shape) != 2 for shape in shapes) or len({shape[1] for shape in shapes}) != 1 or shapes[0][1] == 0:
         shown = ", ".join(map(str, shapes[:3]))
         raise ModelError(f"{len(shapes)} shards of shapes {shown}, ...; expected a list of (T, D) frames with one D")
-    given: Sequence[Shard | None] = [None] * len(shards) if weights is None else weights
-    if len(given) != len(shards):
-        raise ModelError(f"weights of {len(given)} shards; expected those of {len(shards)}")
-    parts = tuple(
-        Part(name, shard, None if each is None else _checked(f"{name}: weights", each), 0, shape[0])
-        for name, shard, each, shape in zip(names, checked, given, shapes, strict=True)
-    )
-    for part in parts:
-        counts = part.counts()
-        if counts is not None:
-            check_weights(counts, len(part), f"{part.name}: weights")
-    if weights is not None and not total_weight(parts) > 0:
+    if weights is None:
+        return tuple(parts)
+    if len(weights) != len(parts):
+        raise ModelError(f"weights of {len(weights)} shards; expected those of {len(parts)}")
+    weighted = tuple(_weighted(part, each) for part, each in zip(parts, weights, strict=True))
+    if not total_weight(weighted) > 0:
         raise ModelError("the weights of all frames are 0; expected some above")
-    return parts
+    return weighted
 
 
 def total_weight(parts: Sequence[Part]) -> float:
@@ -217,6 +210,21 @@ def draw_sample(parts: Sequence[Part], n_frames: int, rng: np.random.Generator) 
             part.check()
         frames.append(drawn if drawn.dtype == np.float64 else drawn.astype(np.float32))
     return Sample(np.concatenate(frames), np.concatenate(weights) if weights else None)
+
+
+def _whole(number: int, shard: Shard) -> Part:
+    """Take all of a shard, which is called by its file or its number."""
+    name = str(shard) if isinstance(shard, str | Path) else f"shard {number}"
+    checked = _checked(name, shard)
+    return Part(name, checked, None, 0, len(_opened(checked)) if _opened(checked).ndim else 0)
+
+
+def _weighted(part: Part, weights: Shard) -> Part:
+    """Give a part's frames weights, which are those of the whole shard."""
+    name = f"{part.name}: weights"
+    checked = _checked(name, weights)
+    check_weights(_opened(checked), len(_opened(part.shard)), name)
+    return replace(part, weights=checked)
 
 
 def _checked(name: str, array: Shard) -> Shard:

@@ -79,7 +79,7 @@ class SumOver(Protocol):
 
 
 def train(
-    shards: Sequence[Shard],
+    shards: Sequence[Shard | Part],
     config: TrainingConfig,
     *,
     weights: Sequence[Shard] | None = None,
@@ -94,9 +94,9 @@ def train(
 
     Parameters
     ----------
-    shards : sequence of str, Path or np.ndarray of shape (T, D)
-        The frames: `.npy` files, which are memory-mapped, or arrays. Their number and order are part of the
-        result, to the last bit; who adds them is not.
+    shards : sequence of str, Path or np.ndarray of shape (T, D), or of Part
+        The frames: `.npy` files, which are memory-mapped, or arrays, or parts of them. Their number and order are part
+        of the result, to the last bit; who adds them is not.
     config : TrainingConfig
         Size, first model, floors, when to stop.
     weights : sequence of as many str, Path or np.ndarray of shape (T,), optional

@@ -159,6 +159,9 @@ def _summary(recipe: Recipe, outcome: Outcome) -> str:
         f"from {len(heard)} speakers; {trials:,} trials."
     )
     n_unscored = int(np.isnan(outcome.scores.of(corpus.distinct_trials)).sum())
+    facts = outcome.metrics["calibration"]
+    if facts:
+        text += f" Scores are log-likelihood ratios, calibrated on {facts['trained_on']}."
     if n_unscored:
         text += f" {n_unscored:,} of the trials have no score, because what they need could not be used."
     return text

@@ -21,18 +21,21 @@ from speechgmm.evaluation.summary import summarise
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import replacing
 from speechgmm.recipe.cache import StageOutput, versions
+from speechgmm.recipe.calibrating import Calibrated
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.reporting import Outcome, figures, report_content
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE, UBM_FILE, Scores, load_scores
+from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE, UBM_FILE, Scores
+from speechgmm.recipe.system import System
 
 logger = logging.getLogger(__name__)
 
+CALIBRATION_FILE = "calibration.json"
 FILES = ("metrics.json", "scores.csv", "skipped.csv", "recipe.yaml", "provenance.json", "report.html")
 """What a run writes beside models, training history, plots and log."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Finished:
     """An experiment whose stages have run.
 
@@ -40,40 +43,27 @@ class Finished:
     ----------
     corpus : Corpus
         The lists.
-    features : mapping of str to StageOutput
-        The feature store of each role.
-    ubm, speakers, scores : StageOutput
-        The models and the scores.
-    voices : StageOutput or None
-        The recordings of the embedded voices, if they are the corpus.
     stores : mapping of str to FeatureStore
-        What `features` hold.
+        The features of each role.
+    system : System
+        Models and scores.
+    calibrated : Calibrated or None
+        The calibration, if there is one.
+    outputs : tuple of StageOutput
+        All stages, in the order in which they ran.
     skipped : tuple of SkippedItem
         What could not be used, and why.
     warnings : tuple of str
-        What about the lists or the recipe deserves a second look.
+        What makes results look better than they are, what in the recipe does nothing, and what could not be done.
     """
 
     corpus: Corpus
-    features: Mapping[str, StageOutput]
-    ubm: StageOutput
-    speakers: StageOutput
-    scores: StageOutput
-    voices: StageOutput | None
     stores: Mapping[str, FeatureStore]
+    system: System
+    calibrated: Calibrated | None
+    outputs: tuple[StageOutput, ...]
     skipped: tuple[SkippedItem, ...]
     warnings: tuple[str, ...]
-
-    def outputs(self) -> tuple[StageOutput, ...]:
-        """Give the outputs of all stages, in the order in which they ran.
-
-        Returns
-        -------
-        tuple of StageOutput
-            The voices only if there are any.
-        """
-        first = (self.voices,) if self.voices else ()
-        return (*first, *self.features.values(), self.ubm, self.speakers, self.scores)
 
 
 def clear_results(folder: Path) -> None:
@@ -89,7 +79,7 @@ def clear_results(folder: Path) -> None:
     OSError
         If a file cannot be removed.
     """
-    for name in (*FILES, UBM_FILE, SPEAKERS_FILE, TRAINING_FILE, SIZES_FILE):
+    for name in (*FILES, UBM_FILE, SPEAKERS_FILE, TRAINING_FILE, SIZES_FILE, CALIBRATION_FILE):
         (folder / name).unlink(missing_ok=True)
     for plot in (folder / "plots").glob("*.svg"):
         plot.unlink()
@@ -146,15 +136,18 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     OSError
         If a file cannot be written.
     """
-    scores = load_scores(finished.scores.folder)
-    metrics = _metrics(recipe, finished.corpus, scores)
-    training = _training(finished.ubm.folder)
+    system, calibrated = finished.system, finished.calibrated
+    scores = calibrated.apply(system.scores) if calibrated else system.scores
+    metrics = _metrics(recipe, finished, scores)
+    training = _training(system.ubm.folder)
     outcome = Outcome(finished.corpus, finished.stores, scores, metrics, finished.skipped, training)
-    for output, name in ((finished.ubm, UBM_FILE), (finished.speakers, SPEAKERS_FILE), (finished.ubm, TRAINING_FILE)):
+    for output, name in ((system.ubm, UBM_FILE), (system.speakers, SPEAKERS_FILE), (system.ubm, TRAINING_FILE)):
         _copy(output.folder / name, folder / name)
-    if (finished.ubm.folder / SIZES_FILE).is_file():
-        _copy(finished.ubm.folder / SIZES_FILE, folder / SIZES_FILE)
-    _write_scores(folder / "scores.csv", finished.corpus.distinct_trials, scores)
+    if (system.ubm.folder / SIZES_FILE).is_file():
+        _copy(system.ubm.folder / SIZES_FILE, folder / SIZES_FILE)
+    if calibrated:
+        _write_json(folder / CALIBRATION_FILE, calibrated.facts())
+    _write_scores(folder / "scores.csv", finished.corpus.distinct_trials, system.scores, scores)
     _write_json(folder / "metrics.json", metrics)
     provenance = _provenance(recipe, finished)
     _write_json(folder / "provenance.json", provenance)
@@ -164,7 +157,7 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     drawn = figures(outcome, recipe.evaluation)
     for each in drawn:
         save_svg(each.figure, folder / "plots" / f"{each.name}.svg")
-    write_report(folder / "report.html", report_content(recipe, outcome, drawn, finished.outputs(), provenance))
+    write_report(folder / "report.html", report_content(recipe, outcome, drawn, finished.outputs, provenance))
     return metrics
 
 
@@ -186,13 +179,17 @@ def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore]) -> tuple[Skippe
     return tuple(items)
 
 
-def _metrics(recipe: Recipe, corpus: Corpus, scores: Scores) -> dict[str, Any]:
-    """Compute the numbers of each trial list, and closed-set identification."""
+def _metrics(recipe: Recipe, finished: Finished, scores: Scores) -> dict[str, Any]:
+    """Compute the numbers of each trial list, and closed-set identification, which calibration has no part in."""
+    raw, calibrated = finished.system.scores, finished.calibrated
     lists = {}
-    for name, trials in corpus.trials.items():
+    for name, trials in finished.corpus.trials.items():
         target = np.array([trial.target for trial in trials], np.bool_)
         lists[name] = summarise(scores.of(trials), target, recipe.evaluation)
-    return {"trials": lists, "identification": _identification(corpus, scores)}
+        if calibrated:
+            lists[name]["cllr_uncalibrated"] = summarise(raw.of(trials), target, recipe.evaluation)["cllr"]
+    facts = calibrated and {name: fact for name, fact in calibrated.facts().items() if name != "calibration"}
+    return {"trials": lists, "calibration": facts, "identification": _identification(finished.corpus, raw)}
 
 
 def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:
@@ -237,18 +234,23 @@ def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:
                 "seconds": round(output.seconds, 3),
                 "made_by": output.made_by,
             }
-            for output in finished.outputs()
+            for output in finished.outputs
         ],
     }
 
 
-def _write_scores(path: Path, trials: Sequence[Trial], scores: Scores) -> None:
-    """Write every trial with its score; where there is none the field is empty, and skipped.csv says why."""
+def _write_scores(path: Path, trials: Sequence[Trial], raw: Scores, scores: Scores) -> None:
+    """Write every trial with its scores; where there is none the fields are empty, and skipped.csv says why."""
+
+    def text(score: float) -> str:
+        """Write all digits."""
+        return "" if np.isnan(score) else repr(score)
+
     rows = (
-        (trial.model, trial.test, "" if np.isnan(score) else repr(score), "target" if trial.target else "nontarget")
-        for trial, score in zip(trials, scores.of(trials).tolist(), strict=True)
+        (trial.model, trial.test, text(score), text(llr), "target" if trial.target else "nontarget")
+        for trial, score, llr in zip(trials, raw.of(trials).tolist(), scores.of(trials).tolist(), strict=True)
     )
-    _write_csv(path, ("model", "test", "llr", "label"), rows)
+    _write_csv(path, ("model", "test", "score", "llr", "label"), rows)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

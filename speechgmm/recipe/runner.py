@@ -1,6 +1,5 @@
 """Running a recipe: which stage needs what, what is there already, and the folder of results."""
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,29 +8,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import JsonValue
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats import KaldiConfig, read_kaldi
-from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
+from speechgmm.corpus.manifest import ROLES, Corpus
 from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.errors import CorpusError, ModelError
 from speechgmm.features.cepstra_config import empty_filters
-from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.store import clipped_warnings, open_store
+from speechgmm.features.store import clipped_warnings
 from speechgmm.parallel import Engine
 from speechgmm.recipe import stages
 from speechgmm.recipe.cache import StageCache, StageOutput
+from speechgmm.recipe.calibrating import Calibrated, cross_fit, on_trials
 from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.results import Finished, clear_results, write_results, write_skipped
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.stages import Tick
+from speechgmm.recipe.system import VERSIONS, Means, System, Voices, build_system, extract_voices, plain
 
 logger = logging.getLogger(__name__)
-
-# The number of a stage goes up whenever the same inputs would make another output.
-VERSIONS = {"corpus": 1, "features": 2, "ubm": 3, "speakers": 3, "scores": 3}
 
 
 @dataclass(frozen=True)
@@ -96,37 +91,45 @@ def run(
     results = Path(results).resolve()  # workers may have been born in another folder
     folder = results / recipe.name
     engine = engine or Engine("processes")
-    with _log_to(folder / "log.txt"), _Bars(console) as bars:
+    with _log_to(folder / "log.txt"), Bars(console) as bars:
         clear_results(folder)
         logger.info("run of %s, seed %d, on %s with %d jobs", recipe.name, recipe.seed, engine.kind, engine.n_jobs)
-        finished = _run_stages(recipe, folder, _Means(StageCache(results / ".cache"), engine, bars))
+        finished = _run_stages(recipe, folder, Means(StageCache(results / ".cache"), engine, bars))
         metrics = write_results(folder, recipe, finished)
         logger.info("results in %s", folder)
     return RunResult(folder, metrics, finished.warnings)
 
 
-@dataclass(frozen=True)
-class _Means:
-    """What stages need to run: where outputs are kept, where the work is done, where progress is shown."""
-
-    cache: StageCache
-    engine: Engine
-    bars: "_Bars"
-
-
-def _run_stages(recipe: Recipe, folder: Path, means: _Means) -> Finished:
+def _run_stages(recipe: Recipe, folder: Path, means: Means) -> Finished:
     """Run the stages, or find their outputs: the graph of the experiment."""
-    corpus, voices = _corpus(recipe.corpus, means)
+    corpus, recorded = _corpus(recipe.corpus, means)
     warnings = _logged((*empty_filters(recipe.features), *corpus.warnings()))
-    features = {role: _features(role, corpus.role(role), recipe.features, means) for role in ROLES}
-    stores = {role: open_store(output.folder) for role, output in features.items()}
+    roles = {role: extract_voices(f"features of {role}", corpus.role(role), recipe.features, means) for role in ROLES}
+    stores = {role: voices.store for role, voices in roles.items()}
     clipped = {stored.utterance: stored.clipped for store in stores.values() for stored in store.utterances}
     warnings += _logged(clipped_warnings(clipped))
     skipped = write_skipped(folder, corpus, stores)
-    ubm = _ubm(recipe, features["background"], means)
-    speakers = _speakers(recipe, corpus, ubm, features["enrol"], means)
-    scores = _scores(recipe, ubm, speakers, features["test"], means)
-    return Finished(corpus, features, ubm, speakers, scores, voices, stores, skipped, warnings)
+    system = build_system(recipe, roles["background"], roles["enrol"], roles["test"], means)
+    calibrated, outputs, why_not = _calibrated(recipe, system, roles["background"], corpus, means)
+    warnings += _logged(why_not)
+    first = (recorded,) if recorded else ()
+    of_roles = tuple(voices.features for voices in roles.values())
+    outputs = (*first, *of_roles, *system.outputs, *outputs)
+    return Finished(corpus, stores, system, calibrated, outputs, skipped, warnings)
+
+
+def _calibrated(
+    recipe: Recipe, system: System, background: Voices, corpus: Corpus, means: Means
+) -> tuple[Calibrated | None, tuple[StageOutput, ...], tuple[str, ...]]:
+    """Calibrate, if the recipe says so and the data allow it; give the stages that it took, and why it could not be."""
+    if recipe.calibration.method == "none":
+        return None, (), ()
+    if recipe.calibration.on != "background":
+        return on_trials(recipe, system, corpus), (), ()
+    try:
+        return *cross_fit(recipe, background, corpus, means), ()
+    except (CorpusError, ModelError) as error:
+        return None, (), (f"the scores are not calibrated: {error}",)
 
 
 def _logged(warnings: tuple[str, ...]) -> tuple[str, ...]:
@@ -136,110 +139,13 @@ def _logged(warnings: tuple[str, ...]) -> tuple[str, ...]:
     return warnings
 
 
-def _features(role: str, utterances: Sequence[Utterance], config: FeatureConfig, means: _Means) -> StageOutput:
-    """Extract the features of a role."""
-    title = f"features of {role}"
-    stage = partial(
-        stages.extract_features,
-        utterances=utterances,
-        config=config,
-        engine=means.engine,
-        tick=means.bars.tick(title),
-    )
-    inputs = {"config": _plain(config), "utterances": _digests(utterances)}
-    return means.cache.obtain("features", VERSIONS["features"], inputs, stage, title=title)
-
-
-def _ubm(recipe: Recipe, features: StageOutput, means: _Means) -> StageOutput:
-    """Train the background model."""
-    start = recipe.ubm.initial_model
-    inputs: dict[str, JsonValue] = {
-        "config": _plain(recipe.ubm.model_copy(update={"initial_model": start and _digest(Path(start))})),
-        "seed": recipe.seed,
-        "features": features.digest,
-    }
-    stage = partial(
-        stages.train_ubm,
-        unfinished=means.cache.unfinished("ubm", VERSIONS["ubm"], inputs),
-        features=features.folder,
-        config=recipe.ubm,
-        seed=recipe.seed,
-        engine=means.engine,
-        tick=means.bars.tick("background model"),
-    )
-    return means.cache.obtain("ubm", VERSIONS["ubm"], inputs, stage)
-
-
-def _speakers(recipe: Recipe, corpus: Corpus, ubm: StageOutput, features: StageOutput, means: _Means) -> StageOutput:
-    """Adapt the speakers' models."""
-    stage = partial(
-        stages.adapt_speakers,
-        ubm=ubm.folder / stages.UBM_FILE,
-        features=features.folder,
-        utterances=corpus.enrol,
-        config=recipe.speakers,
-        engine=means.engine,
-        tick=means.bars.tick("speakers"),
-    )
-    inputs: dict[str, JsonValue] = {
-        "config": _plain(recipe.speakers),
-        "ubm": ubm.digest,
-        "features": features.digest,
-        "speakers": [[utterance.id, utterance.speaker] for utterance in corpus.enrol],
-    }
-    return means.cache.obtain("speakers", VERSIONS["speakers"], inputs, stage)
-
-
-def _scores(
-    recipe: Recipe, ubm: StageOutput, speakers: StageOutput, features: StageOutput, means: _Means
-) -> StageOutput:
-    """Score the tests."""
-    stage = partial(
-        stages.score_tests,
-        ubm=ubm.folder / stages.UBM_FILE,
-        speakers=speakers.folder / stages.SPEAKERS_FILE,
-        features=features.folder,
-        config=recipe.scoring,
-        engine=means.engine,
-        tick=means.bars.tick("scores"),
-    )
-    inputs: dict[str, JsonValue] = {
-        "config": _plain(recipe.scoring),
-        "speakers": speakers.digest,
-        "features": features.digest,
-    }
-    return means.cache.obtain("scores", VERSIONS["scores"], inputs, stage)
-
-
-def _corpus(config: SyntheticConfig | KaldiConfig, means: _Means) -> tuple[Corpus, StageOutput | None]:
+def _corpus(config: SyntheticConfig | KaldiConfig, means: Means) -> tuple[Corpus, StageOutput | None]:
     """Read the lists; the embedded voices are recorded first, and then read like any other corpus."""
     if isinstance(config, KaldiConfig):
         return read_kaldi(config), None
     stage = partial(stages.synthesise, config=config, engine=means.engine, tick=means.bars.tick("voices"))
-    voices = means.cache.obtain("corpus", VERSIONS["corpus"], {"config": _plain(config)}, stage)
+    voices = means.cache.obtain("corpus", VERSIONS["corpus"], {"config": plain(config)}, stage)
     return read_kaldi(KaldiConfig(root=str(voices.folder))), voices
-
-
-def _digests(utterances: Sequence[Utterance]) -> JsonValue:
-    """Digest the content of the audio files; one that cannot be read has none."""
-    return [[utterance.id, _digest(Path(utterance.path))] for utterance in utterances]
-
-
-def _digest(path: Path) -> str:
-    """Digest a file; what is none, or has a name that none can have, is told apart from those that can be read."""
-    try:
-        if not path.is_file():
-            return "no file"
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
-        return f"unreadable: {error}"
-
-
-def _plain(config: Configuration) -> JsonValue:
-    """Give a configuration as JSON data."""
-    data: JsonValue = config.model_dump(mode="json")
-    return data
 
 
 @contextmanager
@@ -258,37 +164,3 @@ def _log_to(path: Path) -> Iterator[None]:
         package.setLevel(level)
         package.removeHandler(handler)
         handler.close()
-
-
-class _Bars:
-    """Progress bars, one for each stage that runs; none when the console is not a terminal."""
-
-    def __init__(self, console: Console | None) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=console is None or not console.is_terminal,
-        )
-
-    def __enter__(self) -> "_Bars":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def tick(self, title: str) -> Tick:
-        """Make the function that moves one bar, which appears at its first call."""
-        tasks: list[TaskID] = []
-
-        def tick(done: int, total: int) -> None:
-            """Move the bar."""
-            if not tasks:
-                tasks.append(self._progress.add_task(title, total=total))
-            self._progress.update(tasks[0], completed=done)
-
-        return tick

@@ -1,6 +1,6 @@
 """A recipe: its sections are the configurations of the rooms that do the work."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,9 +11,38 @@ from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.scoring.calibration import CalibrationConfig
 from speechgmm.scoring.llr import ScoringConfig
+from speechgmm.scoring.normalisation import NormalisationConfig
 
 CorpusConfig = Annotated[SyntheticConfig | KaldiConfig, Field(discriminator="kind")]
+
+
+class CalibrationSection(Configuration):
+    """How scores become log-likelihood ratios, and what that is learnt from.
+
+    Parameters
+    ----------
+    method : "logistic", "pav" or "none"
+        A scale and an offset, by prior-weighted logistic regression; the best map that never falls; or neither.
+    p_target : float, 0 < p_target < 1
+        Prior of a target trial at which "logistic" is at its best.
+    on : str
+        ``background`` for trials among the speakers of the background model, each half by a system of the other half,
+        which needs no other data; or the name of a trial list, whose speakers may be in no other list.
+    allow_evaluated : bool
+        Whether that list may share speakers with those that are evaluated, which makes results look better.
+    """
+
+    method: Literal["logistic", "pav", "none"] = "logistic"
+    p_target: float = Field(0.5, gt=0, lt=1)
+    on: str = "background"
+    allow_evaluated: bool = False
+
+    @property
+    def config(self) -> CalibrationConfig:
+        """What the training of a calibration takes."""
+        return CalibrationConfig(method="pav" if self.method == "pav" else "logistic", p_target=self.p_target)
 
 
 class Recipe(Configuration):
@@ -35,6 +64,10 @@ class Recipe(Configuration):
         How a speaker's model is made from it.
     scoring : section
         How a test is scored against a model.
+    normalisation : section
+        What a score is compared with: those of the background's speakers.
+    calibration : section
+        How a score becomes a log-likelihood ratio.
     evaluation : section
         What is computed from the scores.
     """
@@ -46,4 +79,6 @@ class Recipe(Configuration):
     ubm: TrainingConfig = TrainingConfig()
     speakers: AdaptationConfig = AdaptationConfig()
     scoring: ScoringConfig = ScoringConfig()
+    normalisation: NormalisationConfig = NormalisationConfig()
+    calibration: CalibrationSection = CalibrationSection()
     evaluation: EvaluationConfig = EvaluationConfig()

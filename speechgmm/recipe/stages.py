@@ -26,6 +26,7 @@ from speechgmm.files import replacing, write_array
 from speechgmm.gmm.adaptation import AdaptationConfig, map_iterate
 from speechgmm.gmm.checkpoint import Iteration
 from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.gmm.shards import Part
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, read_header, save_gmm, save_speakers
 from speechgmm.gmm.training import train
@@ -130,7 +131,14 @@ def extract_features(
 
 
 def train_ubm(
-    folder: Path, unfinished: Path, features: Path, config: TrainingConfig, seed: int, engine: Engine, tick: Tick
+    folder: Path,
+    unfinished: Path,
+    features: Path,
+    utterances: Sequence[str],
+    config: TrainingConfig,
+    seed: int,
+    engine: Engine,
+    tick: Tick,
 ) -> None:
     """Train the background model: ``ubm.safetensors``, ``training.csv``, and ``sizes.csv`` where its size was chosen.
 
@@ -142,6 +150,8 @@ def train_ubm(
         A folder that keeps the state after each iteration, and is gone on from.
     features : Path
         Feature store of the background.
+    utterances : sequence of str
+        Those of the store to train on.
     config : TrainingConfig
         The training.
     seed : int >= 0
@@ -157,7 +167,7 @@ def train_ubm(
         If there are fewer frames than components.
     """
     store = open_store(features)
-    if not store.utterances:
+    if not any(utterance in store for utterance in utterances):
         raise ModelError(f"there is nothing to train the UBM on: {_why_none(store)}")
     if config.initial_model is not None:
         check_front_end(config.initial_model, store.front_end)
@@ -170,7 +180,7 @@ def train_ubm(
 
     tick(0, total)
     result = train(
-        store.shards(),
+        [Part(str(path), path, None, start, stop) for path, start, stop in store.ranges(utterances)],
         config,
         rng=np.random.default_rng(seed),
         checkpoint=unfinished / UBM_FILE,
@@ -238,7 +248,14 @@ def adapt_speakers(
 
 
 def score_tests(
-    folder: Path, ubm: Path, speakers: Path, features: Path, config: ScoringConfig, engine: Engine, tick: Tick
+    folder: Path,
+    ubm: Path,
+    speakers: Path,
+    features: Path,
+    utterances: Sequence[str],
+    config: ScoringConfig,
+    engine: Engine,
+    tick: Tick,
 ) -> None:
     """Score every test with features against every model: ``scores.npy``, shape (M, U), and ``scores.json``.
 
@@ -250,6 +267,8 @@ def score_tests(
         The models.
     features : Path
         Feature store of the tests.
+    utterances : sequence of str
+        The tests.
     config : ScoringConfig
         How to score.
     engine : Engine
@@ -264,7 +283,7 @@ def score_tests(
     """
     store = open_store(features)
     check_front_end(ubm, store.front_end)
-    tests = [stored.utterance for stored in store.utterances]
+    tests = [utterance for utterance in utterances if utterance in store]
     if not tests:
         raise ModelError(f"there is nothing to score: {_why_none(store)}")
     blocks = [tests[start : start + TESTS_AT_ONCE] for start in range(0, len(tests), TESTS_AT_ONCE)]

@@ -1,0 +1,249 @@
+"""Normalisation and calibration as parts of a recipe."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from speechgmm import accumulate, extract, load_gmm, map_adapt, read_audio, run, score_matrix
+from speechgmm.corpus.formats import KaldiConfig, read_kaldi
+from speechgmm.errors import CorpusError, RecipeError
+from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
+from speechgmm.parallel import Engine
+from speechgmm.recipe import calibrating
+from speechgmm.recipe.loader import load_recipe
+from speechgmm.scoring.calibration import load_calibration
+from speechgmm.scoring.llr import ScoringConfig
+
+RECIPE = """
+name: small
+corpus: {kind: synthetic, n_speakers: 4, n_background: 8, n_background_utterances: 4, n_enrol: 2, n_test: 3, seconds: 2}
+ubm: {n_components: 8, n_iterations: 3}
+evaluation: {dcf: [voxceleb]}
+"""
+SAME_BYTES = ("ubm.safetensors", "scores.csv", "metrics.json", "calibration.json")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Runs a small experiment with other keys; all share a cache."""
+    folder = tmp_path_factory.mktemp("calibrating")
+    (folder / "small.yaml").write_text(RECIPE)
+
+    def small(*overrides, engine=None):
+        return run(folder / "small.yaml", overrides=overrides, results=folder, engine=engine or Engine("serial"))
+
+    small.folder = folder
+    return small
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def sides(table, column):
+    return tuple([float(row[column]) for row in table if row["label"] == label] for label in ("target", "nontarget"))
+
+
+def test_scores_are_calibrated_on_the_background_by_default(small):
+    done = small()
+    table = rows(done.folder / "scores.csv")
+    stored = json.loads((done.folder / "calibration.json").read_text())
+    calibration = load_calibration(stored["calibration"])
+    assert calibration.weights[0] > 0
+    for row in table:
+        assert float(row["llr"]) == pytest.approx(
+            calibration.weights[0] * float(row["score"]) + calibration.offset, abs=1e-12
+        )
+    # 8 speakers in halves of 4: two of four utterances of each enrol, two are tests.
+    assert (stored["n_target"], stored["n_nontarget"]) == (2 * 4 * 2, 2 * 4 * 3 * 2)
+    numbers = done.metrics["trials"]["trials"]
+    llrs, raw = sides(table, "llr"), sides(table, "score")
+    assert numbers["cllr"] == pytest.approx(cllr(*llrs))
+    assert numbers["cllr_uncalibrated"] == pytest.approx(cllr(*raw))
+    assert numbers["eer"] == pytest.approx(eer(*raw))
+    assert numbers["act_dcf"]["voxceleb"] == pytest.approx(act_dcf(*llrs, "voxceleb"))
+    assert numbers["act_dcf"]["voxceleb"] >= min_dcf(*llrs, "voxceleb")
+    assert done.metrics["calibration"]["n_target"] == 16
+    assert not done.warnings
+
+
+def test_halves_know_nothing_of_each_other(small, monkeypatch):
+    calls = []
+    real = calibrating.build_system
+
+    def spy(recipe, background, enrol, test, means, of):
+        calls.append((background, enrol, test))
+        return real(recipe, background, enrol, test, means, of)
+
+    monkeypatch.setattr(calibrating, "build_system", spy)
+    small("seed=1")
+    halves = []
+    for background, enrol, test in calls:
+        who = [{utterance.speaker for utterance in voices.utterances} for voices in (background, enrol, test)]
+        assert not who[0] & who[1]
+        assert who[1] == who[2]
+        assert not {*enrol.ids} & {*test.ids}
+        halves.append(who[0])
+    assert len(halves) == 2
+    assert len(halves[0] | halves[1]) == 8
+    assert not halves[0] & halves[1]
+    calls.clear()
+    small("seed=2")
+    assert {utterance.speaker for utterance in calls[0][0].utterances} not in halves
+
+
+def test_engines_and_repetitions_give_the_same_bytes(small):
+    serial = small("name=one", "normalisation.method=s").folder
+    for stage in ("ubm", "speakers", "scores"):
+        for folder in (small.folder / ".cache" / stage).iterdir():
+            (folder / "stage.json").unlink()  # damaged, and made again
+    workers = small("name=two", "normalisation.method=s", engine=Engine("processes", 2)).folder
+    for name in SAME_BYTES:
+        assert (serial / name).read_bytes() == (workers / name).read_bytes()
+
+
+def test_none_leaves_scores_as_they_are(small):
+    folder = small("calibration.method=none", "name=raw").folder
+    assert not (folder / "calibration.json").exists()
+    assert all(row["score"] == row["llr"] for row in rows(folder / "scores.csv"))
+    assert json.loads((folder / "metrics.json").read_text())["calibration"] is None
+
+
+def test_pav_never_falls(small):
+    table = rows(small("calibration.method=pav", "name=pav").folder / "scores.csv")
+    pairs = sorted((float(row["score"]), float(row["llr"])) for row in table)
+    assert (np.diff([llr for _, llr in pairs]) >= 0).all()
+
+
+def test_too_few_speakers_are_told_and_leave_scores_as_they_are(small):
+    done = small("corpus.n_background=3", "name=few")
+    assert done.metrics["calibration"] is None
+    (warning,) = done.warnings
+    assert "not calibrated: 3 speakers of the background model; expected two halves" in warning
+
+
+@pytest.fixture(scope="module")
+def lists(small, tmp_path_factory):
+    """The corpus with lists of two speakers each, and one of them all."""
+    small()
+    (root,) = (folder for folder in (small.folder / ".cache" / "corpus").iterdir() if is_whole(folder))
+    folder = tmp_path_factory.mktemp("lists")
+    trials = [line.split() for line in (root / "trials.txt").read_text().splitlines()]
+    corpus = read_kaldi(KaldiConfig(root=str(root)))
+    who = {utterance.id: utterance.speaker for utterance in corpus.test}
+    first = set(corpus.models[:2])
+    for name, chosen in (("dev", first), ("eval", set(corpus.models[2:])), ("all", set(corpus.models))):
+        own = [trial for trial in trials if trial[0] in chosen and who[trial[1]] in chosen]
+        (root / f"{name}.txt").write_text("".join(" ".join(trial) + "\n" for trial in own))
+    (folder / "lists.yaml").write_text(RECIPE.replace(RECIPE.splitlines()[2], f"corpus: {{kind: kaldi, root: {root}}}"))
+    return folder / "lists.yaml"
+
+
+def is_whole(folder):
+    return (
+        len(list((folder / "lists" / "background").iterdir())) > 0
+        and (folder / "trials.txt").exists()
+        and (len((folder / "lists" / "background" / "utt2spk").read_text().splitlines()) == 32)
+    )
+
+
+def test_a_development_list_calibrates_the_others(small, lists):
+    keys = ["corpus.trials=[dev.txt, eval.txt]", "calibration.on=dev"]
+    done = run(lists, overrides=keys, results=small.folder, engine=Engine("serial"))
+    table = rows(done.folder / "scores.csv")
+    development = [tuple(line.split()[:2]) for line in lists_of(lists, "dev")]
+    own = [row for row in table if (row["model"], row["test"]) in development]
+    calibration = load_calibration(json.loads((done.folder / "calibration.json").read_text())["calibration"])
+    target, nontarget = sides(own, "score")
+    # The slope of the prior-weighted objective is 0 where it is least.
+    llrs = [np.array(side) * calibration.weights[0] + calibration.offset for side in (target, nontarget)]
+    slope = np.mean(-1 / (1 + np.exp(llrs[0]))) + np.mean(1 / (1 + np.exp(-llrs[1])))
+    assert abs(slope) < 1e-6
+    assert done.metrics["calibration"]["trained_on"] == "the trials of dev"
+
+
+def lists_of(recipe, name):
+    root = load_recipe(recipe).corpus.root
+    with open(f"{root}/{name}.txt") as stream:  # noqa: PTH123
+        return stream.read().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (["corpus.trials=[dev.txt, all.txt]", "calibration.on=dev"], "the list dev and those evaluated"),
+        (["corpus.trials=[all.txt]", "calibration.on=all"], "it is the only list"),
+        (["corpus.trials=[all.txt]", "calibration.on=other"], "expected background, or one of the lists all"),
+    ],
+)
+def test_training_on_what_is_evaluated_is_refused_unless_asked_for(small, lists, keys, message):
+    with pytest.raises(CorpusError, match=message):
+        run(lists, overrides=keys, results=small.folder, engine=Engine("serial"))
+    if "other" not in keys[1]:
+        keys = [*keys, "calibration.allow_evaluated=true"]
+        assert run(lists, overrides=keys, results=small.folder, engine=Engine("serial")).metrics["calibration"]
+
+
+def test_s_normalisation_is_the_mean_of_two_standardised_scores(small, lists):
+    done = run(lists, overrides=["normalisation.method=s"], results=small.folder, engine=Engine("serial"))
+    recipe = load_recipe(lists)
+    corpus = read_kaldi(recipe.corpus)
+    ubm = load_gmm(done.folder / "ubm.safetensors")
+    frames = {
+        utterance.id: extract(read_audio(utterance.path)[0], recipe.features)
+        for role in ("background", "enrol", "test")
+        for utterance in corpus.role(role)
+    }
+
+    def models(utterances):
+        own = {}
+        for utterance in utterances:
+            own.setdefault(utterance.speaker, []).append(frames[utterance.id])
+        return {
+            who: map_adapt(ubm, accumulate(ubm, np.concatenate(parts)), relevance_factor=10)
+            for who, parts in own.items()
+        }
+
+    speakers, cohort = models(corpus.enrol), models(corpus.background)
+    config = ScoringConfig()
+
+    def scores(some, utterances):
+        return score_matrix(list(some.values()), ubm, [frames[each.id] for each in utterances], config)
+
+    raw, z, t = (
+        scores(speakers, corpus.test),
+        scores(speakers, corpus.background),
+        scores(cohort, corpus.test),
+    )
+    by_model = (raw - z.mean(axis=1, keepdims=True)) / z.std(axis=1, keepdims=True)
+    by_test = (raw - t.mean(axis=0)) / t.std(axis=0)
+    expected = (by_model + by_test) / 2
+    column = {utterance.id: number for number, utterance in enumerate(corpus.test)}
+    for row in rows(done.folder / "scores.csv"):
+        place = list(speakers).index(row["model"]), column[row["test"]]
+        assert float(row["score"]) == pytest.approx(expected[place], abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["z", "t", "zt", "tz", "as"])
+def test_every_normalisation_runs_and_only_what_it_needs(small, method):
+    done = small(f"normalisation.method={method}", f"name=norm-{method}")
+    titles = {stage["stage"] for stage in json.loads((done.folder / "provenance.json").read_text())["stages"]}
+    own = {title for title in titles if "half" not in title}
+    assert ("scores of the cohort's utterances" in own) == (method != "t")
+    assert ("scores of the cohort's models" in own) == (method != "z")
+    assert ("scores of the cohort by itself" in own) == (method in ("zt", "tz"))
+    assert done.metrics["calibration"]
+
+
+def test_bad_keys_are_named(small):
+    for key, message in (
+        ("calibration.method=logistc", "did you mean logistic"),
+        ("calibration.p_target=1.5", "calibration.p_target"),
+        ("normalisation.method=q", "normalisation.method"),
+        ("calibration.onn=x", "did you mean on"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            small(key)
