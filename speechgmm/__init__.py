@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from speechgmm.gmm.training import train as train
     from speechgmm.gmm.training_config import TrainingConfig as TrainingConfig
     from speechgmm.recipe.runner import run as run
+    from speechgmm.scoring.llr import ScoringConfig as ScoringConfig
     from speechgmm.scoring.llr import llr as llr
     from speechgmm.scoring.llr import score_matrix as score_matrix
 
@@ -47,6 +48,7 @@ _HOMES = {
     "load_gmm": "gmm.storage",
     "save_gmm": "gmm.storage",
     "llr": "scoring.llr",
+    "ScoringConfig": "scoring.llr",
     "score_matrix": "scoring.llr",
     "run": "recipe.runner",
 }

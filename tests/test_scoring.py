@@ -5,8 +5,15 @@ import pytest
 
 import naive
 from conftest import GOLDEN, draw, random_gmm
-from speechgmm import DiagonalGMM, accumulate, llr, log_likelihood, map_adapt, score_matrix
-from speechgmm.scoring.llr import ScoringConfig
+from speechgmm import (
+    DiagonalGMM,
+    ScoringConfig,
+    accumulate,
+    llr,
+    log_likelihood,
+    map_adapt,
+    score_matrix,
+)
 from test_gmm import golden_gmm
 
 TOP = ScoringConfig(top_components=3)
@@ -65,13 +72,43 @@ def test_a_score_does_not_depend_on_what_else_is_scored(rng, ubm):
         assert score_matrix([model], ubm, utterances, TOP)[0] == pytest.approx(together[row], abs=1e-6)
 
 
-def test_many_models_are_scored_in_blocks(rng, ubm, monkeypatch):
-    models = [speaker(rng, ubm) for _ in range(7)]
+def test_nor_does_it_where_there_is_much_of_everything(rng):
+    ubm = random_gmm(rng, 70, 20)
+    models = [speaker(rng, ubm) for _ in range(130)]
+    utterances = [draw(rng, ubm, n_frames).astype(np.float32) for n_frames in (2, 3, 17, 319, 1030)]
+    for config in (ScoringConfig(), ScoringConfig(top_components=None)):
+        together = score_matrix(models, ubm, utterances, config)
+        for column in (4, 0, 3, 1, 2):
+            alone = score_matrix(models, ubm, [utterances[column]], config)[:, 0]
+            np.testing.assert_array_equal(alone, together[:, column])
+        some = score_matrix(models[5:7], ubm, utterances, config)
+        np.testing.assert_allclose(some, together[5:7], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("config", [TOP, ScoringConfig(top_components=None)])
+def test_many_models_are_scored_in_blocks(rng, ubm, monkeypatch, config):
+    models = [speaker(rng, ubm) for _ in range(37)]
     frames = draw(rng, ubm, 50)
-    whole = score_matrix(models, ubm, [frames], TOP)
-    monkeypatch.setattr("speechgmm.scoring.llr.MODELS_AT_ONCE", 3)
-    monkeypatch.setattr("speechgmm.scoring.llr.SCORES_AT_ONCE", 50)
-    np.testing.assert_allclose(score_matrix(models, ubm, [frames], TOP), whole, atol=1e-6)
+    whole = score_matrix(models, ubm, [frames], config)
+    monkeypatch.setattr("speechgmm.gmm.kernels.MODELS_AT_ONCE", 5)
+    monkeypatch.setattr("speechgmm.gmm.kernels.SCORES_AT_ONCE", 1000)
+    monkeypatch.setattr("speechgmm.gmm.kernels.SUMMED_AT_ONCE", 100)
+    np.testing.assert_allclose(score_matrix(models, ubm, [frames], config), whole, atol=1e-6)
+
+
+def test_nothing_to_score_has_no_scores(rng, ubm):
+    assert score_matrix([], ubm, [draw(rng, ubm, 5)], TOP).shape == (0, 1)
+
+
+@pytest.mark.parametrize("n_top", [1, 2, 3])
+def test_of_components_that_tie_the_first_are_taken(rng, n_top):
+    means = np.repeat(rng.normal(size=(2, 3)), 2, axis=0)  # each component is there twice
+    ubm = DiagonalGMM(np.full(4, 0.25), means, np.ones((4, 3)))
+    model = DiagonalGMM(ubm.weights, means + rng.normal(size=(4, 3)), ubm.variances)
+    frames = rng.normal(size=(30, 3))
+    expected = naive.llr(frames, parts(model), parts(ubm), n_top)
+    assert llr(model, ubm, frames, top_components=n_top) == pytest.approx(expected, abs=1e-5)
+    assert llr(ubm, ubm, frames, top_components=n_top) == pytest.approx(0, abs=1e-6)
 
 
 def test_an_offset_of_the_features_does_not_change_scores(rng, ubm):

@@ -10,6 +10,7 @@ such as finding the likeliest, then runs over whole rows of frames at once.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,19 @@ FARTHEST = 1e9
 FAINTEST = -60.0
 """Log of the share of the likeliest component below which a component's density is taken as nothing. Smaller numbers
 would come near those that single precision has no full digits for, which processors are a hundred times slower with."""
+
+
+SCORES_AT_ONCE = 1 << 22
+"""Scores of a frame, a component and a model that are in memory together: 16 MB in single precision."""
+
+SUMMED_AT_ONCE = 1 << 18
+"""Those of them that are put in the order of the frames and summed together: as many as a core's own cache holds."""
+
+MODELS_AT_ONCE = 64
+"""Models that are scored together at least, where there are as many: fewer would make thin products."""
+
+Parameters = tuple[Float64Array, Float64Array, Float64Array]
+"""Weights (C,), means (C, D) and variances (C, D) of a model."""
 
 
 class Reference(NamedTuple):
@@ -157,39 +171,110 @@ def raw_moments(moments: Float64Array, about: Reference) -> tuple[Float64Array, 
     return zeroth, first + offset, second + about.centre * (2 * first + offset)
 
 
-def differences(models: Sequence[Coefficients], ubm: Coefficients, dtype: type[np.floating]) -> Differences:
-    """Subtract the UBM's coefficients, which are double as the models' are, and arrange them by component.
+def differences(
+    models: Sequence[Parameters], ubm: Parameters, about: Reference, dtype: type[np.floating]
+) -> Differences:
+    """Subtract the UBM's coefficients from the models', in double precision, and arrange them by component.
 
     Where all models have the UBM's variances, the half of the product that belongs to z^2 is nothing, and left out.
     """
-    products = np.stack([each.product - ubm.product for each in models], axis=-1)
-    n_features = len(ubm.reference.centre)
-    if not products[n_features + 1 :].any():
-        products = products[: n_features + 1]
-    return Differences(np.ascontiguousarray(products.swapaxes(0, 1), dtype))
+    n_components, n_features = ubm[1].shape
+    same = all(variances is ubm[2] or np.array_equal(variances, ubm[2]) for _, _, variances in models)
+    product = np.empty((n_components, (1 if same else 2) * n_features + 1, len(models)), dtype)
+    for component, of_ubm in enumerate(zip(*_terms(*ubm, about), strict=True)):
+        weights = np.array([each[component] for each, _, _ in models])
+        means = np.array([each[component] for _, each, _ in models]).reshape(-1, n_features)
+        variances = ubm[2][component] if same else np.array([each[component] for _, _, each in models])
+        terms = _terms(weights, means, variances, about)
+        linear, constant, quadratic = (new - old for new, old in zip(terms, of_ubm, strict=True))
+        product[component, :n_features] = linear.T
+        product[component, n_features] = constant
+        if not same:
+            product[component, n_features + 1 :] = quadratic.T
+    return Differences(product)
 
 
 def frame_llr(expanded: FloatArray, ubm: Coefficients, models: Differences, n_top: int) -> FloatArray:
     """Compute log p(x_t | model) - log p(x_t | UBM), shape (B, M), over the UBM's best components of each frame.
 
     It is the log of sum_c gamma_tc w'_c N'(x_t) / w_c N(x_t), with gamma from the UBM, so that the two likelihoods,
-    which may be large, are never subtracted. For each component there is one product, of the frames that chose it
-    with all models.
+    which may be large, are never subtracted. The best components are found once for all models.
     """
-    joint = log_joint(expanded, ubm)
+    joint = np.ascontiguousarray(log_joint(expanded, ubm))  # frame by frame, as components are chosen for each
+    n_frames, n_models = len(joint), models.product.shape[2]
+    choice = _choose(joint, n_top) if n_top < joint.shape[1] else None
+    if choice is not None:
+        joint = np.take_along_axis(joint, choice.chosen, axis=1)
+    log_gamma = (joint - log_sum(joint.copy(), axis=1)[:, None]).T[:, :, None]
+    inputs = np.ascontiguousarray(expanded[:, : models.product.shape[1]])
+    ratios = np.empty((n_frames, n_models), joint.dtype)
+    n_parts = max(1, -(-n_models * joint.size // SCORES_AT_ONCE))
+    width = max(1, -(-n_models // n_parts))
+    n_rows = n_frames if choice is None else max(1, SUMMED_AT_ONCE // (n_top * width))
+    for first in range(0, n_models, width):
+        some = slice(first, first + width)
+        product = models.product[:, :, some]
+        moved = np.matmul(inputs, product) if choice is None else _chosen_products(inputs, product, choice)
+        for start in range(0, n_frames, n_rows):
+            rows = slice(start, start + n_rows)
+            piece = moved[:, rows] if choice is None else moved[choice.places[:, rows]]
+            piece += log_gamma[:, rows]
+            ratios[rows, some] = log_sum(piece, axis=0)
+    return ratios
+
+
+def frames_at_once(n_top: int) -> int:
+    """Give how many frames `frame_llr` should have at a time, so that it also has enough models at a time."""
+    return min(BLOCK_FRAMES, max(1, SCORES_AT_ONCE // (MODELS_AT_ONCE * n_top)))
+
+
+class _Choice(NamedTuple):
+    """The components of each frame (B, n_top); and pairs of a frame and a component of it, component by component.
+
+    `frames` is the frame of each pair, `bounds` (C + 1,) where the pairs of each component begin, and `places`
+    (n_top, B) where those of each frame are.
+    """
+
+    chosen: IntArray
+    frames: IntArray
+    bounds: IntArray
+    places: IntArray
+
+
+def _choose(joint: FloatArray, n_top: int) -> _Choice:
+    """Find the best components of each frame; of those that tie with the last, the first."""
     n_frames, n_components = joint.shape
-    chosen: IntArray = np.broadcast_to(np.arange(n_components), joint.shape)
-    if n_top < n_components:
-        chosen = np.argpartition(joint, n_components - n_top, axis=1)[:, n_components - n_top :]
-        joint = np.take_along_axis(joint, chosen, axis=1)
-    log_gamma = joint - log_sum(joint.copy(), axis=1)[:, None]
-    inputs = expanded[:, : models.product.shape[1]]
-    ratios = np.empty((n_frames, chosen.shape[1], models.product.shape[2]), joint.dtype)
-    order = np.argsort(chosen, axis=None, kind="stable")
-    bounds = np.searchsorted(chosen.ravel()[order], np.arange(n_components + 1))
-    for component in range(n_components):
-        frames, slots = np.divmod(order[bounds[component] : bounds[component + 1]], chosen.shape[1])
-        if len(frames):
-            ratios[frames, slots] = inputs[frames] @ models.product[component]
-    ratios += log_gamma[:, :, None]
-    return log_sum(ratios, axis=1)
+    last = n_components - n_top
+    best = joint >= np.partition(joint, last, axis=1)[:, last, None]
+    for row in np.flatnonzero(np.count_nonzero(best, axis=1) > n_top):
+        best[row] = False
+        best[row, np.argsort(-joint[row], kind="stable")[:n_top]] = True
+    chosen = np.flatnonzero(best).reshape(n_frames, n_top) - n_components * np.arange(n_frames)[:, None]
+    flat = chosen.ravel().astype(np.min_scalar_type(n_components))  # small integers have a faster sort
+    order = np.argsort(flat, kind="stable")
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    bounds = np.searchsorted(flat[order], np.arange(n_components + 1))
+    return _Choice(chosen, order // n_top, bounds, places.reshape(n_frames, n_top).T)
+
+
+def _chosen_products(inputs: FloatArray, product: FloatArray, choice: _Choice) -> FloatArray:
+    """Multiply, for each component, the frames that chose it with all models; shape (B n_top, M)."""
+    taken = inputs[choice.frames]
+    result = np.empty((len(taken), product.shape[2]), inputs.dtype)
+    bounds = choice.bounds.tolist()
+    for component, (begin, end) in enumerate(pairwise(bounds)):
+        if begin < end:
+            np.matmul(taken[begin:end], product[component], out=result[begin:end])
+    return result
+
+
+def _terms(
+    weights: Float64Array, means: Float64Array, variances: Float64Array, about: Reference
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Expand log(w N(x; m, v)) + D/2 log(2 pi) of any Gaussians in z, 1 and z^2: (..., D), (...), (..., D)."""
+    shifted = (means - about.centre) / about.scale
+    precisions = about.scale**2 / variances
+    linear = shifted * precisions
+    constant = np.log(weights) - 0.5 * np.sum(np.log(variances) + shifted * linear, axis=-1)
+    return linear, constant, -0.5 * precisions

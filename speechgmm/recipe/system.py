@@ -23,7 +23,7 @@ from speechgmm.recipe.stages import Scores, load_scores
 from speechgmm.scoring.normalisation import Speakers, normalise
 
 # The number of a stage goes up whenever the same inputs would make another output.
-VERSIONS = {"corpus": 1, "features": 2, "ubm": 3, "speakers": 3, "scores": 3}
+VERSIONS = {"corpus": 1, "features": 2, "ubm": 3, "speakers": 3, "scores": 4}
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,8 @@ from pydantic import Field
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
-from speechgmm.gmm import kernels
-from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients
-
-MODELS_AT_ONCE = 256
-"""Models whose differences from the UBM are in memory together."""
-
-SCORES_AT_ONCE = 1 << 20
-"""Scores of a frame, a component and a model that are in memory together: 4 MB in single precision."""
+from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.scoring.stacked import StackedModels, ratio_blocks, stack
 
 
 class ScoringConfig(Configuration):
@@ -95,47 +89,19 @@ def score_matrix(
     ValueError
         As for `llr`.
     """
-    n_top = min(config.top_components or ubm.n_components, ubm.n_components)
-    for model in models:
-        if model.means.shape != ubm.means.shape:
-            raise ModelError(f"a model of shape {model.means.shape} for a UBM of shape {ubm.means.shape}")
+    stacked = stack(models, ubm)
     scores = np.empty((len(models), len(utterances)))
-    coefficients = model_coefficients(ubm, np.float32)
-    for first in range(0, len(models), MODELS_AT_ONCE):
-        chosen = slice(first, first + MODELS_AT_ONCE)
-        stacked = _differences(models[chosen], ubm, coefficients)
-        for column, frames in enumerate(utterances):
-            scores[chosen, column] = _mean_llr(frames, ubm, coefficients, stacked, n_top)
+    for column, frames in enumerate(utterances):
+        scores[:, column] = _mean_llr(stacked, frames, config.top_components)
     return scores
 
 
-def _differences(
-    models: Sequence[DiagonalGMM], ubm: DiagonalGMM, coefficients: kernels.Coefficients
-) -> kernels.Differences:
-    """Take the models' differences from the UBM, in the UBM's precision."""
-    double = [
-        kernels.coefficients(gmm.weights, gmm.means, gmm.variances, coefficients.reference, np.float64)
-        for gmm in (ubm, *models)
-    ]
-    return kernels.differences(double[1:], double[0], coefficients.product.dtype.type)
-
-
-def _mean_llr(
-    frames: FloatArray,
-    ubm: DiagonalGMM,
-    coefficients: kernels.Coefficients,
-    models: kernels.Differences,
-    n_top: int,
-) -> Float64Array:
+def _mean_llr(stacked: StackedModels, frames: FloatArray, top_components: int | None) -> Float64Array:
     """Score one utterance against the stacked models, shape (M,)."""
     if len(frames) == 0:
         raise ModelError("an utterance of no frames has no score")
-    n_models = models.product.shape[2]
-    n_rows = max(1, SCORES_AT_ONCE // (n_top * n_models))
-    total = np.zeros(n_models)
-    for _, block in expanded_blocks(ubm, frames, coefficients):
-        for start in range(0, len(block), n_rows):
-            ratios = kernels.frame_llr(block[start : start + n_rows], coefficients, models, n_top)
-            total += ratios.sum(axis=0, dtype=np.float64)
+    total = np.zeros(stacked.n_models)
+    for ratios in ratio_blocks(stacked, frames, top_components):
+        total += ratios.sum(axis=0, dtype=np.float64)
     mean: Float64Array = total / len(frames)
     return mean

@@ -1,0 +1,99 @@
+"""Many models side by side, as their differences from one background model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechgmm.arrays import FloatArray
+from speechgmm.errors import ModelError
+from speechgmm.gmm import kernels
+from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients
+
+
+@dataclass(frozen=True, eq=False)
+class StackedModels:
+    """Models prepared for scoring: half the memory of their means, or of means and variances, where those differ too.
+
+    Parameters
+    ----------
+    ubm : DiagonalGMM, C components over D features
+        The background model.
+    coefficients : kernels.Coefficients
+        The background model, as the kernels want it.
+    differences : kernels.Differences, of M models
+        The models' differences from it.
+    """
+
+    ubm: DiagonalGMM
+    coefficients: kernels.Coefficients
+    differences: kernels.Differences
+
+    @property
+    def n_models(self) -> int:
+        """Number of models, M."""
+        return int(self.differences.product.shape[2])
+
+
+def stack(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> StackedModels:
+    """Take the models' differences from a background model, in its precision.
+
+    Parameters
+    ----------
+    models : sequence of M DiagonalGMM, C components over D features
+        The speakers' models, adapted from `ubm`.
+    ubm : DiagonalGMM, C components over D features
+        The background model.
+
+    Returns
+    -------
+    StackedModels
+        To score any number of utterances against.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ.
+    """
+    for model in models:
+        if model.means.shape != ubm.means.shape:
+            raise ModelError(f"a model of shape {model.means.shape} for a UBM of shape {ubm.means.shape}")
+    coefficients = model_coefficients(ubm, np.float32)
+    differences = kernels.differences(
+        [(model.weights, model.means, model.variances) for model in models],
+        (ubm.weights, ubm.means, ubm.variances),
+        coefficients.reference,
+        coefficients.product.dtype.type,
+    )
+    return StackedModels(ubm, coefficients, differences)
+
+
+def ratio_blocks(stacked: StackedModels, frames: FloatArray, top_components: int | None) -> Iterator[FloatArray]:
+    """Compute the log-likelihood ratios of frames, block by block.
+
+    Parameters
+    ----------
+    stacked : StackedModels, M models
+        The models.
+    frames : np.ndarray, shape (T, D)
+        Feature frames, in memory or mapped.
+    top_components : int >= 1, or None
+        Components of the UBM, the best for each frame, that both likelihoods are summed over; None for all.
+
+    Yields
+    ------
+    np.ndarray, shape (B, M), nats
+        ``log p(x_t | model) - log p(x_t | ubm)`` of the next B frames. Blocks of `kernels.BLOCK_FRAMES` frames are
+        computed each for itself, counted from the first frame.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit the models, or a frame is not finite.
+    """
+    n_components = stacked.ubm.n_components
+    n_top = min(top_components or n_components, n_components)
+    n_rows = kernels.frames_at_once(n_top)
+    for _, block in expanded_blocks(stacked.ubm, frames, stacked.coefficients):
+        for start in range(0, len(block), n_rows):
+            yield kernels.frame_llr(block[start : start + n_rows], stacked.coefficients, stacked.differences, n_top)
