@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from speechgmm.gmm.training import train as train
     from speechgmm.gmm.training_config import TrainingConfig as TrainingConfig
     from speechgmm.recipe.runner import run as run
+    from speechgmm.scoring.linear import linear_score_matrix as linear_score_matrix
     from speechgmm.scoring.llr import ScoringConfig as ScoringConfig
     from speechgmm.scoring.llr import llr as llr
     from speechgmm.scoring.llr import score_matrix as score_matrix
@@ -50,6 +51,7 @@ _HOMES = {
     "llr": "scoring.llr",
     "ScoringConfig": "scoring.llr",
     "score_matrix": "scoring.llr",
+    "linear_score_matrix": "scoring.linear",
     "run": "recipe.runner",
 }
 

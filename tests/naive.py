@@ -359,3 +359,15 @@ def posteriors_of_speakers(llrs, p_unknown):
     """Bayes' rule over M speakers and, last, none of them."""
     joints = [(1 - p_unknown) / len(llrs) * math.exp(llr) for llr in llrs] + [p_unknown]
     return [joint / sum(joints) for joint in joints]
+
+
+def linear_score(frames, model, ubm):
+    """Glembek and others 2009, over the number of frames: (m - m') S^-1 (F - N m'), summed."""
+    gamma = posteriors(frames, *ubm)
+    total = 0.0
+    for c, (old, new, variance) in enumerate(zip(ubm[1], model[1], ubm[2], strict=True)):
+        for d in range(len(old)):
+            n = sum(row[c] for row in gamma)
+            f = sum(row[c] * x[d] for row, x in zip(gamma, frames, strict=True))
+            total += (new[d] - old[d]) / variance[d] * (f - n * old[d])
+    return total / len(frames)

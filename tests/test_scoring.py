@@ -76,7 +76,7 @@ def test_nor_does_it_where_there_is_much_of_everything(rng):
     ubm = random_gmm(rng, 70, 20)
     models = [speaker(rng, ubm) for _ in range(130)]
     utterances = [draw(rng, ubm, n_frames).astype(np.float32) for n_frames in (2, 3, 17, 319, 1030)]
-    for config in (ScoringConfig(), ScoringConfig(top_components=None)):
+    for config in (ScoringConfig(), ScoringConfig(top_components=None), ScoringConfig(method="linear")):
         together = score_matrix(models, ubm, utterances, config)
         for column in (4, 0, 3, 1, 2):
             alone = score_matrix(models, ubm, [utterances[column]], config)[:, 0]
@@ -98,6 +98,7 @@ def test_many_models_are_scored_in_blocks(rng, ubm, monkeypatch, config):
 
 def test_nothing_to_score_has_no_scores(rng, ubm):
     assert score_matrix([], ubm, [draw(rng, ubm, 5)], TOP).shape == (0, 1)
+    assert score_matrix([ubm], ubm, [], ScoringConfig(method="linear")).shape == (1, 0)
 
 
 @pytest.mark.parametrize("n_top", [1, 2, 3])

@@ -10,7 +10,12 @@ from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
 from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.gmm.statistics import accumulate
+from speechgmm.scoring.linear import score_statistics, stack_means
 from speechgmm.scoring.stacked import StackedModels, ratio_blocks, stack
+
+STATISTICS_AT_ONCE = 64
+"""Utterances whose statistics are in memory together, for linear scoring."""
 
 
 class ScoringConfig(Configuration):
@@ -18,14 +23,16 @@ class ScoringConfig(Configuration):
 
     Parameters
     ----------
-    method : "llr"
-        Mean over the frames of the log-likelihood ratio of the speaker's model to the background model.
+    method : "llr" or "linear"
+        `llr` is the mean over the frames of the log-likelihood ratio of the speaker's model to the background model;
+        `linear` is its first-order approximation from statistics, `linear_score_matrix`: a fast preview, for models
+        that differ from the background model in their means alone.
     top_components : int >= 1, or null
         How many of the background model's components, the best for each frame, both likelihoods are summed over;
-        null for all, which is exact.
+        null for all, which is exact. `linear` takes all, whatever is here.
     """
 
-    method: Literal["llr"] = "llr"
+    method: Literal["llr", "linear"] = "llr"
     top_components: int | None = Field(10, ge=1)
 
 
@@ -89,10 +96,22 @@ def score_matrix(
     ValueError
         As for `llr`.
     """
+    if config.method == "linear":
+        return _linear(models, ubm, utterances)
     stacked = stack(models, ubm)
     scores = np.empty((len(models), len(utterances)))
     for column, frames in enumerate(utterances):
         scores[:, column] = _mean_llr(stacked, frames, config.top_components)
+    return scores
+
+
+def _linear(models: Sequence[DiagonalGMM], ubm: DiagonalGMM, utterances: Sequence[FloatArray]) -> Float64Array:
+    """Score the statistics of utterances, shape (M, U)."""
+    stacked = stack_means(models, ubm)
+    scores = np.empty((len(models), len(utterances)))
+    for start in range(0, len(utterances), STATISTICS_AT_ONCE):
+        some = slice(start, start + STATISTICS_AT_ONCE)
+        scores[:, some] = score_statistics(stacked, [accumulate(ubm, frames) for frames in utterances[some]])
     return scores
 
 
