@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from speechgmm.gmm.training import train as train
     from speechgmm.gmm.training_config import TrainingConfig as TrainingConfig
     from speechgmm.recipe.runner import run as run
+    from speechgmm.scoring.frames import RunningLLR as RunningLLR
+    from speechgmm.scoring.frames import frame_llrs as frame_llrs
+    from speechgmm.scoring.frames import windowed_llr as windowed_llr
     from speechgmm.scoring.linear import linear_score_matrix as linear_score_matrix
     from speechgmm.scoring.llr import ScoringConfig as ScoringConfig
     from speechgmm.scoring.llr import llr as llr
@@ -52,6 +55,9 @@ _HOMES = {
     "ScoringConfig": "scoring.llr",
     "score_matrix": "scoring.llr",
     "linear_score_matrix": "scoring.linear",
+    "frame_llrs": "scoring.frames",
+    "windowed_llr": "scoring.frames",
+    "RunningLLR": "scoring.frames",
     "run": "recipe.runner",
 }
 

@@ -371,3 +371,9 @@ def linear_score(frames, model, ubm):
             f = sum(row[c] * x[d] for row, x in zip(gamma, frames, strict=True))
             total += (new[d] - old[d]) / variance[d] * (f - n * old[d])
     return total / len(frames)
+
+
+def windowed_means(values, window, step):
+    """Every window that is full, with its centre."""
+    starts = range(0, len(values) - window + 1, step)
+    return [(start + (window - 1) / 2, sum(values[start : start + window]) / window) for start in starts]
