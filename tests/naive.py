@@ -373,6 +373,19 @@ def linear_score(frames, model, ubm):
     return total / len(frames)
 
 
+def cohort_score(frames, model, cohort, average):
+    """The model's mean log-likelihood less the log of the cohort's mean likelihood, of the utterance or each frame."""
+
+    def log_mean(values):
+        return log_sum_exp(values) - math.log(len(values))
+
+    own = sum(log_likelihood(frames, *model)) / len(frames)
+    of_frames = [log_likelihood(frames, *each) for each in cohort]
+    if average == "utterance":
+        return own - log_mean([sum(values) / len(frames) for values in of_frames])
+    return own - sum(log_mean(values) for values in zip(*of_frames, strict=True)) / len(frames)
+
+
 def windowed_means(values, window, step):
     """Every window that is full, with its centre."""
     starts = range(0, len(values) - window + 1, step)
