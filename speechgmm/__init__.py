@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from speechgmm.scoring.frames import windowed_llr as windowed_llr
     from speechgmm.scoring.linear import linear_score_matrix as linear_score_matrix
     from speechgmm.scoring.llr import ScoringConfig as ScoringConfig
+    from speechgmm.scoring.llr import grouped_score_matrix as grouped_score_matrix
     from speechgmm.scoring.llr import llr as llr
     from speechgmm.scoring.llr import score_matrix as score_matrix
 
@@ -55,6 +56,7 @@ _HOMES = {
     "llr": "scoring.llr",
     "ScoringConfig": "scoring.llr",
     "score_matrix": "scoring.llr",
+    "grouped_score_matrix": "scoring.llr",
     "linear_score_matrix": "scoring.linear",
     "frame_llrs": "scoring.frames",
     "windowed_llr": "scoring.frames",

@@ -9,6 +9,7 @@ from speechgmm import (
     DiagonalGMM,
     ScoringConfig,
     accumulate,
+    grouped_score_matrix,
     llr,
     log_likelihood,
     map_adapt,
@@ -110,6 +111,22 @@ def test_of_components_that_tie_the_first_are_taken(rng, n_top):
     expected = naive.llr(frames, parts(model), parts(ubm), n_top)
     assert llr(model, ubm, frames, top_components=n_top) == pytest.approx(expected, abs=1e-5)
     assert llr(ubm, ubm, frames, top_components=n_top) == pytest.approx(0, abs=1e-6)
+
+
+def test_models_of_one_ubm_each_are_scored_against_it(rng, ubm):
+    ubms = [ubm, random_gmm(rng, 5, 4)]
+    ubm_of = [1, 0, 1]
+    models = [speaker(rng, ubms[group]) for group in ubm_of]
+    utterances = [draw(rng, ubm, 20), draw(rng, ubm, 30)]
+    scores = grouped_score_matrix(models, ubms, ubm_of, utterances, TOP)
+    for row, (model, group) in enumerate(zip(models, ubm_of, strict=True)):
+        assert scores[row] == pytest.approx(score_matrix([model], ubms[group], utterances, TOP)[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("ubm_of", [[0], [0, 2], [0, -1]])
+def test_a_model_of_no_ubm_is_refused(rng, ubm, ubm_of):
+    with pytest.raises(ValueError, match="2 numbers from 0 to 1"):
+        grouped_score_matrix([ubm, ubm], [ubm, ubm], ubm_of, [draw(rng, ubm, 5)], TOP)
 
 
 def test_an_offset_of_the_features_does_not_change_scores(rng, ubm):

@@ -105,6 +105,48 @@ def score_matrix(
     return scores
 
 
+def grouped_score_matrix(
+    models: Sequence[DiagonalGMM],
+    ubms: Sequence[DiagonalGMM],
+    ubm_of: Sequence[int],
+    utterances: Sequence[FloatArray],
+    config: ScoringConfig,
+) -> Float64Array:
+    """Score every utterance against every model, each with a background model of its own: that of its sex, say.
+
+    Parameters
+    ----------
+    models : sequence of M DiagonalGMM
+        The speakers' models.
+    ubms : sequence of DiagonalGMM
+        The background models.
+    ubm_of : sequence of M int, 0 to the number of UBMs less 1
+        Which of `ubms` each model was adapted from.
+    utterances : sequence of U np.ndarray, each of shape (T, D), T >= 1
+        The frames of each utterance.
+    config : ScoringConfig
+        Method.
+
+    Returns
+    -------
+    np.ndarray, shape (M, U), float64, nats
+        As from `score_matrix`.
+
+    Raises
+    ------
+    ValueError
+        As for `llr`, and if `ubm_of` isn't one number of a UBM for each model.
+    """
+    groups = np.asarray(ubm_of, int)
+    if groups.shape != (len(models),) or not np.all((groups >= 0) & (groups < len(ubms))):
+        raise ModelError(f"ubm_of {list(ubm_of)}: expected {len(models)} numbers from 0 to {len(ubms) - 1}")
+    scores = np.empty((len(models), len(utterances)))
+    for number, ubm in enumerate(ubms):
+        rows = np.flatnonzero(groups == number).tolist()
+        scores[rows] = score_matrix([models[row] for row in rows], ubm, utterances, config)
+    return scores
+
+
 def _linear(models: Sequence[DiagonalGMM], ubm: DiagonalGMM, utterances: Sequence[FloatArray]) -> Float64Array:
     """Score the statistics of utterances, shape (M, U)."""
     stacked = stack_means(models, ubm)
