@@ -110,8 +110,14 @@ def expand(block: FloatArray, about: Reference, dtype: type[np.floating]) -> Flo
 
 def log_joint(expanded: FloatArray, model: Coefficients) -> FloatArray:
     """Compute log(w_c N(x_t; m_c, v_c)), shape (B, C)."""
-    joint: FloatArray = (model.product.T @ expanded.T).T
-    return joint
+    return _product(model.product.T, expanded.T).T
+
+
+def _product(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Multiply matrices of finite numbers; BLAS may flag as invalid what it read beside them and did not use."""
+    with np.errstate(invalid="ignore"):
+        product: FloatArray = left @ right
+    return product
 
 
 def to_shares(joint: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -140,7 +146,7 @@ def add_blocks(blocks: Iterable[tuple[FloatArray, FloatArray]], model: Coefficie
         likelihoods, total = to_shares(shares)
         # Posteriors are shares over their sum, by which fewer numbers are divided here.
         expanded *= (counts / total)[:, None].astype(expanded.dtype)
-        moments += shares.T @ expanded
+        moments += _product(shares.T, expanded)
         log_likelihood += float(likelihoods.astype(np.float64) @ counts)
     return log_likelihood
 
