@@ -247,3 +247,84 @@ def test_bad_keys_are_named(small):
     ):
         with pytest.raises(RecipeError, match=message):
             small(key)
+
+
+@pytest.fixture(scope="module")
+def fused(small):
+    """Two systems of the small corpus, and a recipe that lists them."""
+    corpus = next(line for line in RECIPE.splitlines() if line.startswith("corpus"))
+    for name, n_components in (("four", 4), ("eight", 8)):
+        text = f"{corpus}\nubm: {{n_components: {n_components}, n_iterations: 3}}\nseed: 5\n"
+        (small.folder / f"{name}.yaml").write_text(text)
+    (small.folder / "both.yaml").write_text(
+        f"{corpus}\nsystems: [four.yaml, eight.yaml]\nevaluation: {{dcf: [sre08]}}\n"
+    )
+
+    def fused(*overrides, recipe="both.yaml"):
+        return run(small.folder / recipe, overrides=overrides, results=small.folder, engine=Engine("serial"))
+
+    return fused
+
+
+def test_the_scores_of_systems_are_added_and_calibrated_together(fused):
+    both = rows(fused().folder / "scores.csv")
+    alone = [rows(fused("seed=0", recipe=f"{name}.yaml").folder / "scores.csv") for name in ("four", "eight")]
+    for together, first, second in zip(both, *alone, strict=True):
+        assert float(together["score"]) == pytest.approx(float(first["score"]) + float(second["score"]))
+    stored = json.loads((fused().folder / "calibration.json").read_text())
+    weights = stored["calibration"]["weights"]
+    assert len(weights) == 2
+    assert weights[0] == weights[1]
+    for row in both:
+        llr = weights[0] * float(row["score"]) + stored["calibration"]["offset"]
+        assert float(row["llr"]) == pytest.approx(llr, abs=1e-9)
+
+
+def test_systems_may_have_weights_that_are_learnt(fused):
+    folder = fused("calibration.systems=trained", "name=trained").folder
+    weights = json.loads((folder / "calibration.json").read_text())["calibration"]["weights"]
+    assert weights[0] != weights[1]
+
+
+def test_the_models_of_each_system_are_left_and_stages_are_shared(fused):
+    done = fused("seed=3", "name=third")
+    for name, n_components in (("four", 4), ("eight", 8)):
+        assert load_gmm(done.folder / "systems" / name / "ubm.safetensors").n_components == n_components
+    stages = json.loads((done.folder / "provenance.json").read_text())["stages"]
+    features = [stage["digest"] for stage in stages if stage["stage"].startswith("features")]
+    assert len(features) == 6
+    assert len(set(features)) == 3
+
+
+def test_the_resolved_recipe_of_a_fusion_gives_the_same_bytes(fused, tmp_path):
+    first = fused("name=again").folder
+    names = ("scores.csv", "metrics.json", "calibration.json", "recipe.yaml")
+    files = [(first / name).read_bytes() for name in names]
+    (tmp_path / "again.yaml").write_bytes((first / "recipe.yaml").read_bytes())
+    second = run(tmp_path / "again.yaml", results=first.parent, engine=Engine("serial")).folder
+    assert second == first
+    assert files == [(second / name).read_bytes() for name in names]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("systems: [four.yaml, eight.yaml]\nubm: {n_components: 4}", "systems have ubm of their own"),
+        ("systems: [four.yaml]", "expected two or more, of different names"),
+        ("systems: [four.yaml, four.yaml]", "expected two or more, of different names"),
+        ("systems: [four.yaml, nowhere.yaml]", "nowhere.yaml"),
+        ("systems: [four.yaml, bad.yaml]", "both.yaml|is a system itself"),
+        ("systems: four.yaml", "expected a list"),
+    ],
+)
+def test_systems_that_make_no_sense_are_refused(fused, small, text, message):
+    corpus = next(line for line in RECIPE.splitlines() if line.startswith("corpus"))
+    (small.folder / "bad.yaml").write_text(f"{corpus}\n{text}\n")
+    with pytest.raises(RecipeError, match=message):
+        fused(recipe="bad.yaml")
+
+
+def test_systems_of_other_voices_are_refused(fused, small):
+    (small.folder / "bad.yaml").write_text("corpus: {kind: synthetic}\nsystems: [four.yaml, eight.yaml]\n")
+    with pytest.raises(RecipeError, match="systems four, eight: expected the corpus of this recipe"):
+        fused(recipe="bad.yaml")

@@ -14,7 +14,7 @@ from speechgmm.errors import CorpusError
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import Scores
-from speechgmm.recipe.system import Means, System, Voices, build_system, plain
+from speechgmm.recipe.system import Means, Voices, build_system, plain
 from speechgmm.scoring.calibration import (
     Calibration,
     Fold,
@@ -50,21 +50,22 @@ class Calibrated:
     n_target: int
     n_nontarget: int
 
-    def apply(self, scores: Scores) -> Scores:
+    def apply(self, scores: Sequence[Scores]) -> Scores:
         """Turn scores into log-likelihood ratios.
 
         Parameters
         ----------
-        scores : Scores
-            Of the system that it was trained for.
+        scores : sequence of Scores
+            Of the systems that it was trained for, of the same models and tests.
 
         Returns
         -------
         Scores
             In nats.
         """
-        llrs = self.calibration.apply(scores.matrix.ravel())
-        return replace(scores, matrix=llrs.reshape(scores.matrix.shape))
+        first = scores[0]
+        llrs = self.calibration.apply(np.stack([each.matrix.ravel() for each in scores], axis=1))
+        return replace(first, matrix=llrs.reshape(first.matrix.shape))
 
     def facts(self) -> dict[str, JsonValue]:
         """Give what ``calibration.json`` holds.
@@ -83,16 +84,16 @@ class Calibrated:
 
 
 def cross_fit(
-    recipe: Recipe, background: Voices, corpus: Corpus, means: Means
+    recipe: Recipe, backgrounds: Sequence[Voices], corpus: Corpus, means: Means
 ) -> tuple[Calibrated, tuple[StageOutput, ...]]:
-    """Calibrate on the speakers of the background model: a system of one half tells about the other, both ways.
+    """Calibrate on the speakers of the background model: systems of one half tell about the other, both ways.
 
     Parameters
     ----------
     recipe : Recipe
-        The system, the calibration, and the seed that draws the halves.
-    background : Voices
-        The speakers.
+        The systems, the calibration, and the seed that draws the halves.
+    backgrounds : sequence of Voices
+        The speakers, in the features of each system.
     corpus : Corpus
         Says how many utterances an evaluated model is enrolled from; as many are taken here, where that leaves any.
     means : Means
@@ -111,40 +112,40 @@ def cross_fit(
         If there are too few speakers of two utterances or more.
     """
     of_speaker: dict[str, list[Utterance]] = {}
-    for utterance in background.usable().utterances:
-        of_speaker.setdefault(utterance.speaker, []).append(utterance)
+    for utterance in backgrounds[0].utterances:
+        if all(utterance.id in voices.store for voices in backgrounds):
+            of_speaker.setdefault(utterance.speaker, []).append(utterance)
     halves = _halves(of_speaker, recipe.seed)
     n_enrol = _usual_enrolment(corpus)
     folds: list[Fold] = []
     outputs: list[StageOutput] = []
     n_target = n_nontarget = 0
     for name, trained, tried in zip(HALVES, halves, reversed(halves), strict=True):
+        background = tuple(each for own in trained.values() for each in own)
         enrol, test = _enrolment(tried, n_enrol)
-        system = build_system(
-            recipe,
-            replace(background, utterances=tuple(each for own in trained.values() for each in own)),
-            replace(background, utterances=enrol),
-            replace(background, utterances=test),
-            means,
-            of=f" of the {name} half",
-        )
-        target, nontarget = _sides(system.scores, test)
+        scores = []
+        for member, voices in zip(recipe.members, backgrounds, strict=True):
+            of = f" of the {name} half" + (f", {member.name}" if recipe.systems else "")
+            known, enrolled, tested = (replace(voices, utterances=own) for own in (background, enrol, test))
+            system = build_system(member, known, enrolled, tested, means, of)
+            scores.append(system.scores)
+            outputs += system.outputs
+        target, nontarget = _sides(scores, test)
         folds.append(Fold(list(trained), list(tried), target, nontarget))
-        outputs += system.outputs
         n_target, n_nontarget = n_target + len(target), n_nontarget + len(nontarget)
     calibration = train_cross_fitted(folds, recipe.calibration.config)
     return Calibrated(calibration, ON_BACKGROUND, n_target, n_nontarget), tuple(outputs)
 
 
-def on_trials(recipe: Recipe, system: System, corpus: Corpus) -> Calibrated:
+def on_trials(recipe: Recipe, systems: Sequence[Scores], corpus: Corpus) -> Calibrated:
     """Calibrate on a trial list of the corpus.
 
     Parameters
     ----------
     recipe : Recipe
         Names the list.
-    system : System
-        Has the scores.
+    systems : sequence of Scores
+        The scores of each system, of the same models and tests.
     corpus : Corpus
         Has the list.
 
@@ -169,12 +170,52 @@ def on_trials(recipe: Recipe, system: System, corpus: Corpus) -> Calibrated:
         if not others:
             raise CorpusError(f"calibration.on {name}: it is the only list, and would be evaluated by what it trained")
         check_disjoint(own, evaluated, f"the list {name} and those evaluated")
-    scores = system.scores.of(corpus.trials[name])
+    scores = np.stack([each.of(corpus.trials[name]) for each in systems], axis=1)
     target = np.array([trial.target for trial in corpus.trials[name]], np.bool_)
-    scored = ~np.isnan(scores)
+    scored = ~np.isnan(scores).any(axis=1)
     sides = scores[scored & target], scores[scored & ~target]
     calibration = train_calibration(*sides, recipe.calibration.config)
     return Calibrated(calibration, f"the trials of {name}", *map(len, sides))
+
+
+def common(systems: Sequence[Scores]) -> tuple[Scores, ...]:
+    """Restrict the scores of several systems to the models and tests that all of them have.
+
+    Parameters
+    ----------
+    systems : sequence of Scores
+        Each of its own models and tests.
+
+    Returns
+    -------
+    tuple of Scores
+        Of the same, in the order of the first.
+    """
+    models = [name for name in systems[0].models if all(name in each.models for each in systems)]
+    tests = [name for name in systems[0].tests if all(name in each.tests for each in systems)]
+    shared = []
+    for each in systems:
+        rows = {name: number for number, name in enumerate(each.models)}
+        columns = {name: number for number, name in enumerate(each.tests)}
+        matrix = each.matrix[np.ix_([rows[name] for name in models], [columns[name] for name in tests])]
+        shared.append(Scores(tuple(models), tuple(tests), matrix))
+    return tuple(shared)
+
+
+def added(systems: Sequence[Scores]) -> Scores:
+    """Add up the scores of several systems.
+
+    Parameters
+    ----------
+    systems : sequence of Scores
+        Of the same models and tests.
+
+    Returns
+    -------
+    Scores
+        Of a single system its own.
+    """
+    return replace(systems[0], matrix=np.sum([each.matrix for each in systems], axis=0))
 
 
 def _halves(of_speaker: Mapping[str, list[Utterance]], seed: int) -> tuple[dict[str, list[Utterance]], ...]:
@@ -208,11 +249,12 @@ def _enrolment(
     return tuple(enrol), tuple(test)
 
 
-def _sides(scores: Scores, test: Sequence[Utterance]) -> tuple[Float64Array, Float64Array]:
-    """Give the scores of all tests against all models, those of the right one and those of the others."""
+def _sides(scores: Sequence[Scores], test: Sequence[Utterance]) -> tuple[Float64Array, Float64Array]:
+    """Give the scores (n, S) of all tests against all models, those of the right one and those of the others."""
     who = {utterance.id: utterance.speaker for utterance in test}
-    target = np.array(scores.models)[:, None] == np.array([who[each] for each in scores.tests])
-    return scores.matrix[target], scores.matrix[~target]
+    target = np.array(scores[0].models)[:, None] == np.array([who[each] for each in scores[0].tests])
+    stacked = np.stack([each.matrix for each in scores], axis=-1)
+    return stacked[target], stacked[~target]
 
 
 def _speakers(trials: Sequence[Trial], corpus: Corpus) -> set[str]:

@@ -15,13 +15,13 @@ from speechgmm.configuration import Configuration
 from speechgmm.errors import RecipeError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.presets import PRESETS, preset_values
-from speechgmm.recipe.schema import CorpusConfig, Recipe
+from speechgmm.recipe.schema import OF_SYSTEM, CorpusConfig, Recipe
 from speechgmm.recipe.yaml import Document, Key, Place, Values, parse_value, read_document, to_yaml
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-SECTIONS = tuple(name for name, field in Recipe.model_fields.items() if name not in ("name", "seed"))
+SECTIONS = tuple(name for name in Recipe.model_fields if name not in ("name", "seed", "systems"))
 CORPUS_KINDS = tuple(each.model_fields["kind"].default for each in get_args(get_args(CorpusConfig)[0]))
 PATHS = (("corpus", "root"), ("ubm", "initial_model"))
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -56,8 +56,14 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         If a file cannot be read, or keys or values are not those of the schema: all that is wrong at once, each
         with its file, line and key.
     """
-    path = Path(path)
+    return _validated(Recipe, _read_recipe(Path(path), overrides))
+
+
+def _read_recipe(path: Path, overrides: Sequence[str] = (), *, may_have_systems: bool = True) -> Document:
+    """Read a recipe's file and all that it points to."""
     document = read_document(path)
+    if not may_have_systems and "systems" in document.values:
+        raise RecipeError(f"{document.places['systems',]}: systems: {path} is a system itself; expected none here")
     document.values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._"))
     sets = [_parse_override(text, "ubm.n_components=128") for text in overrides]
     for key, value, places in sets:
@@ -70,10 +76,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         if len(key) > 1:
             _override(document, key, value, places)
     _resolve_paths(document)
+    _load_systems(document)
     for section in SECTIONS:
         if document.values.get(section, "absent") is None:
             del document.values[section]  # nothing but its name: the defaults
-    return _validated(Recipe, document)
+    return document
 
 
 def load_features(source: str | None = None, overrides: Sequence[str] = ()) -> FeatureConfig:
@@ -121,7 +128,11 @@ def dump_recipe(recipe: Recipe) -> str:
     str
         YAML text that `load_recipe` reads back as the same recipe.
     """
-    return to_yaml(recipe.model_dump(mode="json"))
+    own = set(OF_SYSTEM) if recipe.systems else {"systems"}
+    data = recipe.model_dump(mode="json", exclude=own)
+    if recipe.systems:
+        data["systems"] = [system.model_dump(mode="json", exclude={"systems"}) for system in recipe.systems]
+    return to_yaml(data)
 
 
 def _parse_override(text: str, example: str) -> Override:
@@ -240,6 +251,23 @@ def _resolve_paths(document: Document) -> None:
             place = document.places[section, name]
             text = _expand(path, place) if section == "corpus" else path
             values[name] = os.path.normpath(Path.cwd() / place.folder / text)
+
+
+def _load_systems(document: Document) -> None:
+    """Put the recipes themselves in place of their paths."""
+    systems = document.values.get("systems")
+    if isinstance(systems, list):
+        folder = document.places["systems",].folder
+        document.values["systems"] = [
+            _read_system(Path.cwd() / folder / each) if isinstance(each, str) else each for each in systems
+        ]
+
+
+def _read_system(path: Path) -> JsonValue:
+    """Read a recipe that another one lists, as plain data; what is wrong with it is told with its own lines."""
+    system = _validated(Recipe, _read_recipe(path, may_have_systems=False))
+    data: JsonValue = system.model_dump(mode="json", exclude={"systems"})
+    return data
 
 
 def _expand(path: str, place: Place) -> str:

@@ -154,10 +154,14 @@ def _summary(recipe: Recipe, outcome: Outcome) -> str:
     corpus = outcome.corpus
     models, trials = len(outcome.scores.models), len(corpus.distinct_trials)
     heard = {each.speaker for each in corpus.background if each.id in outcome.stores["background"]}
+    sizes = " and ".join(f"{member.ubm.n_components}" for member in recipe.members)
     text = (
-        f"{models} speakers enrolled against a background model of {recipe.ubm.n_components} Gaussians "
+        f"{models} speakers enrolled against a background model of {sizes} Gaussians "
         f"from {len(heard)} speakers; {trials:,} trials."
     )
+    if recipe.systems:
+        text += f" The scores are those of {len(recipe.systems)} systems together: "
+        text += f"{', '.join(member.name for member in recipe.members)}."
     n_unscored = int(np.isnan(outcome.scores.of(corpus.distinct_trials)).sum())
     facts = outcome.metrics["calibration"]
     if facts:

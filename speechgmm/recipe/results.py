@@ -21,7 +21,7 @@ from speechgmm.evaluation.summary import summarise
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import replacing
 from speechgmm.recipe.cache import StageOutput, versions
-from speechgmm.recipe.calibrating import Calibrated
+from speechgmm.recipe.calibrating import Calibrated, added
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.reporting import Outcome, figures, report_content
 from speechgmm.recipe.schema import Recipe
@@ -31,6 +31,7 @@ from speechgmm.recipe.system import System
 logger = logging.getLogger(__name__)
 
 CALIBRATION_FILE = "calibration.json"
+SYSTEMS = "systems"
 FILES = ("metrics.json", "scores.csv", "skipped.csv", "recipe.yaml", "provenance.json", "report.html")
 """What a run writes beside models, training history, plots and log."""
 
@@ -44,9 +45,11 @@ class Finished:
     corpus : Corpus
         The lists.
     stores : mapping of str to FeatureStore
-        The features of each role.
-    system : System
-        Models and scores.
+        The features of each role, of the first system.
+    systems : tuple of System
+        Models and scores, in the order of the recipe's systems; one where it has none.
+    scores : tuple of Scores
+        Those of the models and tests that all systems have.
     calibrated : Calibrated or None
         The calibration, if there is one.
     outputs : tuple of StageOutput
@@ -59,7 +62,8 @@ class Finished:
 
     corpus: Corpus
     stores: Mapping[str, FeatureStore]
-    system: System
+    systems: tuple[System, ...]
+    scores: tuple[Scores, ...]
     calibrated: Calibrated | None
     outputs: tuple[StageOutput, ...]
     skipped: tuple[SkippedItem, ...]
@@ -83,9 +87,12 @@ def clear_results(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for plot in (folder / "plots").glob("*.svg"):
         plot.unlink()
+    shutil.rmtree(folder / SYSTEMS, ignore_errors=True)
 
 
-def write_skipped(folder: Path, corpus: Corpus, stores: Mapping[str, FeatureStore]) -> tuple[SkippedItem, ...]:
+def write_skipped(
+    folder: Path, corpus: Corpus, stores: Sequence[Mapping[str, FeatureStore]]
+) -> tuple[SkippedItem, ...]:
     """Write and log what could not be used, as soon as it is known: a later stage may fail because of it.
 
     Parameters
@@ -94,8 +101,8 @@ def write_skipped(folder: Path, corpus: Corpus, stores: Mapping[str, FeatureStor
         The folder of results, for ``skipped.csv``.
     corpus : Corpus
         The lists.
-    stores : mapping of str to FeatureStore
-        The features of each role.
+    stores : sequence of mappings of str to FeatureStore
+        The features of each role, of each system.
 
     Returns
     -------
@@ -107,7 +114,7 @@ def write_skipped(folder: Path, corpus: Corpus, stores: Mapping[str, FeatureStor
     OSError
         If the file cannot be written.
     """
-    skipped = _skipped(corpus, stores)
+    skipped = tuple(dict.fromkeys(item for each in stores for item in _skipped(corpus, each)))
     for item in skipped:
         logger.warning("skipped %s %s %s: %s", item.kind, item.id, item.path, item.reason)
     _write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason"), map(astuple, skipped))
@@ -136,18 +143,16 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     OSError
         If a file cannot be written.
     """
-    system, calibrated = finished.system, finished.calibrated
-    scores = calibrated.apply(system.scores) if calibrated else system.scores
-    metrics = _metrics(recipe, finished, scores)
-    training = _training(system.ubm.folder)
+    raw = added(finished.scores)
+    scores = finished.calibrated.apply(finished.scores) if finished.calibrated else raw
+    metrics = _metrics(recipe, finished, raw, scores)
+    training = _training(finished.systems[0].ubm.folder)
     outcome = Outcome(finished.corpus, finished.stores, scores, metrics, finished.skipped, training)
-    for output, name in ((system.ubm, UBM_FILE), (system.speakers, SPEAKERS_FILE), (system.ubm, TRAINING_FILE)):
-        _copy(output.folder / name, folder / name)
-    if (system.ubm.folder / SIZES_FILE).is_file():
-        _copy(system.ubm.folder / SIZES_FILE, folder / SIZES_FILE)
-    if calibrated:
-        _write_json(folder / CALIBRATION_FILE, calibrated.facts())
-    _write_scores(folder / "scores.csv", finished.corpus.distinct_trials, system.scores, scores)
+    for member, system in zip(recipe.members, finished.systems, strict=True):
+        _copy_models(system, folder / SYSTEMS / member.name if recipe.systems else folder)
+    if finished.calibrated:
+        _write_json(folder / CALIBRATION_FILE, finished.calibrated.facts())
+    _write_scores(folder / "scores.csv", finished.corpus.distinct_trials, raw, scores)
     _write_json(folder / "metrics.json", metrics)
     provenance = _provenance(recipe, finished)
     _write_json(folder / "provenance.json", provenance)
@@ -179,9 +184,17 @@ def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore]) -> tuple[Skippe
     return tuple(items)
 
 
-def _metrics(recipe: Recipe, finished: Finished, scores: Scores) -> dict[str, Any]:
+def _copy_models(system: System, folder: Path) -> None:
+    """Copy models, and how the background model came about."""
+    for output, name in ((system.ubm, UBM_FILE), (system.speakers, SPEAKERS_FILE), (system.ubm, TRAINING_FILE)):
+        _copy(output.folder / name, folder / name)
+    if (system.ubm.folder / SIZES_FILE).is_file():
+        _copy(system.ubm.folder / SIZES_FILE, folder / SIZES_FILE)
+
+
+def _metrics(recipe: Recipe, finished: Finished, raw: Scores, scores: Scores) -> dict[str, Any]:
     """Compute the numbers of each trial list, and closed-set identification, which calibration has no part in."""
-    raw, calibrated = finished.system.scores, finished.calibrated
+    calibrated = finished.calibrated
     lists = {}
     for name, trials in finished.corpus.trials.items():
         target = np.array([trial.target for trial in trials], np.bool_)

@@ -19,12 +19,13 @@ from speechgmm.features.store import clipped_warnings
 from speechgmm.parallel import Engine
 from speechgmm.recipe import stages
 from speechgmm.recipe.cache import StageCache, StageOutput
-from speechgmm.recipe.calibrating import Calibrated, cross_fit, on_trials
+from speechgmm.recipe.calibrating import Calibrated, common, cross_fit, on_trials
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.results import Finished, clear_results, write_results, write_skipped
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.system import VERSIONS, Means, System, Voices, build_system, extract_voices, plain
+from speechgmm.recipe.stages import Scores
+from speechgmm.recipe.system import VERSIONS, Means, Voices, build_system, extract_voices, plain
 
 logger = logging.getLogger(__name__)
 
@@ -103,31 +104,45 @@ def run(
 def _run_stages(recipe: Recipe, folder: Path, means: Means) -> Finished:
     """Run the stages, or find their outputs: the graph of the experiment."""
     corpus, recorded = _corpus(recipe.corpus, means)
-    warnings = _logged((*empty_filters(recipe.features), *corpus.warnings()))
-    roles = {role: extract_voices(f"features of {role}", corpus.role(role), recipe.features, means) for role in ROLES}
-    stores = {role: voices.store for role, voices in roles.items()}
-    clipped = {stored.utterance: stored.clipped for store in stores.values() for stored in store.utterances}
+    warnings = _logged(corpus.warnings())
+    outputs: tuple[StageOutput, ...] = (recorded,) if recorded else ()
+    voices: list[dict[str, Voices]] = []
+    for member in recipe.members:
+        of = f", {member.name}" if recipe.systems else ""
+        warnings += _logged(empty_filters(member.features))
+        voices.append(
+            {
+                role: extract_voices(f"features of {role}{of}", corpus.role(role), member.features, means)
+                for role in ROLES
+            }
+        )
+        outputs += tuple(each.features for each in voices[-1].values())
+    stores = [{role: each.store for role, each in own.items()} for own in voices]
+    clipped = {stored.utterance: stored.clipped for store in stores[0].values() for stored in store.utterances}
     warnings += _logged(clipped_warnings(clipped))
     skipped = write_skipped(folder, corpus, stores)
-    system = build_system(recipe, roles["background"], roles["enrol"], roles["test"], means)
-    calibrated, outputs, why_not = _calibrated(recipe, system, roles["background"], corpus, means)
+    systems = []
+    for member, own in zip(recipe.members, voices, strict=True):
+        of = f" of {member.name}" if recipe.systems else ""
+        systems.append(build_system(member, own["background"], own["enrol"], own["test"], means, of))
+        outputs += systems[-1].outputs
+    scores = common([system.scores for system in systems])
+    backgrounds = [own["background"] for own in voices]
+    calibrated, more, why_not = _calibrated(recipe, scores, backgrounds, corpus, means)
     warnings += _logged(why_not)
-    first = (recorded,) if recorded else ()
-    of_roles = tuple(voices.features for voices in roles.values())
-    outputs = (*first, *of_roles, *system.outputs, *outputs)
-    return Finished(corpus, stores, system, calibrated, outputs, skipped, warnings)
+    return Finished(corpus, stores[0], tuple(systems), scores, calibrated, (*outputs, *more), skipped, warnings)
 
 
 def _calibrated(
-    recipe: Recipe, system: System, background: Voices, corpus: Corpus, means: Means
+    recipe: Recipe, scores: Sequence[Scores], backgrounds: Sequence[Voices], corpus: Corpus, means: Means
 ) -> tuple[Calibrated | None, tuple[StageOutput, ...], tuple[str, ...]]:
     """Calibrate, if the recipe says so and the data allow it; give the stages that it took, and why it could not be."""
     if recipe.calibration.method == "none":
         return None, (), ()
     if recipe.calibration.on != "background":
-        return on_trials(recipe, system, corpus), (), ()
+        return on_trials(recipe, scores, corpus), (), ()
     try:
-        return *cross_fit(recipe, background, corpus, means), ()
+        return *cross_fit(recipe, backgrounds, corpus, means), ()
     except (CorpusError, ModelError) as error:
         return None, (), (f"the scores are not calibrated: {error}",)
 

@@ -1,8 +1,8 @@
 """A recipe: its sections are the configurations of the rooms that do the work."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats import KaldiConfig
@@ -27,6 +27,8 @@ class CalibrationSection(Configuration):
         A scale and an offset, by prior-weighted logistic regression; the best map that never falls; or neither.
     p_target : float, 0 < p_target < 1
         Prior of a target trial at which "logistic" is at its best.
+    systems : "equal" or "trained"
+        Whether the scores of several systems are added up, or weighted by what is learnt.
     on : str
         ``background`` for trials among the speakers of the background model, each half by a system of the other half,
         which needs no other data; or the name of a trial list, whose speakers may be in no other list.
@@ -36,13 +38,19 @@ class CalibrationSection(Configuration):
 
     method: Literal["logistic", "pav", "none"] = "logistic"
     p_target: float = Field(0.5, gt=0, lt=1)
+    systems: Literal["equal", "trained"] = "equal"
     on: str = "background"
     allow_evaluated: bool = False
 
     @property
     def config(self) -> CalibrationConfig:
         """What the training of a calibration takes."""
-        return CalibrationConfig(method="pav" if self.method == "pav" else "logistic", p_target=self.p_target)
+        method: Literal["logistic", "pav"] = "pav" if self.method == "pav" else "logistic"
+        return CalibrationConfig(method=method, p_target=self.p_target, systems=self.systems)
+
+
+OF_SYSTEM = ("features", "ubm", "speakers", "scoring", "normalisation")
+"""The sections that make a system."""
 
 
 class Recipe(Configuration):
@@ -53,9 +61,12 @@ class Recipe(Configuration):
     name : str
         Names the folder of results: letters, digits, ``.``, ``_`` and ``-``.
     seed : int >= 0
-        Of everything random but the embedded voices, which have their own.
+        Of everything random but the embedded voices, which have their own; of all systems where there are several.
     corpus : section
         Who said what; the only section without defaults.
+    systems : list of recipes
+        Paths of recipes of the same corpus, whose scores are fused. Features, models, scoring and normalisation are
+        theirs then; calibration and evaluation are this recipe's.
     features : section
         The front end.
     ubm : section
@@ -75,6 +86,7 @@ class Recipe(Configuration):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     seed: int = Field(0, ge=0)
     corpus: CorpusConfig
+    systems: "Annotated[tuple[Recipe, ...], Field(strict=False)]" = ()
     features: FeatureConfig = FeatureConfig()
     ubm: TrainingConfig = TrainingConfig()
     speakers: AdaptationConfig = AdaptationConfig()
@@ -82,3 +94,21 @@ class Recipe(Configuration):
     normalisation: NormalisationConfig = NormalisationConfig()
     calibration: CalibrationSection = CalibrationSection()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _systems_are_whole(self) -> Self:
+        """Refuse what would have no effect beside systems, and systems of other voices."""
+        if not self.systems:
+            return self
+        if own := [name for name in OF_SYSTEM if name in self.model_fields_set]:
+            raise ValueError(f"systems have {', '.join(own)} of their own; expected none here")
+        if other := [system.name for system in self.systems if system.corpus != self.corpus or system.systems]:
+            raise ValueError(f"systems {', '.join(other)}: expected the corpus of this recipe, and no systems again")
+        if len({system.name for system in self.systems}) < max(2, len(self.systems)):
+            raise ValueError("systems: expected two or more, of different names")
+        return self
+
+    @property
+    def members(self) -> "tuple[Recipe, ...]":
+        """The systems, with the seed of this recipe; itself, where there are no others."""
+        return tuple(system.model_copy(update={"seed": self.seed}) for system in self.systems) or (self,)
