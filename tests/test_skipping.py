@@ -67,7 +67,7 @@ def test_skipping_at_the_threshold_for_speech_is_as_good_as_single_precision(rng
     exact = accumulate(gmm, frames, dtype=np.float64)
     stats = accumulate(gmm, frames, skip_below=1e-7)
     assert_close(stats, exact.zeroth, exact.first, exact.second, exact.log_likelihood, 1e-5)
-    assert 0 < stats.skipped < 1e-5 * 3000
+    assert 0 < stats.skipped < 1e-7 * 300 * 3000
 
 
 @settings(max_examples=15, deadline=None)
@@ -85,7 +85,7 @@ def test_parts_add_up_to_the_whole(cut):
     parts = head + tail
     assert_close(parts, whole.zeroth, whole.first, whole.second, whole.log_likelihood, 1e-11)
     assert parts.skipped == pytest.approx(whole.skipped)
-    assert (whole - tail).skipped == pytest.approx(head.skipped, abs=1e-12)
+    assert (whole - tail).skipped == pytest.approx(whole.skipped + tail.skipped)
 
 
 def test_zeros_skip_nothing_and_statistics_without_a_word_of_it_neither(rng):
@@ -169,10 +169,10 @@ def test_without_numba_skipping_names_the_extra_and_the_rest_works(rng, monkeypa
 def test_where_nothing_can_be_written_kernels_are_compiled_anew(monkeypatch):
     compile_once = skipping.numba.njit
 
-    def without_a_place(function, *, cache=False, error_model):
+    def without_a_place(function, *, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return compile_once(function, error_model=error_model)
+        return compile_once(function, **options)
 
     monkeypatch.setattr(skipping.numba, "njit", without_a_place)
     assert skipping._compiled(lambda a: a + 1)(1) == 2

@@ -5,8 +5,10 @@ component's density is below a threshold is left out: it gets neither an exponen
 A share is never less than the posterior, so what is left out has a posterior below the threshold, to the rounding of
 the joint log-density. What is kept is divided by the sum of what is kept, so that posteriors still sum to 1.
 
-Sums have one order on every machine: nothing here runs in parallel, and the compiler may not reorder. Counters are
-unsigned because the compiler then need not ask whether an index counts from the end.
+Joint log-densities lie by component: what is kept is then found component by component, in the order that the sums
+need. Sums have one order on every machine: nothing here runs in parallel, and the compiler may not reorder; it may
+round a product and a sum at once. Counters are unsigned because the compiler then need not ask whether an index counts
+from the end.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,51 +16,40 @@ from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import extending
+from numba.cpython.unsafe import numbers
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.gmm.kernels import BLOCK_FRAMES, FARTHEST, Coefficients, Reference
 
 ROWS = 512
-"""Frames in one product: their joint log-densities under 512 components stay in the cache of a core until they are
-searched. What is kept of them is added up for the whole block."""
+"""Frames that are taken at once: their joint log-densities under 512 components stay in the cache of a core."""
 
-LANES = 32
-"""Running maxima of a row, kept side by side so that they compile to vectors."""
-
-FAINT = 100.0
-"""What is left out is counted in two classes: above and below the threshold over this."""
-
-WORD = 8
-"""Marks that are looked at together: the bytes of a 64-bit word."""
+BITS = 64
+"""Frames that are compared at once: one bit of a word for each."""
 
 EIGHT = 8
-"""Rows that are added at once."""
+"""Rows that are added, or compared, at once."""
+
+_emitted: Callable[[Any], Any] = extending.intrinsic
+_types: Any = numba.types
+_trailing_zeros: Any = numbers.trailing_zeros
+_as_array: Any = numba.carray  # type: ignore[attr-defined]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Kept(NamedTuple):
-    """What is kept of a block, frame by frame, with room for everything.
+    """What is kept of some frames, component by component, with room for everything and one entry more.
 
-    Shares are of the density of the likeliest component, `highest` is its log, and `totals` are their sums; `n_near`
-    counts what is kept and what is left out by less than `FAINT`. The entries of frame t are ``starts[t]`` to
-    ``starts[t + 1]`` of `components` and `shares`.
+    The entries of component c end at ``ends[c]``, where those of the next begin. Shares are of the density of the
+    frame's likeliest component.
     """
-
-    highest: Any
-    totals: Any
-    n_near: Any
-    starts: Any
-    components: Any
-    shares: Any
-
-
-class Arranged(NamedTuple):
-    """The same component by component: the entries of c end at ``ends[c]``, where those of the next begin."""
 
     ends: Any
     frames: Any
-    posteriors: Any
+    shares: Any
 
 
 def add_blocks(
@@ -84,43 +75,27 @@ def add_blocks(
     skipped : float, frames
         Not less than the sum of all posteriors left out.
     """
-    dtype = model.product.dtype.type
-    n_wide, n_components = model.product.shape
-    kept, arranged = _room(n_components, dtype)
-    expanded, joint = np.empty((BLOCK_FRAMES, n_wide), dtype), np.empty((ROWS, n_components), dtype)
-    marks = np.zeros((ROWS, -(-n_components // WORD) * WORD), np.uint8)
-    words = marks.view(np.uint64)
-    thresholds = dtype(np.log(skip_below)), dtype(np.log(skip_below / FAINT))
-    log_likelihood = skipped = 0.0
-    for block, counts in blocks:
+    product = np.ascontiguousarray(model.product.T)
+    n_components, n_wide = product.shape
+    dtype = product.dtype.type
+    most = ROWS * n_components
+    kept = Kept(np.empty(n_components, np.uint32), np.empty(most + 1, np.uint16), np.empty(most + 1, dtype))
+    room, expanded = np.empty(most, dtype), np.empty((BLOCK_FRAMES, n_wide), dtype)
+    log_skip = dtype(np.log(skip_below))
+    log_likelihood = left_out = 0.0
+    for block, block_counts in blocks:
         _expand_about(model.reference, block, expanded)
-        n_frames, n_kept = len(block), 0
-        arranged.ends[:] = 0
-        for start in range(0, n_frames, ROWS):
-            rows = expanded[start : min(start + ROWS, n_frames)]
-            np.matmul(rows, model.product, out=joint[: len(rows)])
-            n_kept = _search(joint[: len(rows)], *thresholds, start, n_kept, marks, words, kept, arranged.ends)
-        np.exp(kept.shares[:n_kept], out=kept.shares[:n_kept])
-        counts = np.array(counts, np.float64)
-        skipped += skip_below * _add_kept(expanded, counts, kept, arranged, moments)
-        log_totals = np.log(kept.totals[:n_frames], dtype=np.float64)
-        log_likelihood += float((kept.highest[:n_frames] + log_totals) @ counts)
-    return log_likelihood, skipped
-
-
-def _room(n_components: int, dtype: type[np.floating]) -> tuple[Kept, Arranged]:
-    """Make the arrays that all blocks use, with an entry more than there can be, as entries are written ahead."""
-    most = BLOCK_FRAMES * n_components + 1
-    kept = Kept(
-        highest=np.empty(BLOCK_FRAMES, dtype),
-        totals=np.empty(BLOCK_FRAMES, dtype),
-        n_near=np.empty(BLOCK_FRAMES, np.uint32),
-        starts=np.zeros(BLOCK_FRAMES + 1, np.uint32),
-        components=np.empty(most, np.uint32),
-        shares=np.empty(most, dtype),
-    )
-    arranged = Arranged(np.zeros(n_components, np.uint32), np.empty(most, np.uint16), np.empty(most, dtype))
-    return kept, arranged
+        counts = np.array(block_counts, np.float64)
+        for start in range(0, len(block), ROWS):
+            part = slice(start, min(start + ROWS, len(block)))
+            rows = expanded[part]
+            joint = room[: n_components * len(rows)].reshape(n_components, -1)
+            np.matmul(product, rows.T, out=joint)
+            highest, n_kept = _search(joint, log_skip, kept)
+            np.exp(kept.shares[:n_kept], out=kept.shares[:n_kept])
+            sums = _add_kept(rows, counts[part], highest, kept, moments)
+            log_likelihood, left_out = log_likelihood + sums[0], left_out + sums[1]
+    return log_likelihood, skip_below * left_out
 
 
 def _expand_about(about: Reference, block: FloatArray, expanded: FloatArray) -> None:
@@ -133,10 +108,16 @@ def _expand_about(about: Reference, block: FloatArray, expanded: FloatArray) -> 
 def _compiled(function: Function) -> Function:
     """Compile at the first call, and keep the result on disk where there is a place for it."""
     try:
-        compiled: Function = numba.njit(function, cache=True, error_model="numpy")
+        compiled: Function = numba.njit(function, cache=True, error_model="numpy", fastmath={"contract"})
     except RuntimeError:  # neither the package's folder nor the user's cache can be written to
-        compiled = numba.njit(function, error_model="numpy")
+        compiled = numba.njit(function, error_model="numpy", fastmath={"contract"})
     return compiled
+
+
+def _inlined(function: Function) -> Function:
+    """Compile into those that call it, so that the compiler sees there which arrays are apart."""
+    inlined: Function = numba.njit(function, inline="always")
+    return inlined
 
 
 @_compiled
@@ -149,162 +130,117 @@ def _expand(block: Any, centre: Any, inverse: Any, farthest: Any, expanded: Any)
         for d in range(n_features):
             z = (row[d] - centre[d]) * inverse[d]
             z = farthest if z > farthest else z
-            out[d] = -farthest if z < -farthest else z
-        for d in range(n_features):
+            z = -farthest if z < -farthest else z
+            out[d] = z
             out[n_features + 1 + d] = out[d] * out[d]
 
 
-@_compiled
-def _highest(row: Any, lanes: Any) -> Any:
-    """Find the highest number of a row; one running maximum instead of many would not compile to vectors."""
-    lanes[:] = row[0]
-    n_whole = len(row) // (4 * LANES) * (4 * LANES)
-    for first in range(0, n_whole, 4 * LANES):
-        for i in range(first, first + LANES):
-            a, b, c, d = row[i], row[i + LANES], row[i + 2 * LANES], row[i + 3 * LANES]
-            a, c = b if b > a else a, d if d > c else c
-            a = c if c > a else a
-            lanes[i - first] = a if a > lanes[i - first] else lanes[i - first]
-    for first in range(n_whole, len(row), LANES):
-        for i in range(first, min(first + LANES, len(row))):
-            lanes[i - first] = row[i] if row[i] > lanes[i - first] else lanes[i - first]
-    n_lanes = LANES
-    while n_lanes > 1:
-        n_lanes //= 2
-        for lane in range(n_lanes):
-            other = lanes[n_lanes + lane]
-            lanes[lane] = other if other > lanes[lane] else lanes[lane]
-    return lanes[0]
+@_emitted
+def _on_stack(_: Any, length: Any, like: Any) -> Any:
+    """Give a pointer to numbers of the type of `like`, as long as the function runs: nothing else can point there."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        """Emit the one instruction."""
+        return builder.alloca(context.get_value_type(like), size=arguments[0])
+
+    return _types.CPointer(like)(length, like), generate
 
 
 @_compiled
-def _mark(joint: Any, log_skip: Any, log_faint: Any, start: int, marked: Any, kept: Kept) -> None:
-    """Mark what is kept of the frames from `start` on, and count it with what is left out by less than `FAINT`."""
-    lanes = np.empty(LANES, joint.dtype)
-    for t in range(len(joint)):
-        row, marks = joint[t], marked[t]
-        highest = _highest(row, lanes)
-        floor, faint_floor = highest + log_skip, highest + log_faint
-        n_near = np.uint32(0)
-        for c in range(len(row)):
-            marks[c] = row[c] >= floor
-            n_near += np.uint32(row[c] >= faint_floor)
-        kept.highest[start + t], kept.n_near[start + t] = highest, n_near
+def _find_highest(joint: Any, highest: Any) -> None:
+    """Find the highest number of each column, eight rows at once."""
+    highest[:] = joint[0]
+    n_whole = len(joint) // EIGHT * EIGHT
+    for c in range(0, n_whole, EIGHT):
+        r0, r1, r2, r3 = joint[c], joint[c + 1], joint[c + 2], joint[c + 3]
+        r4, r5, r6, r7 = joint[c + 4], joint[c + 5], joint[c + 6], joint[c + 7]
+        for t in range(len(highest)):
+            a, b = r1[t] if r1[t] > r0[t] else r0[t], r3[t] if r3[t] > r2[t] else r2[t]
+            d, e = r5[t] if r5[t] > r4[t] else r4[t], r7[t] if r7[t] > r6[t] else r6[t]
+            a, d = b if b > a else a, e if e > d else d
+            a = d if d > a else a
+            highest[t] = a if a > highest[t] else highest[t]
+    for c in range(n_whole, len(joint)):
+        for t in range(len(highest)):
+            highest[t] = joint[c, t] if joint[c, t] > highest[t] else highest[t]
 
 
-@_compiled
-def _collect(joint: Any, start: int, n_before: int, marked: Any, words: Any, kept: Kept, n_each: Any) -> Any:
-    """List what is marked, with the logs of the shares, after the entries that there are; return their new number.
+@_emitted
+def _marks(_: Any, numbers: Any, limits: Any, start: Any) -> Any:
+    """Mark in a word which of the numbers from `start` on are not below their limits: the first has the lowest bit."""
 
-    Counts the entries of each component in `n_each`, too.
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        """Load, compare, and take the flags for a number."""
+        vector = ir.VectorType(context.get_value_type(numbers.dtype), BITS).as_pointer()
+        arrays = [context.make_array(numbers)(context, builder, each).data for each in arguments[:2]]
+        pointers = [builder.bitcast(builder.gep(each, [arguments[2]]), vector) for each in arrays]
+        vectors = [builder.load(each, align=numbers.dtype.bitwidth // 8) for each in pointers]
+        return builder.bitcast(builder.fcmp_ordered(">=", *vectors), ir.IntType(BITS))
 
-    Every candidate is written, and the next one over it unless it was marked: a branch would be guessed wrong too
-    often. Words without a mark are passed over.
+    return _types.uint64(numbers, limits, start), generate
+
+
+@_inlined
+def _list_high(row: Any, floor: Any, n_before: Any, listed: Any) -> Any:
+    """List which numbers are not below their floor, after the entries that there are; return their new number.
+
+    Every candidate is written, and the next one over it unless it was there: a branch would be guessed wrong too often.
     """
-    n_kept = np.uintp(n_before)
-    word_numbers = np.empty(words.shape[1] + 1, np.uint32)
-    for t in range(len(joint)):
-        marks, row_words = marked[t], words[t]
-        n_words = np.uintp(0)
-        for word in range(len(row_words)):
-            word_numbers[n_words] = word
-            n_words += np.uintp(row_words[word] != 0)
-        for i in range(n_words):
-            first = np.uintp(word_numbers[i]) * np.uintp(WORD)
-            for j in range(WORD):
-                kept.components[n_kept] = first + np.uintp(j)
-                n_kept += np.uintp(marks[first + np.uintp(j)])
-        kept.starts[start + t + 1] = n_kept
-    for t in range(len(joint)):
-        row, highest = joint[t], kept.highest[start + t]
-        for entry in range(kept.starts[start + t], kept.starts[start + t + 1]):
-            kept.shares[entry] = row[kept.components[entry]] - highest
-            n_each[kept.components[entry]] += 1
-    return n_kept
+    n_listed = n_before
+    n_whole = len(row) // BITS * BITS
+    for first in range(0, n_whole, BITS):
+        start = np.uintp(first)
+        marks = _marks(row, floor, start)
+        while marks != 0:
+            for _ in range(4):  # seldom more
+                listed[n_listed] = start + _trailing_zeros(marks)
+                n_listed += np.uintp(marks != 0)
+                marks &= marks - np.uint64(1)
+    for t in range(n_whole, len(row)):
+        listed[n_listed] = t
+        n_listed += np.uintp(row[t] >= floor[t])
+    return n_listed
 
 
 @_compiled
-def _search(
-    joint: Any,
-    log_skip: Any,
-    log_faint: Any,
-    start: int,
-    n_before: int,
-    marks: Any,
-    words: Any,
-    kept: Kept,
-    n_each: Any,
-) -> Any:
-    """List what is kept of the frames from `start` on, after `n_before` entries; return the new number of entries."""
-    _mark(joint, log_skip, log_faint, start, marks, kept)
-    return _collect(joint, start, n_before, marks, words, kept, n_each)
+def _search(joint: Any, log_skip: Any, kept: Kept) -> Any:
+    """List what is kept, with logs of shares; return each frame's highest number, and the number of entries."""
+    highest = np.empty(joint.shape[1], joint.dtype)
+    _find_highest(joint, highest)
+    floor = highest + log_skip
+    n_kept = np.uintp(0)
+    for c in range(len(joint)):
+        row, first = joint[c], n_kept
+        n_kept = _list_high(row, floor, first, kept.frames)
+        for entry in range(first, n_kept):
+            kept.shares[entry] = row[kept.frames[entry]] - highest[kept.frames[entry]]
+        kept.ends[c] = n_kept
+    return highest, n_kept
 
 
 @_compiled
-def _arrange(counts: Any, kept: Kept, arranged: Arranged) -> float:
-    """Turn shares into posteriors, as often as the frame counts, and arrange them by component.
+def _to_posteriors(counts: Any, highest: Any, kept: Kept) -> tuple[float, float]:
+    """Turn shares into posteriors, as often as the frame counts.
 
-    ``arranged.ends`` says how many entries a component has, and then where they end. Return the most that the
-    posteriors left out can be, in thresholds.
+    Return the log-likelihood, and the most that the posteriors left out can be, in thresholds: as if every density left
+    out were just below it.
     """
-    ends = arranged.ends
-    n_entries = 0
-    for c in range(len(ends)):  # where a component begins; filling moves it to where it ends
-        n_entries += ends[c]
-        ends[c] = n_entries - ends[c]
-    left_out = 0.0
+    n_entries = np.uintp(kept.ends[-1])
+    totals, n_kept = np.zeros_like(highest), np.zeros(len(counts), np.uint32)
+    for entry in range(n_entries):
+        totals[kept.frames[entry]] += kept.shares[entry]
+        n_kept[kept.frames[entry]] += np.uint32(1)
+    log_likelihood = left_out = 0.0
     for t in range(len(counts)):
-        first, last = kept.starts[t], kept.starts[t + 1]
-        total = kept.shares.dtype.type(0)
-        for entry in range(first, last):
-            total += kept.shares[entry]
-        kept.totals[t] = total
-        n_kept, n_near, n_all = np.int64(last) - np.int64(first), np.int64(kept.n_near[t]), len(ends)
-        left_out += counts[t] / total * ((n_near - n_kept) + (n_all - n_near) / FAINT)
-        scale = kept.shares.dtype.type(counts[t] / total)
-        for entry in range(first, last):
-            c = kept.components[entry]
-            arranged.frames[ends[c]] = t
-            arranged.posteriors[ends[c]] = kept.shares[entry] * scale
-            ends[c] += 1
-    return left_out
+        log_likelihood += counts[t] * (highest[t] + np.log(totals[t]))
+        totals[t] = counts[t] / totals[t]
+        left_out += float(totals[t]) * (len(kept.ends) - n_kept[t])
+    for entry in range(n_entries):
+        kept.shares[entry] *= totals[kept.frames[entry]]
+    return log_likelihood, left_out
 
 
-@_compiled
-def _add_kept(expanded: Any, counts: Any, kept: Kept, arranged: Arranged, moments: Any) -> float:
-    """Add posteriors times [z, 1, z^2], in the frames' precision within the block; return what `_arrange` does.
-
-    Squares are taken anew: that is faster than to fetch them. The vectors that this compiles to go beyond z and 1, to a
-    whole number of them; what they sum there is not used.
-    """
-    left_out = _arrange(counts, kept, arranged)
-    n_features = expanded.shape[1] // 2
-    n_summed = min((n_features // 16 + 1) * 16, expanded.shape[1])
-    first, second = np.empty(n_summed, expanded.dtype), np.empty(n_summed, expanded.dtype)
-    i = np.uintp(0)
-    for c in range(len(moments)):
-        end = np.uintp(arranged.ends[c])
-        if i == end:
-            continue
-        first[:] = 0
-        second[:] = 0
-        while i + np.uintp(EIGHT) <= end:
-            _add_eight(expanded, arranged.frames, arranged.posteriors, i, first, second)
-            i += np.uintp(EIGHT)
-        while i < end:
-            row, p = expanded[arranged.frames[i]], arranged.posteriors[i]
-            for d in range(n_summed):
-                first[d] += p * row[d]
-                second[d] += p * row[d] * row[d]
-            i += np.uintp(1)
-        for d in range(n_features):
-            moments[c, d] += first[d]
-            moments[c, n_features + 1 + d] += second[d]
-        moments[c, n_features] += first[n_features]
-    return left_out
-
-
-@_compiled
+@_inlined
 def _add_eight(rows: Any, frames: Any, factors: Any, i: Any, first: Any, second: Any) -> None:
     """Add eight rows and their squares, each times its factor, for one fetching and storing of the sums."""
     i1, i2, i3, i4 = i + np.uintp(1), i + np.uintp(2), i + np.uintp(3), i + np.uintp(4)
@@ -318,3 +254,39 @@ def _add_eight(rows: Any, frames: Any, factors: Any, i: Any, first: Any, second:
         g0, g1, g2, g3, g4, g5, g6, g7 = f0 * z0, f1 * z1, f2 * z2, f3 * z3, f4 * z4, f5 * z5, f6 * z6, f7 * z7
         first[d] += ((g0 + g1) + (g2 + g3)) + ((g4 + g5) + (g6 + g7))
         second[d] += ((g0 * z0 + g1 * z1) + (g2 * z2 + g3 * z3)) + ((g4 * z4 + g5 * z5) + (g6 * z6 + g7 * z7))
+
+
+@_compiled
+def _add_kept(rows: Any, counts: Any, highest: Any, kept: Kept, moments: Any) -> tuple[float, float]:
+    """Add posteriors times [z, 1, z^2], in the frames' precision within a part; return what `_to_posteriors` does.
+
+    Squares are taken anew: that is faster than to fetch them. The vectors that this compiles to go beyond z and 1, to a
+    whole number of them; what they sum there is not used.
+    """
+    sums = _to_posteriors(counts, highest, kept)
+    n_features = rows.shape[1] // 2
+    n_summed = np.uintp(min((n_features // 16 + 1) * 16, rows.shape[1]))
+    zero = rows.dtype.type(0)
+    first = _as_array(_on_stack(n_summed, zero), (n_summed,))
+    second = _as_array(_on_stack(n_summed, zero), (n_summed,))
+    i = np.uintp(0)
+    for c in range(len(moments)):
+        end = np.uintp(kept.ends[c])
+        if i == end:
+            continue
+        first[:] = zero
+        second[:] = zero
+        while i + np.uintp(EIGHT) <= end:
+            _add_eight(rows, kept.frames, kept.shares, i, first, second)
+            i += np.uintp(EIGHT)
+        while i < end:
+            row, p = rows[kept.frames[i]], kept.shares[i]
+            for d in range(n_summed):
+                first[d] += p * row[d]
+                second[d] += p * row[d] * row[d]
+            i += np.uintp(1)
+        for d in range(n_features):
+            moments[c, d] += first[d]
+            moments[c, n_features + 1 + d] += second[d]
+        moments[c, n_features] += first[n_features]
+    return sums
