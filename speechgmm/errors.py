@@ -21,6 +21,10 @@ class ModelError(SpeechGMMError):
     """A model that cannot be trained from its data, read from its file, or applied to these features."""
 
 
+class CheckpointError(ModelError):
+    """The state of a training that cannot be gone on from: damaged, of another training, or no file."""
+
+
 class RecipeError(SpeechGMMError):
     """A recipe that cannot be read, or says something that has no meaning."""
 

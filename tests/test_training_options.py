@@ -1,6 +1,8 @@
 """What training can be told: first models, weights, limits, stopping, starving, checkpoints, sizes."""
 
 import csv
+import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -10,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
+from sklearn.datasets import load_digits
 
 from conftest import draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, load_gmm, log_likelihood, run, save_gmm, train
-from speechgmm.errors import ModelError, RecipeError
+from speechgmm.errors import CheckpointError, ModelError, RecipeError
 from speechgmm.gmm import training
 from speechgmm.gmm.initialisation import initialise
+from speechgmm.gmm.shards import hold_out, parts_of
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import ml_update
 from speechgmm.parallel import Engine, sum_over
@@ -266,6 +271,91 @@ def test_early_iterations_stop_when_they_gain_nothing(rng):
     assert any(not each.early for each in result.history)
 
 
+@pytest.mark.parametrize("n_components", [3, 4, 6])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_columns_of_zeros_count_for_nothing(n_components, seed):
+    rng = np.random.default_rng(seed)
+    other = rng.exponential(size=(300, 3)).astype(np.float32)
+    frames = np.column_stack([other, np.zeros((300, 2), np.float32)])
+    config = TrainingConfig(n_components=n_components, n_iterations=12, tolerance=0, min_occupancy=0)
+    result = train([frames], config)
+    assert result.gmm.variances[:, 3:].min() > 0.5
+    gains = np.diff([each.log_likelihood for each in result.history])
+    assert gains.min() > -1e-4
+    # The columns add the log-density at the middle of their own wide Gaussian, and nothing else.
+    start = random_gmm(rng, n_components, 3)
+    wide = DiagonalGMM(
+        start.weights,
+        np.column_stack([start.means, np.zeros((n_components, 2))]),
+        np.column_stack([start.variances, np.ones((n_components, 2))]),
+    )
+    alone, beside = train([other], config, start=start).gmm, train([frames], config, start=wide).gmm
+    np.testing.assert_allclose(beside.means[:, :3], alone.means, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(beside.variances[:, :3], alone.variances, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("method", METHODS)
+def test_pictures_of_digits_have_constant_pixels_and_train(dtype, method):
+    frames = load_digits().data.astype(dtype)
+    for n_components in (4, 16):
+        config = TrainingConfig(n_components=n_components, n_iterations=8, initial=method, tolerance=0, min_occupancy=0)
+        result = train([frames], config)
+        assert np.diff([each.log_likelihood for each in result.history]).min() > -1e-3
+        assert np.isfinite(log_likelihood(result.gmm, frames)).all()
+
+
+def test_small_weights_and_large_ones_mean_the_same(rng):
+    frames = clusters(rng)
+    gmm = random_gmm(rng, 3, 2)
+    once = accumulate(gmm, frames)
+    for factor in (1e-300, 1e-44, 1e37, 1e300):
+        stats = accumulate(gmm, frames, weights=np.full(len(frames), factor))
+        np.testing.assert_allclose(stats.zeroth / factor, once.zeroth, rtol=1e-5)
+        np.testing.assert_allclose(stats.first / factor, once.first, rtol=1e-4, atol=1e-2)
+        assert stats.log_likelihood / factor == pytest.approx(once.log_likelihood, rel=1e-6)
+
+
+def test_weights_of_half_precision_are_added_in_double(rng):
+    frames = rng.normal(size=(20_000, 2)).astype(np.float32)
+    config = TrainingConfig(n_components=2, n_iterations=3)
+    half, double = (train([frames], config, weights=[np.full(20_000, 7, dtype)]) for dtype in (np.float16, np.float64))
+    assert [each.log_likelihood for each in half.history] == [each.log_likelihood for each in double.history]
+
+
+def test_a_feature_in_tiny_units_keeps_its_density():
+    gmm = DiagonalGMM(np.ones(1), np.zeros((1, 2)), np.array([[1.0, 1e-80]]))
+    expected = -np.log(2 * np.pi) - 0.5 * np.log(1e-80)
+    for dtype in (np.float32, np.float64):
+        frames = np.zeros((3, 2), dtype)
+        np.testing.assert_allclose(log_likelihood(gmm, frames), expected, rtol=1e-6)
+        for skip_below in (0.0, 1e-6):
+            assert accumulate(gmm, frames, skip_below=skip_below).zeroth == pytest.approx(3)
+
+
+def test_candidates_are_checked_before_any_is_trained(rng):
+    with pytest.raises(ValueError, match="candidates 2, 2, 4: expected each once"):
+        TrainingConfig(n_components="auto", candidates=[2, 2, 4])
+    told = []
+    frames = clusters(rng)
+    for config, keys in (
+        (TrainingConfig(n_components="auto", candidates=[4, 200]), {}),
+        (TrainingConfig(n_components="auto", candidates=[16, 4]), {"start": random_gmm(rng, 8, 2)}),
+    ):
+        with pytest.raises(ModelError, match=r"n_components 200 is more than|expected at most 4"):
+            train([frames[:90]], config, on_iteration=told.append, **keys)
+    assert not told
+
+
+def test_a_size_chosen_by_frames_that_stay_held_out_is_not_trained_again(rng):
+    told = []
+    config = TrainingConfig(n_components="auto", candidates=[2, 3], n_iterations=2, tolerance=0, held_out=0.2)
+    result = train([clusters(rng)], config, on_iteration=told.append)
+    assert len(told) == 4
+    chosen = max(result.choices, key=lambda choice: choice.held_out)
+    assert max(each.held_out for each in result.history) == chosen.held_out
+
+
 class Stopped(Exception):
     """Stands for a power cut."""
 
@@ -332,10 +422,61 @@ def test_the_state_of_another_training_is_refused(rng, tmp_path):
     for shards, other, keys in others:
         with pytest.raises(ModelError, match="state of another training"):
             train(shards, other, checkpoint=file, **keys)
-    for damage in (b"", b"not a state", file.read_bytes()[:-8]):
+    whole = file.read_bytes()
+    odd = save({"a": np.ones(1)}, {"speechgmm_training": "[" * 200_000})
+    for damage in (b"", b"not a state", whole[:-8], odd, whole.replace(b'number\\": 1', b'number\\": "')):
         file.write_bytes(damage)
-        with pytest.raises(ModelError, match="not readable as the state of a training"):
+        with pytest.raises(CheckpointError, match="not readable as the state of a training"):
             train([frames], config, checkpoint=file)
+
+
+def test_a_checkpoint_that_is_no_file_is_refused_before_training(rng, tmp_path):
+    told = []
+    for path in (tmp_path, "/dev/full"):
+        with pytest.raises(CheckpointError, match="no file; name one"):
+            train([clusters(rng)], TrainingConfig(n_components=2), checkpoint=path, on_iteration=told.append)
+    assert not told
+
+
+def test_a_shard_that_changed_since_is_another_training_and_one_that_shrinks_is_told(rng, tmp_path):
+    frames = clusters(rng)
+    np.save(tmp_path / "shard.npy", frames)
+    config = TrainingConfig(n_components=2, n_iterations=4, tolerance=0, initial_frames=50)
+    with pytest.raises(Stopped):
+        train([tmp_path / "shard.npy"], config, checkpoint=tmp_path / "state", on_iteration=stop_after(2))
+    np.save(tmp_path / "shard.npy", frames + 1)
+    os.utime(tmp_path / "shard.npy", (1, 1))
+    with pytest.raises(CheckpointError, match="another training"):
+        train([tmp_path / "shard.npy"], config, checkpoint=tmp_path / "state")
+
+    def shrink(iteration):
+        np.save(tmp_path / "shard.npy", frames[: -7 * iteration.number])
+
+    with pytest.raises(ModelError, match=r"shard\.npy: 2393 frames; there were 2400"):
+        train([tmp_path / "shard.npy"], config, on_iteration=shrink)
+
+
+def test_workers_get_the_frames_of_their_own_part_only(rng):
+    parts = [part for group in hold_out(parts_of([clusters(rng)]), 0.1) for part in group]
+    assert len(parts) == 20
+    assert sum(len(pickle.dumps(part)) for part in parts) < 1.5 * 2400 * 2 * 4
+
+
+def test_a_damaged_state_does_not_keep_a_run_from_going_on(quickstart, monkeypatch):
+    real = training.save_state
+
+    def save_and_stop(path, state, identity):
+        real(path, state, identity)
+        raise Stopped
+
+    keys = ("seed=8", "name=damaged")
+    monkeypatch.setattr(training, "save_state", save_and_stop)
+    with pytest.raises(Stopped):
+        quickstart(*keys)
+    monkeypatch.undo()
+    (state,) = (quickstart().parent / ".cache" / "ubm").glob(".unfinished-*/*")
+    state.write_bytes(state.read_bytes()[:-8])
+    assert "begun anew" in (quickstart(*keys) / "log.txt").read_text()
 
 
 KILLED = """
@@ -494,7 +635,7 @@ def test_a_run_that_is_stopped_in_training_goes_on_from_its_last_iteration(quick
         if len(state.history) == 2:
             raise Stopped
 
-    keys = ("seed=7", "name=stopped")
+    keys = ("seed=7", "name=stopped", "calibration.method=none")
     monkeypatch.setattr(training, "save_state", save_and_stop)
     with pytest.raises(Stopped):
         quickstart(*keys)

@@ -104,7 +104,8 @@ def map_adapt(
     stats : SufficientStats, shapes (C,), (C, D), (C, D)
         Statistics of the speaker's enrolment frames.
     relevance_factor : float >= 0, frames, or a mapping of each parameter in `adapt` to one
-        Frames of evidence at which data and prior weigh the same; 0 is maximum likelihood.
+        Frames of evidence at which data and prior weigh the same; 0 is maximum likelihood, but for variances under a
+        thousandth of the UBM's, which are kept there.
     alpha : float, 0 to 1, optional
         Share of the data in every component that has any, in place of the relevance factor's N / (N + r): 0 is the UBM,
         1 is maximum likelihood.

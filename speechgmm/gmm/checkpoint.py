@@ -4,11 +4,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from speechgmm.arrays import Float64Array
-from speechgmm.errors import ModelError
+from speechgmm.errors import CheckpointError
 from speechgmm.files import write_bytes
 from speechgmm.gmm.model import DiagonalGMM
 
@@ -58,6 +59,9 @@ class Iteration:
     skipped: float = 0.0
     settled: bool = False
     seconds: float = 0.0
+
+
+HISTORY = TypeAdapter(list[Iteration])
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,22 +122,24 @@ def load_state(path: Path, training: str) -> TrainingState | None:
 
     Raises
     ------
-    ModelError
-        If the file is damaged, or the state of another training.
+    CheckpointError
+        If the file is damaged, or the state of another training, or the path is that of something else than a file.
     """
     if not path.exists():
         return None
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no file; name one that can keep the state of a training")
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})["speechgmm_training"])
             arrays: dict[str, Float64Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         gmm, best = (DiagonalGMM(*(arrays[f"{part}.{name}"] for name in PARAMETERS)) for part in ("gmm", "best"))
-        state = TrainingState(gmm, best, tuple(Iteration(**each) for each in header["history"]))
+        state = TrainingState(gmm, best, tuple(HISTORY.validate_json(json.dumps(header["history"]), strict=True)))
         found = header["training"]
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(
             f"{path}: not readable as the state of a training ({error}); remove it to begin anew"
         ) from error
     if found != training:
-        raise ModelError(f"{path}: the state of another training; name another file, or remove it to begin anew")
+        raise CheckpointError(f"{path}: the state of another training; name another file, or remove it to begin anew")
     return state

@@ -54,7 +54,8 @@ def initialise(
     Raises
     ------
     ModelError
-        If there are no frames, or they are not finite, or `start` has another dimension or too many components.
+        If there are no frames, or they or their squares are not finite, `start` has another dimension or too many
+        components, or there are fewer frames than clusters.
 
     References
     ----------

@@ -24,6 +24,9 @@ SINGLE_PRECISION_LIMIT = 100.0
 """Squared distance of a mean from the centre, in its own standard deviations and per feature, up to which the
 cancellation in z m / v - z^2 / 2 v leaves single precision a log-likelihood within 1e-5."""
 
+SCALES = (1e-30, 1e30)
+"""Units of frames that single precision has room for, and for their inverses."""
+
 LARGEST_PRECISION = 1e15
 """Ratio of the whole's variance to a component's up to which single precision holds the farthest frame."""
 
@@ -79,7 +82,8 @@ def holds_in_single_precision(means: Float64Array, variances: Float64Array, abou
     """Tell whether single precision is enough for this model about this reference."""
     distance = np.mean((means - about.centre) ** 2 / variances, axis=1)
     precision = about.scale**2 / variances
-    return bool(distance.max() <= SINGLE_PRECISION_LIMIT and precision.max() <= LARGEST_PRECISION)
+    has_room = about.scale.min() >= SCALES[0] and about.scale.max() <= SCALES[1]
+    return bool(has_room and distance.max() <= SINGLE_PRECISION_LIMIT and precision.max() <= LARGEST_PRECISION)
 
 
 def coefficients(

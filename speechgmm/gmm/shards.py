@@ -36,6 +36,8 @@ class Part:
         How often each frame of the shard counts; once when not given.
     start, stop : int, 0 to T
         Which frames.
+    first : int >= 0
+        What people call row 0 of `shard`, where that is a piece of theirs.
     """
 
     name: str
@@ -43,13 +45,17 @@ class Part:
     weights: Shard | None
     start: int
     stop: int
+    first: int = 0
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def frames(self) -> FloatArray:
-        """Give the frames, shape (T, D), mapped into memory if they are in a file."""
-        return _opened(self.shard)[self.start : self.stop]
+        """Give the frames, shape (T, D), mapped into memory if they are in a file; refuse a file that has shrunk."""
+        frames = _opened(self.shard)[self.start : self.stop]
+        if len(frames) != len(self):
+            raise ModelError(f"{self.name}: {self.start + len(frames)} frames; there were {self.stop} or more before")
+        return frames
 
     def counts(self) -> FloatArray | None:
         """Give the frames' weights, shape (T,), if there are any."""
@@ -67,7 +73,7 @@ class Part:
         for start in range(0, len(frames), ROWS_AT_ONCE):
             finite = np.isfinite(frames[start : start + ROWS_AT_ONCE]).all(axis=1)
             if not finite.all():
-                row = start + int(np.argmin(finite))
+                row = self.first + start + int(np.argmin(finite))
                 raise ModelError(f"{self.name}: frame {row} holds NaN or infinity; features must be all finite")
 
 
@@ -111,6 +117,7 @@ def parts_of(shards: Sequence[Shard | Part], weights: Sequence[Shard] | None = N
     ModelError
         If shapes disagree, there is no feature, or weights are negative, not finite, or all nothing.
     """
+    shards = tuple(shards)
     parts = [each if isinstance(each, Part) else _whole(number, each) for number, each in enumerate(shards)]
     shapes = [part.frames().shape for part in parts]
     if any(len(shape) != 2 for shape in shapes) or len({shape[1] for shape in shapes}) != 1 or shapes[0][1] == 0:
@@ -139,7 +146,9 @@ def total_weight(parts: Sequence[Part]) -> float:
     float >= 0, frames
         Their number, where they have no weights.
     """
-    return float(sum(len(part) if (counts := part.counts()) is None else counts.sum() for part in parts))
+    return float(
+        sum(len(part) if (counts := part.counts()) is None else counts.sum(dtype=np.float64) for part in parts)
+    )
 
 
 def hold_out(parts: Sequence[Part], share: float) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
@@ -166,8 +175,8 @@ def hold_out(parts: Sequence[Part], share: float) -> tuple[tuple[Part, ...], tup
         edges = [part.start + len(part) * number // n_stretches for number in range(n_stretches + 1)]
         for start, stop in pairwise(edges):
             bound = stop - int(share * (stop - start))
-            kept.append(replace(part, start=start, stop=bound))
-            held.append(replace(part, start=bound, stop=stop))
+            kept.append(_piece(part, start, bound))
+            held.append(_piece(part, bound, stop))
     return tuple(kept), tuple(part for part in held if len(part))
 
 
@@ -225,6 +234,16 @@ def _weighted(part: Part, weights: Shard) -> Part:
     checked = _checked(name, weights)
     check_weights(_opened(checked), len(_opened(part.shard)), name)
     return replace(part, weights=checked)
+
+
+def _piece(part: Part, start: int, stop: int) -> Part:
+    """Take some frames of a part; of an array only these, because workers get all that a part holds."""
+    if isinstance(part.shard, str | Path):
+        return replace(part, start=start, stop=stop)
+    weights = part.weights
+    if weights is not None:
+        weights = _opened(weights)[start:stop]
+    return Part(part.name, part.shard[start:stop], weights, 0, stop - start, part.first + start)
 
 
 def _checked(name: str, array: Shard) -> Shard:

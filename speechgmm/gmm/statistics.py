@@ -10,7 +10,14 @@ import numpy.typing as npt
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
-from speechgmm.gmm.model import DiagonalGMM, checked_blocks, expanded_blocks, model_coefficients, real_numbers
+from speechgmm.gmm.model import (
+    DiagonalGMM,
+    checked_blocks,
+    checked_frames,
+    expanded_blocks,
+    model_coefficients,
+    real_numbers,
+)
 
 SINGLE_ROUNDING = 1e-5
 """Statistics of the same frames, accumulated in single precision in other blocks, differ by less than this share."""
@@ -110,7 +117,7 @@ class SufficientStats:
             np.where(left, _remainder("second", self.second, other.second), 0.0),
             self.log_likelihood - other.log_likelihood,
             self.n_frames - other.n_frames,
-            abs(self.skipped - other.skipped),  # what was left out of a part on both sides makes no difference
+            self.skipped + other.skipped,  # what either is off by
         )
 
 
@@ -156,21 +163,30 @@ def accumulate(
     ----------
     Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 7-10, before the division by N_c.
     """
-    if weights is not None:
-        weights = check_weights(weights, len(frames))
+    frames = checked_frames(gmm, frames)
+    counts, unit = _in_units(weights, len(frames))
     if not 0 <= skip_below < 1:
         raise ModelError(f"skip_below {skip_below}: expected 0, to skip nothing, or a share below 1")
     coefficients = model_coefficients(gmm, dtype)
     moments = np.zeros((gmm.n_components, 2 * gmm.n_features + 1))
-    counts = np.ones(len(frames)) if weights is None else weights
     if skip_below:
         blocks = ((block, counts[at : at + len(block)]) for at, block in checked_blocks(gmm, frames))
         log_likelihood, skipped = _skipping().add_blocks(blocks, coefficients, skip_below, moments)
     else:
         blocks = ((block, counts[at : at + len(block)]) for at, block in expanded_blocks(gmm, frames, coefficients))
         log_likelihood, skipped = kernels.add_blocks(blocks, coefficients, moments), 0.0
-    zeroth, first, second = kernels.raw_moments(moments, coefficients.reference)
-    return SufficientStats(zeroth, first, second, log_likelihood, len(frames), skipped)
+    zeroth, first, second = kernels.raw_moments(moments * unit, coefficients.reference)
+    return SufficientStats(zeroth, first, second, log_likelihood * unit, len(frames), skipped * unit)
+
+
+def _in_units(weights: npt.ArrayLike | None, n_frames: int) -> tuple[Float64Array, float]:
+    """Give weights in units of about the largest, which single precision has room for, and the unit: a power of 2."""
+    if weights is None:
+        return np.ones(n_frames), 1.0
+    counts = check_weights(weights, n_frames).astype(np.float64)
+    largest = counts.max(initial=0.0)
+    unit = float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0
+    return counts / unit, unit
 
 
 def _skipping() -> ModuleType:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
+from pydantic import JsonValue
 
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import ModelError
@@ -124,7 +125,9 @@ def train(
     ------
     ModelError
         If there are fewer frames than components, frames that are not finite or not of one dimension D, weights that
-        are negative or all nothing, a first model of another shape, or a checkpoint of another training.
+        are negative or all nothing, a first model of another shape; and a CheckpointError if the checkpoint is
+        damaged or that of another training, as far as the configuration, the files' sizes and times of change and the
+        frames drawn for the first model tell.
     OSError
         If a shard cannot be read, or the checkpoint not be written.
     """
@@ -136,15 +139,33 @@ def train(
     file = None if checkpoint is None else Path(checkpoint)
     if config.n_components != "auto":
         return _train(parts, config, start, rng, file, means)
+    _check_sizes(parts, config, start)
     *seeds, last = rng.integers(2**63, size=len(config.candidates) + 1).tolist()
-    choices = []
+    tried: dict[int, TrainingResult] = {}
     for size, seed in zip(config.candidates, seeds, strict=True):
         trial = config.model_copy(update={"n_components": size, "held_out": config.held_out or HELD_OUT})
         beside = file and file.with_name(f"{file.stem}-{size}{file.suffix}")
-        history = _train(parts, trial, start, np.random.default_rng(seed), beside, means).history
-        choices.append(Choice(size, max(each.held_out for each in history if each.held_out is not None)))
-    chosen = config.model_copy(update={"n_components": max(choices, key=lambda each: each.held_out).n_components})
-    return replace(_train(parts, chosen, start, np.random.default_rng(last), file, means), choices=tuple(choices))
+        tried[size] = _train(parts, trial, start, np.random.default_rng(seed), beside, means)
+    choices = tuple(Choice(size, _best_held_out(result.history)) for size, result in tried.items())
+    size = max(choices, key=lambda choice: choice.held_out).n_components
+    if config.held_out:
+        return replace(tried[size], choices=choices)
+    chosen = config.model_copy(update={"n_components": size})
+    return replace(_train(parts, chosen, start, np.random.default_rng(last), file, means), choices=choices)
+
+
+def _check_sizes(parts: Sequence[Part], config: TrainingConfig, start: DiagonalGMM | None) -> None:
+    """Refuse numbers of components that cannot all be tried, before any is."""
+    n_kept = sum(map(len, hold_out(parts, config.held_out or HELD_OUT)[0]))
+    if max(config.candidates) > n_kept:
+        raise ModelError(f"n_components {max(config.candidates)} is more than the {n_kept} frames to train on")
+    if start is not None and start.n_components > min(config.candidates):
+        raise ModelError(f"a first model of {start.n_components} components; expected at most {min(config.candidates)}")
+
+
+def _best_held_out(history: Sequence[Iteration]) -> float:
+    """Give the highest log-likelihood of held-out frames."""
+    return max((each.held_out for each in history if each.held_out is not None), default=-np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,9 +254,10 @@ class _Steps:
             skipped=stats.skipped,
             seconds=time.perf_counter() - started,
         )
-        iteration = replace(iteration, settled=settled([*before, iteration], _spread(stats), self.config.tolerance))
-        record = max((each.held_out for each in before if each.held_out is not None), default=-np.inf)
-        best = state.best if held_out is not None and held_out <= record else treated.gmm
+        iteration = replace(
+            iteration, settled=settled([*before, iteration], _spread(stats, state.gmm), self.config.tolerance)
+        )
+        best = state.best if held_out is not None and held_out <= _best_held_out(before) else treated.gmm
         return TrainingState(treated.gmm, best, (*state.history, iteration))
 
     def _held_out(self, gmm: DiagonalGMM) -> float:
@@ -289,9 +311,9 @@ def _log_likelihood(gmm: DiagonalGMM, dtype: type[np.floating], part: Part) -> f
     return float(values.sum() if counts is None else values @ counts)
 
 
-def _spread(stats: SufficientStats) -> float:
+def _spread(stats: SufficientStats, gmm: DiagonalGMM) -> float:
     """Give the log of the volume of a standard deviation: what the features' units add to a log-likelihood."""
-    return 0.5 * float(np.log(never_nothing(*global_moments(stats))).sum())
+    return 0.5 * float(np.log(never_nothing(*global_moments(stats), gmm)).sum())
 
 
 def _identity(
@@ -302,7 +324,7 @@ def _identity(
     dtype: type[np.floating],
     sample: Sample,
 ) -> str:
-    """Tell a training from others, as far as the frames that were drawn from it do."""
+    """Tell a training from others, as far as its files' sizes and times and the frames that were drawn from it do."""
     digest = hashlib.sha256(repr(rng.bit_generator.state).encode())
     arrays = [sample.frames, sample.weights, *([start.weights, start.means, start.variances] if start else [])]
     for array in arrays:
@@ -310,9 +332,18 @@ def _identity(
             digest.update(np.ascontiguousarray(array).data)
     return fingerprint(
         {
-            "config": config.model_dump(mode="json"),
+            "config": config.model_dump(mode="json", exclude={"initial_model"}),
             "n_frames": [len(part) for part in parts],
+            "files": [_stamp(array) for part in parts for array in (part.shard, part.weights)],
             "dtype": np.dtype(dtype).name,
             "arrays": digest.hexdigest(),
         }
     )
+
+
+def _stamp(array: Shard | None) -> JsonValue:
+    """Give the size of a file, and when it was changed."""
+    if not isinstance(array, str | Path):
+        return None
+    told = Path(array).stat()
+    return [told.st_size, told.st_mtime_ns]

@@ -45,7 +45,7 @@ class TrainingConfig(Configuration):
     held_out : float, 0 to 0.5
         Share of the frames, here and there in each shard, that are not trained on. Where there are any, training stops
         by their likelihood, and gives the model that they are likeliest under. When this is 0, ``auto`` holds out a
-        tenth, and trains the number that it chose on all.
+        tenth to choose by, and then trains the number that it chose on all.
     variance_floor : float, 0 to 1
         Least variance, as a share of the variance of all frames along that feature.
     variance_ceiling : float > 0, optional
@@ -83,6 +83,8 @@ class TrainingConfig(Configuration):
     @model_validator(mode="after")
     def _limits_leave_room(self) -> Self:
         """Refuse floors that the weights of all components, or the ceiling, cannot keep."""
+        if len(set(self.candidates)) < len(self.candidates):
+            raise ValueError(f"candidates {', '.join(map(str, self.candidates))}: expected each once")
         largest = max(self.candidates) if self.n_components == "auto" else self.n_components
         if self.weight_floor * largest > 1:
             raise ValueError(f"weight_floor {self.weight_floor} times n_components {largest} is above 1")

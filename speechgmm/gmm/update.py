@@ -98,7 +98,7 @@ def update(stats: SufficientStats, previous: DiagonalGMM, config: TrainingConfig
     occupancy = stats.zeroth[fed, None]
     means[fed] = stats.first[fed] / occupancy
     variances[fed] = stats.second[fed] / occupancy - means[fed] ** 2
-    floor, ceiling = _variance_limits(stats, config)
+    floor, ceiling = _variance_limits(stats, config, previous)
     n_floored, n_ceiled = int((variances < floor).sum()), int((variances > ceiling).sum())
     return Update(DiagonalGMM(weights, means, np.clip(variances, floor, ceiling)), n_floored, n_ceiled)
 
@@ -218,21 +218,27 @@ def global_moments(stats: SufficientStats) -> tuple[Float64Array, Float64Array]:
     return mean, stats.second.sum(axis=0) / total - mean**2
 
 
-def never_nothing(mean: Float64Array, variance: Float64Array) -> Float64Array:
+def never_nothing(mean: Float64Array, variance: Float64Array, previous: DiagonalGMM | None = None) -> Float64Array:
     """Give constant features a variance in which all frames are near, so that they count for nothing.
 
     Parameters
     ----------
     mean, variance : np.ndarray, shape (D,)
         Of all frames.
+    previous : DiagonalGMM, optional
+        The model about whose reference they were computed: rounding in its units is no variance, and the variance that
+        it has for a constant feature is kept.
 
     Returns
     -------
     np.ndarray, shape (D,), > 0
         The variance where there is one.
     """
-    square = mean**2
-    constant = (variance <= RESOLUTION**2 * square) | (variance < LEAST_VARIANCE)
+    square, units = mean**2, mean**2
+    if previous is not None:
+        units = np.maximum(square, previous.reference.scale**2)
+        square = np.maximum(square, previous.weights @ previous.variances)
+    constant = (variance <= RESOLUTION**2 * units) | (variance < LEAST_VARIANCE)
     instead = np.where(square < LEAST_VARIANCE, 1.0, square)
     positive: Float64Array = np.where(constant, instead, variance)
     return positive
@@ -247,10 +253,12 @@ def _remove(gmm: DiagonalGMM, starving: BoolArray) -> tuple[DiagonalGMM, int]:
     return DiagonalGMM(weights / weights.sum(), gmm.means[kept], gmm.variances[kept]), int((~kept).sum())
 
 
-def _variance_limits(stats: SufficientStats, config: TrainingConfig) -> tuple[Float64Array, Float64Array]:
+def _variance_limits(
+    stats: SufficientStats, config: TrainingConfig, previous: DiagonalGMM
+) -> tuple[Float64Array, Float64Array]:
     """Take shares of the variance of all frames; a constant feature keeps the whole of the one that it was given."""
     mean, raw = global_moments(stats)
-    variance = never_nothing(mean, raw)
+    variance = never_nothing(mean, raw, previous)
     least = np.maximum(max(config.variance_floor, LEAST_SHARE) * variance, (RESOLUTION * mean) ** 2)
     floor: Float64Array = np.where(variance > raw, variance, least)
     share = np.inf if config.variance_ceiling is None else config.variance_ceiling

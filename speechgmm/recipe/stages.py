@@ -7,6 +7,7 @@ arguments; `runner` decides whether it runs at all.
 import csv
 import json
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
@@ -18,7 +19,7 @@ from speechgmm.arrays import Float64Array
 from speechgmm.corpus.manifest import Trial, Utterance
 from speechgmm.corpus.recordings import write_recordings
 from speechgmm.corpus.synthetic import SyntheticConfig, plan
-from speechgmm.errors import CorpusError, ModelError
+from speechgmm.errors import CheckpointError, CorpusError, ModelError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.shards import Source, write_store
 from speechgmm.features.store import FeatureStore, open_store
@@ -171,22 +172,31 @@ def train_ubm(
         raise ModelError(f"there is nothing to train the UBM on: {_why_none(store)}")
     if config.initial_model is not None:
         check_front_end(config.initial_model, store.front_end)
-    total = config.early_iterations + config.n_iterations
+    n_runs = 1 if config.n_components != "auto" else len(config.candidates) + (not config.held_out)
+    total = n_runs * (config.early_iterations + config.n_iterations)
+    told: list[Iteration] = []
 
     def on_iteration(iteration: Iteration) -> None:
         """Move the bar by an iteration."""
+        told.append(iteration)
         logger.info("ubm: %s", _described(iteration))
-        tick(iteration.number + (0 if iteration.early else config.early_iterations), total)
+        tick(len(told), total)
 
     tick(0, total)
-    result = train(
+    train_it = partial(
+        train,
         [Part(str(path), path, None, start, stop) for path, start, stop in store.ranges(utterances)],
         config,
-        rng=np.random.default_rng(seed),
         checkpoint=unfinished / UBM_FILE,
         sum_over=partial(sum_over, engine=engine),
         on_iteration=on_iteration,
     )
+    try:
+        result = train_it(rng=np.random.default_rng(seed))
+    except CheckpointError as error:
+        logger.warning("ubm: begun anew: %s", error)
+        shutil.rmtree(unfinished)
+        result = train_it(rng=np.random.default_rng(seed))
     save_gmm(folder / UBM_FILE, result.gmm, front_end=store.front_end)
     _write_history(folder / TRAINING_FILE, result.history)
     if result.choices:
