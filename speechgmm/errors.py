@@ -25,6 +25,10 @@ class CheckpointError(ModelError):
     """The state of a training that cannot be gone on from: damaged, of another training, or no file."""
 
 
+class GalleryError(SpeechGMMError):
+    """A gallery that cannot be opened, or a request that what it holds does not allow."""
+
+
 class RecipeError(SpeechGMMError):
     """A recipe that cannot be read, or says something that has no meaning."""
 

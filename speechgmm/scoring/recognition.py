@@ -1,0 +1,192 @@
+"""Whose voice it is: tests scored against the speakers of a gallery, and what follows from the scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.errors import GalleryError
+from speechgmm.evaluation.metrics import Costs
+from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.scoring.gallery import Gallery
+from speechgmm.scoring.identification import Identification, IdentificationConfig, identify
+from speechgmm.scoring.llr import score_matrix
+from speechgmm.scoring.thresholds import bayes_threshold
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of tests against the enrolled speakers.
+
+    Parameters
+    ----------
+    names : tuple of M str
+        The speakers whose files can be used.
+    matrix : np.ndarray, shape (M, U), float64
+        Log-likelihood ratios in nats where `calibrated`, and otherwise mean log-likelihood ratios of a frame.
+    calibrated : bool
+        Whether the gallery has a calibration.
+    damaged : dict of str to str
+        What is wrong with each speaker's file that cannot be used, by its path.
+    """
+
+    names: tuple[str, ...]
+    matrix: Float64Array
+    calibrated: bool
+    damaged: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The answer to whether a recording is of one enrolled speaker.
+
+    Parameters
+    ----------
+    score : float
+        As in `Scores`.
+    calibrated : bool
+        Whether the gallery has a calibration.
+    threshold : float or None, unit of the score
+        From where on the speaker is accepted; None where there is neither a calibration nor a threshold of its own.
+    """
+
+    score: float
+    calibrated: bool
+    threshold: float | None
+
+    @property
+    def accepted(self) -> bool | None:
+        """Whether it is the speaker; None where nothing says from which score on."""
+        return None if self.threshold is None else self.score >= self.threshold
+
+
+def score_tests(gallery: Gallery, tests: Sequence[FloatArray]) -> Scores:
+    """Score tests against all speakers of a gallery.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        The speakers.
+    tests : sequence of U np.ndarray, each of shape (T, D), T >= 1
+        Frames of the gallery's front end, as its `read` gives them.
+
+    Returns
+    -------
+    Scores
+        Of M speakers for U tests.
+
+    Raises
+    ------
+    ValueError
+        If nobody is enrolled, or no speaker's file can be used; if frames have other features; or if a file that all
+        speakers rest on is damaged.
+    """
+    models, damaged = gallery.models()
+    matrix = _scored(gallery, list(models.values()), tests)
+    return Scores(tuple(models), matrix, gallery.calibrated, damaged)
+
+
+def identify_speaker(
+    gallery: Gallery, frames: FloatArray, config: IdentificationConfig | None = None
+) -> Identification:
+    """Say who of the enrolled speakers it is, if any.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        The speakers.
+    frames : np.ndarray, shape (T, D), T >= 1
+        Of the test.
+    config : IdentificationConfig, optional
+        Prior and threshold; the gallery's own when not given.
+
+    Returns
+    -------
+    Identification
+        All speakers, ranked, with an answer. Without a calibration the posteriors mean nothing.
+
+    Raises
+    ------
+    ValueError
+        As for `score_tests` and `check_decidable`.
+    """
+    config = gallery.config.decisions.identification if config is None else config
+    check_decidable(gallery, config)
+    scores = score_tests(gallery, [frames])
+    return identify(scores.matrix[:, 0], scores.names, config)
+
+
+def check_decidable(gallery: Gallery, config: IdentificationConfig) -> None:
+    """Refuse to tell speakers who are enrolled from others by scores without a meaning.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        The speakers.
+    config : IdentificationConfig
+        Prior and threshold.
+
+    Raises
+    ------
+    GalleryError
+        If the set is open, there is no threshold, and the gallery has no calibration.
+    """
+    if not is_decidable(gallery, config):
+        raise GalleryError(
+            f"{gallery.folder}: not calibrated; expected a threshold in nats per frame, or a closed set (p_unknown 0)"
+        )
+
+
+def is_decidable(gallery: Gallery, config: IdentificationConfig) -> bool:
+    """Tell whether there is anything to tell enrolled speakers from others by, if that is asked.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        The speakers.
+    config : IdentificationConfig
+        Prior and threshold.
+
+    Returns
+    -------
+    bool
+        Whether the set is closed, there is a threshold, or the gallery has a calibration.
+    """
+    return gallery.calibrated or config.threshold is not None or config.p_unknown == 0
+
+
+def verify_speaker(gallery: Gallery, name: str, frames: FloatArray, threshold: float | None = None) -> Verification:
+    """Say whether a test is of one enrolled speaker.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        Where the speaker is enrolled.
+    name : str
+        Of the speaker.
+    frames : np.ndarray, shape (T, D), T >= 1
+        Of the test.
+    threshold : float, optional, unit of the score
+        When not given, the one at which decisions cost least by the gallery's costs, if scores are calibrated.
+
+    Returns
+    -------
+    Verification
+        Score and decision. Files of other speakers make no difference.
+
+    Raises
+    ------
+    ValueError
+        If nobody of that name is enrolled; if frames have other features; or if a file that it rests on is damaged.
+    """
+    score = float(_scored(gallery, [gallery.model(name)], [frames])[0, 0])
+    if threshold is None and gallery.calibrated:
+        threshold = bayes_threshold(Costs(**gallery.config.decisions.costs.model_dump()))
+    return Verification(score, gallery.calibrated, threshold)
+
+
+def _scored(gallery: Gallery, models: Sequence[DiagonalGMM], tests: Sequence[FloatArray]) -> Float64Array:
+    """Score tests against models, and calibrate the scores."""
+    matrix = score_matrix(models, gallery.ubm, tests, gallery.config.scoring)
+    if gallery.calibration is None:
+        return matrix
+    return gallery.calibration.apply(matrix.ravel()).reshape(matrix.shape)
