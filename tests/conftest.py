@@ -38,3 +38,25 @@ def draw(rng: np.random.Generator, gmm: DiagonalGMM, n_frames: int) -> np.ndarra
     component = rng.choice(gmm.n_components, n_frames, p=gmm.weights)
     noise = rng.normal(size=(n_frames, gmm.n_features))
     return gmm.means[component] + noise * np.sqrt(gmm.variances[component])
+
+
+@pytest.fixture(scope="session")
+def voices(tmp_path_factory) -> Path:
+    """Recordings of embedded voices, and what a run on them would leave: a small background model and the recipe."""
+    from speechgmm import TrainingConfig, extract, save_gmm, train
+    from speechgmm.corpus.recordings import write_recordings
+    from speechgmm.corpus.synthetic import SyntheticConfig
+    from speechgmm.recipe.loader import dump_recipe
+    from speechgmm.recipe.schema import Recipe
+
+    folder = tmp_path_factory.mktemp("voices")
+    corpus = SyntheticConfig(n_speakers=4, n_background=10, n_background_utterances=2, n_enrol=3, n_test=2, seconds=4.0)
+    for _ in write_recordings(corpus, folder):
+        pass
+    recipe = Recipe(name="tiny", corpus=corpus)
+    background = [extract(path, recipe.features) for path in sorted(folder.glob("bg-*/*.flac"))]
+    ubm = train(background, TrainingConfig(n_components=16, n_iterations=4)).gmm
+    (folder / "results").mkdir()
+    save_gmm(folder / "results" / "ubm.safetensors", ubm, front_end=recipe.features.model_dump(mode="json"))
+    (folder / "results" / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    return folder
