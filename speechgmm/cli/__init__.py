@@ -12,6 +12,7 @@ import typer
 
 from speechgmm.cli.common import JobsOption, told
 from speechgmm.cli.extraction import features
+from speechgmm.cli.gallery import gallery
 from speechgmm.version import __version__
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def options(
 
 
 app.command()(features)
+app.add_typer(gallery, name="gallery")
 
 
 @app.command()

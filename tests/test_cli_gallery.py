@@ -1,0 +1,379 @@
+"""``speechgmm gallery``, as a person and a program meet it."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from conftest import ROOT
+from speechgmm import FeatureConfig, load_gmm, save_gmm
+from speechgmm.cli import app
+from speechgmm.scoring.calibration import LinearCalibration
+from speechgmm.scoring.gallery import Gallery
+from speechgmm.scoring.identification import IdentificationConfig
+from speechgmm.scoring.recognition import identify_speaker, verify_speaker
+from test_readme import README
+
+
+def gallery(*arguments):
+    """Run the command in this process."""
+    return CliRunner().invoke(app, ["gallery", *map(str, arguments)], catch_exceptions=False, env={"COLUMNS": "200"})
+
+
+def said(done):
+    """What was said on the stream for errors, in one line."""
+    return " ".join(done.stderr.replace("│", " ").split())
+
+
+def check_refused(done, message):
+    assert done.exit_code == 2
+    assert message in said(done)
+    assert done.stdout == ""
+
+
+def enrolment(voices, speaker):
+    return sorted((voices / speaker).glob("*-enrol-*.flac"))
+
+
+def spoken(voices, speaker):
+    return sorted((voices / speaker).glob("*-test-*.flac"))
+
+
+@pytest.fixture
+def results(voices, tmp_path):
+    return shutil.copytree(voices / "results", tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def filled(voices, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "gallery"
+    assert gallery("create", voices / "results", "--out", folder).exit_code == 0
+    for name, speaker in (("Ann", "f001"), ("Bo", "m002"), ("Cat", "f003")):
+        assert gallery("enrol", folder, name, *enrolment(voices, speaker)).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def folder(filled, tmp_path):
+    return shutil.copytree(filled, tmp_path / "gallery")
+
+
+@pytest.fixture
+def bad(voices, tmp_path):
+    """Recordings that cannot be used, and what is said of each."""
+    samples, rate = soundfile.read(spoken(voices, "f001")[0])
+    (tmp_path / "text.wav").write_text("no audio")
+    soundfile.write(tmp_path / "slow.wav", samples[::2], rate // 2)
+    return {
+        tmp_path / "text.wav": "not readable as audio",
+        tmp_path / "slow.wav": "sample rate 8000 Hz; this gallery takes 16000 Hz",
+        tmp_path / "none.wav": "no such audio file",
+    }
+
+
+def test_the_story(voices, tmp_path, monkeypatch):
+    """Create, enrol three, identify a fourth as unknown, extend one, forget one."""
+    monkeypatch.chdir(tmp_path)
+    done = gallery("create", voices / "results", "--out", "team")
+    assert done.stdout == (
+        "team: gallery of 16 components over 72 features, audio at 16000 Hz; scores in nats per frame, not calibrated\n"
+    )
+    assert gallery("list", "team").stdout == "team: nobody is enrolled\n"
+    for name, speaker in (("Ann", "f001"), ("Bo", "m002"), ("Cat", "f003")):
+        done = gallery("enrol", "team", name, *enrolment(voices, speaker))
+        assert re.fullmatch(rf"{name}: enrolled with 3 recordings, \d+\.\d s of speech\n", done.stdout)
+        assert (done.exit_code, done.stderr) == (0, "")
+    tests = [spoken(voices, speaker)[0] for speaker in ("f001", "m002", "f003", "m004")]
+    done = gallery("identify", "team", *tests, "--threshold", 0.5, "--top", 1)
+    answers = [line.split()[1] for line in done.stdout.splitlines()[2:6]]
+    assert answers == ["Ann", "Bo", "Cat", "unknown"]
+    assert "score: log-likelihood ratio, nats per frame, not calibrated\n" in done.stdout
+    done = gallery("extend", "team", "Ann", spoken(voices, "f001")[1])
+    assert done.stdout.startswith("Ann: 1 added, now 4 recordings, ")
+    assert gallery("forget", "team", "Bo").stdout == "Bo: forgotten\n"
+    assert [line.split()[:2] for line in gallery("list", "team").stdout.splitlines()[2:]] == [
+        ["Ann", "4"],
+        ["Cat", "3"],
+    ]
+    done = gallery("identify", "team", tests[1], "--threshold", 0.5)
+    assert done.stdout.splitlines()[2].split()[1] == "unknown"
+
+
+def test_documents_for_programs_hold_what_the_functions_give(voices, filled):
+    opened = Gallery(filled)
+    test = spoken(voices, "m002")[0]
+    read = opened.read(test)
+    done = gallery("identify", filled, test, "--threshold", 0.5, "--json", "--top", 2)
+    assert (done.exit_code, done.stderr) == (0, "")
+    data = json.loads(done.stdout)
+    expected = identify_speaker(opened, read.frames, IdentificationConfig(threshold=0.5))
+    assert (data["calibrated"], data["score_unit"], data["threshold"]) == (False, "nats per frame", 0.5)
+    (recording,) = data["recordings"]
+    assert recording["answer"] == expected.answer == "Bo"
+    assert recording["file"] == str(test)
+    assert recording["speech_seconds"] == read.speech_seconds
+    assert recording["p_unknown"] is None
+    assert recording["candidates"] == [
+        {"name": one.name, "score": one.llr, "posterior": None} for one in expected.candidates[:2]
+    ]
+    data = json.loads(gallery("verify", filled, "Bo", test, "--json").stdout)
+    assert data["score"] == verify_speaker(opened, "Bo", read.frames).score
+    assert (data["threshold"], data["accepted"], data["short"]) == (None, None, False)
+    data = json.loads(gallery("list", filled, "--json").stdout)
+    assert [speaker["name"] for speaker in data["speakers"]] == ["Ann", "Bo", "Cat"]
+    assert [each["file"] for each in data["speakers"][0]["recordings"]] == [p.name for p in enrolment(voices, "f001")]
+
+
+def test_without_a_threshold_there_is_a_ranking_and_no_answer(voices, filled):
+    test = spoken(voices, "f001")[0]
+    done = gallery("identify", filled, test)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[2].split()[1:4] == ["-", "1", "Ann"]
+    assert "no answers, as the gallery is not calibrated: --threshold says" in done.stdout
+    (recording,) = json.loads(gallery("identify", filled, test, "--json").stdout)["recordings"]
+    assert (recording["decided"], recording["answer"], len(recording["candidates"])) == (False, None, 3)
+    done = gallery("identify", filled, spoken(voices, "m004")[0], "--closed-set", "--top", 1)
+    assert done.stdout.splitlines()[2].split()[1] in ("Ann", "Bo", "Cat")
+    assert "no answers" not in done.stdout
+    assert "no decision on Ann: log-likelihood ratio +" in gallery("verify", filled, "Ann", test).stdout
+
+
+def test_a_decision_is_not_an_exit_status(voices, filled):
+    test = spoken(voices, "f001")[0]
+    done = gallery("verify", filled, "Ann", test, "--threshold", 0.5)
+    assert (done.exit_code, "accepted as Ann" in done.stdout) == (0, True)
+    assert done.stdout.endswith("threshold +0.50; nats per frame, not calibrated\n")
+    done = gallery("verify", filled, "Bo", test, "--threshold", 0.5)
+    assert (done.exit_code, "rejected as Bo" in done.stdout) == (0, True)
+
+
+def test_a_calibrated_gallery_has_posteriors_and_needs_no_threshold(voices, results, tmp_path):
+    calibration = LinearCalibration(weights=(5.0,), offset=-2.0)
+    facts = {"training": {"n_target": 20, "n_nontarget": 380}}
+    (results / "calibration.json").write_text(json.dumps(calibration.model_dump(mode="json") | facts))
+    done = gallery("create", results, "--out", tmp_path / "g")
+    assert done.stdout.endswith("scores in nats, calibrated\n")
+    for name, speaker in (("Ann", "f001"), ("Bo", "m002")):
+        gallery("enrol", tmp_path / "g", name, *enrolment(voices, speaker))
+    done = gallery("identify", tmp_path / "g", spoken(voices, "f001")[0], spoken(voices, "m004")[0])
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[1] for line in lines if ".flac" in line[:1].__str__()] == ["Ann", "unknown"]
+    assert "posterior: with a prior of 50% for unknown, the rest shared by all speakers" in done.stdout
+    data = json.loads(gallery("identify", tmp_path / "g", spoken(voices, "f001")[0], "--json").stdout)
+    (recording,) = data["recordings"]
+    total = recording["p_unknown"] + sum(one["posterior"] for one in recording["candidates"])
+    assert total == pytest.approx(1)
+    assert "accepted as Ann: " in gallery("verify", tmp_path / "g", "Ann", spoken(voices, "f001")[0]).stdout
+    data = json.loads(gallery("verify", tmp_path / "g", "Ann", spoken(voices, "m004")[0], "--json").stdout)
+    assert (data["accepted"], data["threshold"]) == (False, pytest.approx(np.log(99)))
+
+
+def test_recordings_that_cannot_be_used_are_named_and_the_others_are(voices, folder, bad):
+    good = enrolment(voices, "m004")[0]
+    done = gallery("enrol", folder, "Dan", *bad, good)
+    assert done.exit_code == 3
+    assert done.stdout.startswith("Dan: enrolled with 1 recording, ")
+    assert "error: 3 recordings could not be used:" in done.stderr
+    for path, reason in bad.items():
+        assert f"  {path}: {reason}" in done.stderr
+    done = gallery("extend", folder, "Dan", enrolment(voices, "m004")[1], good)
+    assert done.exit_code == 3
+    assert f"{good}: the same recording as {good.name}, which is there already" in done.stderr
+    assert len(Gallery(folder).speaker("Dan").recordings) == 2
+    done = gallery("identify", folder, *bad, good, "--json", "--closed-set")
+    assert done.exit_code == 3
+    data = json.loads(done.stdout)
+    assert [each["file"] for each in data["recordings"]] == [str(good)]
+    assert [each["file"] for each in data["unusable"]] == [*map(str, bad)]
+
+
+def test_where_none_can_be_used_nothing_is_done(voices, folder, bad):
+    for arguments in (("enrol", folder, "Dan", *bad), ("extend", folder, "Ann", *bad), ("identify", folder, *bad)):
+        done = gallery(*arguments)
+        check_refused(done, "sample rate 8000 Hz; this gallery takes 16000 Hz")
+    check_refused(gallery("extend", folder, "Ann", enrolment(voices, "f001")[0]), "which is there already")
+    for path, reason in bad.items():
+        check_refused(gallery("verify", folder, "Ann", path, "--json"), reason)
+        check_refused(gallery("timeline", folder, path), reason)
+    assert Gallery(folder).names == ("Ann", "Bo", "Cat")
+
+
+def test_a_damaged_speaker_is_named_and_the_others_are_used(voices, folder, tmp_path):
+    path = folder / "speakers" / "Bo.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    test = spoken(voices, "f001")[0]
+    for arguments in (
+        ("list", folder),
+        ("identify", folder, test),
+        ("timeline", folder, test, "--out", tmp_path / "t.svg"),
+    ):
+        done = gallery(*arguments)
+        assert done.exit_code == 3
+        assert f"error: 1 speaker could not be used: {path}: damaged" in said(done)
+        assert "Ann" in done.stdout
+        done = gallery(*arguments, "--json")
+        assert done.exit_code == 3
+        assert [each["file"] for each in json.loads(done.stdout)["damaged"]] == [str(path)]
+    assert gallery("verify", folder, "Ann", test).exit_code == 0
+    check_refused(gallery("verify", folder, "Bo", test), f"{path}: damaged")
+    assert gallery("forget", folder, "Bo").exit_code == 0
+    assert gallery("list", folder).exit_code == 0
+
+
+def test_little_speech_is_warned_of_flagged_and_scored(voices, folder, tmp_path):
+    samples, rate = soundfile.read(spoken(voices, "f001")[0])
+    soundfile.write(tmp_path / "short.wav", samples[:rate], rate)
+    done = gallery("identify", folder, tmp_path / "short.wav", "--threshold", -9, "--top", 1)
+    assert done.exit_code == 0
+    assert re.search(
+        r"warning: .*short\.wav: 0\.\d s of speech, less than the 2 s that this gallery asks for", said(done)
+    )
+    assert f"{tmp_path / 'short.wav'} (short)" in done.stdout
+    done = gallery("identify", folder, tmp_path / "short.wav", "--json")
+    assert json.loads(done.stdout)["recordings"][0]["short"] is True
+    done = gallery("enrol", folder, "Dan", tmp_path / "short.wav")
+    assert done.exit_code == 0
+    assert "warning: Dan: 0." in done.stderr
+    assert "less than 2 s" in gallery("list", folder).stdout
+
+
+def test_how_much_speech_is_little_is_configured(voices, results, tmp_path):
+    gallery("create", results, "--out", tmp_path / "g", "--min-speech", 60)
+    done = gallery("enrol", tmp_path / "g", "Ann", *enrolment(voices, "f001"))
+    assert "less than the 60 s that this gallery asks for" in done.stderr
+
+
+def test_one_recording_is_forgotten(voices, folder):
+    done = gallery("list", folder, "Ann")
+    digest = done.stdout.splitlines()[2].split()[-1]
+    assert len(digest) == 12
+    done = gallery("forget", folder, "Ann", "--recording", digest)
+    assert done.stdout.startswith(f"Ann: {digest} forgotten, now 2 recordings, ")
+    name = enrolment(voices, "f001")[1].name
+    assert gallery("forget", folder, "Ann", "--recording", name).exit_code == 0
+    check_refused(gallery("forget", folder, "Ann", "--recording", name), f"Ann has no recordings {name}; expected")
+
+
+def test_a_name_is_text_whatever_is_in_it(voices, folder):
+    name = "[red]王 :smile:"
+    assert gallery("enrol", folder, name, enrolment(voices, "f001")[0]).stdout.startswith(f"{name}: enrolled")
+    assert name in gallery("list", folder).stdout
+    assert name in gallery("identify", folder, spoken(voices, "f001")[0]).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("list", "nowhere"), "nowhere: not a gallery: no gallery.json in it"),
+        (("enrol", "DIR", "a/b", "x.wav"), "speaker name 'a/b': '/' in it"),
+        (("enrol", "DIR", "Ann", "x.wav"), "Ann is already enrolled; extend adds recordings, forget removes"),
+        (("enrol", "DIR", "ANN", "x.wav"), "ANN and Ann, who is enrolled, would be one file on some systems"),
+        (("extend", "DIR", "Anne", "x.wav"), "nobody is enrolled as Anne; did you mean Ann?"),
+        (("verify", "DIR", "Anne", "x.wav"), "nobody is enrolled as Anne; did you mean Ann?"),
+        (("forget", "DIR", "Zed"), "nobody is enrolled as Zed"),
+        (("list", "DIR", "Zed"), "nobody is enrolled as Zed"),
+        (("identify", "DIR", "x.wav", "--threshold", "nan"), "nan; expected a finite number"),
+        (("identify", "DIR", "x.wav", "--threshold", "1", "--closed-set"), "a closed set has no threshold"),
+        (("identify", "DIR", "x.wav", "--top", "0"), "--top"),
+        (("timeline", "DIR", "x.wav", "--window", "inf"), "inf; expected a finite number"),
+        (("timeline", "DIR", "x.wav", "--out", "x.txt"), "x.txt: suffix '.txt'; pictures are written to .png"),
+        (("create", "nowhere", "--out", "g"), "nowhere/recipe.yaml: not readable"),
+        (("create", "RESULTS", "--out", "DIR"), "there already; expected a new or an empty folder"),
+        (("create", "RESULTS", "--out", "g", "--min-speech", "-1"), "--min-speech"),
+        (("create", "RESULTS", "--out", "g", "--min-speech", "inf"), "inf; expected a finite number"),
+    ],
+)
+def test_a_mistake_is_one_message_and_status_2(folder, results, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    places = {"DIR": folder, "RESULTS": results}
+    check_refused(gallery(*(places.get(each, each) for each in arguments)), message)
+    assert Gallery(folder).names == ("Ann", "Bo", "Cat")
+    assert not (tmp_path / "g").exists()
+
+
+def test_an_empty_gallery_identifies_nobody(voices, results, tmp_path):
+    gallery("create", results, "--out", tmp_path / "g")
+    check_refused(gallery("identify", tmp_path / "g", spoken(voices, "f001")[0]), "nobody is enrolled in this gallery")
+    assert json.loads(gallery("list", tmp_path / "g", "--json").stdout)["speakers"] == []
+
+
+def test_results_that_do_not_fit_each_other_are_refused(results, tmp_path):
+    path = results / "ubm.safetensors"
+    save_gmm(path, load_gmm(path), front_end=FeatureConfig(n_filters=40).model_dump(mode="json"))
+    done = gallery("create", results, "--out", tmp_path / "g")
+    check_refused(done, f"{path}: trained on features of another front end: n_filters 40 there, 30 here")
+    path.unlink()
+    check_refused(gallery("create", results, "--out", tmp_path / "g"), f"{path}: no such model file")
+
+
+def test_a_calibration_without_nontargets_is_refused(results, tmp_path):
+    data = LinearCalibration(weights=(1.0,)).model_dump(mode="json") | {"training": {"n_target": 9, "n_nontarget": 0}}
+    (results / "calibration.json").write_text(json.dumps(data))
+    done = gallery("create", results, "--out", tmp_path / "g")
+    check_refused(done, "calibration.json: trained on no nontarget trials; calibration needs trials of both kinds")
+
+
+def test_a_timeline_is_a_table_a_picture_and_a_summary(voices, filled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parts = [soundfile.read(spoken(voices, name)[0])[0][8000:40000] for name in ("f001", "m004", "m002")]
+    soundfile.write("meeting.wav", np.concatenate(parts), 16000)
+    done = gallery("timeline", filled, "meeting.wav", "--threshold", 0.5)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert [line.split() for line in done.stdout.splitlines()[2:5]] == [
+        [n, "2.0", "s"] for n in ("Ann", "Bo", "unknown")
+    ]
+    assert "meeting.wav: 3 windows, 0 of them with too little speech" in done.stdout
+    rows = (tmp_path / "meeting.timeline.csv").read_text().splitlines()
+    assert rows[0] == "start,end,best,Ann,Bo,Cat"
+    assert [row.split(",")[2] for row in rows[1:]] == ["Ann", "unknown", "Bo"]
+    assert (tmp_path / "meeting.timeline.png").read_bytes()[:4] == b"\x89PNG"
+    done = gallery("timeline", filled, "meeting.wav", "--out", "new/m.svg", "--window", 1)
+    assert "a closed set: somebody who is enrolled is always the answer" in done.stdout
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"m.svg", "m.csv"}
+    data = json.loads(gallery("timeline", filled, "meeting.wav", "--threshold", 0.5, "--json").stdout)
+    assert [window["best"] for window in data["windows"]] == ["Ann", "unknown", "Bo"]
+    assert data["seconds"] == {"Ann": 2.0, "Bo": 2.0, "unknown": 2.0}
+
+
+def test_exit_statuses_are_in_the_help():
+    text = " ".join(gallery("--help").stdout.split())
+    assert "Exit status: 0 for success; 2 for what the user can mend" in text
+    for command in ("enrol", "extend", "list", "identify", "timeline"):
+        assert "Exit status 3" in " ".join(gallery(command, "--help").stdout.split())
+
+
+def transcripts():
+    """The console blocks of the README, as (command, what it prints)."""
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+        for each in block.split("$ ")[1:]:
+            command, _, printed = each.partition("\n")
+            yield command, printed
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_the_commands_print(tmp_path, monkeypatch):
+    """Numbers may differ in their last digits from machine to machine."""
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke(app, ["run", "recipes/quickstart.yaml"], catch_exceptions=False)
+    assert run.exit_code == 0
+    number = re.compile(r"[+-]?\d+\.\d+")
+    shown = list(transcripts())
+    assert any(command.startswith("speechgmm gallery") for command, _ in shown)
+    for command, printed in shown:
+        words = [word for each in command.split()[1:] for word in expanded(tmp_path, each)]
+        done = CliRunner().invoke(app, words, catch_exceptions=False, env={"COLUMNS": "100"})
+        lines, expected = ([line.rstrip() for line in text.splitlines()] for text in (done.output, printed))
+        assert [number.sub("#", line) for line in lines] == [number.sub("#", line) for line in expected], command
+        found = [float(each) for each in number.findall(done.output)]
+        np.testing.assert_allclose(found, [float(each) for each in number.findall(printed)], atol=0.05)
+
+
+def expanded(folder, word):
+    """Expand a pattern as a shell does."""
+    return sorted(str(path.relative_to(folder)) for path in folder.glob(word)) if "*" in word else [word]
