@@ -111,7 +111,7 @@ def test_documents_for_programs_hold_what_the_functions_give(voices, filled):
     assert (done.exit_code, done.stderr) == (0, "")
     data = json.loads(done.stdout)
     expected = identify_speaker(opened, read.frames, IdentificationConfig(threshold=0.5))
-    assert (data["calibrated"], data["score_unit"], data["threshold"]) == (False, "nats per frame", 0.5)
+    assert (data["calibrated"], data["score_unit"], data["threshold"]) == (False, "nats per frame, not calibrated", 0.5)
     (recording,) = data["recordings"]
     assert recording["answer"] == expected.answer == "Bo"
     assert recording["file"] == str(test)

@@ -9,17 +9,21 @@ import unicodedata
 import numpy as np
 import pytest
 import soundfile
+from safetensors.numpy import save_file
 
 from speechgmm import FeatureConfig, accumulate, extract, llr, load_gmm, map_adapt, save_gmm, score_matrix
 from speechgmm.errors import AudioError, GalleryError, ModelError
 from speechgmm.gmm.adaptation import AdaptationConfig
+from speechgmm.gmm.storage import read_header
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
 from speechgmm.scoring.enrolled import EnrolledSpeaker, load_speaker, safe_name
 from speechgmm.scoring.gallery import Gallery
+from speechgmm.scoring.gallery_cohort import Cohort, load_cohort, save_cohort
 from speechgmm.scoring.gallery_config import DecisionConfig
 from speechgmm.scoring.gallery_writing import create_gallery, enrol, extend, forget, forget_recording
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
+from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
 from speechgmm.scoring.recognition import identify_speaker, score_tests, verify_speaker
 from speechgmm.scoring.timeline import draw_timeline, make_timeline, write_table
 
@@ -83,7 +87,7 @@ def test_a_speaker_is_the_model_of_all_frames(voices, empty, ubm_file):
     test = extract(spoken(voices, "f001")[0])
     found = verify_speaker(empty, "Ann", test)
     assert found.score == llr(model, ubm, test)
-    assert (found.calibrated, found.threshold, found.accepted) == (False, None, None)
+    assert (empty.unit, found.threshold, found.accepted) == ("nats per frame, not calibrated", None, None)
 
 
 def test_scores_are_those_of_the_score_matrix(voices, filled):
@@ -108,7 +112,7 @@ def test_whoever_is_enrolled_is_identified_and_the_fourth_is_unknown(voices, fil
 
 def test_without_a_calibration_unknown_needs_a_threshold(voices, filled):
     frames = filled.read(spoken(voices, "f001")[0]).frames
-    with pytest.raises(GalleryError, match=r"not calibrated; expected a threshold in nats per frame, or a closed set"):
+    with pytest.raises(GalleryError, match=r"not calibrated; expected a threshold, or a closed set"):
         identify_speaker(filled, frames)
 
 
@@ -443,3 +447,81 @@ def test_a_timeline_of_many_speakers_draws_those_who_speak(filled, gallery, meet
     assert ">f001<" in text
     assert ">m002<" in text
     assert "someone-with-a-long-nam…" in text
+
+
+@pytest.fixture(scope="module")
+def cohort(voices, tmp_path_factory):
+    """The background's recordings, which serve a test as well as others would."""
+    paths = sorted(voices.glob("bg-*/*.flac"))
+    made = Cohort(tuple(path.parent.name for path in paths), tuple(extract(path) for path in paths))
+    path = tmp_path_factory.mktemp("cohort") / "cohort.safetensors"
+    save_cohort(path, made, FeatureConfig().model_dump(mode="json"))
+    return path
+
+
+@pytest.mark.parametrize("method", ["z", "t", "zt", "tz", "s", "as"])
+def test_a_cohort_normalises_scores(voices, filled, ubm_file, cohort, tmp_path, method):
+    config = NormalisationConfig(method=method)
+    made = create_gallery(tmp_path / "g", ubm_file, cohort=cohort, normalisation=config)
+    for name in filled.names:
+        enrol(made, name, filled.speaker(name).recordings)
+    tests = [made.read(spoken(voices, speaker)[0]).frames for speaker in ("f001", "m004")]
+    members = load_cohort(cohort)
+    others = {
+        name: map_adapt(
+            filled.ubm,
+            accumulate(filled.ubm, members.frames[row]) + accumulate(filled.ubm, members.frames[row + 1]),
+            relevance_factor=10,
+        )
+        for row, name in enumerate(members.speakers)
+        if row % 2 == 0
+    }
+    models = [filled.model(name) for name in filled.names]
+    expected = normalise(
+        score_tests(filled, tests).matrix,
+        config,
+        z_scores=score_matrix(models, filled.ubm, members.frames, ScoringConfig()),
+        t_scores=score_matrix(list(others.values()), filled.ubm, tests, ScoringConfig()),
+        cohort_scores=score_matrix(list(others.values()), filled.ubm, members.frames, ScoringConfig()),
+        speakers=Speakers(filled.names, members.speakers, tuple(others)),
+    )
+    np.testing.assert_allclose(score_tests(made, tests).matrix, expected, rtol=1e-5)
+    assert verify_speaker(made, "f001", tests[0]).score == pytest.approx(expected[0, 0], rel=1e-5)
+    assert made.unit == "deviations of the cohort's scores, not calibrated"
+
+
+def test_a_cohort_comes_back_in_the_same_bytes(cohort, tmp_path):
+    members = load_cohort(cohort)
+    assert [len(each) > 0 for each in members.frames] == [True] * 20
+    save_cohort(tmp_path / "again", members, FeatureConfig().model_dump(mode="json"))
+    assert (tmp_path / "again").read_bytes() == cohort.read_bytes()
+
+
+def test_a_cohort_that_does_not_fit_is_refused(ubm_file, cohort, tmp_path):
+    config = NormalisationConfig(method="s")
+    bare = {"frames": np.zeros((3, 72), np.float32), "lengths": np.array([1, 1]), "speakers": np.array([0, 0])}
+    header = read_header(cohort)
+    text = {
+        "format_version": 1,
+        "kind": "cohort",
+        "package_version": "1",
+        "front_end": header.front_end,
+        "names": ["a"],
+    }
+    for damaged in (bare, bare | {"speakers": np.array([0, 1])}, {"frames": bare["frames"]}):
+        save_file(damaged, tmp_path / "damaged", {"speechgmm": json.dumps(text)})
+        with pytest.raises(ModelError, match="damaged: damaged cohort"):
+            create_gallery(tmp_path / "g", ubm_file, cohort=tmp_path / "damaged", normalisation=config)
+    with pytest.raises(ModelError, match="holds 'gmm'; expected 'cohort'"):
+        create_gallery(tmp_path / "g", ubm_file, cohort=ubm_file, normalisation=config)
+    for arguments in ({"cohort": cohort}, {"normalisation": config}):
+        with pytest.raises(GalleryError, match="expected both or neither"):
+            create_gallery(tmp_path / "g", ubm_file, **arguments)
+    save_cohort(tmp_path / "c", load_cohort(cohort), FeatureConfig(lifter=23.0).model_dump(mode="json"))
+    with pytest.raises(ModelError, match="another front end: lifter 23"):
+        create_gallery(tmp_path / "g", ubm_file, cohort=tmp_path / "c", normalisation=config)
+    made = create_gallery(tmp_path / "g", ubm_file, cohort=cohort, normalisation=config)
+    copy = made.folder / "cohort.safetensors"
+    copy.write_bytes(copy.read_bytes()[:-4])
+    with pytest.raises(GalleryError, match=r"cohort\.safetensors: damaged, or another file"):
+        made.cohort  # noqa: B018 - the access is the test

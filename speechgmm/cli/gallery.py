@@ -84,7 +84,7 @@ def create(
         n_components, n_features = made.ubm.means.shape
         typer.echo(
             f"{out}: gallery of {n_components} components over {n_features} features, audio at "
-            f"{made.front_end.sample_rate} Hz; scores in {output.unit(made.calibrated)}"
+            f"{made.front_end.sample_rate} Hz; scores in {made.unit}"
         )
 
 
@@ -233,7 +233,7 @@ def verify(folder: Folder, name: Name, file: File, threshold: Threshold = None, 
         if json_:
             output.print_json(output.verification_data(opened, name, file, read, found))
         else:
-            output.show_verification(name, file, found)
+            output.show_verification(opened, name, file, found)
         output.warn_of_short(opened, {str(file): read.speech_seconds})
 
 

@@ -87,11 +87,6 @@ class Answer:
         )
 
 
-def unit(calibrated: bool) -> str:
-    """Say what scores are in."""
-    return "nats, calibrated" if calibrated else "nats per frame, not calibrated"
-
-
 def extent(speaker: "EnrolledSpeaker") -> str:
     """Say how much there is of a speaker."""
     n = len(speaker.recordings)
@@ -255,20 +250,20 @@ def show_answers(gallery: "Gallery", config: "IdentificationConfig", answers: Se
         if each.p_unknown is not None:
             table.add_row("", "", "", UNKNOWN, "", f"{each.p_unknown:.1%}")
     _print(table)
-    typer.echo(f"score: log-likelihood ratio, {unit(gallery.calibrated)}")
+    typer.echo(f"score: log-likelihood ratio, {gallery.unit}")
     if gallery.calibrated:
         typer.echo(f"posterior: with a prior of {config.p_unknown:.0%} for {UNKNOWN}, the rest shared by all speakers")
     if not answers[0].decided:
         typer.echo(NO_ANSWER)
 
 
-def show_verification(name: str, file: Path, found: "Verification") -> None:
+def show_verification(gallery: "Gallery", name: str, file: Path, found: "Verification") -> None:
     """Print a verification."""
     verdict = {True: f"accepted as {name}", False: f"rejected as {name}", None: f"no decision on {name}"}[
         found.accepted
     ]
     bound = "no threshold" if found.threshold is None else f"threshold {found.threshold:+.2f}"
-    typer.echo(f"{file}: {verdict}: log-likelihood ratio {found.score:+.2f}, {bound}; {unit(found.calibrated)}")
+    typer.echo(f"{file}: {verdict}: log-likelihood ratio {found.score:+.2f}, {bound}; {gallery.unit}")
 
 
 def show_timeline(config: "IdentificationConfig", file: Path, timeline: "Timeline", table: Path, picture: Path) -> None:
@@ -281,17 +276,12 @@ def show_timeline(config: "IdentificationConfig", file: Path, timeline: "Timelin
     typer.echo(f"{file}: {len(timeline.answers)} windows, {silent} of them with too little speech")
     if config.p_unknown == 0:
         typer.echo("a closed set: somebody who is enrolled is always the answer; --threshold tells them from others")
-    typer.echo(f"scores, {unit(timeline.calibrated)}: {table}; picture: {picture}")
+    typer.echo(f"scores, {timeline.unit}: {table}; picture: {picture}")
 
 
 def _document(gallery: "Gallery") -> dict[str, Any]:
     """Begin a document: which gallery, and what its scores are."""
-    return {"gallery": str(gallery.folder), "calibrated": gallery.calibrated, "score_unit": _score_unit(gallery)}
-
-
-def _score_unit(gallery: "Gallery") -> str:
-    """Name the unit of scores for programs."""
-    return "nats" if gallery.calibrated else "nats per frame"
+    return {"gallery": str(gallery.folder), "calibrated": gallery.calibrated, "score_unit": gallery.unit}
 
 
 def _named(reasons: Mapping[str, str]) -> list[dict[str, str]]:

@@ -146,6 +146,7 @@ def save_speaker(path: Path, speaker: EnrolledSpeaker, background: str) -> None:
         "second": np.stack([each.second for each in statistics]),
         "log_likelihood": np.array([each.log_likelihood for each in statistics]),
         "n_frames": np.array([each.n_frames for each in statistics], np.int64),
+        "skipped": np.array([each.skipped for each in statistics]),
     }
     header = {
         "format_version": FORMAT_VERSION,
@@ -266,6 +267,7 @@ def _recordings(provenance: list[dict[str, Any]], tensors: dict[str, npt.NDArray
                 tensors["second"][row],
                 float(tensors["log_likelihood"][row]),
                 int(tensors["n_frames"][row]),
+                float(tensors["skipped"][row]),
             ),
         )
         for row, each in enumerate(provenance)

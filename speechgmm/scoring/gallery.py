@@ -1,8 +1,9 @@
 """A gallery: a folder of enrolled speakers, with all that it takes to score a recording against them.
 
-``gallery.json`` says how, ``ubm.safetensors`` is the background model, ``calibration.json`` maps scores to log-
-likelihood ratios where there is one, and ``speakers/NAME.safetensors`` holds the statistics of each recording of a
-speaker. The speaker's model is adapted from their sum, so that recordings and speakers come and go without training.
+``gallery.json`` says how, ``ubm.safetensors`` is the background model, and ``speakers/NAME.safetensors`` holds the
+statistics of each recording of a speaker. The speaker's model is adapted from their sum, so that recordings and
+speakers come and go without training. Where they are there, scores are normalised by ``cohort.safetensors`` and mapped
+to log-likelihood ratios by ``calibration.json``.
 
 A file is written beside its place and renamed into it, by one writer at a time: whatever ends a writer, a speaker is
 there in whole or not at all. Readers need no lock. A file that is damaged is named, and the other speakers still work.
@@ -15,7 +16,9 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from unicodedata import normalize
+from weakref import WeakKeyDictionary
 
+from speechgmm.arrays import Float64Array
 from speechgmm.audio import read_audio
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import AudioError, GalleryError
@@ -30,16 +33,19 @@ from speechgmm.scoring.enrolled import (
     Recording,
     load_speaker,
 )
+from speechgmm.scoring.gallery_cohort import Cohort, adapt_cohort, load_cohort
 from speechgmm.scoring.gallery_config import (
     file_digest,
     front_end_of,
     read_calibration,
     read_config,
 )
+from speechgmm.scoring.llr import score_matrix
 
 CONFIG_FILE = "gallery.json"
 UBM_FILE = "ubm.safetensors"
 CALIBRATION_FILE = "calibration.json"
+COHORT_FILE = "cohort.safetensors"
 SUFFIX = ".safetensors"
 
 
@@ -77,6 +83,7 @@ class Gallery:
         self.folder = Path(folder)
         self.config = read_config(self.folder / CONFIG_FILE)
         self._models: dict[str, tuple[tuple[int, ...], DiagonalGMM]] = {}
+        self._against_cohort: WeakKeyDictionary[DiagonalGMM, Float64Array] = WeakKeyDictionary()
 
     @cached_property
     def front_end(self) -> FeatureConfig:
@@ -92,6 +99,25 @@ class Gallery:
     def calibration(self) -> Calibration | None:
         """What maps scores to log-likelihood ratios, if there is anything."""
         return read_calibration(self._intact(CALIBRATION_FILE)) if self.calibrated else None
+
+    @cached_property
+    def cohort(self) -> Cohort | None:
+        """The utterances that scores are normalised by, if there are any."""
+        return load_cohort(self._intact(COHORT_FILE)) if COHORT_FILE in self.config.digests else None
+
+    @cached_property
+    def cohort_models(self) -> dict[str, DiagonalGMM]:
+        """Models of the speakers of the cohort, none if there is no cohort."""
+        return {} if self.cohort is None else adapt_cohort(self.cohort, self.ubm, self.config.adaptation)
+
+    @property
+    def unit(self) -> str:
+        """What scores are in."""
+        if self.calibrated:
+            return "nats, calibrated"
+        if COHORT_FILE in self.config.digests:
+            return "deviations of the cohort's scores, not calibrated"
+        return "nats per frame, not calibrated"
 
     @property
     def calibrated(self) -> bool:
@@ -297,6 +323,24 @@ class Gallery:
             with suppress(FileNotFoundError):  # forgotten meanwhile
                 return self._model(name)
         raise self.nobody(name)
+
+    def against_cohort(self, model: DiagonalGMM) -> Float64Array:
+        """Score a model against the utterances of the cohort, once for as long as the model is in memory.
+
+        Parameters
+        ----------
+        model : DiagonalGMM
+            Of a speaker, enrolled or in the cohort.
+
+        Returns
+        -------
+        np.ndarray, shape (K,), float64, nats per frame
+            Of the K utterances; none if there is no cohort.
+        """
+        if model not in self._against_cohort:
+            utterances = () if self.cohort is None else self.cohort.frames
+            self._against_cohort[model] = score_matrix([model], self.ubm, utterances, self.config.scoring)[0]
+        return self._against_cohort[model]
 
     def _model(self, name: str) -> DiagonalGMM:
         """Adapt a speaker's model, or take it from memory."""

@@ -15,6 +15,7 @@ from speechgmm.gmm.storage import read_header
 from speechgmm.scoring.calibration import Calibration, LinearCalibration, load_calibration
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
+from speechgmm.scoring.normalisation import NormalisationConfig
 from speechgmm.scoring.thresholds import CostsConfig
 
 FORMAT_VERSION = 1
@@ -53,6 +54,8 @@ class GalleryConfig(Configuration):
         How a speaker's model is made from the statistics.
     scoring : section
         How a test is scored.
+    normalisation : section
+        How scores are normalised by the cohort; method "none" where there is none.
     decisions : section
         When a speaker is accepted, and what is too short.
     digests : dict of str to str
@@ -64,6 +67,7 @@ class GalleryConfig(Configuration):
     fingerprint: str
     adaptation: AdaptationConfig
     scoring: ScoringConfig
+    normalisation: NormalisationConfig = NormalisationConfig()
     decisions: DecisionConfig = DecisionConfig()
     digests: dict[str, str]
 

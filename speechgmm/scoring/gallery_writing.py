@@ -27,7 +27,8 @@ from speechgmm.scoring.enrolled import (
     sync_folder,
     write_durably,
 )
-from speechgmm.scoring.gallery import CALIBRATION_FILE, CONFIG_FILE, UBM_FILE, Gallery
+from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, CONFIG_FILE, UBM_FILE, Gallery
+from speechgmm.scoring.gallery_cohort import load_cohort
 from speechgmm.scoring.gallery_config import (
     NO_ITERATIONS,
     DecisionConfig,
@@ -38,6 +39,7 @@ from speechgmm.scoring.gallery_config import (
     read_calibration,
 )
 from speechgmm.scoring.llr import ScoringConfig
+from speechgmm.scoring.normalisation import NormalisationConfig
 
 LOCK_FILE = ".lock"
 
@@ -56,6 +58,8 @@ def create_gallery(
     adaptation: AdaptationConfig | None = None,
     scoring: ScoringConfig | None = None,
     decisions: DecisionConfig | None = None,
+    cohort: str | Path | None = None,
+    normalisation: NormalisationConfig | None = None,
     calibration: str | Path | None = None,
 ) -> Gallery:
     """Make a gallery in which nobody is enrolled.
@@ -70,6 +74,10 @@ def create_gallery(
         The front end that is expected; a model of another one is refused.
     adaptation, scoring, decisions : sections, optional
         How to adapt, score and decide; the defaults when not given.
+    cohort : str or Path, optional
+        File of a cohort; see `speechgmm.scoring.gallery_cohort.save_cohort`.
+    normalisation : NormalisationConfig, optional
+        How scores are normalised by the cohort, which both are there or neither.
     calibration : str or Path, optional
         File of a calibration of these scores; see `speechgmm.scoring.gallery_config.read_calibration`.
 
@@ -98,6 +106,14 @@ def create_gallery(
         check_front_end(ubm, front_end.model_dump(mode="json"))
     load_gmm(ubm)
     files = {UBM_FILE: ubm}
+    if (cohort is None) != (normalisation is None or normalisation.method == "none"):
+        raise GalleryError(
+            "normalisation without a cohort, or a cohort without normalisation; expected both or neither"
+        )
+    if cohort is not None:
+        check_front_end(cohort, trained_on)
+        load_cohort(cohort)
+        files[COHORT_FILE] = Path(cohort)
     if calibration is not None:
         read_calibration(Path(calibration))
         files[CALIBRATION_FILE] = Path(calibration)
@@ -106,6 +122,7 @@ def create_gallery(
         fingerprint=fingerprint(trained_on),
         adaptation=adaptation,
         scoring=scoring or ScoringConfig(),
+        normalisation=normalisation or NormalisationConfig(),
         decisions=decisions or DecisionConfig(),
         digests={name: file_digest(path) for name, path in files.items()},
     )

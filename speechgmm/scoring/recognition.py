@@ -3,13 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.metrics import Costs
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.scoring.gallery import Gallery
+from speechgmm.scoring.gallery_cohort import Cohort
 from speechgmm.scoring.identification import Identification, IdentificationConfig, identify
 from speechgmm.scoring.llr import score_matrix
+from speechgmm.scoring.normalisation import Speakers, normalise
 from speechgmm.scoring.thresholds import bayes_threshold
 
 
@@ -22,16 +26,14 @@ class Scores:
     names : tuple of M str
         The speakers whose files can be used.
     matrix : np.ndarray, shape (M, U), float64
-        Log-likelihood ratios in nats where `calibrated`, and otherwise mean log-likelihood ratios of a frame.
-    calibrated : bool
-        Whether the gallery has a calibration.
+        In the unit that the gallery says: calibrated log-likelihood ratios or, without a calibration, mean
+        log-likelihood ratios of a frame, normalised where there is a cohort.
     damaged : dict of str to str
         What is wrong with each speaker's file that cannot be used, by its path.
     """
 
     names: tuple[str, ...]
     matrix: Float64Array
-    calibrated: bool
     damaged: Mapping[str, str]
 
 
@@ -43,14 +45,11 @@ class Verification:
     ----------
     score : float
         As in `Scores`.
-    calibrated : bool
-        Whether the gallery has a calibration.
     threshold : float or None, unit of the score
         From where on the speaker is accepted; None where there is neither a calibration nor a threshold of its own.
     """
 
     score: float
-    calibrated: bool
     threshold: float | None
 
     @property
@@ -81,8 +80,8 @@ def score_tests(gallery: Gallery, tests: Sequence[FloatArray]) -> Scores:
         speakers rest on is damaged.
     """
     models, damaged = gallery.models()
-    matrix = _scored(gallery, list(models.values()), tests)
-    return Scores(tuple(models), matrix, gallery.calibrated, damaged)
+    matrix = _scored(gallery, models, tests)
+    return Scores(tuple(models), matrix, damaged)
 
 
 def identify_speaker(
@@ -131,9 +130,7 @@ def check_decidable(gallery: Gallery, config: IdentificationConfig) -> None:
         If the set is open, there is no threshold, and the gallery has no calibration.
     """
     if not is_decidable(gallery, config):
-        raise GalleryError(
-            f"{gallery.folder}: not calibrated; expected a threshold in nats per frame, or a closed set (p_unknown 0)"
-        )
+        raise GalleryError(f"{gallery.folder}: not calibrated; expected a threshold, or a closed set (p_unknown 0)")
 
 
 def is_decidable(gallery: Gallery, config: IdentificationConfig) -> bool:
@@ -178,15 +175,38 @@ def verify_speaker(gallery: Gallery, name: str, frames: FloatArray, threshold: f
     ValueError
         If nobody of that name is enrolled; if frames have other features; or if a file that it rests on is damaged.
     """
-    score = float(_scored(gallery, [gallery.model(name)], [frames])[0, 0])
+    score = float(_scored(gallery, {name: gallery.model(name)}, [frames])[0, 0])
     if threshold is None and gallery.calibrated:
         threshold = bayes_threshold(Costs(**gallery.config.decisions.costs.model_dump()))
-    return Verification(score, gallery.calibrated, threshold)
+    return Verification(score, threshold)
 
 
-def _scored(gallery: Gallery, models: Sequence[DiagonalGMM], tests: Sequence[FloatArray]) -> Float64Array:
-    """Score tests against models, and calibrate the scores."""
-    matrix = score_matrix(models, gallery.ubm, tests, gallery.config.scoring)
+def _scored(gallery: Gallery, models: Mapping[str, DiagonalGMM], tests: Sequence[FloatArray]) -> Float64Array:
+    """Score tests against models, normalise the scores and calibrate them, as far as the gallery can."""
+    scoring = gallery.config.scoring
+    matrix = score_matrix(list(models.values()), gallery.ubm, tests, scoring)
+    if gallery.cohort is not None:
+        matrix = _normalised(gallery, gallery.cohort, models, tests, matrix)
     if gallery.calibration is None:
         return matrix
     return gallery.calibration.apply(matrix.ravel()).reshape(matrix.shape)
+
+
+def _normalised(
+    gallery: Gallery,
+    cohort: Cohort,
+    models: Mapping[str, DiagonalGMM],
+    tests: Sequence[FloatArray],
+    matrix: Float64Array,
+) -> Float64Array:
+    """Normalise scores by those of the cohort."""
+    config, others = gallery.config.normalisation, gallery.cohort_models
+    both = config.method in ("zt", "tz")
+    return normalise(
+        matrix,
+        config,
+        z_scores=np.stack([gallery.against_cohort(model) for model in models.values()]),
+        t_scores=score_matrix(list(others.values()), gallery.ubm, tests, gallery.config.scoring),
+        cohort_scores=np.stack([gallery.against_cohort(model) for model in others.values()]) if both else None,
+        speakers=Speakers(tuple(models), cohort.speakers, tuple(others)),
+    )

@@ -69,12 +69,11 @@ class Timeline:
     starts, stops : np.ndarray, shape (W,), seconds
         Where each window begins and ends.
     scores : np.ndarray, shape (W, M)
-        Log-likelihood ratio of each speaker in each window, in nats where `calibrated` and otherwise in nats per frame;
-        NaN in windows with too little speech.
+        Score of each speaker in each window; NaN in windows with too little speech.
     answers : tuple of W (str or None)
         Who speaks: a name, `speechgmm.scoring.enrolled.UNKNOWN`, or None in windows with too little speech.
-    calibrated : bool
-        Whether the scores are.
+    unit : str
+        Of the scores, as the gallery says.
     damaged : dict of str to str
         What is wrong with each speaker's file that cannot be used, by its path.
     """
@@ -84,7 +83,7 @@ class Timeline:
     stops: Float64Array
     scores: Float64Array
     answers: tuple[str | None, ...]
-    calibrated: bool
+    unit: str
     damaged: Mapping[str, str]
 
     def seconds(self) -> dict[str, float]:
@@ -148,7 +147,7 @@ def make_timeline(
         (identify(row, found.names, config).answer or UNKNOWN) if enough else None
         for row, enough in zip(scores, spoken, strict=True)
     )
-    return Timeline(found.names, starts, stops, scores, answers, found.calibrated, found.damaged)
+    return Timeline(found.names, starts, stops, scores, answers, gallery.unit, found.damaged)
 
 
 def write_table(path: Path, timeline: Timeline) -> None:
@@ -263,10 +262,11 @@ def _draw_scores(axes: Axes, timeline: Timeline, shown: Sequence[int]) -> None:
     low, high = np.nanquantile(scores, 0.05), np.nanmax(scores)
     rows = np.arange(len(shown) + 1) - 0.5
     image = axes.pcolormesh(edges, rows, scores, cmap="cividis", vmin=low, vmax=max(high, low + 1e-6), rasterized=True)
-    unit = "nats, calibrated" if timeline.calibrated else "nats per frame, not calibrated"
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, extend="min").set_label(f"log-likelihood ratio,\n{unit}")
+    figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, extend="min").set_label(
+        f"log-likelihood ratio,\n{timeline.unit}"
+    )
 
 
 def _draw_answers(axes: Axes, timeline: Timeline, labels: Sequence[str]) -> None:
