@@ -10,10 +10,12 @@ import soundfile
 from typer.testing import CliRunner
 
 from conftest import ROOT
-from speechgmm import FeatureConfig, load_gmm, save_gmm
+from speechgmm import FeatureConfig, extract, load_gmm, save_gmm
 from speechgmm.cli import app
+from speechgmm.recipe.loader import dump_recipe, load_recipe
 from speechgmm.scoring.calibration import LinearCalibration
 from speechgmm.scoring.gallery import Gallery
+from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.recognition import identify_speaker, verify_speaker
 from test_readme import README
@@ -153,8 +155,8 @@ def test_a_decision_is_not_an_exit_status(voices, filled):
 
 def test_a_calibrated_gallery_has_posteriors_and_needs_no_threshold(voices, results, tmp_path):
     calibration = LinearCalibration(weights=(5.0,), offset=-2.0)
-    facts = {"training": {"n_target": 20, "n_nontarget": 380}}
-    (results / "calibration.json").write_text(json.dumps(calibration.model_dump(mode="json") | facts))
+    facts = {"trained_on": "others", "n_target": 20, "n_nontarget": 380}
+    (results / "calibration.json").write_text(json.dumps({"calibration": calibration.model_dump(mode="json")} | facts))
     done = gallery("create", results, "--out", tmp_path / "g")
     assert done.stdout.endswith("scores in nats, calibrated\n")
     for name, speaker in (("Ann", "f001"), ("Bo", "m002")):
@@ -310,8 +312,22 @@ def test_results_that_do_not_fit_each_other_are_refused(results, tmp_path):
     check_refused(gallery("create", results, "--out", tmp_path / "g"), f"{path}: no such model file")
 
 
+def test_results_of_normalised_scores_need_their_cohort(voices, results, tmp_path):
+    recipe = load_recipe(results / "recipe.yaml", ["normalisation.method=s"])
+    (results / "recipe.yaml").write_text(dump_recipe(recipe))
+    done = gallery("create", results, "--out", tmp_path / "g")
+    check_refused(done, "cohort.safetensors: no such file, and the scores of this run are normalised by a cohort")
+    paths = sorted(voices.glob("bg-*/*.flac"))
+    cohort = Cohort(tuple(path.parent.name for path in paths), tuple(extract(path) for path in paths))
+    save_cohort(results / "cohort.safetensors", cohort, recipe.features.model_dump(mode="json"))
+    done = gallery("create", results, "--out", tmp_path / "g")
+    assert done.stdout.endswith("scores in deviations of the cohort's scores, not calibrated\n")
+    gallery("enrol", tmp_path / "g", "Ann", *enrolment(voices, "f001"))
+    assert "Ann" in gallery("identify", tmp_path / "g", spoken(voices, "f001")[0], "--threshold", 2).stdout
+
+
 def test_a_calibration_without_nontargets_is_refused(results, tmp_path):
-    data = LinearCalibration(weights=(1.0,)).model_dump(mode="json") | {"training": {"n_target": 9, "n_nontarget": 0}}
+    data = {"calibration": LinearCalibration(weights=(1.0,)).model_dump(mode="json"), "n_target": 9, "n_nontarget": 0}
     (results / "calibration.json").write_text(json.dumps(data))
     done = gallery("create", results, "--out", tmp_path / "g")
     check_refused(done, "calibration.json: trained on no nontarget trials; calibration needs trials of both kinds")
@@ -362,7 +378,7 @@ def test_the_readme_shows_what_the_commands_print(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = CliRunner().invoke(app, ["run", "recipes/quickstart.yaml"], catch_exceptions=False)
     assert run.exit_code == 0
-    number = re.compile(r"[+-]?\d+\.\d+")
+    number = re.compile(r"[+-]?\d+\.\d+%?")
     shown = list(transcripts())
     assert any(command.startswith("speechgmm gallery") for command, _ in shown)
     for command, printed in shown:
@@ -370,8 +386,9 @@ def test_the_readme_shows_what_the_commands_print(tmp_path, monkeypatch):
         done = CliRunner().invoke(app, words, catch_exceptions=False, env={"COLUMNS": "100"})
         lines, expected = ([line.rstrip() for line in text.splitlines()] for text in (done.output, printed))
         assert [number.sub("#", line) for line in lines] == [number.sub("#", line) for line in expected], command
-        found = [float(each) for each in number.findall(done.output)]
-        np.testing.assert_allclose(found, [float(each) for each in number.findall(printed)], atol=0.05)
+        for found, wanted in zip(number.findall(done.output), number.findall(printed), strict=True):
+            near = 2.0 if wanted.endswith("%") else 0.05
+            assert float(found.rstrip("%")) == pytest.approx(float(wanted.rstrip("%")), abs=near), command
 
 
 def expanded(folder, word):

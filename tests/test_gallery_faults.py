@@ -276,7 +276,7 @@ def test_a_damaged_background_model_stops_scores_and_nothing_else(gallery):
 
 def test_a_damaged_calibration_is_not_passed_over(voices, filled, tmp_path):
     path = tmp_path / "calibration.json"
-    path.write_text(json.dumps(LinearCalibration(weights=(1.0,)).model_dump(mode="json")))
+    path.write_text(json.dumps({"calibration": LinearCalibration(weights=(1.0,)).model_dump(mode="json")}))
     made = create_gallery(tmp_path / "g", voices / "results" / "ubm.safetensors", calibration=path)
     enrol(made, "f001", filled.speaker("f001").recordings)
     copy = made.folder / "calibration.json"

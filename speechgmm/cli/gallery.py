@@ -60,18 +60,21 @@ def create(
         ),
     ] = 2.0,
 ) -> None:
-    """Make a gallery from the results of a run: its front end, background model, settings, and calibration if any.
+    """Make a gallery from the results of a run: its front end, background model, settings, calibration.
 
     Nobody is enrolled in it yet. Priors and costs are in DIR/gallery.json, under decisions, and may be changed there.
     """
     with told("interrupted; nothing is made"):
         from speechgmm.recipe.loader import load_recipe
-        from speechgmm.scoring.gallery import CALIBRATION_FILE, UBM_FILE
+        from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
         from speechgmm.scoring.gallery_config import DecisionConfig
         from speechgmm.scoring.gallery_writing import create_gallery
 
         recipe = load_recipe(results / "recipe.yaml")
-        calibration = results / CALIBRATION_FILE
+        calibration, cohort = results / CALIBRATION_FILE, results / COHORT_FILE
+        normalised = recipe.normalisation.method != "none"
+        if normalised and not cohort.exists():
+            raise GalleryError(f"{cohort}: no such file, and the scores of this run are normalised by a cohort")
         made = create_gallery(
             out,
             results / UBM_FILE,
@@ -79,6 +82,8 @@ def create(
             adaptation=recipe.speakers,
             scoring=recipe.scoring,
             decisions=DecisionConfig(min_speech=min_speech),
+            cohort=cohort if normalised else None,
+            normalisation=recipe.normalisation,
             calibration=calibration if calibration.exists() else None,
         )
         n_components, n_features = made.ubm.means.shape

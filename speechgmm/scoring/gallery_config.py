@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
@@ -174,8 +174,8 @@ def read_calibration(path: Path) -> Calibration:
     Parameters
     ----------
     path : Path
-        JSON: a calibration, alone or under the key ``calibration``; beside it ``training`` may say what it was trained
-        on, with the numbers of trials ``n_target`` and ``n_nontarget``.
+        JSON, as a run leaves it: ``calibration``, and beside it what it was trained on, of which ``n_target`` and
+        ``n_nontarget`` are the numbers of trials.
 
     Returns
     -------
@@ -189,14 +189,15 @@ def read_calibration(path: Path) -> Calibration:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        calibration = load_calibration(_without_facts(data))
+        if not isinstance(data, dict):
+            raise ModelError("not a calibration: expected keys and values")
+        calibration = load_calibration(data.get("calibration"))
     except ModelError as error:
         raise GalleryError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
         raise GalleryError(f"{path}: not readable as a calibration ({error})") from error
-    facts = data.get("training", {})
     for key in ("n_target", "n_nontarget"):
-        if isinstance(facts, dict) and facts.get(key) == 0:
+        if data.get(key) == 0:
             raise GalleryError(f"{path}: trained on no {key[2:]} trials; calibration needs trials of both kinds")
     if isinstance(calibration, LinearCalibration):
         n_scores = len(calibration.weights) + len(calibration.side_weights)
@@ -227,10 +228,3 @@ def file_digest(path: Path) -> str:
     """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _without_facts(data: Any) -> Any:
-    """Take the calibration out of what is said beside it."""
-    if not isinstance(data, dict):
-        return data
-    return data.get("calibration", {key: value for key, value in data.items() if key != "training"})
