@@ -5,8 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from speechgmm import accumulate, extract, load_gmm, map_adapt, read_audio, run, score_matrix
+from speechgmm.cli import app
 from speechgmm.corpus.formats import KaldiConfig, read_kaldi
 from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
@@ -14,6 +16,8 @@ from speechgmm.parallel import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.scoring.calibration import load_calibration
+from speechgmm.scoring.gallery import Gallery
+from speechgmm.scoring.gallery_cohort import load_cohort
 from speechgmm.scoring.llr import ScoringConfig
 
 RECIPE = """
@@ -328,3 +332,14 @@ def test_systems_of_other_voices_are_refused(fused, small):
     (small.folder / "bad.yaml").write_text("corpus: {kind: synthetic}\nsystems: [four.yaml, eight.yaml]\n")
     with pytest.raises(RecipeError, match="systems four, eight: expected the corpus of this recipe"):
         fused(recipe="bad.yaml")
+
+
+def test_a_normalised_run_leaves_the_cohort_that_a_gallery_takes(small, tmp_path):
+    assert not (small("name=plain").folder / "cohort.safetensors").exists()
+    folder = small("normalisation.method=s", "name=normalised").folder
+    assert len(load_cohort(folder / "cohort.safetensors").frames) == 32
+    result = CliRunner().invoke(app, ["gallery", "create", str(folder), "--out", str(tmp_path / "team")])
+    assert result.exit_code == 0, result.output
+    gallery = Gallery(tmp_path / "team")
+    assert gallery.calibrated
+    assert gallery.cohort is not None

@@ -27,6 +27,8 @@ from speechgmm.recipe.reporting import Outcome, figures, report_content
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE, UBM_FILE, Scores
 from speechgmm.recipe.system import System
+from speechgmm.scoring.gallery import COHORT_FILE
+from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ def clear_results(folder: Path) -> None:
     OSError
         If a file cannot be removed.
     """
-    for name in (*FILES, UBM_FILE, SPEAKERS_FILE, TRAINING_FILE, SIZES_FILE, CALIBRATION_FILE):
+    for name in (*FILES, UBM_FILE, SPEAKERS_FILE, TRAINING_FILE, SIZES_FILE, CALIBRATION_FILE, COHORT_FILE):
         (folder / name).unlink(missing_ok=True)
     for plot in (folder / "plots").glob("*.svg"):
         plot.unlink()
@@ -150,6 +152,8 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     outcome = Outcome(finished.corpus, finished.stores, scores, metrics, finished.skipped, training)
     for member, system in zip(recipe.members, finished.systems, strict=True):
         _copy_models(system, folder / SYSTEMS / member.name if recipe.systems else folder)
+    if recipe.normalisation.method != "none":
+        _write_cohort(folder / COHORT_FILE, finished)
     if finished.calibrated:
         _write_json(folder / CALIBRATION_FILE, finished.calibrated.facts())
     _write_scores(folder / "scores.csv", finished.corpus.distinct_trials, raw, scores)
@@ -190,6 +194,14 @@ def _copy_models(system: System, folder: Path) -> None:
         _copy(output.folder / name, folder / name)
     if (system.ubm.folder / SIZES_FILE).is_file():
         _copy(system.ubm.folder / SIZES_FILE, folder / SIZES_FILE)
+
+
+def _write_cohort(path: Path, finished: Finished) -> None:
+    """Write the speakers that scores are normalised by, for galleries to normalise theirs likewise."""
+    store = finished.stores["background"]
+    used = [utterance for utterance in finished.corpus.background if utterance.id in store]
+    frames = tuple(store.frames(utterance.id) for utterance in used)
+    save_cohort(path, Cohort(tuple(utterance.speaker for utterance in used), frames), store.front_end)
 
 
 def _metrics(recipe: Recipe, finished: Finished, raw: Scores, scores: Scores) -> dict[str, Any]:
