@@ -1,7 +1,6 @@
 """Frames, weights, shards and model files that are odd or wrong: a finite result, or one error that says why."""
 
 import json
-import pickle
 import struct
 
 import numpy as np
@@ -392,17 +391,11 @@ def test_a_lie_about_the_length_of_the_header_takes_no_memory(gmm, tmp_path, len
         load_gmm(tmp_path / "m")
 
 
-class Bomb:
-    """Would tell of itself if it were unpickled."""
-
-    def __reduce__(self):
-        return (pytest.fail, ("the file was run",))
-
-
 def test_a_pickle_under_another_name_is_not_run(tmp_path):
     path = tmp_path / "model.safetensors"
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        path.write_bytes(pickle.dumps(Bomb(), protocol))
+    # What unpickling would end the process by.
+    for run_by_loading in (b"cbuiltins\nexit\n(tR.", b"\x80\x04cbuiltins\nexit\n)R."):
+        path.write_bytes(run_by_loading)
         for read in (load_gmm, load_speakers, read_header):
             with pytest.raises(ModelError, match="not readable as a model file"):
                 read(path)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import pickle
 import tracemalloc
 from types import SimpleNamespace
 
@@ -117,7 +116,7 @@ def test_map_divides_by_no_count_of_frames(rng):
     ("frames", "n_components"),
     [
         (np.column_stack([np.linspace(0, 1, 64), np.full(64, 7.0), np.zeros(64)]), 8),
-        (np.repeat(np.random.default_rng(0).normal(size=(4, 3)), 16, axis=0), 4),
+        (np.repeat(np.hypot(*np.indices((4, 3))), 16, axis=0), 4),
         (np.repeat(np.eye(3), 8, axis=0), 8),
         (np.ones((1, 3)), 1),
     ],
@@ -339,16 +338,10 @@ def test_numbers_and_keys_of_recipes_are_what_yaml_1_2_says_or_an_error_with_its
         load_recipe(path)
 
 
-class Bomb:
-    """Would tell of itself if it were unpickled."""
-
-    def __reduce__(self):
-        return (pytest.fail, ("the file was run",))
-
-
 def test_model_files_run_no_code_and_say_their_version(rng, tmp_path):
     path = tmp_path / "model.safetensors"
-    path.write_bytes(pickle.dumps(Bomb()))
+    # What unpickling would end the process by.
+    path.write_bytes(b"cbuiltins\nexit\n(tR.")
     with pytest.raises(ModelError, match="not readable as a model file"):
         load_gmm(path)
     save_file({"x": np.zeros(1)}, path, {"speechgmm": '{"format_version": 2, "package_version": "9.0"}'})

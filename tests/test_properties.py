@@ -138,7 +138,7 @@ def test_the_order_of_features_components_and_frames_does_not_matter(problem, va
     n_components, n_features = problem.shape
     components = data.draw(st.permutations(range(n_components)), "components")
     columns = data.draw(st.permutations(range(n_features)), "columns")
-    rows = np.random.default_rng(0).permutation(len(frames))
+    rows = data.draw(st.permutations(range(len(frames))), "rows")
 
     def permuted(model):
         return DiagonalGMM(
@@ -193,7 +193,8 @@ def test_the_origin_and_the_units_of_each_feature_do_not_matter(problem, varianc
 @given(problem=problems(), times=st.integers(2, 4), adapt=adapted, relevance=relevances, data=st.data())
 def test_a_weight_is_a_repetition_and_repetition_of_all_is_a_smaller_relevance(problem, times, adapt, relevance, data):
     gmm, frames = problem.gmm, problem.frames
-    counts = np.random.default_rng(data.draw(seeds)).integers(0, 4, len(frames))
+    rng = np.random.default_rng(data.draw(seeds))
+    counts = rng.integers(0, 4, len(frames))
     repeated = statistics(gmm, np.repeat(frames, counts, axis=0))
     weighted = accumulate(gmm, frames, weights=counts, dtype=np.float64)
     for name in ("zeroth", "first", "second", "log_likelihood"):

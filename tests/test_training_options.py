@@ -2,12 +2,12 @@
 
 import csv
 import os
-import pickle
 import shutil
 import signal
 import subprocess
 import sys
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -459,7 +459,7 @@ def test_a_shard_that_changed_since_is_another_training_and_one_that_shrinks_is_
 def test_workers_get_the_frames_of_their_own_part_only(rng):
     parts = [part for group in hold_out(parts_of([clusters(rng)]), 0.1) for part in group]
     assert len(parts) == 20
-    assert sum(len(pickle.dumps(part)) for part in parts) < 1.5 * 2400 * 2 * 4
+    assert sum(len(ForkingPickler.dumps(part)) for part in parts) < 1.5 * 2400 * 2 * 4
 
 
 def test_a_damaged_state_does_not_keep_a_run_from_going_on(quickstart, monkeypatch):

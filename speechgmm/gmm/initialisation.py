@@ -137,7 +137,7 @@ def _clustered(
     scaled = ((frames - whole.means[0]) / deviation).astype(np.float32)
     if len(scaled) < config.size:
         raise ModelError(f"n_components {config.size} is more than the {len(scaled)} frames of the first model")
-    labels, centres = _clusters(scaled, weights, config, int(rng.integers(2**31)))
+    labels, centres = _clusters(scaled, weights, config, rng)
     previous = DiagonalGMM(np.full(config.size, 1 / config.size), centres, np.ones(centres.shape))
     gmm = ml_update(_hard_statistics(scaled, weights, labels, config.size), previous, config)
     return DiagonalGMM(gmm.weights, gmm.means * deviation + whole.means[0], gmm.variances * deviation**2)
@@ -145,7 +145,7 @@ def _clustered(
 
 @one_thread()
 def _clusters(
-    scaled: FloatArray, weights: Float64Array | None, config: TrainingConfig, seed: int
+    scaled: FloatArray, weights: Float64Array | None, config: TrainingConfig, rng: np.random.Generator
 ) -> tuple[IntArray, Float64Array]:
     """Find C centres from some of the frames, and the nearest one of each frame."""
     from sklearn.cluster import KMeans, kmeans_plusplus
@@ -154,10 +154,11 @@ def _clusters(
 
     rows = np.arange(len(scaled))
     if FRAMES_PER_CLUSTER * config.size < len(rows):
-        rows = np.random.default_rng(seed).choice(len(rows), FRAMES_PER_CLUSTER * config.size, replace=False)
+        rows = rng.choice(len(rows), FRAMES_PER_CLUSTER * config.size, replace=False)
     counts = None if weights is None else weights[rows]
     with one_openmp_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer distinct frames than clusters
+        seed = int(rng.integers(2**31))
         centres, _ = kmeans_plusplus(scaled[rows], config.size, sample_weight=counts, random_state=seed)
         if config.initial == "k-means":
             clustering = KMeans(config.size, init=centres, n_init=1, max_iter=CLUSTER_ITERATIONS)

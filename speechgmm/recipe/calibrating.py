@@ -115,7 +115,7 @@ def cross_fit(
     for utterance in backgrounds[0].utterances:
         if all(utterance.id in voices.store for voices in backgrounds):
             of_speaker.setdefault(utterance.speaker, []).append(utterance)
-    halves = _halves(of_speaker, recipe.seed)
+    halves = _halves(of_speaker, np.random.default_rng(recipe.seed))
     n_enrol = _usual_enrolment(corpus)
     folds: list[Fold] = []
     outputs: list[StageOutput] = []
@@ -218,10 +218,12 @@ def added(systems: Sequence[Scores]) -> Scores:
     return replace(systems[0], matrix=np.sum([each.matrix for each in systems], axis=0))
 
 
-def _halves(of_speaker: Mapping[str, list[Utterance]], seed: int) -> tuple[dict[str, list[Utterance]], ...]:
+def _halves(
+    of_speaker: Mapping[str, list[Utterance]], rng: np.random.Generator
+) -> tuple[dict[str, list[Utterance]], ...]:
     """Draw two halves of the speakers, or say why there are none."""
     names = sorted(of_speaker)
-    order = np.random.default_rng(seed).permutation(len(names))
+    order = rng.permutation(len(names))
     halves = tuple({names[n]: of_speaker[names[n]] for n in sorted(part)} for part in np.array_split(order, 2))
     if min(sum(len(own) > 1 for own in half.values()) for half in halves) < LEAST_SPEAKERS:
         raise CorpusError(

@@ -133,6 +133,7 @@ def extract_features(
 
 def train_ubm(
     folder: Path,
+    *,
     unfinished: Path,
     features: Path,
     utterances: Sequence[str],
@@ -208,6 +209,7 @@ def train_ubm(
 
 def adapt_speakers(
     folder: Path,
+    *,
     ubm: Path,
     features: Path,
     utterances: Sequence[Utterance],
@@ -259,6 +261,7 @@ def adapt_speakers(
 
 def score_tests(
     folder: Path,
+    *,
     ubm: Path,
     speakers: Path,
     features: Path,
