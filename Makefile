@@ -42,7 +42,7 @@ layers: .venv/.dev
 	$(BIN)/lint-imports
 
 unit: .venv/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 format: .venv/.dev  ## put the source into its one format
 	$(BIN)/ruff check --fix .

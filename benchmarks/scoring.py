@@ -62,9 +62,24 @@ def of_so762() -> Problem:
                 stages.extract_features(folder, corpus.role(role), recipe.features, engine, tick)
         ubm, speakers = folders["ubm"] / stages.UBM_FILE, folders["speakers"] / stages.SPEAKERS_FILE
         stages.train_ubm(
-            folders["ubm"], folders["unfinished"], folders["background"], recipe.ubm, recipe.seed, engine, tick
+            folders["ubm"],
+            unfinished=folders["unfinished"],
+            features=folders["background"],
+            utterances=[utterance.id for utterance in corpus.background],
+            config=recipe.ubm,
+            seed=recipe.seed,
+            engine=engine,
+            tick=tick,
         )
-        stages.adapt_speakers(folders["speakers"], ubm, folders["enrol"], corpus.enrol, recipe.speakers, engine, tick)
+        stages.adapt_speakers(
+            folders["speakers"],
+            ubm=ubm,
+            features=folders["enrol"],
+            utterances=corpus.enrol,
+            config=recipe.speakers,
+            engine=engine,
+            tick=tick,
+        )
         tests, enrolment = (
             {each.utterance: np.array(store.frames(each.utterance)) for each in store.utterances}
             for store in (open_store(folders["test"]), open_store(folders["enrol"]))
