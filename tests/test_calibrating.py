@@ -10,19 +10,21 @@ from typer.testing import CliRunner
 from speechgmm import accumulate, extract, load_gmm, map_adapt, read_audio, run, score_matrix
 from speechgmm.cli import app
 from speechgmm.corpus.formats import KaldiConfig, read_kaldi
+from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
 from speechgmm.parallel import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.scoring.calibration import load_calibration
+from speechgmm.recipe.stages import Scores
+from speechgmm.scoring.calibration import LinearCalibration, load_calibration
 from speechgmm.scoring.gallery import Gallery
 from speechgmm.scoring.gallery_cohort import load_cohort
 from speechgmm.scoring.llr import ScoringConfig
 
 RECIPE = """
 name: small
-corpus: {kind: synthetic, n_speakers: 4, n_background: 8, n_background_utterances: 4, n_enrol: 2, n_test: 3, seconds: 2}
+corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 4, n_enrol: 2, n_test: 3, seconds: 2}
 ubm: {n_components: 8, n_iterations: 3}
 evaluation: {dcf: [voxceleb]}
 """
@@ -61,8 +63,8 @@ def test_scores_are_calibrated_on_the_background_by_default(small):
         assert float(row["llr"]) == pytest.approx(
             calibration.weights[0] * float(row["score"]) + calibration.offset, abs=1e-12
         )
-    # 8 speakers in halves of 4: two of four utterances of each enrol, two are tests.
-    assert (stored["n_target"], stored["n_nontarget"]) == (2 * 4 * 2, 2 * 4 * 3 * 2)
+    # 12 speakers in halves of 6: two of four utterances of each enrol, two are tests.
+    assert (stored["n_target"], stored["n_nontarget"]) == (2 * 6 * 2, 2 * 6 * 5 * 2)
     numbers = done.metrics["trials"]["trials"]
     llrs, raw = sides(table, "llr"), sides(table, "score")
     assert numbers["cllr"] == pytest.approx(cllr(*llrs))
@@ -70,7 +72,7 @@ def test_scores_are_calibrated_on_the_background_by_default(small):
     assert numbers["eer"] == pytest.approx(eer(*raw))
     assert numbers["act_dcf"]["voxceleb"] == pytest.approx(act_dcf(*llrs, "voxceleb"))
     assert numbers["act_dcf"]["voxceleb"] >= min_dcf(*llrs, "voxceleb")
-    assert done.metrics["calibration"]["n_target"] == 16
+    assert done.metrics["calibration"]["n_target"] == 24
     assert not done.warnings
 
 
@@ -92,7 +94,7 @@ def test_halves_know_nothing_of_each_other(small, monkeypatch):
         assert not {*enrol.ids} & {*test.ids}
         halves.append(who[0])
     assert len(halves) == 2
-    assert len(halves[0] | halves[1]) == 8
+    assert len(halves[0] | halves[1]) == 12
     assert not halves[0] & halves[1]
     calls.clear()
     small("seed=2")
@@ -126,7 +128,7 @@ def test_too_few_speakers_are_told_and_leave_scores_as_they_are(small):
     done = small("corpus.n_background=3", "name=few")
     assert done.metrics["calibration"] is None
     (warning,) = done.warnings
-    assert "not calibrated: 3 speakers of the background model; expected two halves" in warning
+    assert "not calibrated: 3 speakers of the background model, 3 with two utterances or more; expected 10" in warning
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +152,7 @@ def is_whole(folder):
     return (
         len(list((folder / "lists" / "background").iterdir())) > 0
         and (folder / "trials.txt").exists()
-        and (len((folder / "lists" / "background" / "utt2spk").read_text().splitlines()) == 32)
+        and (len((folder / "lists" / "background" / "utt2spk").read_text().splitlines()) == 48)
     )
 
 
@@ -337,9 +339,84 @@ def test_systems_of_other_voices_are_refused(fused, small):
 def test_a_normalised_run_leaves_the_cohort_that_a_gallery_takes(small, tmp_path):
     assert not (small("name=plain").folder / "cohort.safetensors").exists()
     folder = small("normalisation.method=s", "name=normalised").folder
-    assert len(load_cohort(folder / "cohort.safetensors").frames) == 32
+    assert len(load_cohort(folder / "cohort.safetensors").frames) == 48
     result = CliRunner().invoke(app, ["gallery", "create", str(folder), "--out", str(tmp_path / "team")])
     assert result.exit_code == 0, result.output
     gallery = Gallery(tmp_path / "team")
     assert gallery.calibrated
     assert gallery.cohort is not None
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (["calibration.method=pav", "calibration.p_target=0.1"], "p_target 0.1 is for method logistic"),
+        (["calibration.method=none", "calibration.on=dev"], "on: there is no calibration with method none"),
+    ],
+)
+def test_keys_of_a_calibration_that_would_have_no_effect_are_refused(small, keys, message):
+    with pytest.raises(RecipeError, match=message):
+        small(*keys)
+
+
+def test_pav_has_no_weights_to_learn(fused):
+    with pytest.raises(RecipeError, match=r"calibration\.systems trained is for method logistic"):
+        fused("calibration.method=pav", "calibration.systems=trained")
+
+
+def test_a_first_model_that_may_know_everybody_calibrates_nothing(small):
+    first = small().folder / "ubm.safetensors"
+    done = small(f"ubm.initial_model={first}", "name=known")
+    assert done.metrics["calibration"] is None
+    assert "ubm.initial_model may know the speakers of both halves" in done.warnings[0]
+
+
+def test_trials_without_an_error_and_trials_upside_down_teach_nothing():
+    with pytest.raises(CorpusError, match="all 2 target trials score above all 3 nontarget trials"):
+        calibrating.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [0.5], [0.9]]))
+    calibrating.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [1.5]]))
+    with pytest.raises(CorpusError, match="0 target and 1 nontarget"):
+        calibrating.check_overlap(np.zeros((0, 1)), np.zeros((1, 1)))
+    with pytest.raises(CorpusError, match=r"are 0\.5, -1; expected a sum above 0"):
+        calibrating.check_direction(LinearCalibration(weights=(0.5, -1.0)))
+    calibrating.check_direction(LinearCalibration(weights=(1.0, -0.5)))
+
+
+def test_a_half_chooses_as_large_a_share_of_its_cohort(small, monkeypatch):
+    seen = []
+    real = calibrating.build_system
+
+    def spy(recipe, *others):
+        seen.append(recipe.normalisation.top_n)
+        return real(recipe, *others)
+
+    monkeypatch.setattr(calibrating, "build_system", spy)
+    small("normalisation={method: as, top_n: 8}", "name=half")
+    assert seen == [4, 4]
+
+
+def test_systems_share_what_all_of_them_have():
+    first = Scores(("a", "b", "c"), ("1", "2"), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    second = Scores(("c", "a"), ("2", "3", "1"), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+    one, other = calibrating.common([first, second])
+    assert one.models == other.models == ("a", "c")
+    assert one.tests == other.tests == ("1", "2")
+    assert one.matrix.tolist() == [[1.0, 2.0], [5.0, 6.0]]
+    assert other.matrix.tolist() == [[6.0, 4.0], [3.0, 1.0]]
+
+
+def test_speakers_keep_an_utterance_for_tests_and_both_halves_get_those_who_have_two():
+    def of(name, n_utterances):
+        return [Utterance(f"{name}-{number}", name, "") for number in range(n_utterances)]
+
+    enrol, test = calibrating._enrolment({"a": of("a", 5), "b": of("b", 2), "c": of("c", 1)}, 3)
+    assert [each.id for each in enrol] == ["a-0", "a-1", "a-2", "b-0"]
+    assert [each.id for each in test] == ["a-3", "a-4", "b-1"]
+    some = {f"s{number}": of(f"s{number}", 2 if number < 10 else 1) for number in range(30)}
+    for seed in range(5):
+        halves = calibrating._halves(some, np.random.default_rng(seed))
+        assert [sum(len(own) > 1 for own in half.values()) for half in halves] == [5, 5]
+        assert [len(half) for half in halves] == [15, 15]
+        assert not halves[0].keys() & halves[1].keys()
+    with pytest.raises(CorpusError, match="30 speakers of the background model, 9 with two utterances or more"):
+        calibrating._halves({**some, "s0": of("s0", 1)}, np.random.default_rng(0))

@@ -18,6 +18,7 @@ from speechgmm.recipe.system import Means, Voices, build_system, plain
 from speechgmm.scoring.calibration import (
     Calibration,
     Fold,
+    LinearCalibration,
     check_disjoint,
     train_calibration,
     train_cross_fitted,
@@ -25,8 +26,8 @@ from speechgmm.scoring.calibration import (
 
 HALVES = ("first", "second")
 
-LEAST_SPEAKERS = 2
-"""Speakers in each half without whom there are no nontarget trials."""
+LEAST_SPEAKERS = 5
+"""Speakers of two utterances in each half: fewer say little about all others, and that with great certainty."""
 
 ON_BACKGROUND = "trials among the speakers of the background model: each half of them by a system of the other half"
 
@@ -109,8 +110,11 @@ def cross_fit(
     Raises
     ------
     CorpusError
-        If there are too few speakers of two utterances or more.
+        If there are too few speakers of two utterances or more, a background model starts from one that may know them
+        all, or the trials teach nothing that can be relied on.
     """
+    if any(member.ubm.initial_model for member in recipe.members):
+        raise CorpusError("ubm.initial_model may know the speakers of both halves; name a trial list in calibration.on")
     of_speaker: dict[str, list[Utterance]] = {}
     for utterance in backgrounds[0].utterances:
         if all(utterance.id in voices.store for voices in backgrounds):
@@ -127,18 +131,103 @@ def cross_fit(
         for member, voices in zip(recipe.members, backgrounds, strict=True):
             of = f" of the {name} half" + (f", {member.name}" if recipe.systems else "")
             known, enrolled, tested = (replace(voices, utterances=own) for own in (background, enrol, test))
-            system = build_system(member, known, enrolled, tested, means, of)
+            system = build_system(_of_half(member, len(trained) / len(of_speaker)), known, enrolled, tested, means, of)
             scores.append(system.scores)
             outputs += system.outputs
         target, nontarget = _sides(scores, test)
         folds.append(Fold(list(trained), list(tried), target, nontarget))
         n_target, n_nontarget = n_target + len(target), n_nontarget + len(nontarget)
+    check_overlap(*(np.concatenate([getattr(fold, side) for fold in folds]) for side in ("target", "nontarget")))
     calibration = train_cross_fitted(folds, recipe.calibration.config)
+    check_direction(calibration)
     return Calibrated(calibration, ON_BACKGROUND, n_target, n_nontarget), tuple(outputs)
 
 
+def check_overlap(target: Float64Array, nontarget: Float64Array) -> None:
+    """Refuse to learn from trials without an error: any certainty, however great, would fit them.
+
+    Parameters
+    ----------
+    target, nontarget : np.ndarray, shapes (N, S) and (M, S)
+        Scores of S systems.
+
+    Raises
+    ------
+    CorpusError
+        If a kind is missing, or the sums of the scores of all targets are above those of all nontargets.
+    """
+    if not (len(target) and len(nontarget)):
+        raise CorpusError(
+            f"{len(target)} target and {len(nontarget)} nontarget trials have scores; expected some of both"
+        )
+    if target.sum(axis=1).min() > nontarget.sum(axis=1).max():
+        raise CorpusError(
+            f"all {len(target)} target trials score above all {len(nontarget)} nontarget trials: they cannot tell how "
+            "sure a score may be"
+        )
+
+
+def check_direction(calibration: Calibration) -> None:
+    """Refuse a calibration by which a higher score speaks against the speaker.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        As learnt.
+
+    Raises
+    ------
+    CorpusError
+        If the weights, of which some may be negative where there are several systems, add up to 0 or less.
+    """
+    if isinstance(calibration, LinearCalibration) and sum(calibration.weights) <= 0:
+        shown = ", ".join(f"{weight:g}" for weight in calibration.weights)
+        raise CorpusError(f"the weights that the trials taught are {shown}; expected a sum above 0")
+
+
+def check_list(recipe: Recipe, corpus: Corpus) -> None:
+    """Check the list that calibration is to be trained on, before anything else is done.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        May name one.
+    corpus : Corpus
+        Has the lists.
+
+    Raises
+    ------
+    CorpusError
+        If there is no such list; or, unless that is allowed, it is the only one, or has speakers who are evaluated or
+        in the background.
+    """
+    name = recipe.calibration.on
+    if recipe.calibration.method == "none" or name == "background":
+        return
+    if name not in corpus.trials:
+        raise CorpusError(
+            f"calibration.on {name!r}: expected background, or one of the lists {', '.join(corpus.trials)}"
+        )
+    if recipe.calibration.allow_evaluated:
+        return
+    others = [trial for other, trials in corpus.trials.items() if other != name for trial in trials]
+    if not others:
+        raise CorpusError(f"calibration.on {name}: it is the only list, and would be evaluated by what it trained")
+    own = _speakers(corpus.trials[name], corpus)
+    check_disjoint(own, _speakers(others, corpus), f"the list {name} and those evaluated")
+    check_disjoint(own, {utterance.speaker for utterance in corpus.background}, f"the list {name} and the background")
+
+
+def _of_half(member: Recipe, share: float) -> Recipe:
+    """Let a system of some of the speakers choose as large a share of its cohort as the whole system does."""
+    if member.normalisation.method != "as":
+        return member
+    top_n = max(2, round(member.normalisation.top_n * share))
+    return member.model_copy(update={"normalisation": member.normalisation.model_copy(update={"top_n": top_n})})
+
+
 def on_trials(recipe: Recipe, systems: Sequence[Scores], corpus: Corpus) -> Calibrated:
-    """Calibrate on a trial list of the corpus.
+    """Calibrate on a trial list of the corpus, which `check_list` has seen.
 
     Parameters
     ----------
@@ -157,24 +246,16 @@ def on_trials(recipe: Recipe, systems: Sequence[Scores], corpus: Corpus) -> Cali
     Raises
     ------
     CorpusError
-        If there is no such list, a speaker is in another one too unless that is allowed, or a kind of trial is missing.
+        If the trials teach nothing that can be relied on.
     """
     name = recipe.calibration.on
-    if name not in corpus.trials:
-        raise CorpusError(
-            f"calibration.on {name!r}: expected background, or one of the lists {', '.join(corpus.trials)}"
-        )
-    if not recipe.calibration.allow_evaluated:
-        others = [trial for other, trials in corpus.trials.items() if other != name for trial in trials]
-        own, evaluated = (_speakers(trials, corpus) for trials in (corpus.trials[name], others))
-        if not others:
-            raise CorpusError(f"calibration.on {name}: it is the only list, and would be evaluated by what it trained")
-        check_disjoint(own, evaluated, f"the list {name} and those evaluated")
     scores = np.stack([each.of(corpus.trials[name]) for each in systems], axis=1)
     target = np.array([trial.target for trial in corpus.trials[name]], np.bool_)
     scored = ~np.isnan(scores).any(axis=1)
     sides = scores[scored & target], scores[scored & ~target]
+    check_overlap(*sides)
     calibration = train_calibration(*sides, recipe.calibration.config)
+    check_direction(calibration)
     return Calibrated(calibration, f"the trials of {name}", *map(len, sides))
 
 
@@ -191,8 +272,14 @@ def common(systems: Sequence[Scores]) -> tuple[Scores, ...]:
     tuple of Scores
         Of the same, in the order of the first.
     """
-    models = [name for name in systems[0].models if all(name in each.models for each in systems)]
-    tests = [name for name in systems[0].tests if all(name in each.tests for each in systems)]
+    in_all = (
+        set.intersection(*({*each.models} for each in systems)),
+        set.intersection(*({*each.tests} for each in systems)),
+    )
+    models, tests = (
+        [name for name in names if name in kept]
+        for names, kept in zip((systems[0].models, systems[0].tests), in_all, strict=True)
+    )
     shared = []
     for each in systems:
         rows = {name: number for number, name in enumerate(each.models)}
@@ -222,13 +309,15 @@ def _halves(
     of_speaker: Mapping[str, list[Utterance]], rng: np.random.Generator
 ) -> tuple[dict[str, list[Utterance]], ...]:
     """Draw two halves of the speakers, or say why there are none."""
-    names = sorted(of_speaker)
-    order = rng.permutation(len(names))
-    halves = tuple({names[n]: of_speaker[names[n]] for n in sorted(part)} for part in np.array_split(order, 2))
+    several = sorted(name for name, own in of_speaker.items() if len(own) > 1)
+    single = sorted(of_speaker.keys() - {*several})
+    drawn = [[names[n] for n in rng.permutation(len(names))] for names in (several, single)]
+    parts = zip(*(np.array_split(names, 2) for names in drawn), strict=True)
+    halves = tuple({str(name): of_speaker[name] for name in sorted(np.concatenate(part))} for part in parts)
     if min(sum(len(own) > 1 for own in half.values()) for half in halves) < LEAST_SPEAKERS:
         raise CorpusError(
-            f"{len(names)} speakers of the background model; expected two halves, each with {LEAST_SPEAKERS} or "
-            "more who have two utterances"
+            f"{len(of_speaker)} speakers of the background model, {len(several)} with two utterances or more; expected "
+            f"{2 * LEAST_SPEAKERS} of those"
         )
     return halves
 

@@ -205,8 +205,9 @@ def _write_cohort(path: Path, finished: Finished) -> None:
 
 
 def _metrics(recipe: Recipe, finished: Finished, raw: Scores, scores: Scores) -> dict[str, Any]:
-    """Compute the numbers of each trial list, and closed-set identification, which calibration has no part in."""
+    """Compute the numbers of each trial list, and closed-set identification, in which the ties of PAV have no part."""
     calibrated = finished.calibrated
+    ranked = raw if recipe.calibration.method == "pav" else scores
     lists = {}
     for name, trials in finished.corpus.trials.items():
         target = np.array([trial.target for trial in trials], np.bool_)
@@ -214,7 +215,7 @@ def _metrics(recipe: Recipe, finished: Finished, raw: Scores, scores: Scores) ->
         if calibrated:
             lists[name]["cllr_uncalibrated"] = summarise(raw.of(trials), target, recipe.evaluation)["cllr"]
     facts = calibrated and {name: fact for name, fact in calibrated.facts().items() if name != "calibration"}
-    return {"trials": lists, "calibration": facts, "identification": _identification(finished.corpus, raw)}
+    return {"trials": lists, "calibration": facts, "identification": _identification(finished.corpus, ranked)}
 
 
 def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from speechgmm.features.store import clipped_warnings
 from speechgmm.parallel import Engine
 from speechgmm.recipe import stages
 from speechgmm.recipe.cache import StageCache, StageOutput
-from speechgmm.recipe.calibrating import Calibrated, common, cross_fit, on_trials
+from speechgmm.recipe.calibrating import Calibrated, check_list, common, cross_fit, on_trials
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.results import Finished, clear_results, write_results, write_skipped
@@ -104,6 +104,7 @@ def run(
 def _run_stages(recipe: Recipe, folder: Path, means: Means) -> Finished:
     """Run the stages, or find their outputs: the graph of the experiment."""
     corpus, recorded = _corpus(recipe.corpus, means)
+    check_list(recipe, corpus)
     warnings = _logged(corpus.warnings())
     outputs: tuple[StageOutput, ...] = (recorded,) if recorded else ()
     voices: list[dict[str, Voices]] = []
@@ -139,9 +140,9 @@ def _calibrated(
     """Calibrate, if the recipe says so and the data allow it; give the stages that it took, and why it could not be."""
     if recipe.calibration.method == "none":
         return None, (), ()
-    if recipe.calibration.on != "background":
-        return on_trials(recipe, scores, corpus), (), ()
     try:
+        if recipe.calibration.on != "background":
+            return on_trials(recipe, scores, corpus), (), ()
         return *cross_fit(recipe, backgrounds, corpus, means), ()
     except (CorpusError, ModelError) as error:
         return None, (), (f"the scores are not calibrated: {error}",)

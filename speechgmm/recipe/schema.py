@@ -42,6 +42,17 @@ class CalibrationSection(Configuration):
     on: str = "background"
     allow_evaluated: bool = False
 
+    @model_validator(mode="after")
+    def _keys_have_an_effect(self) -> Self:
+        """Refuse keys that would have none."""
+        defaults = {name: field.default for name, field in type(self).model_fields.items() if name != "method"}
+        idle = [name for name, default in defaults.items() if getattr(self, name) != default]
+        if self.method == "none" and idle:
+            raise ValueError(f"{', '.join(idle)}: there is no calibration with method none")
+        if self.method == "pav" and self.p_target != 0.5:
+            raise ValueError(f"p_target {self.p_target} is for method logistic; pav is best at every prior at once")
+        return self
+
     @property
     def config(self) -> CalibrationConfig:
         """What the training of a calibration takes."""
@@ -106,6 +117,8 @@ class Recipe(Configuration):
             raise ValueError(f"systems {', '.join(other)}: expected the corpus of this recipe, and no systems again")
         if len({system.name for system in self.systems}) < max(2, len(self.systems)):
             raise ValueError("systems: expected two or more, of different names")
+        if self.calibration.method == "pav" and self.calibration.systems == "trained":
+            raise ValueError("calibration.systems trained is for method logistic; pav takes the sum of the scores")
         return self
 
     @property

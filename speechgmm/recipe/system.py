@@ -65,11 +65,6 @@ class Voices:
         """The features."""
         return open_store(self.features.folder)
 
-    def usable(self) -> "Voices":
-        """Leave out what has no features."""
-        store = self.store
-        return replace(self, utterances=tuple(each for each in self.utterances if each.id in store))
-
     @property
     def ids(self) -> list[str]:
         """Names of the utterances."""
