@@ -296,6 +296,9 @@ def test_the_models_of_each_system_are_left_and_stages_are_shared(fused):
     done = fused("seed=3", "name=third")
     for name, n_components in (("four", 4), ("eight", 8)):
         assert load_gmm(done.folder / "systems" / name / "ubm.safetensors").n_components == n_components
+    report = (done.folder / "report.html").read_text()
+    assert "4 speakers enrolled against background models of 4 and 8 Gaussians from 12 speakers" in report
+    assert "2 systems together: four, eight" in report
     stages = json.loads((done.folder / "provenance.json").read_text())["stages"]
     features = [stage["digest"] for stage in stages if stage["stage"].startswith("features")]
     assert len(features) == 6

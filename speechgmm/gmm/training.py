@@ -135,23 +135,23 @@ def train(
     parts = parts_of(shards, weights)
     if start is None and config.initial_model is not None:
         start = load_gmm(config.initial_model)
-    means = _Means(dtype, sum_over, on_iteration)
+    setup = _Setup(dtype, sum_over, on_iteration)
     file = None if checkpoint is None else Path(checkpoint)
     if config.n_components != "auto":
-        return _train(parts, config, start, rng, file, means)
+        return _train(parts, config, start, rng, file, setup)
     _check_sizes(parts, config, start)
     *seeds, last = rng.integers(2**63, size=len(config.candidates) + 1).tolist()
     tried: dict[int, TrainingResult] = {}
     for size, seed in zip(config.candidates, seeds, strict=True):
         trial = config.model_copy(update={"n_components": size, "held_out": config.held_out or HELD_OUT})
         beside = file and file.with_name(f"{file.stem}-{size}{file.suffix}")
-        tried[size] = _train(parts, trial, start, np.random.default_rng(seed), beside, means)
+        tried[size] = _train(parts, trial, start, np.random.default_rng(seed), beside, setup)
     choices = tuple(Choice(size, _best_held_out(result.history)) for size, result in tried.items())
     size = max(choices, key=lambda choice: choice.held_out).n_components
     if config.held_out:
         return replace(tried[size], choices=choices)
     chosen = config.model_copy(update={"n_components": size})
-    return replace(_train(parts, chosen, start, np.random.default_rng(last), file, means), choices=choices)
+    return replace(_train(parts, chosen, start, np.random.default_rng(last), file, setup), choices=choices)
 
 
 def _check_sizes(parts: Sequence[Part], config: TrainingConfig, start: DiagonalGMM | None) -> None:
@@ -169,7 +169,7 @@ def _best_held_out(history: Sequence[Iteration]) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class _Means:
+class _Setup:
     """What trainings are done with."""
 
     dtype: type[np.floating]
@@ -183,7 +183,7 @@ def _train(
     start: DiagonalGMM | None,
     rng: np.random.Generator,
     checkpoint: Path | None,
-    means: _Means,
+    setup: _Setup,
 ) -> TrainingResult:
     """Train a mixture of a number of components that is given."""
     kept, held = hold_out(parts, config.held_out)
@@ -195,18 +195,18 @@ def _train(
             f"held_out {config.held_out} of {n_frames} frames in {len(parts)} shards is no frame; expected some"
         )
     sample = draw_sample(kept, config.initial_frames, rng)
-    training = "" if checkpoint is None else _identity(parts, config, start, rng, means.dtype, sample)
+    training = "" if checkpoint is None else _identity(parts, config, start, rng, setup.dtype, sample)
     state = checkpoint and load_state(checkpoint, training)
     if not state:
-        gmm = initialise(sample.frames, config, rng, weights=sample.weights, start=start, dtype=means.dtype)
+        gmm = initialise(sample.frames, config, rng, weights=sample.weights, start=start, dtype=setup.dtype)
         state = TrainingState(gmm, gmm, ())
-    steps = _Steps(config, (sample.part(),), kept, held, means)
+    steps = _Steps(config, (sample.part(),), kept, held, setup)
     while (early := steps.next_is_early(state.history)) is not None:
         state = steps.iterate(state, early)
         if checkpoint:
             save_state(checkpoint, state, training)
-        if means.on_iteration:
-            means.on_iteration(state.history[-1])
+        if setup.on_iteration:
+            setup.on_iteration(state.history[-1])
     return TrainingResult(state.best, state.history, state.history[-1].settled, n_frames)
 
 
@@ -218,7 +218,7 @@ class _Steps:
     sample: tuple[Part, ...]
     kept: tuple[Part, ...]
     held: tuple[Part, ...]
-    means: _Means
+    setup: _Setup
 
     def next_is_early(self, history: Sequence[Iteration]) -> bool | None:
         """Tell whether the next iteration is one over the sample; None if there is no next one."""
@@ -233,8 +233,8 @@ class _Steps:
         started = time.perf_counter()
         before = [each for each in state.history if each.early == early]
         number = len(before) + 1
-        add, parts = (serial_sum_over, self.sample) if early else (self.means.sum_over, self.kept)
-        stats = add(partial(_accumulate, state.gmm, self.means.dtype, self.config.skip_below), parts)
+        add, parts = (serial_sum_over, self.sample) if early else (self.setup.sum_over, self.kept)
+        stats = add(partial(_accumulate, state.gmm, self.setup.dtype, self.config.skip_below), parts)
         updated = update(stats, state.gmm, self.config)
         # A component that is moved by the last update would never see its frames.
         last = not early and number == self.config.n_iterations
@@ -262,7 +262,7 @@ class _Steps:
 
     def _held_out(self, gmm: DiagonalGMM) -> float:
         """Give the mean log-likelihood of the frames that are held out."""
-        values = self.means.sum_over(partial(_log_likelihood, gmm, self.means.dtype), self.held)
+        values = self.setup.sum_over(partial(_log_likelihood, gmm, self.setup.dtype), self.held)
         return values / total_weight(self.held)
 
 

@@ -54,6 +54,8 @@ class Outcome:
         What was not used, and why.
     training : tuple of float, nats
         Log-likelihood per frame of each EM iteration.
+    sizes : tuple of int
+        Components of each system's background model.
     """
 
     corpus: Corpus
@@ -62,6 +64,7 @@ class Outcome:
     metrics: Mapping[str, Any]
     skipped: tuple[SkippedItem, ...]
     training: tuple[float, ...]
+    sizes: tuple[int, ...]
 
 
 class Drawn(NamedTuple):
@@ -154,11 +157,9 @@ def _summary(recipe: Recipe, outcome: Outcome) -> str:
     corpus = outcome.corpus
     models, trials = len(outcome.scores.models), len(corpus.distinct_trials)
     heard = {each.speaker for each in corpus.background if each.id in outcome.stores["background"]}
-    sizes = " and ".join(f"{member.ubm.n_components}" for member in recipe.members)
-    text = (
-        f"{models} speakers enrolled against a background model of {sizes} Gaussians "
-        f"from {len(heard)} speakers; {trials:,} trials."
-    )
+    sizes = " and ".join(f"{size}" for size in outcome.sizes)
+    against = f"{'background models' if recipe.systems else 'a background model'} of {sizes} Gaussians"
+    text = f"{models} speakers enrolled against {against} from {len(heard)} speakers; {trials:,} trials."
     if recipe.systems:
         text += f" The scores are those of {len(recipe.systems)} systems together: "
         text += f"{', '.join(member.name for member in recipe.members)}."

@@ -20,6 +20,7 @@ from speechgmm.evaluation.report import SkippedItem, write_report
 from speechgmm.evaluation.summary import summarise
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import replacing
+from speechgmm.gmm.storage import load_gmm
 from speechgmm.recipe.cache import StageOutput, versions
 from speechgmm.recipe.calibrating import Calibrated, added
 from speechgmm.recipe.loader import dump_recipe
@@ -149,7 +150,8 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     scores = finished.calibrated.apply(finished.scores) if finished.calibrated else raw
     metrics = _metrics(recipe, finished, raw, scores)
     training = _training(finished.systems[0].ubm.folder)
-    outcome = Outcome(finished.corpus, finished.stores, scores, metrics, finished.skipped, training)
+    sizes = tuple(load_gmm(system.ubm.folder / UBM_FILE).n_components for system in finished.systems)
+    outcome = Outcome(finished.corpus, finished.stores, scores, metrics, finished.skipped, training, sizes)
     for member, system in zip(recipe.members, finished.systems, strict=True):
         _copy_models(system, folder / SYSTEMS / member.name if recipe.systems else folder)
     if recipe.normalisation.method != "none":
