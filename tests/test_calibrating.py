@@ -305,6 +305,13 @@ def test_the_models_of_each_system_are_left_and_stages_are_shared(fused):
     assert len(set(features)) == 3
 
 
+def test_a_run_of_one_system_leaves_no_models_of_several(fused):
+    folder = fused("name=reused").folder
+    (folder / "systems" / "four" / "notes.txt").write_text("mine")
+    assert fused("name=reused", recipe="four.yaml").folder == folder
+    assert [path.name for path in (folder / "systems").rglob("*") if path.is_file()] == ["notes.txt"]
+
+
 def test_the_resolved_recipe_of_a_fusion_gives_the_same_bytes(fused, tmp_path):
     first = fused("name=again").folder
     names = ("scores.csv", "metrics.json", "calibration.json", "recipe.yaml")

@@ -90,7 +90,9 @@ def clear_results(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for plot in (folder / "plots").glob("*.svg"):
         plot.unlink()
-    shutil.rmtree(folder / SYSTEMS, ignore_errors=True)
+    for name in (UBM_FILE, SPEAKERS_FILE, TRAINING_FILE, SIZES_FILE):
+        for path in (folder / SYSTEMS).glob(f"*/{name}"):
+            path.unlink()
 
 
 def write_skipped(
