@@ -55,6 +55,7 @@ format: .venv/.dev  ## put the source into its one format
 benchmarks: .venv/.benchmarks  ## speed against other packages, as ratios in one run
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/em.py
+	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/scoring.py
 
 clean:           ## remove what make made; results stay
