@@ -30,10 +30,13 @@ def write_speech(path, seconds):
 
 
 def run_features(*arguments):
-    """Run the command in a process of its own, and give the most memory that it had, in kilobytes (on Linux)."""
+    """Run the command in a process of its own, and give the most memory that it had, in kilobytes (on Linux).
+
+    What `getrusage` tells would include the memory of this process, which it is forked from.
+    """
     code = (
-        "import resource, sys; from speechgmm.cli import app; app(sys.argv[1:], standalone_mode=False); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "import re, sys; from speechgmm.cli import app; app(sys.argv[1:], standalone_mode=False); "
+        "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
     )
     command = [sys.executable, "-c", code, "features", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
