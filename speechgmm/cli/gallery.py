@@ -71,6 +71,8 @@ def create(
         from speechgmm.scoring.gallery_writing import create_gallery
 
         recipe = load_recipe(results / "recipe.yaml")
+        if recipe.speakers.method != "map" or recipe.ubm.per_sex:
+            raise GalleryError(f"{results}: expected a run with one background model, which a gallery adapts")
         calibration, cohort = results / CALIBRATION_FILE, results / COHORT_FILE
         normalised = recipe.normalisation.method != "none"
         if normalised and not cohort.exists():

@@ -33,20 +33,23 @@ class Header:
 
     Parameters
     ----------
-    kind : "gmm" or "speakers"
-        One model, or one for each speaker.
+    kind : "gmm", "speakers" or "independent"
+        One model; one for each speaker, adapted from a common one; or one for each speaker that was trained alone.
     package_version : str
         Version of speechgmm that wrote it.
     front_end : dict or None
         The configuration that made the frames, as JSON data, where it is known.
     names : tuple of str
         The speakers, in the order of the arrays' first axis.
+    sizes : tuple of int
+        Components of each speaker's model, where each was trained alone.
     """
 
     kind: str
     package_version: str
     front_end: FrontEnd | None
     names: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 def save_gmm(path: str | Path, gmm: DiagonalGMM, *, front_end: FrontEnd | None = None) -> None:
@@ -165,6 +168,67 @@ def load_speakers(path: str | Path) -> dict[str, DiagonalGMM]:
     return models
 
 
+def save_independent(
+    path: str | Path, speakers: Mapping[str, DiagonalGMM], *, front_end: FrontEnd | None = None
+) -> None:
+    """Write the models of several speakers that were trained alone, one after the other.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to; replaced in one step if it exists.
+    speakers : mapping of name to DiagonalGMM over D features
+        At least one; their sizes may differ.
+    front_end : mapping, optional
+        As for `save_gmm`.
+
+    Raises
+    ------
+    ModelError
+        If there are no speakers, or their models are over different numbers of features.
+    OSError
+        If the file cannot be written.
+    """
+    if not speakers:
+        raise ModelError(f"{path}: no speakers to write; expected one or more")
+    if len(dimensions := {gmm.n_features for gmm in speakers.values()}) > 1:
+        raise ModelError(f"{path}: models over {sorted(dimensions)} features; expected one number")
+    tensors = {name: np.concatenate([getattr(gmm, name) for gmm in speakers.values()]) for name in PARAMETERS}
+    sizes = tuple(gmm.n_components for gmm in speakers.values())
+    _save(Path(path), tensors, "independent", front_end, tuple(speakers), sizes)
+
+
+def load_independent(path: str | Path) -> dict[str, DiagonalGMM]:
+    """Read the models that `save_independent` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    dict of str to DiagonalGMM
+        The speakers' models, in the order they were written.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, of another kind, or in a newer format.
+    """
+    tensors, header = _load(Path(path), "independent")
+    if len(header.sizes) != len(header.names) or {len(array) for array in tensors.values()} != {sum(header.sizes)}:
+        raise ModelError(f"{path}: the header's {len(header.sizes)} sizes of models are not those of the arrays")
+    ends = np.cumsum(header.sizes)
+    try:
+        return {
+            name: DiagonalGMM(*(tensors[key][end - size : end] for key in PARAMETERS))
+            for name, size, end in zip(header.names, header.sizes, ends, strict=True)
+        }
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged speaker models ({error})") from error
+
+
 def read_header(path: str | Path) -> Header:
     """Read what a model file says of itself, without its arrays.
 
@@ -202,14 +266,16 @@ def read_header(path: str | Path) -> Header:
             f"this speechgmm reads version {FORMAT_VERSION}"
         )
     try:
-        kind, front_end, names = text["kind"], text["front_end"], text["names"]
+        kind, front_end, names, sizes = text["kind"], text["front_end"], text["names"], text.get("sizes", [])
         if not isinstance(front_end, dict | None):
             raise TypeError(f"front_end {front_end!r}; expected keys and values, or null")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise TypeError("names; expected a list of texts")
         if len(set(names)) < len(names):
             raise TypeError("one name twice; expected a name of its own for each speaker")
-        return Header(kind, package_version, front_end, tuple(names))
+        if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
+            raise TypeError("sizes; expected a list of whole numbers above 0")
+        return Header(kind, package_version, front_end, tuple(names), tuple(sizes))
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: damaged header ({error})") from error
 
@@ -238,7 +304,12 @@ def check_front_end(path: str | Path, front_end: FrontEnd) -> None:
 
 
 def _save(
-    path: Path, tensors: Mapping[str, Float64Array], kind: str, front_end: FrontEnd | None, names: tuple[str, ...]
+    path: Path,
+    tensors: Mapping[str, Float64Array],
+    kind: str,
+    front_end: FrontEnd | None,
+    names: tuple[str, ...],
+    sizes: tuple[int, ...] = (),
 ) -> None:
     """Write arrays and a header; one metadata key, because safetensors keeps several in no fixed order."""
     header = {
@@ -248,6 +319,7 @@ def _save(
         "front_end": front_end and dict(front_end),
         "fingerprint": front_end and fingerprint(dict(front_end)),
         "names": list(names),
+        **({"sizes": list(sizes)} if sizes else {}),
     }
     write_bytes(path, save(dict(tensors), {"speechgmm": json.dumps(header, sort_keys=True, ensure_ascii=False)}))
 

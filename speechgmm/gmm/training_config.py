@@ -100,3 +100,21 @@ class TrainingConfig(Configuration):
         if self.n_components == "auto":
             raise ValueError("n_components auto: a number is chosen by `train`; expected one here")
         return self.n_components
+
+
+class IndependentConfig(TrainingConfig):
+    """How each speaker gets a model of their own, by maximum likelihood, without a background model.
+
+    Its scores are likelihood ratios to a cohort: the models of the background's speakers, trained likewise; or, where
+    there is no background, those of the other enrolled speakers.
+
+    Parameters
+    ----------
+    method : "independent"
+        Tells it from adaptation.
+    n_components : int >= 1, or "auto"
+        Number of Gaussians of each speaker's model. A speaker with fewer frames has no model, which is said.
+    """
+
+    method: Literal["independent"] = "independent"
+    n_components: Annotated[int | Literal["auto"], BeforeValidator(_size_or_auto)] = 32

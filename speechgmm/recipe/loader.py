@@ -15,7 +15,7 @@ from speechgmm.configuration import Configuration
 from speechgmm.errors import RecipeError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.presets import PRESETS, preset_values
-from speechgmm.recipe.schema import OF_SYSTEM, CorpusConfig, Recipe
+from speechgmm.recipe.schema import CorpusConfig, Recipe
 from speechgmm.recipe.yaml import Document, Key, Place, Values, parse_value, read_document, to_yaml
 
 if TYPE_CHECKING:
@@ -128,11 +128,7 @@ def dump_recipe(recipe: Recipe) -> str:
     str
         YAML text that `load_recipe` reads back as the same recipe.
     """
-    own = set(OF_SYSTEM) if recipe.systems else {"systems"}
-    data = recipe.model_dump(mode="json", exclude=own)
-    if recipe.systems:
-        data["systems"] = [system.model_dump(mode="json", exclude={"systems"}) for system in recipe.systems]
-    return to_yaml(data)
+    return to_yaml(recipe.plain())
 
 
 def _parse_override(text: str, example: str) -> Override:
@@ -266,8 +262,7 @@ def _load_systems(document: Document) -> None:
 def _read_system(path: Path) -> JsonValue:
     """Read a recipe that another one lists, as plain data; what is wrong with it is told with its own lines."""
     system = _validated(Recipe, _read_recipe(path, may_have_systems=False))
-    data: JsonValue = system.model_dump(mode="json", exclude={"systems"})
-    return data
+    return system.plain()
 
 
 def _expand(path: str, place: Place) -> str:
@@ -298,7 +293,7 @@ def _explain(detail: "ErrorDetails", document: Document, schema: type[Configurat
     """Turn one of pydantic's errors into a message with its place; the first item sorts it."""
     key, model = _locate(detail["loc"], schema)
     if detail["type"].startswith("union_tag"):
-        key = (*key, "kind")
+        key = (*key, "kind" if key == ("corpus",) else "method")
     place = document.places[()]
     for length in range(len(key), -1, -1):
         if key[:length] in document.places:
@@ -345,7 +340,8 @@ def _locate(loc: tuple[int | str, ...], schema: type[Configuration]) -> tuple[Ke
         field = model.model_fields.get(part)
         if field is not None:
             below = _models_in(field.annotation)
-            members = {each.model_fields["kind"].default: each for each in below} if len(below) > 1 else {}
+            tag = "kind" if part == "corpus" else "method"
+            members = {each.model_fields[tag].default: each for each in below} if len(below) > 1 else {}
             if part != loc[-1] and len(below) == 1:
                 model = below[0]
     return tuple(key), model

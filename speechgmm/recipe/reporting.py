@@ -89,7 +89,8 @@ def figures(outcome: Outcome, config: EvaluationConfig) -> tuple[Drawn, ...]:
     Returns
     -------
     tuple of Drawn
-        ``det`` and ``scores`` (of lists in which both kinds of trial have scores) and ``training``.
+        ``det`` and ``scores`` (of lists in which both kinds of trial have scores) and ``training`` (of a background
+        model).
     """
     sides = {name: _sides(trials, outcome.scores) for name, trials in outcome.corpus.trials.items()}
     usable = {name: pair for name, pair in sides.items() if min(map(len, pair)) > 0}
@@ -99,8 +100,9 @@ def figures(outcome: Outcome, config: EvaluationConfig) -> tuple[Drawn, ...]:
         det = plots.det_figure(usable, config.dcf)
         drawn.append(Drawn("det", "Detection error trade-off", plots.DET_CAPTION, det))
         drawn.append(Drawn("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, plots.histogram_figure(*pair)))
-    training = plots.training_figure(outcome.training)
-    drawn.append(Drawn("training", "Training of the background model", plots.TRAINING_CAPTION, training))
+    if outcome.training:
+        training = plots.training_figure(outcome.training)
+        drawn.append(Drawn("training", "Training of the background model", plots.TRAINING_CAPTION, training))
     return tuple(drawn)
 
 
@@ -158,8 +160,12 @@ def _summary(recipe: Recipe, outcome: Outcome) -> str:
     models, trials = len(outcome.scores.models), len(corpus.distinct_trials)
     heard = {each.speaker for each in corpus.background if each.id in outcome.stores["background"]}
     sizes = " and ".join(f"{size}" for size in outcome.sizes)
-    against = f"{'background models' if recipe.systems else 'a background model'} of {sizes} Gaussians"
-    text = f"{models} speakers enrolled against {against} from {len(heard)} speakers; {trials:,} trials."
+    if sizes:
+        against = f"{'background models' if len(outcome.sizes) > 1 else 'a background model'} of {sizes} Gaussians"
+        text = f"{models} speakers enrolled against {against} from {len(heard)} speakers; {trials:,} trials."
+    else:
+        cohort = f"{len(heard)} speakers of the background" if heard else "the other speakers"
+        text = f"{models} speakers with models of their own, compared with those of {cohort}; {trials:,} trials."
     if recipe.systems:
         text += f" The scores are those of {len(recipe.systems)} systems together: "
         text += f"{', '.join(member.name for member in recipe.members)}."

@@ -34,7 +34,7 @@ from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
 logger = logging.getLogger(__name__)
 
 CALIBRATION_FILE = "calibration.json"
-SYSTEMS = "systems"
+SYSTEMS, SEXES = "systems", "sexes"
 FILES = ("metrics.json", "scores.csv", "skipped.csv", "recipe.yaml", "provenance.json", "report.html")
 """What a run writes beside models, training history, plots and log."""
 
@@ -91,12 +91,16 @@ def clear_results(folder: Path) -> None:
     for plot in (folder / "plots").glob("*.svg"):
         plot.unlink()
     for name in (UBM_FILE, SPEAKERS_FILE, TRAINING_FILE, SIZES_FILE):
-        for path in (folder / SYSTEMS).glob(f"*/{name}"):
-            path.unlink()
+        for below in (SYSTEMS, SEXES):
+            for path in (folder / below).rglob(name):
+                path.unlink()
 
 
 def write_skipped(
-    folder: Path, corpus: Corpus, stores: Sequence[Mapping[str, FeatureStore]]
+    folder: Path,
+    corpus: Corpus,
+    stores: Sequence[Mapping[str, FeatureStore]],
+    untrained: Mapping[str, str] | None = None,
 ) -> tuple[SkippedItem, ...]:
     """Write and log what could not be used, as soon as it is known: a later stage may fail because of it.
 
@@ -108,6 +112,8 @@ def write_skipped(
         The lists.
     stores : sequence of mappings of str to FeatureStore
         The features of each role, of each system.
+    untrained : mapping of str to str, optional
+        Speakers whose models could not be trained, and why.
 
     Returns
     -------
@@ -120,6 +126,7 @@ def write_skipped(
         If the file cannot be written.
     """
     skipped = tuple(dict.fromkeys(item for each in stores for item in _skipped(corpus, each)))
+    skipped += tuple(SkippedItem("model", name, "enrol", "", why) for name, why in (untrained or {}).items())
     for item in skipped:
         logger.warning("skipped %s %s %s: %s", item.kind, item.id, item.path, item.reason)
     _write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason"), map(astuple, skipped))
@@ -151,8 +158,9 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     raw = added(finished.scores)
     scores = finished.calibrated.apply(finished.scores) if finished.calibrated else raw
     metrics = _metrics(recipe, finished, raw, scores)
-    training = _training(finished.systems[0].ubm.folder)
-    sizes = tuple(load_gmm(system.ubm.folder / UBM_FILE).n_components for system in finished.systems)
+    ubms = [models.ubm for system in finished.systems for models in system.models if models.ubm]
+    training = _training(ubms[0].folder) if ubms else ()
+    sizes = tuple(load_gmm(ubm.folder / UBM_FILE).n_components for ubm in ubms)
     outcome = Outcome(finished.corpus, finished.stores, scores, metrics, finished.skipped, training, sizes)
     for member, system in zip(recipe.members, finished.systems, strict=True):
         _copy_models(system, folder / SYSTEMS / member.name if recipe.systems else folder)
@@ -193,11 +201,13 @@ def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore]) -> tuple[Skippe
 
 
 def _copy_models(system: System, folder: Path) -> None:
-    """Copy models, and how the background model came about."""
-    for output, name in ((system.ubm, UBM_FILE), (system.speakers, SPEAKERS_FILE), (system.ubm, TRAINING_FILE)):
-        _copy(output.folder / name, folder / name)
-    if (system.ubm.folder / SIZES_FILE).is_file():
-        _copy(system.ubm.folder / SIZES_FILE, folder / SIZES_FILE)
+    """Copy models, and how the background models came about; those of each sex into a folder of their own."""
+    for models in system.models:
+        target = folder / SEXES / models.sex if models.sex else folder
+        _copy(models.speakers.folder / SPEAKERS_FILE, target / SPEAKERS_FILE)
+        for name in (UBM_FILE, TRAINING_FILE, SIZES_FILE):
+            if models.ubm and (models.ubm.folder / name).is_file():
+                _copy(models.ubm.folder / name, target / name)
 
 
 def _write_cohort(path: Path, finished: Finished) -> None:

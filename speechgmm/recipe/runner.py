@@ -127,6 +127,8 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means) -> Finished:
         of = f" of {member.name}" if recipe.systems else ""
         systems.append(build_system(member, own["background"], own["enrol"], own["test"], means, of))
         outputs += systems[-1].outputs
+    if untrained := {name: why for system in systems for name, why in system.untrained.items()}:
+        skipped = write_skipped(folder, corpus, stores, untrained)
     scores = common([system.scores for system in systems])
     backgrounds = [own["background"] for own in voices]
     calibrated, more, why_not = _calibrated(recipe, scores, backgrounds, corpus, means)

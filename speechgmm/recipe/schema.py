@@ -1,8 +1,8 @@
 """A recipe: its sections are the configurations of the rooms that do the work."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats import KaldiConfig
@@ -10,12 +10,35 @@ from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
 from speechgmm.scoring.calibration import CalibrationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import NormalisationConfig
 
 CorpusConfig = Annotated[SyntheticConfig | KaldiConfig, Field(discriminator="kind")]
+
+
+def _method(speakers: Any) -> Any:
+    """Tell how speakers get their models: by MAP where nothing is said."""
+    return speakers.get("method", "map") if isinstance(speakers, dict) else getattr(speakers, "method", "map")
+
+
+SpeakersConfig = Annotated[
+    Annotated[AdaptationConfig, Tag("map")] | Annotated[IndependentConfig, Tag("independent")], Discriminator(_method)
+]
+
+
+class BackgroundConfig(TrainingConfig):
+    """How the background model is trained.
+
+    Parameters
+    ----------
+    per_sex : bool
+        Whether each sex has a background model of its own, from which its speakers are adapted, and to which they are
+        compared whoever the test is of.
+    """
+
+    per_sex: bool = False
 
 
 class CalibrationSection(Configuration):
@@ -63,6 +86,9 @@ class CalibrationSection(Configuration):
 OF_SYSTEM = ("features", "ubm", "speakers", "scoring", "normalisation")
 """The sections that make a system."""
 
+OF_BACKGROUND = ("ubm", "scoring")
+"""The sections that do nothing without a background model."""
+
 
 class Recipe(Configuration):
     """A whole experiment.
@@ -81,11 +107,11 @@ class Recipe(Configuration):
     features : section
         The front end.
     ubm : section
-        Training of the background model.
+        Training of the background model; there is none with ``speakers.method: independent``.
     speakers : section
-        How a speaker's model is made from it.
+        How a speaker's model is made from it, or without it.
     scoring : section
-        How a test is scored against a model.
+        How a test is scored against a model, where there is a background model.
     normalisation : section
         What a score is compared with: those of the background's speakers.
     calibration : section
@@ -99,8 +125,8 @@ class Recipe(Configuration):
     corpus: CorpusConfig
     systems: "Annotated[tuple[Recipe, ...], Field(strict=False)]" = ()
     features: FeatureConfig = FeatureConfig()
-    ubm: TrainingConfig = TrainingConfig()
-    speakers: AdaptationConfig = AdaptationConfig()
+    ubm: BackgroundConfig = BackgroundConfig()
+    speakers: SpeakersConfig = AdaptationConfig()
     scoring: ScoringConfig = ScoringConfig()
     normalisation: NormalisationConfig = NormalisationConfig()
     calibration: CalibrationSection = CalibrationSection()
@@ -120,6 +146,32 @@ class Recipe(Configuration):
         if self.calibration.method == "pav" and self.calibration.systems == "trained":
             raise ValueError("calibration.systems trained is for method logistic; pav takes the sum of the scores")
         return self
+
+    @model_validator(mode="after")
+    def _sections_have_an_effect(self) -> Self:
+        """Refuse sections on a background model where there is none."""
+        idle = [name for name in OF_BACKGROUND if name in self.model_fields_set]
+        if self.speakers.method == "independent" and idle:
+            raise ValueError(
+                f"{', '.join(idle)}: with speakers.method independent there is no background model; expected none"
+            )
+        return self
+
+    def plain(self) -> dict[str, JsonValue]:
+        """Write the recipe out as JSON data.
+
+        Returns
+        -------
+        dict
+            Every key that has an effect, with its value; the same recipe when read back.
+        """
+        idle = {*OF_SYSTEM} if self.systems else {"systems"}
+        if self.speakers.method == "independent":
+            idle |= {*OF_BACKGROUND}
+        data: dict[str, JsonValue] = self.model_dump(mode="json", exclude=idle)
+        if self.systems:
+            data["systems"] = [system.plain() for system in self.systems]
+        return data
 
     @property
     def members(self) -> "tuple[Recipe, ...]":

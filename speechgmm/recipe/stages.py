@@ -243,12 +243,7 @@ def adapt_speakers(
     """
     store = open_store(features)
     check_front_end(ubm, store.front_end)
-    of_speaker: dict[str, list[str]] = {}
-    for utterance in utterances:
-        if utterance.id in store:
-            of_speaker.setdefault(utterance.speaker, []).append(utterance.id)
-    if not of_speaker:
-        raise ModelError(f"there is nobody to score: {_why_none(store)}")
+    of_speaker = ids_of_speakers(utterances, store)
     prior = load_gmm(ubm)
     models: dict[str, DiagonalGMM] = {}
     tick(0, len(of_speaker))
@@ -294,20 +289,86 @@ def score_tests(
     ModelError
         If no test utterance has features.
     """
+    check_front_end(ubm, open_store(features).front_end)
+    score = partial(_score_block, ubm, speakers, features, config)
+    score_in_blocks(folder, read_header(speakers).names, features, utterances, score, engine, tick)
+
+
+def ids_of_speakers(utterances: Sequence[Utterance], store: FeatureStore) -> dict[str, list[str]]:
+    """Sort utterances by their speakers.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+        Any.
+    store : FeatureStore
+        Those that are not in it are left out.
+
+    Returns
+    -------
+    dict of str to list of str
+        The ids of each speaker.
+
+    Raises
+    ------
+    ModelError
+        If there are none.
+    """
+    of_speaker: dict[str, list[str]] = {}
+    for utterance in utterances:
+        if utterance.id in store:
+            of_speaker.setdefault(utterance.speaker, []).append(utterance.id)
+    if not of_speaker:
+        raise ModelError(f"there is nobody to score: {_why_none(store)}")
+    return of_speaker
+
+
+def score_in_blocks(
+    folder: Path,
+    models: Sequence[str],
+    features: Path,
+    utterances: Sequence[str],
+    score: Callable[[Sequence[str]], Float64Array],
+    engine: Engine,
+    tick: Tick,
+) -> None:
+    """Score the tests with features, some at a time: ``scores.npy``, shape (M, U), and ``scores.json``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    models : sequence of M str
+        The speakers.
+    features : Path
+        Feature store of the tests.
+    utterances : sequence of str
+        The tests.
+    score : callable
+        Takes ids of tests, and gives their scores against all models, shape (M, U).
+    engine : Engine
+        Where to run.
+    tick : callable
+        Told of progress.
+
+    Raises
+    ------
+    ModelError
+        If no test utterance has features.
+    """
     store = open_store(features)
-    check_front_end(ubm, store.front_end)
     tests = [utterance for utterance in utterances if utterance in store]
     if not tests:
         raise ModelError(f"there is nothing to score: {_why_none(store)}")
     blocks = [tests[start : start + TESTS_AT_ONCE] for start in range(0, len(tests), TESTS_AT_ONCE)]
     columns = []
     tick(0, len(tests))
-    for scores in map_in_order(partial(_score_block, ubm, speakers, features, config), blocks, engine):
+    for scores in map_in_order(score, blocks, engine):
         columns.append(scores)
         tick(sum(block.shape[1] for block in columns), len(tests))
     write_array(folder / "scores.npy", np.concatenate(columns, axis=1))
     with replacing(folder / "scores.json") as temporary:
-        names = {"models": read_header(speakers).names, "tests": tests}
+        names = {"models": list(models), "tests": tests}
         temporary.write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
 
 

@@ -1,21 +1,25 @@
 """A system as stages: features, a background model, the speakers' models, and scores that are normalised."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import JsonValue
 
 from speechgmm.arrays import Float64Array
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.manifest import Utterance
+from speechgmm.errors import CorpusError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import FeatureStore, open_store
+from speechgmm.gmm.adaptation import AdaptationConfig
+from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.parallel import Engine
-from speechgmm.recipe import stages
+from speechgmm.recipe import independent, stages
 from speechgmm.recipe.cache import StageCache, StageOutput
 from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.schema import Recipe
@@ -71,24 +75,48 @@ class Voices:
         return [utterance.id for utterance in self.utterances]
 
 
+@dataclass(frozen=True)
+class Models:
+    """Models of speakers, and the background model that they were adapted from.
+
+    Parameters
+    ----------
+    ubm : StageOutput or None
+        None where each was trained alone.
+    speakers : StageOutput
+        The speakers' models.
+    sex : str or None
+        Of the speakers, where each sex has a background model of its own.
+    """
+
+    ubm: StageOutput | None
+    speakers: StageOutput
+    sex: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class System:
     """What a system made of its tests.
 
     Parameters
     ----------
-    ubm, speakers : StageOutput
-        The models.
+    models : tuple of Models
+        Of the enrolled speakers: one, or one for each sex.
     scores : Scores
         Normalised, as the recipe says.
     outputs : tuple of StageOutput
         All stages, in the order in which they ran.
     """
 
-    ubm: StageOutput
-    speakers: StageOutput
+    models: tuple[Models, ...]
     scores: Scores
     outputs: tuple[StageOutput, ...]
+
+    @property
+    def untrained(self) -> dict[str, str]:
+        """Enrolled speakers who could not be given a model of their own, and why."""
+        alone = [models.speakers.folder for models in self.models if not models.ubm]
+        return {name: why for folder in alone for name, why in independent.load_untrained(folder).items()}
 
 
 def extract_voices(title: str, utterances: Sequence[Utterance], config: FeatureConfig, means: Means) -> Voices:
@@ -143,16 +171,19 @@ def build_system(recipe: Recipe, background: Voices, enrol: Voices, test: Voices
 
     Raises
     ------
+    CorpusError
+        If there is no background and it is needed, or there are background models for each sex and somebody's is not
+        known.
     ModelError
         If a role has nothing that can be used, or the cohort is too small for the normalisation.
     """
-    ubm = _ubm(recipe, background, means, f"ubm{of}")
-    speakers = _speakers(recipe, ubm, enrol, means, f"speakers{of}")
-    scored = _scores(recipe, ubm, speakers, test, means, f"scores{of}")
-    scores = load_scores(scored.folder)
-    outputs, cohort = _score_cohort(recipe, ubm, speakers, background, test, means, of)
+    work = _Work(recipe, background, means, of)
+    ubms = work.background_models()
+    models = work.models(ubms, enrol, "")
+    cohort = _score_cohort(work, ubms, models, test)
+    scores = work.scores(models, test, "")
     scores = replace(scores, matrix=_normalised(recipe, scores, cohort, background))
-    return System(ubm, speakers, scores, (ubm, speakers, scored, *outputs))
+    return System(models, scores, tuple(work.outputs))
 
 
 class _Cohort(NamedTuple):
@@ -164,33 +195,20 @@ class _Cohort(NamedTuple):
 
 
 def _score_cohort(
-    recipe: Recipe,
-    ubm: StageOutput,
-    speakers: StageOutput,
-    background: Voices,
-    test: Voices,
-    means: Means,
-    of: str,
-) -> tuple[list[StageOutput], _Cohort]:
-    """Score the speakers of the background model, each of whom gets a model, as far as the normalisation needs it."""
-    method = recipe.normalisation.method
-    outputs: list[StageOutput] = []
-
-    def against(models: StageOutput, tests: Voices, name: str) -> Scores:
-        """Score tests against models."""
-        outputs.append(_scores(recipe, ubm, models, tests, means, f"scores of {name}{of}"))
-        return load_scores(outputs[-1].folder)
-
+    work: "_Work", ubms: Mapping[str | None, StageOutput | None], models: Sequence[Models], test: Voices
+) -> _Cohort:
+    """Score the speakers of the background, each of whom gets a model, as far as the normalisation needs it."""
+    method = work.recipe.normalisation.method
+    background = work.background
     cohort = _Cohort()
     if method in ("z", "zt", "tz", "s", "as"):
-        cohort = cohort._replace(of_models=against(speakers, background, "the cohort's utterances"))
+        cohort = cohort._replace(of_models=work.scores(models, background, " of the cohort's utterances"))
     if method in ("t", "zt", "tz", "s", "as"):
-        models = _speakers(recipe, ubm, background, means, f"speakers of the cohort{of}")
-        outputs.append(models)
-        cohort = cohort._replace(of_tests=against(models, test, "the cohort's models"))
+        of_cohort = work.models(ubms, background, " of the cohort")
+        cohort = cohort._replace(of_tests=work.scores(of_cohort, test, " of the cohort's models"))
         if method in ("zt", "tz"):
-            cohort = cohort._replace(itself=against(models, background, "the cohort by itself"))
-    return outputs, cohort
+            cohort = cohort._replace(itself=work.scores(of_cohort, background, " of the cohort by itself"))
+    return cohort
 
 
 def _normalised(recipe: Recipe, scores: Scores, cohort: _Cohort, background: Voices) -> Float64Array:
@@ -228,69 +246,174 @@ def plain(config: Configuration) -> JsonValue:
     return data
 
 
-def _ubm(recipe: Recipe, background: Voices, means: Means, title: str) -> StageOutput:
-    """Train the background model."""
-    start = recipe.ubm.initial_model
-    inputs: dict[str, JsonValue] = {
-        "config": plain(recipe.ubm.model_copy(update={"initial_model": start and _digest(Path(start))})),
-        "seed": recipe.seed,
-        "features": background.features.digest,
-        "utterances": list[JsonValue](background.ids),
+@dataclass(frozen=True)
+class _Work:
+    """The stages of one system, each noted as it has run."""
+
+    recipe: Recipe
+    background: Voices
+    means: Means
+    of: str
+    outputs: list[StageOutput] = field(default_factory=list)
+
+    def background_models(self) -> dict[str | None, StageOutput | None]:
+        """Train the background model, or that of each sex; none where speakers are trained alone."""
+        if self.recipe.speakers.method == "independent":
+            return {None: None}
+        if not self.background.utterances:
+            raise CorpusError(
+                "there is no background to train a background model on; expected some, or speakers.method independent"
+            )
+        sexes: list[str | None] = [*_sexes(self.background)] if self.recipe.ubm.per_sex else [None]
+        return {sex: self._train_ubm(_of_sex(self.background, sex), _named(sex)) for sex in sexes}
+
+    def models(self, ubms: Mapping[str | None, StageOutput | None], who: Voices, title: str) -> tuple[Models, ...]:
+        """Make the speakers' models, those of each sex from its background model."""
+        config = self.recipe.speakers
+        if isinstance(config, IndependentConfig):
+            return (Models(None, self._train_speakers(config, who, title)),)
+        sexes: list[str | None] = [None] if None in ubms else [*_sexes(who)]
+        if lacking := [sex for sex in sexes if sex not in ubms]:
+            raise CorpusError(f"ubm.per_sex: nobody of sex {', '.join(map(str, lacking))} is in the background")
+        return tuple(
+            Models(ubm, self._adapt(config, ubm, _of_sex(who, sex), title + _named(sex)), sex)
+            for sex in sexes
+            if (ubm := ubms[sex])
+        )
+
+    def scores(self, models: Sequence[Models], test: Voices, title: str) -> Scores:
+        """Score tests against models, in the order of the names where there are several sexes."""
+        scored = []
+        for each in models:
+            output = self._score(each, test, title + _named(each.sex))
+            scored.append(load_scores(output.folder))
+        if len(scored) == 1:
+            return scored[0]
+        names = [name for each in scored for name in each.models]
+        order = sorted(range(len(names)), key=names.__getitem__)
+        matrix = np.concatenate([each.matrix for each in scored])[order]
+        return Scores(tuple(names[row] for row in order), scored[0].tests, matrix)
+
+    def _obtain(self, stage: str, inputs: dict[str, JsonValue], run: Callable[..., None], title: str) -> StageOutput:
+        """Run a stage, or find what it left, and note it."""
+        title = f"{stage}{title}{self.of}"
+        run = partial(run, engine=self.means.engine, tick=self.means.bars.tick(title))
+        output = self.means.cache.obtain(stage, VERSIONS[stage], inputs, run, title=title)
+        if output.digest not in {each.digest for each in self.outputs}:
+            self.outputs.append(output)
+        return output
+
+    def _train_ubm(self, background: Voices, title: str) -> StageOutput:
+        """Train a background model."""
+        config = self.recipe.ubm
+        start = config.initial_model
+        digested = config.model_copy(update={"initial_model": start and _digest(Path(start)), "per_sex": False})
+        inputs: dict[str, JsonValue] = {
+            "config": plain(digested),
+            "seed": self.recipe.seed,
+            "features": background.features.digest,
+            "utterances": list[JsonValue](background.ids),
+        }
+        stage = partial(
+            stages.train_ubm,
+            unfinished=self.means.cache.unfinished("ubm", VERSIONS["ubm"], inputs),
+            features=background.features.folder,
+            utterances=background.ids,
+            config=config,
+            seed=self.recipe.seed,
+        )
+        return self._obtain("ubm", inputs, stage, title)
+
+    def _adapt(self, config: AdaptationConfig, ubm: StageOutput, who: Voices, title: str) -> StageOutput:
+        """Adapt the speakers' models from a background model."""
+        inputs: dict[str, JsonValue] = {"config": plain(config), "ubm": ubm.digest, **_speakers_of(who)}
+        stage = partial(
+            stages.adapt_speakers,
+            ubm=ubm.folder / stages.UBM_FILE,
+            features=who.features.folder,
+            utterances=who.utterances,
+            config=config,
+        )
+        return self._obtain("speakers", inputs, stage, title)
+
+    def _train_speakers(self, config: IndependentConfig, who: Voices, title: str) -> StageOutput:
+        """Train each speaker's model alone."""
+        start = config.initial_model
+        digested = config.model_copy(update={"initial_model": start and _digest(Path(start))})
+        inputs: dict[str, JsonValue] = {"config": plain(digested), "seed": self.recipe.seed, **_speakers_of(who)}
+        stage = partial(
+            independent.train_speakers,
+            features=who.features.folder,
+            utterances=who.utterances,
+            config=config,
+            seed=self.recipe.seed,
+        )
+        return self._obtain("speakers", inputs, stage, title)
+
+    def _score(self, models: Models, test: Voices, title: str) -> StageOutput:
+        """Score tests against the models of one background model, or against those that were trained alone."""
+        inputs: dict[str, JsonValue] = {
+            "speakers": models.speakers.digest,
+            "features": test.features.digest,
+            "tests": list[JsonValue](test.ids),
+        }
+        speakers = models.speakers.folder / stages.SPEAKERS_FILE
+        if models.ubm:
+            stage = partial(
+                stages.score_tests,
+                ubm=models.ubm.folder / stages.UBM_FILE,
+                speakers=speakers,
+                features=test.features.folder,
+                utterances=test.ids,
+                config=self.recipe.scoring,
+            )
+            return self._obtain("scores", {"config": plain(self.recipe.scoring), **inputs}, stage, title)
+        cohort = self._cohort_of(models)
+        stage = partial(
+            independent.score_against_cohort,
+            speakers=speakers,
+            cohort=cohort.folder / stages.SPEAKERS_FILE,
+            features=test.features.folder,
+            utterances=test.ids,
+        )
+        return self._obtain("scores", {"cohort": cohort.digest, **inputs}, stage, title)
+
+    def _cohort_of(self, models: Models) -> StageOutput:
+        """Give the models that stand for everybody else: the background's speakers', or the enrolled ones."""
+        if not self.background.utterances:
+            return models.speakers
+        return self.models({None: None}, self.background, " of the cohort")[0].speakers
+
+
+def _speakers_of(who: Voices) -> dict[str, JsonValue]:
+    """Say what the models of speakers depend on."""
+    return {
+        "features": who.features.digest,
+        "speakers": [[utterance.id, utterance.speaker] for utterance in who.utterances],
     }
-    stage = partial(
-        stages.train_ubm,
-        unfinished=means.cache.unfinished("ubm", VERSIONS["ubm"], inputs),
-        features=background.features.folder,
-        utterances=background.ids,
-        config=recipe.ubm,
-        seed=recipe.seed,
-        engine=means.engine,
-        tick=means.bars.tick(title),
-    )
-    return means.cache.obtain("ubm", VERSIONS["ubm"], inputs, stage, title=title)
 
 
-def _speakers(recipe: Recipe, ubm: StageOutput, enrol: Voices, means: Means, title: str) -> StageOutput:
-    """Adapt the speakers' models."""
-    stage = partial(
-        stages.adapt_speakers,
-        ubm=ubm.folder / stages.UBM_FILE,
-        features=enrol.features.folder,
-        utterances=enrol.utterances,
-        config=recipe.speakers,
-        engine=means.engine,
-        tick=means.bars.tick(title),
-    )
-    inputs: dict[str, JsonValue] = {
-        "config": plain(recipe.speakers),
-        "ubm": ubm.digest,
-        "features": enrol.features.digest,
-        "speakers": [[utterance.id, utterance.speaker] for utterance in enrol.utterances],
-    }
-    return means.cache.obtain("speakers", VERSIONS["speakers"], inputs, stage, title=title)
+def _sexes(voices: Voices) -> list[str]:
+    """List the sexes of speakers, or say whose are not known."""
+    unknown = sorted({utterance.speaker for utterance in voices.utterances if not utterance.sex})
+    if unknown:
+        raise CorpusError(f"ubm.per_sex: the sex of {len(unknown)} speakers is not known, of {unknown[0]} for one")
+    sexes = sorted({utterance.sex for utterance in voices.utterances if utterance.sex})
+    if odd := [sex for sex in sexes if not sex.isalnum()]:
+        raise CorpusError(f"ubm.per_sex: sex {odd[0]!r}; expected letters")
+    return sexes
 
 
-def _scores(
-    recipe: Recipe, ubm: StageOutput, speakers: StageOutput, test: Voices, means: Means, title: str
-) -> StageOutput:
-    """Score the tests."""
-    stage = partial(
-        stages.score_tests,
-        ubm=ubm.folder / stages.UBM_FILE,
-        speakers=speakers.folder / stages.SPEAKERS_FILE,
-        features=test.features.folder,
-        utterances=test.ids,
-        config=recipe.scoring,
-        engine=means.engine,
-        tick=means.bars.tick(title),
-    )
-    inputs: dict[str, JsonValue] = {
-        "config": plain(recipe.scoring),
-        "speakers": speakers.digest,
-        "features": test.features.digest,
-        "tests": list[JsonValue](test.ids),
-    }
-    return means.cache.obtain("scores", VERSIONS["scores"], inputs, stage, title=title)
+def _of_sex(voices: Voices, sex: str | None) -> Voices:
+    """Restrict utterances to the speakers of one sex, if one is given."""
+    if sex is None:
+        return voices
+    return replace(voices, utterances=tuple(each for each in voices.utterances if each.sex == sex))
+
+
+def _named(sex: str | None) -> str:
+    """Say whose a stage is."""
+    return f" of sex {sex}" if sex else ""
 
 
 def _digests(utterances: Sequence[Utterance]) -> JsonValue:
