@@ -8,7 +8,7 @@ import csv
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from speechgmm.gmm.training import train
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.parallel import Engine, map_in_order, sum_over
 from speechgmm.scoring.llr import ScoringConfig, score_matrix
+from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
 
 logger = logging.getLogger(__name__)
 
@@ -366,35 +367,90 @@ def score_in_blocks(
     for scores in map_in_order(score, blocks, engine):
         columns.append(scores)
         tick(sum(block.shape[1] for block in columns), len(tests))
-    write_array(folder / "scores.npy", np.concatenate(columns, axis=1))
-    with replacing(folder / "scores.json") as temporary:
-        names = {"models": list(models), "tests": tests}
-        temporary.write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
+    _write_scores(folder, models, tests, np.concatenate(columns, axis=1))
 
 
-def load_scores(folder: Path) -> Scores:
-    """Read what `score_tests` wrote.
+def normalise_scores(
+    folder: Path, *, parts: Mapping[str, Sequence[Path]], cohort: Mapping[str, str], config: NormalisationConfig
+) -> None:
+    """Normalise scores by those of a cohort: the files of `score_tests`.
 
     Parameters
     ----------
     folder : Path
-        The stage's folder.
+        Where to write.
+    parts : mapping of str to sequence of Path
+        Folders of ``scores`` and, as far as the method needs them, of ``z_scores`` (the models against the cohort's
+        utterances), ``t_scores`` (the cohort's models against the tests) and ``cohort_scores`` (the cohort by itself).
+    cohort : mapping of str to str
+        The speaker of each of the cohort's utterances; the cohort of a trial does not hold the speaker of its model.
+    config : NormalisationConfig
+        How.
+
+    Raises
+    ------
+    ModelError
+        If the cohort is too small, or its scores do not vary.
+    """
+    loaded = {name: load_scores(folders) for name, folders in parts.items()}
+    scores, z, t = loaded.pop("scores"), loaded.get("z_scores"), loaded.get("t_scores")
+    speakers = Speakers(
+        scores.models, None if z is None else [cohort[each] for each in z.tests], None if t is None else t.models
+    )
+    matrices = {name: each.matrix for name, each in loaded.items()}
+    matrix = normalise(
+        scores.matrix,
+        config,
+        z_scores=matrices.get("z_scores"),
+        t_scores=matrices.get("t_scores"),
+        cohort_scores=matrices.get("cohort_scores"),
+        speakers=speakers,
+    )
+    _write_scores(folder, scores.models, scores.tests, matrix)
+
+
+def load_scores(folders: Sequence[Path]) -> Scores:
+    """Read what `score_tests` or `normalise_scores` wrote.
+
+    Parameters
+    ----------
+    folders : sequence of one Path or more
+        The stage's folder; several where the models are in groups, each scored against the same tests.
 
     Returns
     -------
     Scores
-        Names and matrix.
+        Names and matrix; several groups together, in the order of the models' names.
 
     Raises
     ------
     CorpusError
         If names and matrix do not fit each other.
     """
+    groups = [_load_scores(folder) for folder in folders]
+    if len(groups) == 1:
+        return groups[0]
+    names = [name for each in groups for name in each.models]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    matrix = np.concatenate([each.matrix for each in groups])[order]
+    return Scores(tuple(names[row] for row in order), groups[0].tests, matrix)
+
+
+def _load_scores(folder: Path) -> Scores:
+    """Read the scores of one group of models."""
     names = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     scores = Scores(tuple(names["models"]), tuple(names["tests"]), np.load(folder / "scores.npy"))
     if scores.matrix.shape != (len(scores.models), len(scores.tests)):
         raise CorpusError(f"{folder}: {scores.matrix.shape} scores of {len(scores.models)} models")
     return scores
+
+
+def _write_scores(folder: Path, models: Sequence[str], tests: Sequence[str], matrix: Float64Array) -> None:
+    """Write scores and the names of what was scored."""
+    write_array(folder / "scores.npy", matrix)
+    with replacing(folder / "scores.json") as temporary:
+        names = {"models": list(models), "tests": list(tests)}
+        temporary.write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
 
 
 def _described(iteration: Iteration) -> str:

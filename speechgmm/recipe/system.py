@@ -5,12 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 from pydantic import JsonValue
 
-from speechgmm.arrays import Float64Array
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError
@@ -24,10 +21,9 @@ from speechgmm.recipe.cache import StageCache, StageOutput
 from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import Scores, load_scores
-from speechgmm.scoring.normalisation import Speakers, normalise
 
 # The number of a stage goes up whenever the same inputs would make another output.
-VERSIONS = {"corpus": 1, "features": 2, "ubm": 3, "speakers": 3, "scores": 4}
+VERSIONS = {"corpus": 1, "features": 2, "ubm": 3, "speakers": 3, "scores": 4, "normalisation": 1}
 
 
 @dataclass(frozen=True)
@@ -102,15 +98,20 @@ class System:
     ----------
     models : tuple of Models
         Of the enrolled speakers: one, or one for each sex.
-    scores : Scores
-        Normalised, as the recipe says.
+    scored : tuple of StageOutput
+        Scores, normalised as the recipe says; one, or one for each sex.
     outputs : tuple of StageOutput
         All stages, in the order in which they ran.
     """
 
     models: tuple[Models, ...]
-    scores: Scores
+    scored: tuple[StageOutput, ...]
     outputs: tuple[StageOutput, ...]
+
+    @property
+    def scores(self) -> Scores:
+        """The scores of all models."""
+        return load_scores([output.folder for output in self.scored])
 
     @property
     def untrained(self) -> dict[str, str]:
@@ -180,53 +181,31 @@ def build_system(recipe: Recipe, background: Voices, enrol: Voices, test: Voices
     work = _Work(recipe, background, means, of)
     ubms = work.background_models()
     models = work.models(ubms, enrol, "")
-    cohort = _score_cohort(work, ubms, models, test)
-    scores = work.scores(models, test, "")
-    scores = replace(scores, matrix=_normalised(recipe, scores, cohort, background))
-    return System(models, scores, tuple(work.outputs))
+    scored = work.scores(models, test, "")
+    if recipe.normalisation.method != "none":
+        scored = work.normalised(scored, _score_cohort(work, ubms, models, test))
+    return System(models, scored, tuple(work.outputs))
 
 
-class _Cohort(NamedTuple):
-    """Scores of the cohort, as far as a normalisation needs them."""
-
-    of_models: Scores | None = None  # against the cohort's utterances
-    of_tests: Scores | None = None  # against the cohort's models
-    itself: Scores | None = None  # the cohort's utterances against its models
+Scored = tuple[StageOutput, ...]
+"""Scores against all models: one stage, or one for each sex."""
 
 
 def _score_cohort(
     work: "_Work", ubms: Mapping[str | None, StageOutput | None], models: Sequence[Models], test: Voices
-) -> _Cohort:
+) -> dict[str, Scored]:
     """Score the speakers of the background, each of whom gets a model, as far as the normalisation needs it."""
     method = work.recipe.normalisation.method
     background = work.background
-    cohort = _Cohort()
+    cohort: dict[str, Scored] = {}
     if method in ("z", "zt", "tz", "s", "as"):
-        cohort = cohort._replace(of_models=work.scores(models, background, " of the cohort's utterances"))
+        cohort["z_scores"] = work.scores(models, background, " of the cohort's utterances")
     if method in ("t", "zt", "tz", "s", "as"):
         of_cohort = work.models(ubms, background, " of the cohort")
-        cohort = cohort._replace(of_tests=work.scores(of_cohort, test, " of the cohort's models"))
+        cohort["t_scores"] = work.scores(of_cohort, test, " of the cohort's models")
         if method in ("zt", "tz"):
-            cohort = cohort._replace(itself=work.scores(of_cohort, background, " of the cohort by itself"))
+            cohort["cohort_scores"] = work.scores(of_cohort, background, " of the cohort by itself")
     return cohort
-
-
-def _normalised(recipe: Recipe, scores: Scores, cohort: _Cohort, background: Voices) -> Float64Array:
-    """Normalise the scores; the cohort of a trial does not hold the speaker of its model."""
-    z, t, itself = cohort
-    who = {utterance.id: utterance.speaker for utterance in background.utterances}
-    return normalise(
-        scores.matrix,
-        recipe.normalisation,
-        z_scores=None if z is None else z.matrix,
-        t_scores=None if t is None else t.matrix,
-        cohort_scores=None if itself is None else itself.matrix,
-        speakers=Speakers(
-            scores.models,
-            None if z is None else [who[each] for each in z.tests],
-            None if t is None else t.models,
-        ),
-    )
 
 
 def plain(config: Configuration) -> JsonValue:
@@ -281,23 +260,33 @@ class _Work:
             if (ubm := ubms[sex])
         )
 
-    def scores(self, models: Sequence[Models], test: Voices, title: str) -> Scores:
-        """Score tests against models, in the order of the names where there are several sexes."""
-        scored = []
-        for each in models:
-            output = self._score(each, test, title + _named(each.sex))
-            scored.append(load_scores(output.folder))
-        if len(scored) == 1:
-            return scored[0]
-        names = [name for each in scored for name in each.models]
-        order = sorted(range(len(names)), key=names.__getitem__)
-        matrix = np.concatenate([each.matrix for each in scored])[order]
-        return Scores(tuple(names[row] for row in order), scored[0].tests, matrix)
+    def scores(self, models: Sequence[Models], test: Voices, title: str) -> Scored:
+        """Score tests against models."""
+        return tuple(self._score(each, test, title + _named(each.sex)) for each in models)
+
+    def normalised(self, scored: Scored, cohort: Mapping[str, Scored]) -> Scored:
+        """Normalise scores by those of the cohort."""
+        config = self.recipe.normalisation
+        speakers = {utterance.id: utterance.speaker for utterance in self.background.utterances}
+        parts = {"scores": scored, **cohort}
+        inputs: dict[str, JsonValue] = {
+            "config": plain(config),
+            "cohort": [[*each] for each in speakers.items()],
+            **{name: [output.digest for output in part] for name, part in parts.items()},
+        }
+        stage = partial(
+            stages.normalise_scores,
+            parts={name: [output.folder for output in part] for name, part in parts.items()},
+            cohort=speakers,
+            config=config,
+        )
+        return (self._obtain("normalisation", inputs, stage, ""),)
 
     def _obtain(self, stage: str, inputs: dict[str, JsonValue], run: Callable[..., None], title: str) -> StageOutput:
         """Run a stage, or find what it left, and note it."""
         title = f"{stage}{title}{self.of}"
-        run = partial(run, engine=self.means.engine, tick=self.means.bars.tick(title))
+        if stage != "normalisation":
+            run = partial(run, engine=self.means.engine, tick=self.means.bars.tick(title))
         output = self.means.cache.obtain(stage, VERSIONS[stage], inputs, run, title=title)
         if output.digest not in {each.digest for each in self.outputs}:
             self.outputs.append(output)
