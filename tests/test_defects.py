@@ -1,7 +1,6 @@
 """Defects that were found in other programs, one test each, and none of them here."""
 
 import csv
-import json
 import tracemalloc
 from types import SimpleNamespace
 
@@ -79,9 +78,8 @@ def experiment(tmp_path, monkeypatch):
         for name in ("scores", "skipped"):
             with (done.folder / f"{name}.csv").open(newline="") as stream:
                 rows[name] = list(csv.DictReader(stream))
-        stages = json.loads((done.folder / "provenance.json").read_text())["stages"]
         report = (done.folder / "report.html").read_text()
-        return SimpleNamespace(**rows, reused=[stage["reused"] for stage in stages], report=report, done=done)
+        return SimpleNamespace(**rows, reused=[stage.reused for stage in done.stages], report=report, done=done)
 
     return SimpleNamespace(corpus=corpus, trials=trials, run=run_it)
 

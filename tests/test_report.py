@@ -233,7 +233,10 @@ def content(**changes):
         skipped=(SkippedItem("utterance", "u-1", "test", "data/u-1.wav", "no speech"),),
         recipe="name: quickstart\nseed: 0\n",
         provenance={"python": "3.11"},
-        stages=(StageResult("ubm", "0123456789abcdef", True, 1.26), StageResult("scores", "f" * 64, False, 0.5)),
+        stages=(
+            StageResult("ubm", "0123456789abcdef", "2026-11-23T10:00:00+00:00", 1.26, 2.5e8),
+            StageResult("scores", "f" * 64, "2026-11-23T11:00:00+00:00", 0.5, None),
+        ),
     )
     return replace(result, **changes)
 
@@ -296,8 +299,8 @@ def test_report_shows_its_numbers():
         "utterance u-1 , test data/u-1.wav no speech",
         "name: quickstart seed: 0",
         "python 3.11",
-        "ubm reused 1.3 0123456789ab",
-        "scores computed 0.5 ffffffffffff",
+        "ubm 2026-11-23T10:00:00+00:00 1.3 250 0123456789ab",
+        "scores 2026-11-23T11:00:00+00:00 0.5 – ffffffffffff",
     ):
         assert shown in text
 
@@ -365,7 +368,7 @@ def test_report_escapes_everything_that_it_was_told():
             skipped=(SkippedItem(AWKWARD, AWKWARD, AWKWARD, AWKWARD, AWKWARD),),
             recipe=AWKWARD,
             provenance={AWKWARD: AWKWARD},
-            stages=(StageResult(AWKWARD, AWKWARD, False, 0.0),),
+            stages=(StageResult(AWKWARD, AWKWARD, AWKWARD, 0.0, None),),
         )
     )
     assert "a<b>" not in page

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import platform
 import re
 import shutil
 
@@ -142,9 +140,8 @@ def test_a_second_run_reuses_and_a_changed_key_runs_what_depends_on_it(corpus, m
     recipe, results = corpus.parent / "own.yaml", corpus.parent
 
     def reused(*overrides):
-        folder = run(recipe, overrides=overrides, results=results, engine=SERIAL).folder
-        stages = json.loads((folder / "provenance.json").read_text())["stages"]
-        return [stage["reused"] for stage in stages]  # features of three roles, ubm, speakers, scores
+        stages = run(recipe, overrides=overrides, results=results, engine=SERIAL).stages
+        return [stage.reused for stage in stages]  # features of three roles, ubm, speakers, scores
 
     assert reused() == [False] * 6
     before = {name: (results / "own" / name).read_bytes() for name in SAME_BYTES}
@@ -185,14 +182,13 @@ def test_a_run_that_was_killed_leaves_nothing_half_done(corpus, monkeypatch):
     monkeypatch.undo()
     (state,) = (results / "cut" / ".cache" / "ubm").iterdir()
     assert state.name.startswith(".unfinished-")  # what training goes on from
-    ours, dead = f".running-{platform.node()}-{os.getpid()}-x", f".running-{platform.node()}-{2**22 + 1}-x"
-    for left in (ours, dead):
-        (results / "cut" / ".cache" / "ubm" / left).mkdir()
-    resumed = run(recipe, results=results / "cut", engine=SERIAL).folder
-    stages = json.loads((resumed / "provenance.json").read_text())["stages"]
-    assert [stage["reused"] for stage in stages] == [True] * 3 + [False] * 3
-    assert (results / "cut" / ".cache" / "ubm" / ours).exists()
-    assert not (results / "cut" / ".cache" / "ubm" / dead).exists()
+    dead = state.with_name(state.name.replace(".unfinished-", ".running-"))
+    dead.mkdir()  # what a process leaves that was killed
+    (dead / "ubm.safetensors").write_bytes(b"half")
+    done = run(recipe, results=results / "cut", engine=SERIAL)
+    resumed = done.folder
+    assert [stage.reused for stage in done.stages] == [True] * 3 + [False] * 3
+    assert not dead.exists()
     assert not state.exists()
     for name in SAME_BYTES:
         assert (resumed / name).read_bytes() == (whole / name).read_bytes()

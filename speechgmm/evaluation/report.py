@@ -139,12 +139,13 @@ class SkippedItem:
 
 @dataclass(frozen=True)
 class StageResult:
-    """A stage of the experiment: the digest of what it depends on, and whether its output was reused."""
+    """A stage of the experiment: the digest of what it depends on, and when and how its output was made."""
 
     stage: str
     digest: str
-    reused: bool
+    made_at: str
     seconds: float
+    peak_memory: float | None
 
 
 @dataclass(frozen=True)

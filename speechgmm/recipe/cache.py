@@ -2,22 +2,23 @@
 
 import json
 import logging
-import os
 import platform
 import shutil
-import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import JsonValue
 from threadpoolctl import threadpool_info
 
 from speechgmm.configuration import fingerprint
-from speechgmm.files import UMASK
+from speechgmm.recipe.memory import forget_peak, peak_memory
 from speechgmm.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -26,13 +27,13 @@ PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safete
 """Whose versions may change a number."""
 
 STAGE_FILE = "stage.json"
-"""What a stage's folder says of itself: its inputs, what made it, and the sizes of its files."""
+"""What a stage's folder says of itself: its inputs, what made it, how, and the sizes of its files."""
 
-RUNNING = ".running-"
-"""What the folder of an unfinished stage is called, before machine and process."""
+RUNNING, UNFINISHED = ".running-", ".unfinished-"
+"""What stands before a digest: the folder that a stage is writing, and the one that it may go on from."""
 
-UNFINISHED = ".unfinished-"
-"""What the folder is called that an unfinished stage may go on from, before its digest."""
+LOCKS = ".locks"
+"""The folder of the outputs' locks."""
 
 
 def versions() -> dict[str, str]:
@@ -66,31 +67,35 @@ class StageOutput:
         Of all that they depend on.
     reused : bool
         Whether they were there already.
-    seconds : float
-        How long it took to make them, or to find them.
-    made_by : dict of str to str
-        Versions of what made them, which may be older than those in use.
+    made : dict
+        What its ``stage.json`` says: ``made_at``, ``seconds`` and ``peak_memory`` (bytes) of the making, and
+        ``made_by``, the versions that made it, which may be older than those in use.
     """
 
     title: str
     folder: Path
     digest: str
     reused: bool
-    seconds: float
-    made_by: dict[str, str]
+    made: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class StageCache:
     """A folder of outputs of stages. A stage's folder is complete, or does not exist; a damaged one is made again.
 
+    A lock for each output keeps two runs from making it at once: the second waits, and finds it.
+
     Parameters
     ----------
     root : Path
         The folder; made when something is put into it.
+    again : frozenset of str
+        Stages that are made anew, once, though their outputs are there.
     """
 
     root: Path
+    again: frozenset[str] = frozenset()
+    _anew: set[str] = field(default_factory=set)
 
     def obtain(
         self,
@@ -122,19 +127,57 @@ class StageCache:
         StageOutput
             Where the output is, and whether it was there already.
         """
-        started = time.perf_counter()
-        digest, folder = self._place(name, version, inputs)
+        digest, folder = self.place(name, version, inputs)
         title = title or name
-        made = _read_whole(folder)
+        anew = name in self.again and digest not in self._anew
+        made = None if anew else _read_whole(folder)
         reused = made is not None
         if made is None:
-            if folder.is_dir():
-                logger.warning("%s: %s is damaged; it is made again", title, folder)
-                shutil.rmtree(folder)
-            made = self._run(name, inputs, run, folder)
-        seconds = time.perf_counter() - started
-        logger.info("%s: %s in %.1f s (%s)", title, "reused" if reused else "done", seconds, digest[:12])
-        return StageOutput(title, folder, digest, reused, seconds, made["made_by"])
+            with self._only_maker(folder, title):
+                made = None if anew else _read_whole(folder)  # another run may have made it meanwhile
+                reused = made is not None
+                if made is None:
+                    made = self._make(name, inputs, run, folder, title, anew)
+        self._anew.add(digest)
+        logger.info("%s: %s (%s)", title, "reused" if reused else f"done in {made['seconds']:.1f} s", digest[:12])
+        return StageOutput(title, folder, digest, reused, made)
+
+    def look(
+        self, name: str, version: int, inputs: dict[str, JsonValue], *, title: str | None = None
+    ) -> StageOutput | None:
+        """Give the output of a stage if it is there and would not be made anew.
+
+        Parameters
+        ----------
+        name, version, inputs, title
+            As for `obtain`.
+
+        Returns
+        -------
+        StageOutput or None
+            Where it is.
+        """
+        digest, folder = self.place(name, version, inputs)
+        made = None if name in self.again else _read_whole(folder)
+        return None if made is None else StageOutput(title or name, folder, digest, True, made)
+
+    def place(self, name: str, version: int, inputs: dict[str, JsonValue]) -> tuple[str, Path]:
+        """Say where a stage's output is, or would be.
+
+        Parameters
+        ----------
+        name, version, inputs
+            As for `obtain`.
+
+        Returns
+        -------
+        digest : str
+            Of all that it depends on.
+        folder : Path
+            Named by the digest.
+        """
+        digest = fingerprint({"stage": name, "version": version, "inputs": inputs})
+        return digest, self.root / name / digest[:32]
 
     def unfinished(self, name: str, version: int, inputs: dict[str, JsonValue]) -> Path:
         """Say where a stage may keep what it goes on from when it was stopped.
@@ -149,43 +192,67 @@ class StageCache:
         Path
             A folder, which the stage makes when it needs it.
         """
-        _, folder = self._place(name, version, inputs)
-        return folder.with_name(UNFINISHED + folder.name)
+        return _beside(self.place(name, version, inputs)[1], UNFINISHED)
 
-    def _place(self, name: str, version: int, inputs: dict[str, JsonValue]) -> tuple[str, Path]:
-        """Give the digest of a stage, and its folder."""
-        digest = fingerprint({"stage": name, "version": version, "inputs": inputs})
-        return digest, self.root / name / digest[:32]
-
-    def _run(
-        self, name: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], folder: Path
+    def _make(
+        self,
+        name: str,
+        inputs: dict[str, JsonValue],
+        run: Callable[[Path], None],
+        folder: Path,
+        title: str,
+        anew: bool,
     ) -> dict[str, Any]:
         """Run a stage beside its place, then move its folder there; give what it says of itself."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        self._sweep(folder.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{RUNNING}{platform.node()}-{os.getpid()}-", dir=folder.parent))
+        if folder.is_dir() and not anew:
+            logger.warning("%s: %s is damaged; it is made again", title, folder)
+        running, unfinished = _beside(folder, RUNNING), _beside(folder, UNFINISHED)
+        shutil.rmtree(running, ignore_errors=True)  # of a run that was killed: there is no other
+        if anew:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        running.mkdir()
+        forget_peak()
+        started = time.perf_counter()
         try:
-            run(temporary)
-            made = {"stage": name, "inputs": inputs, "made_by": versions(), "sizes": _sizes(temporary)}
-            (temporary / STAGE_FILE).write_text(json.dumps(made), encoding="utf-8")
-            temporary.chmod(0o777 & ~UMASK)
-            try:
-                temporary.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # unless another run was there first, with the same output
-                    raise
-            shutil.rmtree(folder.with_name(UNFINISHED + folder.name), ignore_errors=True)
+            run(running)
+            made = {
+                "stage": name,
+                "inputs": inputs,
+                "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(time.perf_counter() - started, 3),
+                "peak_memory": peak_memory(),
+                "made_by": versions(),
+                "sizes": _sizes(running),
+            }
+            (running / STAGE_FILE).write_text(json.dumps(made), encoding="utf-8")
+            if folder.is_dir():
+                shutil.rmtree(folder)
+            running.rename(folder)
+            shutil.rmtree(unfinished, ignore_errors=True)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(running, ignore_errors=True)
         return made
 
-    def _sweep(self, folder: Path) -> None:
-        """Remove what runs on this machine left behind when they were killed."""
-        prefix = f"{RUNNING}{platform.node()}-"
-        for left in folder.glob(f"{prefix}*"):
-            pid = left.name.removeprefix(prefix).partition("-")[0]
-            if pid.isdigit() and not _is_alive(int(pid)):
-                shutil.rmtree(left, ignore_errors=True)
+    @contextmanager
+    def _only_maker(self, folder: Path, title: str) -> Iterator[None]:
+        """Be the only run that makes an output."""
+        (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(exist_ok=True)
+        lock = FileLock(self.root / LOCKS / folder.name)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("%s: another run is making it; waiting", title)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _beside(folder: Path, prefix: str) -> Path:
+    """Name what stands beside an output."""
+    return folder.with_name(prefix + folder.name)
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -200,17 +267,6 @@ def _read_whole(folder: Path) -> dict[str, Any] | None:
     """Read what a stage says of itself; None if it is not there, or its files have other sizes than it says."""
     try:
         made: dict[str, Any] = json.loads((folder / STAGE_FILE).read_text(encoding="utf-8"))
-        return made if made["sizes"] == _sizes(folder) and "made_by" in made else None
+        return made if made["sizes"] == _sizes(folder) and {"made_by", "made_at", "seconds"} <= made.keys() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _is_alive(pid: int) -> bool:
-    """Tell whether there is a process of this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is somebody else's
-    return True

@@ -150,7 +150,10 @@ def report_content(
         skipped=outcome.skipped,
         recipe=dump_recipe(recipe),
         provenance=_flat(provenance),
-        stages=tuple(StageResult(each.title, each.digest, each.reused, each.seconds) for each in outputs),
+        stages=tuple(
+            StageResult(each.title, each.digest, each.made["made_at"], each.made["seconds"], each.made["peak_memory"])
+            for each in outputs
+        ),
     )
 
 

@@ -270,9 +270,7 @@ def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:
             {
                 "stage": output.title,
                 "digest": output.digest,
-                "reused": output.reused,
-                "seconds": round(output.seconds, 3),
-                "made_by": output.made_by,
+                **{name: output.made[name] for name in ("made_at", "seconds", "peak_memory", "made_by")},
             }
             for output in finished.outputs
         ],

@@ -42,11 +42,14 @@ class RunResult:
         What its ``metrics.json`` holds.
     warnings : tuple of str
         What about the lists makes results look better than they are, and what in the recipe does nothing.
+    stages : tuple of StageOutput
+        The stages, in their order: where their outputs are, and which were there already.
     """
 
     folder: Path
     metrics: dict[str, Any]
     warnings: tuple[str, ...]
+    stages: tuple[StageOutput, ...]
 
 
 def run(
@@ -98,7 +101,7 @@ def run(
         finished = _run_stages(recipe, folder, Means(StageCache(results / ".cache"), engine, bars))
         metrics = write_results(folder, recipe, finished)
         logger.info("results in %s", folder)
-    return RunResult(folder, metrics, finished.warnings)
+    return RunResult(folder, metrics, finished.warnings, finished.outputs)
 
 
 def _run_stages(recipe: Recipe, folder: Path, means: Means) -> Finished:
