@@ -21,6 +21,12 @@ def _umask() -> int:
     return mask
 
 
+AUDIO_SUFFIXES = (
+    *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".nist", ".aiff"),
+    *(".aif", ".aifc", ".au", ".snd", ".caf", ".voc", ".paf", ".svx", ".sf", ".ircam", ".pvf", ".avr", ".wve"),
+)
+"""Files with these suffixes, in capitals or not, are taken for audio in a folder."""
+
 UMASK = _umask()
 """Read once, because setting it would race with other threads."""
 
@@ -99,6 +105,35 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     write_bytes(path, stream.getbuffer())
 
 
+def read_text(path: Path) -> str:
+    """Read a list as text.
+
+    Parameters
+    ----------
+    path : Path
+        A text file in UTF-8, with a byte order mark or without.
+
+    Returns
+    -------
+    str
+        All of it.
+
+    Raises
+    ------
+    CorpusError
+        If the file cannot be read; the message names it, and the line that is no text.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise CorpusError(f"{path}: not readable ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        place = error.object[: error.start].count(b"\n") + 1
+        raise CorpusError(f"{path}:{place}: not UTF-8 text") from error
+    except ValueError as error:  # a name that no file can have
+        raise CorpusError(f"{str(path)!r}: not readable ({error})") from error
+
+
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Read the lines of a list that are not blank.
 
@@ -119,15 +154,57 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     CorpusError
         If the file cannot be read; the message names it, and the line that is no text.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise CorpusError(f"{path}: not readable ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        place = error.object[: error.start].count(b"\n") + 1
-        raise CorpusError(f"{path}:{place}: not UTF-8 text") from error
-    except ValueError as error:  # a name that no file can have
-        raise CorpusError(f"{str(path)!r}: not readable ({error})") from error
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             yield number, line.strip()
+
+
+def files_below(folder: Path) -> list[str]:
+    """List the files below a folder that are not hidden, entering no folder twice, however it is linked.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to look, at any depth and through links.
+
+    Returns
+    -------
+    list of str
+        Their paths from the folder on, with ``/``, sorted: the file system's own order has no say.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read.
+    """
+    entered: set[str] = set()
+    found = []
+    for here, folders, names in os.walk(folder, onerror=_fail, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if os.path.realpath(here) in entered:
+            folders.clear()
+            continue
+        entered.add(os.path.realpath(here))
+        found += [Path(here, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def is_audio(name: str) -> bool:
+    """Tell by its name whether a file is audio.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, with a path or without.
+
+    Returns
+    -------
+    bool
+        Whether it ends as `AUDIO_SUFFIXES` do.
+    """
+    return Path(name).suffix.lower() in AUDIO_SUFFIXES
+
+
+def _fail(error: OSError) -> None:
+    """Raise what os.walk would pass over."""
+    raise error

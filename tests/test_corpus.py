@@ -1,9 +1,13 @@
 """Lists of utterances and trials."""
 
+from dataclasses import replace
+
 import pytest
 
-from speechgmm.corpus.formats import KaldiConfig, read_kaldi, write_kaldi
+from speechgmm.corpus.formats import read_corpus
+from speechgmm.corpus.kaldi import KaldiConfig, write_kaldi
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
+from speechgmm.corpus.protocol import ProtocolConfig
 from speechgmm.errors import CorpusError
 
 
@@ -33,7 +37,7 @@ def written(corpus, tmp_path):
 
 
 def test_a_corpus_comes_back_as_it_was_written(corpus, written):
-    assert read_kaldi(written) == corpus
+    assert read_corpus(written) == corpus
 
 
 def test_models_and_trials_keep_their_order(corpus):
@@ -71,38 +75,132 @@ def edit(path, old, new):
 def test_what_is_wrong_is_named_with_file_and_line(written, tmp_path, file, old, new, message):
     edit(tmp_path / file, old, new)
     with pytest.raises(CorpusError, match=message):
-        read_kaldi(written)
+        read_corpus(written)
 
 
 def test_missing_and_unreadable_lists_are_named(written, tmp_path):
     (tmp_path / "trials.hard.txt").write_text("\n\n")
     with pytest.raises(CorpusError, match=r"trials\.hard\.txt: no trials"):
-        read_kaldi(written)
+        read_corpus(written)
     (tmp_path / "trials.txt").write_bytes(b"a a-test0 target\n\xff\xfe x target\n")
     with pytest.raises(CorpusError, match=r"trials\.txt:2: not UTF-8"):
-        read_kaldi(written)
+        read_corpus(written)
     (tmp_path / "trials.txt").unlink()
     with pytest.raises(CorpusError, match=r"trials\.txt: not readable"):
-        read_kaldi(written)
+        read_corpus(written)
     with pytest.raises(CorpusError, match="no such folder; it is the root"):
-        read_kaldi(KaldiConfig(root=str(tmp_path / "nowhere")))
+        read_corpus(KaldiConfig(root=str(tmp_path / "nowhere")))
 
 
 def test_a_byte_order_mark_is_no_letter(corpus, written, tmp_path):
     path = tmp_path / "trials.txt"
     path.write_text(path.read_text(), encoding="utf-8-sig")
-    assert read_kaldi(written) == corpus
+    assert read_corpus(written) == corpus
 
 
 def test_a_name_that_no_file_can_have_is_named(written):
     with pytest.raises(CorpusError, match=r"nul.*: not readable"):
-        read_kaldi(written.model_copy(update={"trials": ("nul\0.txt",)}))
+        read_corpus(written.model_copy(update={"trials": ("nul\0.txt",)}))
 
 
-def test_segments_are_not_ignored(written, tmp_path):
-    (tmp_path / "lists" / "test" / "segments").write_text("u r 0 1\n")
-    with pytest.raises(CorpusError, match=r"segments: segments of longer recordings"):
-        read_kaldi(written)
+def test_segments_of_one_recording_are_utterances(written, corpus, tmp_path):
+    folder = tmp_path / "lists" / "test"
+    (folder / "wav.scp").write_text("one a/test 0.flac\ntwo /far/two.flac\n")
+    (folder / "segments").write_text(
+        "a-test0 one 0 1.5\na-test1 one 1.5 -1\nb-test0 two 0.25 2 A\nb-test1 two 0.25 2 B\n"
+    )
+    assert [each.audio for each in read_corpus(written).test] == [
+        (str(tmp_path / "a" / "test 0.flac"), 0.0, 1.5, None),
+        (str(tmp_path / "a" / "test 0.flac"), 1.5, None, None),
+        ("/far/two.flac", 0.25, 2.0, 0),
+        ("/far/two.flac", 0.25, 2.0, 1),
+    ]
+    assert read_corpus(written).warnings() == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a-test0 one 1 0.5", r"segments:1: 'a-test0 one 1 0\.5'; expected utterance, recording, start"),
+        ("a-test0 one 0 nan", r"segments:1: .*; expected utterance, recording, start"),
+        ("a-test0 one 0 1 C", r"segments:1: .*; expected .* channel A or B"),
+        ("a-test0 two 0 1", r"segments:1: a-test0: recording two has no line in .*wav\.scp"),
+        ("a-test0 one 0 1\na-test0 one 1 2", r"segments:2: a-test0 stands on line 1 already"),
+    ],
+)
+def test_bad_segments_are_named(written, tmp_path, line, message):
+    folder = tmp_path / "lists" / "test"
+    (folder / "wav.scp").write_text("one a/test 0.flac\n")
+    (folder / "segments").write_text(line + "\n")
+    with pytest.raises(CorpusError, match=message):
+        read_corpus(written)
+
+
+def test_segments_and_channels_come_back_as_they_were_written(corpus, tmp_path):
+    path = str(tmp_path / "a b.wav")
+    test = (
+        Utterance("a-test0", "a", path, "f", 0.1, 1.7, 1),
+        Utterance("b-test1", "b", path, "f", 0.0, None, 0),
+    )
+    trials = {"trials": (Trial("a", "a-test0", True), Trial("a", "b-test1", False))}
+    cut = Corpus(corpus.background, corpus.enrol, test, trials)
+    write_kaldi(cut, tmp_path)
+    assert read_corpus(KaldiConfig(root=str(tmp_path))) == cut
+    odd = Corpus(corpus.background, corpus.enrol, (replace(test[0], channel="mean"), test[1]), trials)
+    with pytest.raises(ValueError, match="a-test0: channel 'mean'; Kaldi's segments have 0 and 1"):
+        write_kaldi(odd, tmp_path)
+
+
+def test_a_corpus_without_background_is_written_and_read(corpus, tmp_path):
+    alone = Corpus((), corpus.enrol, corpus.test, corpus.trials)
+    write_kaldi(alone, tmp_path)
+    assert not (tmp_path / "lists" / "background").exists()
+    config = KaldiConfig(root=str(tmp_path), background=None, trials=("trials.txt", "trials.hard.txt"))
+    assert read_corpus(config) == alone
+
+
+def test_all_that_is_wrong_is_told_at_once(written, tmp_path):
+    edit(tmp_path / "trials.txt", "a a-test0 target", "a nothing target")
+    edit(tmp_path / "trials.txt", "a b-test1", "nobody b-test1")
+    with pytest.raises(CorpusError) as caught:
+        read_corpus(written)
+    lines = str(caught.value).splitlines()
+    assert [line.partition("trials.txt")[2] for line in lines] == [
+        ":1: unknown test 'nothing'; it is not among the test utterances",
+        ":3: unknown model 'nobody'; no enrolment utterance is of this speaker",
+    ]
+    (tmp_path / "trials.txt").write_text("".join(f"a x{number} target\n" for number in range(50)))
+    with pytest.raises(CorpusError) as caught:
+        read_corpus(written)
+    assert len(str(caught.value).splitlines()) == 21
+    assert str(caught.value).endswith("\nand 30 more problems")
+
+
+def test_one_data_directory_is_divided_by_its_trials_or_by_a_protocol(tmp_path):
+    names = [f"{speaker}{number}" for speaker in "pqrs" for number in range(3)]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "wav.scp").write_text("".join(f"{name} {name}.wav\n" for name in names))
+    (tmp_path / "data" / "utt2spk").write_text("".join(f"{name} {name[0]}\n" for name in names))
+    (tmp_path / "trials.txt").write_text("p p2 1\nq p2 0\nq q0 1\n")
+    by_trials = read_corpus(KaldiConfig(root=str(tmp_path), data="data"))
+    assert [each.id for each in by_trials.enrol] == ["p0", "p1", "q1", "q2"]
+    assert [each.id for each in by_trials.test] == ["p2", "q0"]
+    assert {each.speaker for each in by_trials.background} == {"r", "s"}
+    by_rule = read_corpus(KaldiConfig(root=str(tmp_path), data="data", protocol=ProtocolConfig(n_enrol=2)))
+    assert (len(by_rule.background), len(by_rule.enrol), len(by_rule.test)) == (6, 4, 2)
+    with pytest.raises(CorpusError, match="protocol: the trial lists say what is compared"):
+        read_corpus(KaldiConfig(root=str(tmp_path), data="data", protocol=ProtocolConfig(), trials=("trials.txt",)))
+
+
+def test_features_stand_where_audio_would(tmp_path, corpus, written):
+    for role in ("background", "enrol", "test"):
+        folder = tmp_path / "lists" / role
+        (folder / "wav.scp").rename(folder / "feats.scp")
+    found = read_corpus(written.model_copy(update={"input": "features"}))
+    assert found == corpus
+    edit(tmp_path / "lists" / "test" / "feats.scp", "a/test 0.flac", "copy-feats ark:x ark:- |")
+    with pytest.raises(CorpusError, match="the output of a command; only files are read"):
+        read_corpus(written.model_copy(update={"input": "features", "allow_commands": True}))
 
 
 def test_two_lists_of_one_name_are_refused(written, tmp_path):
@@ -110,18 +208,18 @@ def test_two_lists_of_one_name_are_refused(written, tmp_path):
     (tmp_path / "other" / "trials.txt").write_text("a a-test0 target\n")
     config = written.model_copy(update={"trials": ("trials.txt", "other/trials.txt")})
     with pytest.raises(CorpusError, match="a second trial list by the name of trials"):
-        read_kaldi(config)
+        read_corpus(config)
 
 
 def test_absolute_paths_stay_as_they_are(written, tmp_path):
     edit(tmp_path / "lists" / "test" / "wav.scp", "a/test 0.flac", "/somewhere/else.flac")
-    assert read_kaldi(written).test[0].path == "/somewhere/else.flac"
+    assert read_corpus(written).test[0].path == "/somewhere/else.flac"
 
 
 def test_a_corpus_checks_itself(corpus, tmp_path):
     whole = {"background": corpus.background, "enrol": corpus.enrol, "test": corpus.test, "trials": corpus.trials}
     for changes, message in [
-        ({"background": ()}, "no background utterances"),
+        ({"enrol": ()}, "no enrol utterances"),
         ({"test": corpus.test + corpus.test[:1]}, "a-test0 more than once among the test"),
         ({"trials": {}}, "no trial list"),
         ({"trials": {"t": (Trial("x", "a-test0", False),)}}, "trial list t: unknown model 'x'"),

@@ -137,8 +137,14 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
         ("", "expected keys and values"),
         ("- a\n", "expected keys and values"),
         ("seed: 1\n", r"r\.yaml:1: corpus: missing"),
-        ("corpus: {n_speakers: 3}\n", r"r\.yaml:1: corpus\.kind: missing; expected one of 'synthetic', 'kaldi'"),
-        ("corpus: {kind: kald}\n", r"r\.yaml:1: corpus\.kind: 'kald'; expected one of 'synthetic', 'kaldi'"),
+        (
+            "corpus: {n_speakers: 3}\n",
+            r"r\.yaml:1: corpus\.kind: missing; expected one of 'synthetic', 'csv', 'kaldi'",
+        ),
+        (
+            "corpus: {kind: kald}\n",
+            r"r\.yaml:1: corpus\.kind: 'kald'; expected one of 'synthetic', 'csv', 'kaldi'",
+        ),
         ("corpus: {kind: kaldi}\n", r"r\.yaml:1: corpus\.root: missing"),
         ("corpus: {kind: synthetic, root: x}\n", r"corpus\.root: unknown key"),
         ("#" * 1_000_001, "1000001 bytes; a recipe has at most 1000000"),

@@ -73,6 +73,8 @@ def create(
         recipe = load_recipe(results / "recipe.yaml")
         if recipe.speakers.method != "map" or recipe.ubm.per_sex:
             raise GalleryError(f"{results}: expected a run with one background model, which a gallery adapts")
+        if recipe.features.kind == "given":
+            raise GalleryError(f"{results}: its models know given features; expected a run on audio, which is enrolled")
         calibration, cohort = results / CALIBRATION_FILE, results / COHORT_FILE
         normalised = recipe.normalisation.method != "none"
         if normalised and not cohort.exists():

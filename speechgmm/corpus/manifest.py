@@ -1,18 +1,21 @@
 """Who said what, and who is compared with whom: plain values, checked when a corpus is put together."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
-from speechgmm.errors import CorpusError
+from speechgmm.audio import Channel
+from speechgmm.corpus.problems import Problems
 
-ROLES = ("background", "enrol", "test")
+Role = Literal["background", "enrol", "test"]
+ROLES: tuple[Role, ...] = ("background", "enrol", "test")
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording of one speaker.
+    """One recording of one speaker, or a segment of one.
 
     Parameters
     ----------
@@ -21,15 +24,38 @@ class Utterance:
     speaker : str
         Who speaks.
     path : str
-        The audio file.
+        The audio file; or, where features are given, their place: an archive of Kaldi's with ``:OFFSET``.
     sex : str or None
         As the corpus gives it, where it does.
+    start, end : float >= 0, seconds, or None
+        Of a segment; the recording's own ends where they are not given.
+    channel : int >= 0, "mean" or None
+        Of several channels, which to read.
+    session : str or None
+        What was recorded on one occasion, where the corpus tells.
+    model : str or None
+        In enrolment, the model that it is for, where that does not go by the speaker's name.
     """
 
     id: str
     speaker: str
     path: str
     sex: str | None = None
+    start: float | None = None
+    end: float | None = None
+    channel: Channel = None
+    session: str | None = None
+    model: str | None = None
+
+    @property
+    def enrols(self) -> str:
+        """The model that it is for, in enrolment."""
+        return self.speaker if self.model is None else self.model
+
+    @property
+    def audio(self) -> tuple[str, float | None, float | None, Channel]:
+        """What is heard in it: the file, the segment, and the channel."""
+        return self.path, self.start, self.end, self.channel
 
 
 @dataclass(frozen=True)
@@ -39,11 +65,11 @@ class Trial:
     Parameters
     ----------
     model : str
-        The enrolled speaker.
+        The enrolled model, which mostly goes by its speaker's name.
     test : str
         The test utterance.
     target : bool
-        Whether that speaker speaks in it.
+        Whether the model's speaker speaks in it.
     """
 
     model: str
@@ -58,44 +84,48 @@ class Corpus:
     Parameters
     ----------
     background : tuple of Utterance
-        Trains the background model; none of its speakers should be enrolled.
+        Trains the background model; none of its speakers should be enrolled. It may be empty, for models that need
+        none.
     enrol : tuple of Utterance
-        Adapts one model for each of its speakers.
+        Makes one model of each speaker.
     test : tuple of Utterance
         Is compared with the models.
     trials : mapping of str to tuple of Trial
         Trial lists by name.
+    notes : tuple of str
+        What was left out when the corpus was put together, and why: a sentence each.
 
     Raises
     ------
     CorpusError
-        If a role has no utterances, an id stands in a role twice, there is no trial list, a trial names an unknown
-        model or test, or two lists label a trial differently.
+        If there is no enrolment or no test, an id stands in a role twice, there is no trial list, a trial names an
+        unknown model or test, or two lists label a trial differently; all of it at once.
     """
 
     background: tuple[Utterance, ...]
     enrol: tuple[Utterance, ...]
     test: tuple[Utterance, ...]
     trials: Mapping[str, tuple[Trial, ...]]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        problems = Problems()
         for role in ROLES:
-            _check_ids(role, self.role(role))
+            _check_ids(role, self.role(role), problems)
         if not self.trials:
-            raise CorpusError("no trial list: there is nothing to score")
+            problems.add("no trial list: there is nothing to score")
         labels: dict[tuple[str, str], bool] = {}
         tests = {utterance.id for utterance in self.test}
         models = set(self.models)
         for name, trials in self.trials.items():
             for trial in trials:
                 if trial.model not in models:
-                    raise CorpusError(f"trial list {name}: unknown model {trial.model!r}; nobody enrols it")
+                    problems.add(f"trial list {name}: unknown model {trial.model!r}; nobody enrols it")
                 if trial.test not in tests:
-                    raise CorpusError(f"trial list {name}: unknown test {trial.test!r}; it is not a test utterance")
+                    problems.add(f"trial list {name}: unknown test {trial.test!r}; it is not a test utterance")
                 if labels.setdefault((trial.model, trial.test), trial.target) != trial.target:
-                    raise CorpusError(
-                        f"trial {trial.model} {trial.test} is target in one list and nontarget in another"
-                    )
+                    problems.add(f"trial {trial.model} {trial.test} is target in one list and nontarget in another")
+        problems.check()
 
     def role(self, role: str) -> tuple[Utterance, ...]:
         """Give the utterances of a role.
@@ -114,8 +144,13 @@ class Corpus:
 
     @cached_property
     def models(self) -> tuple[str, ...]:
-        """The enrolled speakers, in the order that they first stand in `enrol`."""
-        return tuple(dict.fromkeys(utterance.speaker for utterance in self.enrol))
+        """The enrolled models, in the order that they first stand in `enrol`; mostly the names of their speakers."""
+        return tuple(dict.fromkeys(utterance.enrols for utterance in self.enrol))
+
+    @cached_property
+    def speaker_of(self) -> Mapping[str, str]:
+        """Who speaks, for each model."""
+        return {utterance.enrols: utterance.speaker for utterance in self.enrol}
 
     @cached_property
     def distinct_trials(self) -> tuple[Trial, ...]:
@@ -123,24 +158,26 @@ class Corpus:
         return tuple(dict.fromkeys(trial for trials in self.trials.values() for trial in trials))
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what about the lists makes results look better than they are.
+        """Say what about the lists makes results look better than they are, and what was left out of them.
 
         Returns
         -------
         tuple of str
             One sentence each; empty if all is well.
         """
-        found = []
+        found = list(self.notes)
         background = {utterance.speaker for utterance in self.background}
-        overlap = sorted(background & set(self.models))
+        overlap = sorted(background & set(self.speaker_of.values()))
         if overlap:
-            found.append(f"{_some(overlap)} in both background and enrolment: scores against them are flattered")
+            found.append(f"{some(overlap)} in both background and enrolment: scores against them are flattered")
         known = sorted(background & {utterance.speaker for utterance in self.test})
         if set(known) - set(overlap):
-            found.append(f"{_some(known)} in both background and test: the background model has heard them")
-        heard = sorted({utterance.path for utterance in self.enrol} & {utterance.path for utterance in self.test})
+            found.append(f"{some(known)} in both background and test: the background model has heard them")
+        heard = sorted({each.audio for each in self.enrol} & {each.audio for each in self.test}, key=str)
         if heard:
-            found.append(f"{_some(heard)} in both enrolment and test: the model has heard the test")
+            found.append(
+                f"{some([path for path, *_ in heard])} in both enrolment and test: the model has heard the test"
+            )
         found += self._doubtful_labels()
         return tuple(found)
 
@@ -150,22 +187,33 @@ class Corpus:
         doubtful = [
             f"{trial.model} {trial.test}"
             for trial in self.distinct_trials
-            if trial.target != (speaker[trial.test] == trial.model)
+            if trial.target != (speaker[trial.test] == self.speaker_of[trial.model])
         ]
-        return [f"{_some(doubtful)}: labelled otherwise than the test's speaker says"] if doubtful else []
+        return [f"{some(doubtful)}: labelled otherwise than the test's speaker says"] if doubtful else []
 
 
-def _check_ids(role: str, utterances: Iterable[Utterance]) -> None:
-    """Refuse an empty role, and an id that stands in it twice."""
+def _check_ids(role: Role, utterances: Iterable[Utterance], problems: Problems) -> None:
+    """Find a role without utterances that needs some, and an id that stands in it twice."""
     counts = Counter(utterance.id for utterance in utterances)
-    if not counts:
-        raise CorpusError(f"no {role} utterances")
+    if not counts and role != "background":
+        problems.add(f"no {role} utterances")
     repeated = [utterance for utterance, count in counts.items() if count > 1]
     if repeated:
-        raise CorpusError(f"{_some(repeated)} more than once among the {role} utterances")
+        problems.add(f"{some(repeated)} more than once among the {role} utterances")
 
 
-def _some(names: list[str]) -> str:
-    """Name a few of a list, and count the rest."""
+def some(names: Sequence[str]) -> str:
+    """Name a few of a list, and count the rest.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Any.
+
+    Returns
+    -------
+    str
+        The first three, and how many more there are.
+    """
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import soundfile
 
-from speechgmm.corpus.formats import write_kaldi
+from speechgmm.corpus.kaldi import write_kaldi
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig, SyntheticUtterance, plan, render
 from speechgmm.files import write_bytes

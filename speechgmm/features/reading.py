@@ -150,17 +150,73 @@ def _read_scp(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
                 f"{path}:{number}: {line!r}; expected utterance and file, perhaps :offset and [first:last]; "
                 "commands are not run"
             )
-        where = f"{path}:{number}: {utterance}: {found['path']}"
-        with _reading(where), Path(found["path"]).open("rb") as stream:
-            stream.seek(int(found["offset"] or 0))
-            matrix = _kaldi_matrix(stream, where)
-        if found["first"]:
-            first, last = int(found["first"]), int(found["last"])
-            # Kaldi forgives 3 frames too many: segments are cut by time, without a thought for the last window.
-            if not first <= last < len(matrix) + 3 or first >= len(matrix):
-                raise CorpusError(f"{where}: rows {first} to {last} of {len(matrix)}; expected rows that are there")
-            matrix = matrix[first : last + 1]
-        yield utterance, matrix
+        yield utterance, _placed_matrix(found, f"{path}:{number}: {utterance}: {found['path']}")
+
+
+def read_place(place: str) -> Float32Array:
+    """Read the features of one utterance from where a Kaldi index says that they are.
+
+    Parameters
+    ----------
+    place : str
+        A file, perhaps with ``:OFFSET``, and with ``[FIRST:LAST]`` for some rows.
+
+    Returns
+    -------
+    np.ndarray, shape (T, D), float32
+        The features.
+
+    Raises
+    ------
+    CorpusError
+        If the place is none, or the file is missing, damaged or cut short; the message names it.
+    SpeechGMMError
+        If the package that reads such files is not installed.
+    """
+    return as_frames(_placed_matrix(_place(place), place), place)
+
+
+def file_of_place(place: str) -> str:
+    """Give the file that features are in.
+
+    Parameters
+    ----------
+    place : str
+        As for `read_place`.
+
+    Returns
+    -------
+    str
+        Its path.
+
+    Raises
+    ------
+    CorpusError
+        If the place is none.
+    """
+    return _place(place)["path"]
+
+
+def _place(place: str) -> re.Match[str]:
+    """Take a place in a file apart."""
+    found = SCP_PLACE.fullmatch(place)
+    if found is None or "|" in (place[0], place[-1]):
+        raise CorpusError(f"{place!r}: expected a file, perhaps with :offset and [first:last]; commands are not run")
+    return found
+
+
+def _placed_matrix(found: re.Match[str], where: str) -> npt.NDArray[Any]:
+    """Read the matrix, or the rows of it, at a place in a file."""
+    with _reading(where), Path(found["path"]).open("rb") as stream:
+        stream.seek(int(found["offset"] or 0))
+        matrix = _kaldi_matrix(stream, where)
+    if found["first"]:
+        first, last = int(found["first"]), int(found["last"])
+        # Kaldi forgives 3 frames too many: segments are cut by time, without a thought for the last window.
+        if not first <= last < len(matrix) + 3 or first >= len(matrix):
+            raise CorpusError(f"{where}: rows {first} to {last} of {len(matrix)}; expected rows that are there")
+        matrix = matrix[first : last + 1]
+    return matrix
 
 
 def _kaldi_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:

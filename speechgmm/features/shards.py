@@ -1,6 +1,7 @@
 """From a list of recordings to the shards of a feature store."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -11,6 +12,7 @@ import numpy as np
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio import Channel, audio_blocks, duration
+from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
 from speechgmm.features.extract import FeatureConfig, analyse, check_rate
 from speechgmm.features.store import FORMAT_VERSION, Stored, Unusable
@@ -36,13 +38,23 @@ class Source:
     channel : int >= 0, or "mean", optional
         Of several channels, which to read.
     speech : tuple of (start, stop), seconds, optional
-        Where there is speech, instead of what the front end finds.
+        Where there is speech, instead of what the front end finds; counted from `start`.
+    start, stop : float, seconds, optional
+        The segment of the file that it is; the file's ends when not given.
     """
 
     utterance: str
     path: str
     channel: Channel = None
     speech: tuple[tuple[float, float], ...] | None = None
+    start: float | None = None
+    stop: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Its length, as the file's header and the segment say; 0 if the header cannot be read."""
+        whole = duration(self.path) or 0.0
+        return max(0.0, min(whole, math.inf if self.stop is None else self.stop) - (self.start or 0.0))
 
 
 def write_store(
@@ -78,10 +90,31 @@ def write_store(
         stored += found
         unusable += lost
         yield len(stored) + len(unusable)
+    write_index(folder, config.n_features, config, stored, unusable)
+
+
+def write_index(
+    folder: Path, n_features: int, front_end: Configuration, stored: Sequence[Stored], unusable: Sequence[Unusable]
+) -> None:
+    """Complete a feature store.
+
+    Parameters
+    ----------
+    folder : Path
+        The store, which has its shards.
+    n_features : int >= 1
+        Features of a frame.
+    front_end : Configuration
+        What made them.
+    stored : sequence of Stored
+        Where each utterance is.
+    unusable : sequence of Unusable
+        The others.
+    """
     index = {
         "format_version": FORMAT_VERSION,
-        "n_features": config.n_features,
-        "front_end": config.model_dump(mode="json"),
+        "n_features": n_features,
+        "front_end": front_end.model_dump(mode="json"),
         "utterances": [asdict(entry) for entry in stored],
         "unusable": [asdict(entry) for entry in unusable],
     }
@@ -107,7 +140,7 @@ def plan_shards(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
     seconds = 0.0
     for source in sources:
         group.append(source)
-        seconds += duration(source.path) or 0.0
+        seconds += source.seconds
         if seconds >= SHARD_SECONDS:
             shards.append(tuple(group))
             group, seconds = [], 0.0
@@ -143,11 +176,13 @@ def _extract(source: Source, is_last: bool, config: FeatureConfig, rows: "_Rows"
 
     A file that is too long to be read at once is the last of its shard, which it fills.
     """
-    if is_last and source.speech is None and (duration(source.path) or 0.0) >= SHARD_SECONDS:
+    if is_last and source.speech is None and source.seconds >= SHARD_SECONDS:
         stream = _stream(config)
         if stream is not None:
             return _extract_long(source, config, stream, rows)
-    extraction = analyse(source.path, config, channel=source.channel, speech=source.speech)
+    extraction = analyse(
+        source.path, config, channel=source.channel, start=source.start, stop=source.stop, speech=source.speech
+    )
     rows.append(extraction.frames)
     return extraction.seconds, extraction.speech_seconds, extraction.clipped
 
@@ -165,7 +200,7 @@ def _extract_long(
 ) -> tuple[float, float, float]:
     """Do the same block by block: memory does not grow with the file."""
     start, tally = rows.n_rows, _Tally()
-    blocks, file_rate = audio_blocks(source.path, channel=source.channel)
+    blocks, file_rate = audio_blocks(source.path, channel=source.channel, start=source.start, stop=source.stop)
     check_rate(file_rate, config)
     blocks = tally.counting(blocks)
     if file_rate != config.sample_rate:

@@ -13,13 +13,7 @@ from speechgmm.errors import CorpusError
 from speechgmm.features.labels import read_rttm, read_segments
 from speechgmm.features.shards import Source
 from speechgmm.features.store import Unusable
-from speechgmm.files import numbered_lines
-
-AUDIO_SUFFIXES = (
-    *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".nist", ".aiff"),
-    *(".aif", ".aifc", ".au", ".snd", ".caf", ".voc", ".paf", ".svx", ".sf", ".ircam", ".pvf", ".avr", ".wve"),
-)
-"""Files with these suffixes, in capitals or not, are taken for audio in a folder."""
+from speechgmm.files import files_below, is_audio, numbered_lines
 
 
 @dataclass(frozen=True)
@@ -38,8 +32,8 @@ def find_sources(paths: Sequence[str | Path], *, channel: Channel = None) -> tup
     ----------
     paths : sequence of str or Path
         Audio files, whatever their suffix; Kaldi data directories, which hold ``wav.scp`` (relative paths in it start
-        at the current folder, as for Kaldi); and other folders, in which files with `AUDIO_SUFFIXES` are found at any
-        depth, through links too, but for hidden ones.
+        at the current folder, as for Kaldi); and other folders, in which files that end as
+        `speechgmm.files.AUDIO_SUFFIXES` say are found at any depth, through links too, but for hidden ones.
     channel : int >= 0, or "mean", optional
         Of several channels, which to read.
 
@@ -144,8 +138,8 @@ def _find(path: Path) -> Iterator[_Found]:
     if (path / "wav.scp").exists():
         yield from _listed(path / "wav.scp")
     elif path.is_dir():
-        names = sorted(file.relative_to(path).as_posix() for file in _files_below(path))
-        audio = [name for name in names if Path(name).suffix.lower() in AUDIO_SUFFIXES]
+        names = files_below(path)
+        audio = [name for name in names if is_audio(name)]
         if not audio:
             raise CorpusError(f"{path}: no audio among {len(names)} files; expected names that end as in .wav or .flac")
         for name in audio:
@@ -168,23 +162,6 @@ def _listed(scp: Path) -> Iterator[_Found]:
         yield _Found(utterance, utterance, Path(audio))
     if not number:
         raise CorpusError(f"{scp}: empty; expected lines of an utterance and its file")
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """List the files below a folder that are not hidden, entering no folder twice, however it is linked."""
-    entered: set[str] = set()
-    for here, folders, names in os.walk(folder, onerror=_fail, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if os.path.realpath(here) in entered:
-            folders.clear()
-            continue
-        entered.add(os.path.realpath(here))
-        yield from (Path(here, name) for name in names if not name.startswith("."))
-
-
-def _fail(error: OSError) -> None:
-    """Raise what os.walk would pass over."""
-    raise error
 
 
 def _printable(name: str) -> str:

@@ -293,7 +293,7 @@ def _explain(detail: "ErrorDetails", document: Document, schema: type[Configurat
     """Turn one of pydantic's errors into a message with its place; the first item sorts it."""
     key, model = _locate(detail["loc"], schema)
     if detail["type"].startswith("union_tag"):
-        key = (*key, "kind" if key == ("corpus",) else "method")
+        key = (*key, "method" if key == ("speakers",) else "kind")
     place = document.places[()]
     for length in range(len(key), -1, -1):
         if key[:length] in document.places:
@@ -340,7 +340,7 @@ def _locate(loc: tuple[int | str, ...], schema: type[Configuration]) -> tuple[Ke
         field = model.model_fields.get(part)
         if field is not None:
             below = _models_in(field.annotation)
-            tag = "kind" if part == "corpus" else "method"
+            tag = "method" if part == "speakers" else "kind"
             members = {each.model_fields[tag].default: each for each in below} if len(below) > 1 else {}
             if part != loc[-1] and len(below) == 1:
                 model = below[0]

@@ -191,7 +191,7 @@ def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore]) -> tuple[Skippe
             SkippedItem("utterance", each.utterance, role, paths[each.utterance], each.reason)
             for each in store.unusable
         ]
-    enrolled = {utterance.speaker for utterance in corpus.enrol if utterance.id in stores["enrol"]}
+    enrolled = {utterance.enrols for utterance in corpus.enrol if utterance.id in stores["enrol"]}
     items += [
         SkippedItem("model", model, "enrol", "", "none of its enrolment utterances could be used")
         for model in corpus.models

@@ -10,11 +10,13 @@ from typing import Any
 
 from rich.console import Console
 
-from speechgmm.corpus.formats import KaldiConfig, read_kaldi
+from speechgmm.corpus.formats import CorpusConfig, read_corpus
+from speechgmm.corpus.kaldi import KaldiConfig
 from speechgmm.corpus.manifest import ROLES, Corpus
 from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.features.cepstra_config import empty_filters
+from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import clipped_warnings
 from speechgmm.parallel import Engine
 from speechgmm.recipe import stages
@@ -113,7 +115,8 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means) -> Finished:
     voices: list[dict[str, Voices]] = []
     for member in recipe.members:
         of = f", {member.name}" if recipe.systems else ""
-        warnings += _logged(empty_filters(member.features))
+        if isinstance(member.features, FeatureConfig):
+            warnings += _logged(empty_filters(member.features))
         voices.append(
             {
                 role: extract_voices(f"features of {role}{of}", corpus.role(role), member.features, means)
@@ -160,13 +163,13 @@ def _logged(warnings: tuple[str, ...]) -> tuple[str, ...]:
     return warnings
 
 
-def _corpus(config: SyntheticConfig | KaldiConfig, means: Means) -> tuple[Corpus, StageOutput | None]:
+def _corpus(config: CorpusConfig, means: Means) -> tuple[Corpus, StageOutput | None]:
     """Read the lists; the embedded voices are recorded first, and then read like any other corpus."""
-    if isinstance(config, KaldiConfig):
-        return read_kaldi(config), None
+    if not isinstance(config, SyntheticConfig):
+        return read_corpus(config), None
     stage = partial(stages.synthesise, config=config, engine=means.engine, tick=means.bars.tick("voices"))
     voices = means.cache.obtain("corpus", VERSIONS["corpus"], {"config": plain(config)}, stage)
-    return read_kaldi(KaldiConfig(root=str(voices.folder))), voices
+    return read_corpus(KaldiConfig(root=str(voices.folder))), voices
 
 
 @contextmanager

@@ -1,21 +1,32 @@
 """A recipe: its sections are the configurations of the rooms that do the work."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.formats import KaldiConfig
-from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.corpus.formats import CorpusConfig as CorpusConfig
+from speechgmm.corpus.kaldi import KaldiConfig
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.given import GivenConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
 from speechgmm.scoring.calibration import CalibrationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import NormalisationConfig
 
-CorpusConfig = Annotated[SyntheticConfig | KaldiConfig, Field(discriminator="kind")]
+
+def _tag_of_front_end(section: Any) -> str:
+    """Tell a front end for audio, which goes by its usual kind, from one for given features."""
+    kind = section.get("kind") if isinstance(section, Mapping) else getattr(section, "kind", None)
+    return "given" if kind == "given" else "mfcc"
+
+
+FrontEnd = Annotated[
+    Annotated[FeatureConfig, Tag("mfcc")] | Annotated[GivenConfig, Tag("given")], Discriminator(_tag_of_front_end)
+]
 
 
 def _method(speakers: Any) -> Any:
@@ -105,7 +116,7 @@ class Recipe(Configuration):
         Paths of recipes of the same corpus, whose scores are fused. Features, models, scoring and normalisation are
         theirs then; calibration and evaluation are this recipe's.
     features : section
-        The front end.
+        The front end; of kind ``given`` where the corpus has features instead of audio.
     ubm : section
         Training of the background model; there is none with ``speakers.method: independent``.
     speakers : section
@@ -124,7 +135,7 @@ class Recipe(Configuration):
     seed: int = Field(0, ge=0)
     corpus: CorpusConfig
     systems: "Annotated[tuple[Recipe, ...], Field(strict=False)]" = ()
-    features: FeatureConfig = FeatureConfig()
+    features: FrontEnd = FeatureConfig()
     ubm: BackgroundConfig = BackgroundConfig()
     speakers: SpeakersConfig = AdaptationConfig()
     scoring: ScoringConfig = ScoringConfig()
@@ -145,6 +156,15 @@ class Recipe(Configuration):
             raise ValueError("systems: expected two or more, of different names")
         if self.calibration.method == "pav" and self.calibration.systems == "trained":
             raise ValueError("calibration.systems trained is for method logistic; pav takes the sum of the scores")
+        return self
+
+    @model_validator(mode="after")
+    def _features_fit_the_corpus(self) -> Self:
+        """Refuse to hear features, or to take audio for them."""
+        has_features = isinstance(self.corpus, KaldiConfig) and self.corpus.input == "features"
+        if not self.systems and has_features != isinstance(self.features, GivenConfig):
+            found = "corpus.input is features" if has_features else "the corpus has audio"
+            raise ValueError(f"features.kind {self.features.kind}: {found}; expected both or neither to be of features")
         return self
 
     @model_validator(mode="after")

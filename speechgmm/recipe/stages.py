@@ -21,6 +21,7 @@ from speechgmm.corpus.recordings import write_recordings
 from speechgmm.corpus.synthetic import SyntheticConfig, plan
 from speechgmm.errors import CheckpointError, CorpusError, ModelError
 from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.given import GivenConfig, write_given_store
 from speechgmm.features.shards import Source, write_store
 from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.files import replacing, write_array
@@ -109,7 +110,7 @@ def synthesise(folder: Path, config: SyntheticConfig, engine: Engine, tick: Tick
 
 
 def extract_features(
-    folder: Path, utterances: Sequence[Utterance], config: FeatureConfig, engine: Engine, tick: Tick
+    folder: Path, utterances: Sequence[Utterance], config: FeatureConfig | GivenConfig, engine: Engine, tick: Tick
 ) -> None:
     """Write a feature store of the utterances.
 
@@ -119,17 +120,21 @@ def extract_features(
         Where to write.
     utterances : sequence of Utterance
         In the order of the store.
-    config : FeatureConfig
+    config : FeatureConfig or GivenConfig
         The front end.
     engine : Engine
         Where to run.
     tick : callable
         Told of progress.
     """
-    sources = [Source(utterance.id, utterance.path) for utterance in utterances]
-    tick(0, len(sources))
-    for done in write_store(folder, sources, config, engine):
-        tick(done, len(sources))
+    tick(0, len(utterances))
+    if isinstance(config, GivenConfig):
+        progress = write_given_store(folder, {each.id: each.path for each in utterances}, config)
+    else:
+        sources = [Source(each.id, each.path, each.channel, start=each.start, stop=each.end) for each in utterances]
+        progress = write_store(folder, sources, config, engine)
+    for done in progress:
+        tick(done, len(utterances))
 
 
 def train_ubm(
@@ -296,7 +301,7 @@ def score_tests(
 
 
 def ids_of_speakers(utterances: Sequence[Utterance], store: FeatureStore) -> dict[str, list[str]]:
-    """Sort utterances by their speakers.
+    """Sort utterances by the models that they enrol, which mostly go by their speakers.
 
     Parameters
     ----------
@@ -308,7 +313,7 @@ def ids_of_speakers(utterances: Sequence[Utterance], store: FeatureStore) -> dic
     Returns
     -------
     dict of str to list of str
-        The ids of each speaker.
+        The ids of each.
 
     Raises
     ------
@@ -318,7 +323,7 @@ def ids_of_speakers(utterances: Sequence[Utterance], store: FeatureStore) -> dic
     of_speaker: dict[str, list[str]] = {}
     for utterance in utterances:
         if utterance.id in store:
-            of_speaker.setdefault(utterance.speaker, []).append(utterance.id)
+            of_speaker.setdefault(utterance.enrols, []).append(utterance.id)
     if not of_speaker:
         raise ModelError(f"there is nobody to score: {_why_none(store)}")
     return of_speaker

@@ -12,6 +12,8 @@ from speechgmm.configuration import Configuration
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError
 from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.given import GivenConfig
+from speechgmm.features.reading import file_of_place
 from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training_config import IndependentConfig
@@ -120,7 +122,9 @@ class System:
         return {name: why for folder in alone for name, why in independent.load_untrained(folder).items()}
 
 
-def extract_voices(title: str, utterances: Sequence[Utterance], config: FeatureConfig, means: Means) -> Voices:
+def extract_voices(
+    title: str, utterances: Sequence[Utterance], config: FeatureConfig | GivenConfig, means: Means
+) -> Voices:
     """Extract features, or find them.
 
     Parameters
@@ -129,7 +133,7 @@ def extract_voices(title: str, utterances: Sequence[Utterance], config: FeatureC
         What people call the stage.
     utterances : sequence of Utterance
         Whose.
-    config : FeatureConfig
+    config : FeatureConfig or GivenConfig
         The front end.
     means : Means
         How to run.
@@ -146,7 +150,7 @@ def extract_voices(title: str, utterances: Sequence[Utterance], config: FeatureC
         engine=means.engine,
         tick=means.bars.tick(title),
     )
-    inputs = {"config": plain(config), "utterances": _digests(utterances)}
+    inputs = {"config": plain(config), "utterances": _digests(utterances, given=isinstance(config, GivenConfig))}
     output = means.cache.obtain("features", VERSIONS["features"], inputs, stage, title=title)
     return Voices(tuple(utterances), output)
 
@@ -378,7 +382,7 @@ def _speakers_of(who: Voices) -> dict[str, JsonValue]:
     """Say what the models of speakers depend on."""
     return {
         "features": who.features.digest,
-        "speakers": [[utterance.id, utterance.speaker] for utterance in who.utterances],
+        "speakers": [[utterance.id, utterance.enrols] for utterance in who.utterances],
     }
 
 
@@ -405,9 +409,18 @@ def _named(sex: str | None) -> str:
     return f" of sex {sex}" if sex else ""
 
 
-def _digests(utterances: Sequence[Utterance]) -> JsonValue:
-    """Digest the content of the audio files; one that cannot be read has none."""
-    return [[utterance.id, _digest(Path(utterance.path))] for utterance in utterances]
+def _digests(utterances: Sequence[Utterance], *, given: bool) -> JsonValue:
+    """Digest the content of the files, each once; one that cannot be read has none. Parts of files say which."""
+    digests: dict[str, str] = {}
+    inputs: list[JsonValue] = []
+    for utterance in utterances:
+        path, *segment = utterance.audio
+        file = file_of_place(path) if given else path
+        if file not in digests:
+            digests[file] = _digest(Path(file))
+        part = [path[len(file) :]] if given else segment if any(each is not None for each in segment) else []
+        inputs.append([utterance.id, digests[file], *part])
+    return inputs
 
 
 def _digest(path: Path) -> str:

@@ -1,0 +1,104 @@
+"""Features that another program made, with deltas and normalisation put to them."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from speechgmm.arrays import Float32Array
+from speechgmm.configuration import Configuration
+from speechgmm.errors import CorpusError
+from speechgmm.features.dynamics import DeltaConfig, append_deltas
+from speechgmm.features.normalisation import NormalisationConfig, normalise
+from speechgmm.features.reading import read_place
+from speechgmm.features.shards import SHARD_SECONDS, write_index
+from speechgmm.features.store import Stored, Unusable
+from speechgmm.files import write_array
+
+
+class GivenConfig(Configuration):
+    """A front end that takes features as they are: of speech frames, or of all.
+
+    Parameters
+    ----------
+    kind : "given"
+        Tells it from the front ends that hear audio.
+    n_static : int >= 1
+        Features of a given frame.
+    frame_shift : float > 0, seconds
+        From one frame to the next; for durations alone.
+    deltas, normalisation : sections
+        What is put to them, in this order, as for audio.
+    """
+
+    kind: Literal["given"] = "given"
+    n_static: int = Field(ge=1)
+    frame_shift: float = Field(0.010, gt=0, le=60)
+    deltas: DeltaConfig = DeltaConfig()
+    normalisation: NormalisationConfig = NormalisationConfig()
+
+    @model_validator(mode="after")
+    def _deltas_fit(self) -> Self:
+        """Refuse shifted deltas of more features than there are."""
+        self.deltas.n_columns(self.n_static)
+        return self
+
+    @property
+    def n_features(self) -> int:
+        """Features of a frame, D."""
+        return self.deltas.n_columns(self.n_static)
+
+
+def write_given_store(folder: Path, places: Mapping[str, str], config: GivenConfig) -> Iterator[int]:
+    """Put given features into a store, telling how far it is.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write; made if it does not exist.
+    places : mapping of str to str
+        For each utterance, where its features are: a file of Kaldi's, with ``:OFFSET`` in an archive.
+    config : GivenConfig
+        What is put to them.
+
+    Yields
+    ------
+    int
+        Utterances done so far, after each shard. The store is complete when the iteration ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stored: list[Stored] = []
+    unusable: list[Unusable] = []
+    shard: list[Float32Array] = []
+    n_shards = n_rows = 0
+    for utterance, place in places.items():
+        try:
+            frames = _frames(place, config)
+        except CorpusError as error:
+            unusable.append(Unusable(utterance, str(error).removeprefix(f"{place}: ")))
+            continue
+        seconds = len(frames) * config.frame_shift
+        name = f"shard-{n_shards:05d}.npy"
+        stored.append(Stored(utterance, name, n_rows, n_rows + len(frames), seconds, seconds, 0.0))
+        shard.append(frames)
+        n_rows += len(frames)
+        if n_rows * config.frame_shift >= SHARD_SECONDS:
+            write_array(folder / name, np.concatenate(shard))
+            shard, n_rows, n_shards = [], 0, n_shards + 1
+            yield len(stored) + len(unusable)
+    if shard:
+        write_array(folder / f"shard-{n_shards:05d}.npy", np.concatenate(shard))
+    write_index(folder, config.n_features, config, stored, unusable)
+    yield len(places)
+
+
+def _frames(place: str, config: GivenConfig) -> Float32Array:
+    """Read an utterance's features and take the steps."""
+    frames = read_place(place)
+    if not len(frames):
+        raise CorpusError(f"{place}: no frames")
+    if frames.shape[1] != config.n_static:
+        raise CorpusError(f"{place}: {frames.shape[1]} features; expected {config.n_static}, as features.n_static says")
+    return normalise(append_deltas(frames, config.deltas), np.ones(len(frames), np.bool_), config.normalisation)
