@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from speechgmm.audio import Channel
 from speechgmm.configuration import Configuration
+from speechgmm.corpus.commands import is_command, programs
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
@@ -43,8 +44,9 @@ class KaldiConfig(Configuration):
     input : "audio" or "features"
         Whether ``wav.scp`` is read or ``feats.scp``, whose features are taken as they are.
     allow_commands : bool
-        Whether ``wav.scp`` may hold commands, whose output is the audio. They run with all that you may do: allow
-        it for lists that you trust as you trust a program.
+        Whether ``wav.scp`` may hold commands, whose output is the audio. They may do all that you may: allow them in
+        lists that you trust as you trust a program. They run in the root, without a shell: programs, their arguments,
+        and pipes. Their output is kept, and made again when a command changes or a file that it names.
     """
 
     kind: Literal["kaldi"] = "kaldi"
@@ -207,13 +209,23 @@ def seconds(fields: Sequence[str]) -> tuple[float, float]:
 
 def _located(path: str, where: str, root: Path, config: KaldiConfig, problems: Problems) -> str:
     """Make a path absolute; leave a command, which is one by its end, as it is."""
-    if not path.endswith("|"):
+    if not is_command(path):
         return str(root / path)
     if config.input == "features":
         problems.add(f"{where} is the output of a command; only files are read")
     elif not config.allow_commands:
         problems.add(f"{where} is the output of a command; corpus.allow_commands lets it be run, if you trust it")
+    else:
+        _note_shell(path, where, problems)
     return path
+
+
+def _note_shell(command: str, where: str, problems: Problems) -> None:
+    """Note what a command asks of a shell, which there is not."""
+    try:
+        programs(command)
+    except CorpusError as error:
+        problems.add(f"{where}: {error}")
 
 
 def _lines(path: Path, problems: Problems) -> list[tuple[int, str]]:

@@ -3,16 +3,18 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
 from rich.console import Console
 
+from speechgmm.corpus.commands import commands_of, files_among, output_paths
 from speechgmm.corpus.formats import CorpusConfig, read_corpus
 from speechgmm.corpus.kaldi import KaldiConfig
-from speechgmm.corpus.manifest import ROLES, Corpus
+from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.features.cepstra_config import empty_filters
@@ -27,7 +29,7 @@ from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.results import Finished, clear_results, write_results, write_skipped
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import Scores
-from speechgmm.recipe.system import VERSIONS, Means, Voices, build_system, extract_voices, plain
+from speechgmm.recipe.system import VERSIONS, Means, Voices, build_system, digest, extract_voices, plain
 
 logger = logging.getLogger(__name__)
 
@@ -166,10 +168,31 @@ def _logged(warnings: tuple[str, ...]) -> tuple[str, ...]:
 def _corpus(config: CorpusConfig, means: Means) -> tuple[Corpus, StageOutput | None]:
     """Read the lists; the embedded voices are recorded first, and then read like any other corpus."""
     if not isinstance(config, SyntheticConfig):
-        return read_corpus(config), None
+        return _recorded(read_corpus(config), Path(config.root), means)
     stage = partial(stages.synthesise, config=config, engine=means.engine, tick=means.bars.tick("voices"))
     voices = means.cache.obtain("corpus", VERSIONS["corpus"], {"config": plain(config)}, stage)
     return read_corpus(KaldiConfig(root=str(voices.folder))), voices
+
+
+def _recorded(corpus: Corpus, root: Path, means: Means) -> tuple[Corpus, StageOutput | None]:
+    """Put the output of commands in their place, if there are any among the paths."""
+    commands = commands_of([utterance for role in ROLES for utterance in corpus.role(role)])
+    if not commands:
+        return corpus, None
+    inputs: dict[str, JsonValue] = {
+        "commands": [[each, [digest(path) for path in files_among(each, root)]] for each in commands]
+    }
+    tick = means.bars.tick("commands")
+    stage = partial(stages.run_commands, commands=commands, root=root, engine=means.engine, tick=tick)
+    recorded = means.cache.obtain("corpus", VERSIONS["corpus"], inputs, stage, title="commands")
+    paths = output_paths(recorded.folder, commands)
+
+    def heard(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
+        """Name the files."""
+        return tuple(replace(each, path=str(paths.get(each.path, each.path))) for each in utterances)
+
+    own = {role: heard(corpus.role(role)) for role in ROLES}
+    return replace(corpus, background=own["background"], enrol=own["enrol"], test=own["test"]), recorded
 
 
 @contextmanager

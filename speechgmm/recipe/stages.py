@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgmm.arrays import Float64Array
+from speechgmm.corpus.commands import write_outputs
 from speechgmm.corpus.manifest import Trial, Utterance
 from speechgmm.corpus.recordings import write_recordings
 from speechgmm.corpus.synthetic import SyntheticConfig, plan
@@ -107,6 +108,27 @@ def synthesise(folder: Path, config: SyntheticConfig, engine: Engine, tick: Tick
     tick(0, total)
     for done in write_recordings(config, folder, engine):
         tick(done, total)
+
+
+def run_commands(folder: Path, commands: Sequence[str], root: Path, engine: Engine, tick: Tick) -> None:
+    """Write the recordings that commands make.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    commands : sequence of str
+        As in a list that is trusted.
+    root : Path
+        Where they run.
+    engine : Engine
+        Where to run.
+    tick : callable
+        Told of progress.
+    """
+    tick(0, len(commands))
+    for done in write_outputs(folder, commands, root, engine):
+        tick(done, len(commands))
 
 
 def extract_features(

@@ -300,7 +300,7 @@ class _Work:
         """Train a background model."""
         config = self.recipe.ubm
         start = config.initial_model
-        digested = config.model_copy(update={"initial_model": start and _digest(Path(start)), "per_sex": False})
+        digested = config.model_copy(update={"initial_model": start and digest(Path(start)), "per_sex": False})
         inputs: dict[str, JsonValue] = {
             "config": plain(digested),
             "seed": self.recipe.seed,
@@ -332,7 +332,7 @@ class _Work:
     def _train_speakers(self, config: IndependentConfig, who: Voices, title: str) -> StageOutput:
         """Train each speaker's model alone."""
         start = config.initial_model
-        digested = config.model_copy(update={"initial_model": start and _digest(Path(start))})
+        digested = config.model_copy(update={"initial_model": start and digest(Path(start))})
         inputs: dict[str, JsonValue] = {"config": plain(digested), "seed": self.recipe.seed, **_speakers_of(who)}
         stage = partial(
             independent.train_speakers,
@@ -417,14 +417,25 @@ def _digests(utterances: Sequence[Utterance], *, given: bool) -> JsonValue:
         path, *segment = utterance.audio
         file = file_of_place(path) if given else path
         if file not in digests:
-            digests[file] = _digest(Path(file))
+            digests[file] = digest(Path(file))
         part = [path[len(file) :]] if given else segment if any(each is not None for each in segment) else []
         inputs.append([utterance.id, digests[file], *part])
     return inputs
 
 
-def _digest(path: Path) -> str:
-    """Digest a file; what is none, or has a name that none can have, is told apart from those that can be read."""
+def digest(path: Path) -> str:
+    """Digest a file.
+
+    Parameters
+    ----------
+    path : Path
+        What is no file, or has a name that none can have, is told apart from those that can be read.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits: SHA-256 of its content; or why there are none.
+    """
     try:
         if not path.is_file():
             return "no file"
