@@ -219,6 +219,15 @@ def test_timit_is_background_and_evaluation_by_its_folders(tmp_path):
     corpus = read_corpus(TimitConfig(root=str(tmp_path), background=("TRAIN",), protocol=ProtocolConfig(n_enrol=2)))
     assert {each.speaker for each in corpus.background} == {"FCJF0", "MABC1"}
     assert corpus.models == ("FXYZ0", "MRST1")
+    touch(tmp_path, *(f"MORE/DR2/{speaker}/SA{n}.WAV" for speaker in ("FONE0", "MTWO1") for n in range(3)))
+    some = read_corpus(
+        TimitConfig(
+            root=str(tmp_path), background=("TRAIN/DR1/FCJF0",), evaluation=("TEST", "MORE/DR2/FONE0")
+        ).model_copy(update={"protocol": ProtocolConfig(n_enrol=2)})
+    )
+    assert {each.speaker for each in some.background} == {"FCJF0"}
+    assert some.models == ("FONE0", "FXYZ0", "MRST1")
+    assert some.warnings() == ("6 recordings in neither background nor evaluation; left out",)
 
 
 @pytest.mark.parametrize(

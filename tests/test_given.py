@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from conftest import ROOT
 from speechgmm import FeatureConfig, extract
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError, RecipeError
@@ -154,3 +155,11 @@ def test_segments_and_channels_of_one_file_are_utterances_of_their_own(tmp_path,
     assert len({tuple(each[1:]) for each in digests}) == 4
     assert digests[2][2:] == [None, None, "mean"]
     assert len(_digests([Utterance("u", "a", str(path))], given=False)[0]) == 2
+
+
+@pytest.mark.slow
+def test_the_shipped_recipe_beats_an_untuned_system(speech_data, tmp_path):
+    # 8.95 % is what scikit-learn's mixtures with 64 components and MAP get on these features (data/README.md).
+    done = run(ROOT / "recipes" / "an4_feat.yaml", results=tmp_path)
+    assert done.metrics["trials"]["trials"]["eer"] <= 0.089
+    assert not done.metrics["trials"]["trials"]["n_unscored"]

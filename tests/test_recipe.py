@@ -41,6 +41,14 @@ def test_every_shipped_recipe_loads_and_comes_back_from_its_dump(path, tmp_path)
     assert load_recipe(write(tmp_path, dump_recipe(recipe))) == recipe
 
 
+@pytest.mark.parametrize("path", SECTIONS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_shipped_section_can_stand_in_a_recipe(path, tmp_path):
+    recipe = load_recipe(write(tmp_path, f"{SMALL}{path.parent.name}: {path}\n"))
+    if path.parent.name == "features":
+        assert path.stem.startswith(f"{recipe.features.kind}{recipe.features.n_features}")
+        assert recipe.features.sample_rate == (8000 if path.stem.endswith("_8khz") else 16000)
+
+
 def keys_of(values, above=()):
     for key, value in values.items():
         yield (*above, key)

@@ -1,7 +1,7 @@
 """Corpora whose folders and file names say who speaks: a folder for each speaker, and the layouts of known corpora."""
 
 import re
-from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -29,6 +29,8 @@ class LayoutConfig(Configuration):
         ``${NAME}`` or ``${NAME:-default}`` in it stands for an environment variable.
     background : list of str
         Folders below the root: sets, or speakers' own. Whoever speaks in them is background.
+    evaluation : list of str
+        Likewise of those who are enrolled and tested; what lies in neither is left out. All others when not given.
     trials : list of str
         Trial lists, whose paths start at the root, as `speechgmm.corpus.trials.parse_trials` reads them. They say who
         is enrolled and tested.
@@ -39,6 +41,7 @@ class LayoutConfig(Configuration):
     kind: str
     root: str
     background: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    evaluation: Annotated[tuple[str, ...], Field(strict=False)] = ()
     trials: Annotated[tuple[str, ...], Field(strict=False)] = ()
     protocol: ProtocolConfig | None = None
 
@@ -167,16 +170,29 @@ def read_folders(config: LayoutConfig) -> Corpus:
     root = Path(config.root)
     found, others = find_utterances(root, config.kind)
     problems = Problems()
-    for name in config.background:
-        if not (root / name).is_dir():
-            problems.add(f"{root / name}: no such folder; corpus.background names it")
-    background = tuple(Path(root, name) for name in config.background)
-    pool: dict[Role | None, list[Utterance]] = defaultdict(list)
+    pool: dict[Role | None, list[Utterance]] = {"background": [], None: []}
+    n_left = 0
+    in_background = _below(root, config.background, "background", problems)
+    in_evaluation = _below(root, config.evaluation, "evaluation", problems)
     for each in found:
-        is_background = any(Path(each.path).is_relative_to(folder) for folder in background)
-        pool["background" if is_background else None].append(each)
+        if in_background(each):
+            pool["background"].append(each)
+        elif in_evaluation(each) or not config.evaluation:
+            pool[None].append(each)
+        else:
+            n_left += 1
     corpus = assemble(pool, trial_lists(root, config.trials, problems), config.protocol, problems)
-    return replace(corpus, notes=(*corpus.notes, *elsewhere(others, config.kind)))
+    left = (f"{n_left:,} recordings in neither background nor evaluation; left out",) if n_left else ()
+    return replace(corpus, notes=(*corpus.notes, *left, *elsewhere(others, config.kind)))
+
+
+def _below(root: Path, names: Sequence[str], key: str, problems: Problems) -> Callable[[Utterance], bool]:
+    """Give a test whether a recording lies in one of some folders, which must be there."""
+    folders = [Path(root, name) for name in names]
+    for folder in folders:
+        if not folder.is_dir():
+            problems.add(f"{folder}: no such folder; corpus.{key} names it")
+    return lambda utterance: any(Path(utterance.path).is_relative_to(folder) for folder in folders)
 
 
 def find_utterances(root: Path, kind: str) -> tuple[tuple[Utterance, ...], tuple[str, ...]]:
