@@ -15,13 +15,11 @@ import naive
 from speechgmm.evaluation.metrics import cllr, eer, min_cllr
 from speechgmm.scoring.calibration import (
     CalibrationConfig,
-    Fold,
     LinearCalibration,
     PavCalibration,
     check_disjoint,
     load_calibration,
     train_calibration,
-    train_cross_fitted,
 )
 from test_package import modules_after
 
@@ -410,41 +408,7 @@ def test_configurations_without_a_meaning_are_refused(keys):
         CalibrationConfig(**keys)
 
 
-# ---- cross-fitting ----
-
-
-def folds(rng, *, side=False):
-    halves = []
-    for background, speakers in (("ab", "cd"), ("cd", "ab")):
-        sides = (rng.normal(size=40), rng.normal(size=90)) if side else None
-        halves.append(Fold(background, speakers, *overlapping(rng), sides))
-    return halves
-
-
-@pytest.mark.parametrize("side", [False, True])
-def test_folds_are_pooled(rng, side):
-    halves = folds(rng, side=side)
-    target, nontarget = (np.concatenate([half[kind] for half in halves]) for kind in (2, 3))
-    sides = tuple(np.concatenate([half.side[kind] for half in halves]) for kind in (0, 1)) if side else None
-    assert train_cross_fitted(halves, LOGISTIC) == train_calibration(target, nontarget, LOGISTIC, side=sides)
-
-
-def test_a_fold_that_has_seen_its_speakers_is_refused(rng):
-    halves = folds(rng)
-    halves[1] = halves[1]._replace(background="xaby")
-    with pytest.raises(
-        ValueError, match="the background and the trials of fold 1 share a, b, expected nothing in common"
-    ):
-        train_cross_fitted(halves, LOGISTIC)
-
-
-def test_folds_that_do_not_fit_are_refused(rng):
-    with pytest.raises(ValueError, match="no folds"):
-        train_cross_fitted([], LOGISTIC)
-    with pytest.raises(ValueError, match="some folds have side information"):
-        train_cross_fitted([folds(rng)[0], folds(rng, side=True)[1]], LOGISTIC)
-    with pytest.raises(ValueError, match="target: 3 columns in fold 1 and 2 in fold 0"):
-        train_cross_fitted([folds(rng)[0], Fold("a", "b", *overlapping(rng, 3))], LOGISTIC)
+# ---- who may be in both ----
 
 
 def test_training_on_what_is_evaluated_is_refused():

@@ -14,6 +14,7 @@ from speechgmm.evaluation.metrics import PRESETS
 from speechgmm.evaluation.plots import DET_CAPTION, det_figure, histogram_figure, save_svg, svg_text, training_figure
 from speechgmm.evaluation.report import (
     DataRole,
+    DecidedResult,
     IdentificationResult,
     Plot,
     ReportContent,
@@ -208,6 +209,7 @@ def trial_list(name="test", **changes):
         n_unscored=12,
         eer=0.0345678,
         min_dcf=dict.fromkeys(PRESETS, 0.25),
+        act_dcf=dict.fromkeys(PRESETS, 0.375),
         cllr=0.5004,
         min_cllr=0.125,
         lowest_targets=(WorstTrial("model-1", "test-1", -2.5, "data/one.wav"),),
@@ -314,6 +316,9 @@ def test_report_defines_each_number_beside_it():
         f"c_miss = 10, c_fa = 1, p_target = 0.01; {norm_of} = 0.1",
         f"c_miss = 1, c_fa = 1, p_target = 0.001; {norm_of} = 0.001",
         f"c_miss = 1, c_fa = 1, p_target = 0.005; {norm_of} = 0.005 The mean of these 2 costs",
+        "act DCF sre08 The expected cost, as of min DCF, of the decisions that the scores themselves ask for",
+        "Accepted from log(c_fa (1 − p_target) / (c_miss p_target)) on: 2.29 nats. 0.375",
+        "on: 4.60 and 5.29 nats.",
         "Cllr What it costs, in bits,",
         "min Cllr The Cllr that would be left after the best monotone recalibration",
         "Identification rate The share of tests for which the right speaker's model scores strictly higher",
@@ -321,13 +326,28 @@ def test_report_defines_each_number_beside_it():
         assert definition in text
 
 
+def test_report_of_calibrated_scores_shows_what_decisions_by_them_get_wrong():
+    decided = DecidedResult(cllr_uncalibrated=0.75, p_miss=0.125, p_fa="no nontarget")
+    lists = trial_list("dev", decided=decided, trains_calibration=True), trial_list("eval", decided=decided)
+    text = Page(render_report(content(trial_lists=lists, decision="Threshold +4.60 nats: because."))).text
+    assert "Cllr, raw The Cllr of the scores before calibration. 0.750 bit" in text
+    assert "Misses The share of target trials below the threshold, which are rejected. Threshold +4.60 nats" in text
+    assert "because. 12.50 %" in text
+    assert "because. – no nontarget" in text
+    assert "dev Calibration was trained on this list: its numbers look better than they are. eval" in text
+    plain = Page(render_report(content())).text
+    assert "Cllr, raw" not in plain
+    assert "Misses" not in plain
+
+
 def test_report_shows_a_dash_and_the_reason_for_a_number_that_does_not_exist():
     why = "no scored nontarget trials"
-    nothing = trial_list("empty", eer=why, cllr=why, min_cllr=why, min_dcf=dict.fromkeys(PRESETS, float("nan")))
+    none = dict.fromkeys(PRESETS, float("nan"))
+    nothing = trial_list("empty", eer=why, cllr=why, min_cllr=why, min_dcf=none, act_dcf=none)
     text = Page(render_report(content(trial_lists=(nothing,)))).text
     assert f"Equal error rate on empty – {why}" in text
     assert text.count(f"– {why}") == 4
-    assert text.count("– the computation gave no number") == len(PRESETS)
+    assert text.count("– the computation gave no number") == 2 * len(PRESETS)
     assert "nan" not in text.replace("nontarget", "").split()
 
 

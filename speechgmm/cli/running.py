@@ -18,8 +18,9 @@ MEANINGS = {
     "eer": "where as large a share of targets is missed as of nontargets accepted",
     "cllr": "bits; cost of the scores taken as log-likelihood ratios",
     "min_cllr": "bits; the same if the scores were calibrated perfectly",
+    "p_miss": "share of targets below the threshold, which are rejected",
+    "p_fa": "share of nontargets at the threshold or above, which are accepted",
 }
-
 
 NARROWEST = 24
 """Columns that the meanings of the numbers need beside them; with fewer they follow below."""
@@ -64,13 +65,14 @@ def _show(done: "RunResult") -> None:
 
     lists: dict[str, Any] = done.metrics["trials"]
     rows = _rows(list(lists.values()))
-    needed = max(len(title) for title, _, _ in rows) + sum(max(len(name), 8) + 3 for name in lists) + 3
+    needed = max(len(title) for title, _, _ in rows) + sum(max(len(name) + 1, 8) + 3 for name in lists) + 3
     width = Console().width
     beside = width - needed >= NARROWEST
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for name in lists:
-        table.add_column(name, justify="right", no_wrap=True)
+    for name, numbers in lists.items():
+        title = f"{name}*" if numbers.get("trains_calibration") else name
+        table.add_column(title, justify="right", no_wrap=True)
     if beside:
         table.add_column("", style="dim")
     for title, cells, meaning in rows:
@@ -86,8 +88,13 @@ def _show(done: "RunResult") -> None:
     )
     calibration = done.metrics["calibration"]
     if calibration:
+        decision = done.metrics["decision"]
+        typer.echo(f"threshold: {decision['threshold']:+.2f} nats, {decision['meaning']}")
         trials = f"{calibration['n_target']:,} target and {calibration['n_nontarget']:,} nontarget trials"
-        typer.echo(f"calibrated on {calibration['trained_on']} ({trials})")
+        duration = ", with the logarithm of the test's duration" if calibration["duration"] else ""
+        typer.echo(f"calibrated on {calibration['trained_on']} ({trials}){duration}")
+        if any(numbers["trains_calibration"] for numbers in lists.values()):
+            typer.echo("*: calibration was trained on this list, so its numbers look better than they are")
     for warning in done.warnings:
         typer.secho(f"warning: {warning}", fg="yellow")
     n_unscored = sum(numbers["n_unscored"] for numbers in lists.values())
@@ -118,6 +125,9 @@ def _rows(lists: list[dict[str, Any]]) -> list[tuple[str, list[str], str]]:
         cells = [_number(each["cllr_uncalibrated"], "{:.3f}") for each in lists]
         rows.append(("Cllr, raw", cells, "bits; of the scores before calibration"))
     rows.append(("minCllr", [_number(each["min_cllr"], "{:.3f}") for each in lists], MEANINGS["min_cllr"]))
+    if "p_miss" in lists[0]:
+        rows.append(("P_miss", [_number(each["p_miss"], "{:.2%}") for each in lists], MEANINGS["p_miss"]))
+        rows.append(("P_fa", [_number(each["p_fa"], "{:.2%}") for each in lists], MEANINGS["p_fa"]))
     return rows
 
 

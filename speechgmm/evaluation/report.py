@@ -40,6 +40,13 @@ _MIN_CLLR = (
     "The Cllr that would be left after the best monotone recalibration on these same trials, so it depends on the "
     "order of the scores only. The rest of Cllr is due to calibration."
 )
+_ACT_DCF = (
+    "The expected cost, as of min DCF, of the decisions that the scores themselves ask for as log-likelihood ratios. "
+    "At least min DCF; above 1 it were better not to listen."
+)
+_CLLR_UNCALIBRATED = "The Cllr of the scores before calibration."
+_P_MISS = "The share of target trials below the threshold, which are rejected."
+_P_FA = "The share of nontarget trials at the threshold or above, which are accepted."
 _IDENTIFICATION = (
     "The share of tests for which the right speaker's model scores strictly higher than every other model of the "
     "closed set; a tie at the top does not count."
@@ -74,6 +81,15 @@ class WorstTrial:
 
 
 @dataclass(frozen=True)
+class DecidedResult:
+    """What there is with calibrated scores: Cllr without them in bits, and the shares of errors at the threshold."""
+
+    cllr_uncalibrated: Number
+    p_miss: Number
+    p_fa: Number
+
+
+@dataclass(frozen=True)
 class TrialListResult:
     """The numbers of one trial list.
 
@@ -85,10 +101,14 @@ class TrialListResult:
         Scored trials of each kind, and trials without a score.
     eer : float or str
         Fraction of 1, or why there is none.
-    min_dcf : mapping from str to (float or str)
-        Normalised minimum detection cost by the name of its costs (a key of `ReportContent.costs`).
+    min_dcf, act_dcf : mapping from str to (float or str)
+        Normalised minimum and actual detection cost by the name of its costs (a key of `ReportContent.costs`).
     cllr, min_cllr : float or str
         Bits.
+    decided : DecidedResult, optional
+        Where scores are calibrated; in all lists or in none.
+    trains_calibration : bool
+        Whether calibration was trained on this very list.
     lowest_targets, highest_nontargets : tuple of WorstTrial
         The trials to listen to, worst first.
     """
@@ -99,8 +119,11 @@ class TrialListResult:
     n_unscored: int
     eer: Number
     min_dcf: Mapping[str, Number]
+    act_dcf: Mapping[str, Number]
     cllr: Number
     min_cllr: Number
+    decided: DecidedResult | None = None
+    trains_calibration: bool = False
     lowest_targets: tuple[WorstTrial, ...] = ()
     highest_nontargets: tuple[WorstTrial, ...] = ()
 
@@ -128,13 +151,14 @@ class DataRole:
 
 @dataclass(frozen=True)
 class SkippedItem:
-    """Something that was not used: what kind of thing it is, its id, role and path, and the reason."""
+    """Something that was not used: what kind of thing it is, its id, role and path, the reason, and by which system."""
 
     kind: str
     id: str
     role: str
     path: str
     reason: str
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,6 +185,8 @@ class ReportContent:
         `speechgmm.evaluation.metrics.PRESETS`; the mean is taken over several.
     trial_lists : tuple of TrialListResult
         The first one's EER is the headline.
+    decision : str
+        The threshold of decisions and what it is, where the lists have shares of errors at one.
     identification : IdentificationResult, optional
         Closed-set identification, if it was evaluated.
     plots : tuple of Plot
@@ -181,6 +207,7 @@ class ReportContent:
     summary: str
     costs: Mapping[str, tuple[Costs, ...]] = field(default_factory=dict)
     trial_lists: tuple[TrialListResult, ...] = ()
+    decision: str = ""
     identification: IdentificationResult | None = None
     plots: tuple[Plot, ...] = ()
     data: tuple[DataRole, ...] = ()
@@ -234,7 +261,7 @@ def render_report(content: ReportContent) -> str:
     Raises
     ------
     ValueError
-        If a trial list has no minimum DCF under a name of `content.costs`.
+        If a trial list has no minimum or actual DCF under a name of `content.costs`.
     """
     page = Environment(
         loader=PackageLoader("speechgmm", "evaluation"),
@@ -295,23 +322,29 @@ def _measures(content: ReportContent) -> tuple[_Measure, ...]:
     """Lay out the table of results: a row for each number, a column for each trial list."""
     lists = content.trial_lists
     for result in lists:
-        if missing := content.costs.keys() - result.min_dcf.keys():
-            raise ValueError(f"trial list {result.name!r}: no minimum DCF for {', '.join(sorted(missing))}")
-    minima = [
-        _Measure(f"min DCF {name}", _cost_meaning(costs), tuple(_cell(one.min_dcf[name]) for one in lists))
-        for name, costs in content.costs.items()
-    ]
+        for kind, costs in (("minimum", result.min_dcf), ("actual", result.act_dcf)):
+            if missing := content.costs.keys() - costs.keys():
+                raise ValueError(f"trial list {result.name!r}: no {kind} DCF for {', '.join(sorted(missing))}")
+    of_costs = []
+    for name, several in content.costs.items():
+        minima, actual = (
+            tuple(_cell(one.min_dcf[name]) for one in lists),
+            tuple(_cell(one.act_dcf[name]) for one in lists),
+        )
+        of_costs.append(_Measure(f"min DCF {name}", (_MIN_DCF, *_cost_meaning(several)), minima))
+        of_costs.append(_Measure(f"act DCF {name}", (_ACT_DCF, _bayes_meaning(several)), actual))
     return (
         _Measure("EER", (_EER,), tuple(_cell(one.eer, 100.0, 2, "%") for one in lists)),
-        *minima,
+        *of_costs,
         _Measure("Cllr", (_CLLR,), tuple(_cell(one.cllr, unit="bit") for one in lists)),
         _Measure("min Cllr", (_MIN_CLLR,), tuple(_cell(one.min_cllr, unit="bit") for one in lists)),
+        *_decided(content),
     )
 
 
 def _cost_meaning(several: tuple[Costs, ...]) -> tuple[str, ...]:
-    """Say what a minimum DCF is, and then what its costs and its normalisation are."""
-    lines = [_MIN_DCF]
+    """Say what the costs of a minimum DCF are, and its normalisation."""
+    lines = []
     for costs in several:
         norm = min(costs.c_miss * costs.p_target, costs.c_fa * (1.0 - costs.p_target))
         lines.append(
@@ -321,6 +354,25 @@ def _cost_meaning(several: tuple[Costs, ...]) -> tuple[str, ...]:
     if len(several) > 1:
         lines.append(f"The mean of these {len(several)} costs, each at its own best threshold.")
     return tuple(lines)
+
+
+def _bayes_meaning(several: tuple[Costs, ...]) -> str:
+    """Say at which thresholds decisions are made."""
+    at = [math.log(each.c_fa * (1.0 - each.p_target) / (each.c_miss * each.p_target)) for each in several]
+    formula = "log(c_fa\u00a0(1\u00a0−\u00a0p_target)\u00a0/\u00a0(c_miss\u00a0p_target))"
+    return f"Accepted from {formula} on: {' and '.join(f'{each:.2f}' for each in at)} nats."
+
+
+def _decided(content: ReportContent) -> tuple[_Measure, ...]:
+    """Lay out the rows that there are with calibrated scores only."""
+    found = [one.decided for one in content.trial_lists if one.decided]
+    if not found:
+        return ()
+    return (
+        _Measure("Cllr, raw", (_CLLR_UNCALIBRATED,), tuple(_cell(one.cllr_uncalibrated, unit="bit") for one in found)),
+        _Measure("Misses", (_P_MISS, content.decision), tuple(_cell(one.p_miss, 100.0, 2, "%") for one in found)),
+        _Measure("False alarms", (_P_FA, content.decision), tuple(_cell(one.p_fa, 100.0, 2, "%") for one in found)),
+    )
 
 
 def _cell(value: Number, scale: float = 1.0, decimals: int = 3, unit: str = "") -> _Cell:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from speechgmm.arrays import Float64Array
+from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.configuration import Configuration
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
 
@@ -25,17 +25,26 @@ class EvaluationConfig(Configuration):
     )
 
 
-def summarise(scores: Float64Array, target: np.ndarray, config: EvaluationConfig) -> dict[str, object]:
+def summarise(
+    llrs: Float64Array,
+    target: BoolArray,
+    config: EvaluationConfig,
+    *,
+    ranks: Float64Array | None = None,
+) -> dict[str, object]:
     """Compute the numbers of one trial list.
 
     Parameters
     ----------
-    scores : np.ndarray, shape (n,), nats
-        The score of each trial; NaN where there is none.
+    llrs : np.ndarray, shape (n,), nats
+        The score of each trial, taken as a log-likelihood ratio; NaN where there is none.
     target : np.ndarray, shape (n,), bool
         Which trials are target trials.
     config : EvaluationConfig
         Which detection costs.
+    ranks : np.ndarray, shape (n,), optional
+        Numbers in the order of the trials, where a calibration has made equal what was not; otherwise `llrs`. What
+        depends on nothing but the order is computed from these.
 
     Returns
     -------
@@ -44,8 +53,9 @@ def summarise(scores: Float64Array, target: np.ndarray, config: EvaluationConfig
         fraction of 1, ``min_dcf`` and ``act_dcf`` normalised, by preset, ``cllr`` and ``min_cllr`` in bits. Where one
         kind of trial has no score, the numbers that need both are None.
     """
-    scored = ~np.isnan(scores)
-    sides = scores[scored & target], scores[scored & ~target]
+    scored = ~np.isnan(llrs)
+    sides = llrs[scored & target], llrs[scored & ~target]
+    ordered = sides if ranks is None else (ranks[scored & target], ranks[scored & ~target])
     counts: dict[str, object] = {
         "n_target": len(sides[0]),
         "n_nontarget": len(sides[1]),
@@ -55,9 +65,35 @@ def summarise(scores: Float64Array, target: np.ndarray, config: EvaluationConfig
         none = dict.fromkeys(config.dcf)
         return counts | {"eer": None, "min_dcf": none, "act_dcf": none, "cllr": None, "min_cllr": None}
     return counts | {
-        "eer": eer(*sides),
-        "min_dcf": {preset: min_dcf(*sides, preset) for preset in config.dcf},
+        "eer": eer(*ordered),
+        "min_dcf": {preset: min_dcf(*ordered, preset) for preset in config.dcf},
         "act_dcf": {preset: act_dcf(*sides, preset) for preset in config.dcf},
         "cllr": cllr(*sides),
-        "min_cllr": min_cllr(*sides),
+        "min_cllr": min_cllr(*ordered),
+    }
+
+
+def error_shares(llrs: Float64Array, target: BoolArray, threshold: float) -> dict[str, float | None]:
+    """Count the errors of decisions.
+
+    Parameters
+    ----------
+    llrs : np.ndarray, shape (n,), nats
+        The score of each trial; NaN where there is none, and no decision.
+    target : np.ndarray, shape (n,), bool
+        Which trials are target trials.
+    threshold : float, nats
+        From which score on a trial is accepted.
+
+    Returns
+    -------
+    dict
+        ``p_miss``, the share of the target trials that are rejected, and ``p_fa``, that of the nontarget trials that
+        are accepted, fractions of 1; None where no trial of the kind has a score.
+    """
+    scored = ~np.isnan(llrs)
+    rejected, accepted = llrs[scored & target] < threshold, llrs[scored & ~target] >= threshold
+    return {
+        name: float(np.mean(errors)) if len(errors) else None
+        for name, errors in (("p_miss", rejected), ("p_fa", accepted))
     }

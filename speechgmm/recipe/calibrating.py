@@ -4,25 +4,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import JsonValue
 
-from speechgmm.arrays import Float64Array
+from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError
+from speechgmm.features.store import FeatureStore
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import Scores
 from speechgmm.recipe.system import Means, Voices, build_system, plain
 from speechgmm.scoring.calibration import (
     Calibration,
-    Fold,
     LinearCalibration,
     check_disjoint,
+    duration_side,
     train_calibration,
-    train_cross_fitted,
 )
+from speechgmm.scoring.thresholds import find_threshold
 
 HALVES = ("first", "second")
 
@@ -30,6 +32,14 @@ LEAST_SPEAKERS = 5
 """Speakers of two utterances in each half: fewer say little about all others, and that with great certainty."""
 
 ON_BACKGROUND = "trials among the speakers of the background model: each half of them by a system of the other half"
+
+
+class Labelled(NamedTuple):
+    """Trials whose truth is known: scores (n, S), whether they are targets (n,), and side information (n,)."""
+
+    scores: Float64Array
+    target: BoolArray
+    durations: Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,20 +54,25 @@ class Calibrated:
         In words.
     n_target, n_nontarget : int >= 1
         Trials of each kind.
+    threshold : float, nats
+        From which log-likelihood ratio on a trial is accepted.
     """
 
     calibration: Calibration
     trained_on: str
     n_target: int
     n_nontarget: int
+    threshold: float
 
-    def apply(self, scores: Sequence[Scores]) -> Scores:
+    def apply(self, scores: Sequence[Scores], store: FeatureStore) -> Scores:
         """Turn scores into log-likelihood ratios.
 
         Parameters
         ----------
         scores : sequence of Scores
             Of the systems that it was trained for, of the same models and tests.
+        store : FeatureStore
+            Has the tests in the features of the first system, and so their durations.
 
         Returns
         -------
@@ -65,7 +80,10 @@ class Calibrated:
             In nats.
         """
         first = scores[0]
-        llrs = self.calibration.apply(np.stack([each.matrix.ravel() for each in scores], axis=1))
+        side = None
+        if self.calibration.n_sides:
+            side = np.broadcast_to(_durations(store, first.tests), first.matrix.shape).ravel()
+        llrs = self.calibration.apply(np.stack([each.matrix.ravel() for each in scores], axis=1), side)
         return replace(first, matrix=llrs.reshape(first.matrix.shape))
 
     def facts(self) -> dict[str, JsonValue]:
@@ -74,10 +92,12 @@ class Calibrated:
         Returns
         -------
         JSON data
-            The map, and what it was trained on.
+            The map, what it was trained on, whether it takes durations, and the threshold.
         """
         return {
             "calibration": plain(self.calibration),
+            "duration": self.calibration.n_sides > 0,
+            "threshold": self.threshold,
             "trained_on": self.trained_on,
             "n_target": self.n_target,
             "n_nontarget": self.n_nontarget,
@@ -121,10 +141,10 @@ def cross_fit(
             of_speaker.setdefault(utterance.speaker, []).append(utterance)
     halves = _halves(of_speaker, np.random.default_rng(recipe.seed))
     n_enrol = _usual_enrolment(corpus)
-    folds: list[Fold] = []
+    trials: list[Labelled] = []
     outputs: list[StageOutput] = []
-    n_target = n_nontarget = 0
     for name, trained, tried in zip(HALVES, halves, reversed(halves), strict=True):
+        check_disjoint(trained, tried, f"the background and the trials of the {name} half")
         background = tuple(each for own in trained.values() for each in own)
         enrol, test = _enrolment(tried, n_enrol)
         scores = []
@@ -134,13 +154,8 @@ def cross_fit(
             system = build_system(_of_half(member, len(trained) / len(of_speaker)), known, enrolled, tested, means, of)
             scores.append(system.scores)
             outputs += system.outputs
-        target, nontarget = _sides(scores, test)
-        folds.append(Fold(list(trained), list(tried), target, nontarget))
-        n_target, n_nontarget = n_target + len(target), n_nontarget + len(nontarget)
-    check_overlap(*(np.concatenate([getattr(fold, side) for fold in folds]) for side in ("target", "nontarget")))
-    calibration = train_cross_fitted(folds, recipe.calibration.config)
-    check_direction(calibration)
-    return Calibrated(calibration, ON_BACKGROUND, n_target, n_nontarget), tuple(outputs)
+        trials.append(_all_pairs(scores, test, backgrounds[0].store))
+    return _learnt(recipe, Labelled(*map(np.concatenate, zip(*trials, strict=True))), ON_BACKGROUND), tuple(outputs)
 
 
 def check_overlap(target: Float64Array, nontarget: Float64Array) -> None:
@@ -226,7 +241,7 @@ def _of_half(member: Recipe, share: float) -> Recipe:
     return member.model_copy(update={"normalisation": member.normalisation.model_copy(update={"top_n": top_n})})
 
 
-def on_trials(recipe: Recipe, systems: Sequence[Scores], corpus: Corpus) -> Calibrated:
+def on_trials(recipe: Recipe, systems: Sequence[Scores], corpus: Corpus, store: FeatureStore) -> Calibrated:
     """Calibrate on a trial list of the corpus, which `check_list` has seen.
 
     Parameters
@@ -237,6 +252,8 @@ def on_trials(recipe: Recipe, systems: Sequence[Scores], corpus: Corpus) -> Cali
         The scores of each system, of the same models and tests.
     corpus : Corpus
         Has the list.
+    store : FeatureStore
+        Has the tests in the features of the first system, and so their durations.
 
     Returns
     -------
@@ -249,14 +266,12 @@ def on_trials(recipe: Recipe, systems: Sequence[Scores], corpus: Corpus) -> Cali
         If the trials teach nothing that can be relied on.
     """
     name = recipe.calibration.on
-    scores = np.stack([each.of(corpus.trials[name]) for each in systems], axis=1)
-    target = np.array([trial.target for trial in corpus.trials[name]], np.bool_)
-    scored = ~np.isnan(scores).any(axis=1)
-    sides = scores[scored & target], scores[scored & ~target]
-    check_overlap(*sides)
-    calibration = train_calibration(*sides, recipe.calibration.config)
-    check_direction(calibration)
-    return Calibrated(calibration, f"the trials of {name}", *map(len, sides))
+    trials = corpus.trials[name]
+    scores = np.stack([each.of(trials) for each in systems], axis=1)
+    scored = np.flatnonzero(~np.isnan(scores).any(axis=1))
+    target = np.array([trials[number].target for number in scored], np.bool_)
+    durations = _durations(store, [trials[number].test for number in scored])
+    return _learnt(recipe, Labelled(scores[scored], target, durations), f"the trials of {name}")
 
 
 def common(systems: Sequence[Scores]) -> tuple[Scores, ...]:
@@ -340,12 +355,31 @@ def _enrolment(
     return tuple(enrol), tuple(test)
 
 
-def _sides(scores: Sequence[Scores], test: Sequence[Utterance]) -> tuple[Float64Array, Float64Array]:
-    """Give the scores (n, S) of all tests against all models, those of the right one and those of the others."""
+def _all_pairs(scores: Sequence[Scores], test: Sequence[Utterance], store: FeatureStore) -> Labelled:
+    """Make trials of all tests against all models, whose names are those of their speakers."""
     who = {utterance.id: utterance.speaker for utterance in test}
     target = np.array(scores[0].models)[:, None] == np.array([who[each] for each in scores[0].tests])
-    stacked = np.stack([each.matrix for each in scores], axis=-1)
-    return stacked[target], stacked[~target]
+    durations = np.broadcast_to(_durations(store, scores[0].tests), target.shape)
+    stacked = np.stack([each.matrix.ravel() for each in scores], axis=1)
+    return Labelled(stacked, target.ravel(), durations.ravel())
+
+
+def _learnt(recipe: Recipe, trials: Labelled, trained_on: str) -> Calibrated:
+    """Train on trials, unless they teach nothing, and find the threshold of decisions on them."""
+    scores, target, durations = trials
+    check_overlap(scores[target], scores[~target])
+    both = (durations[target], durations[~target]) if recipe.calibration.duration else None
+    calibration = train_calibration(scores[target], scores[~target], recipe.calibration.config, side=both)
+    check_direction(calibration)
+    llrs = calibration.apply(scores, durations if recipe.calibration.duration else None)
+    threshold = find_threshold(llrs[target], llrs[~target], recipe.decision)
+    return Calibrated(calibration, trained_on, int(target.sum()), int((~target).sum()), threshold)
+
+
+def _durations(store: FeatureStore, tests: Sequence[str]) -> Float64Array:
+    """Give the side information of tests (n,)."""
+    frames = {stored.utterance: stored.stop - stored.start for stored in store.utterances}
+    return duration_side([frames[test] for test in tests])
 
 
 def _speakers(trials: Sequence[Trial], corpus: Corpus) -> set[str]:

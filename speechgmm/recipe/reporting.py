@@ -12,6 +12,7 @@ from speechgmm.evaluation import plots
 from speechgmm.evaluation.metrics import PRESETS
 from speechgmm.evaluation.report import (
     DataRole,
+    DecidedResult,
     IdentificationResult,
     Plot,
     ReportContent,
@@ -44,26 +45,30 @@ class Outcome:
     ----------
     corpus : Corpus
         The lists.
-    stores : mapping of str to FeatureStore
-        The features of each role.
+    stores : mapping of str to mapping of str to FeatureStore
+        The features of each role, of each system by its name.
     scores : Scores
-        The scores that there are.
+        The scores that there are, calibrated if they could be.
+    ranks : Scores
+        Those that order the trials.
     metrics : dict
         What ``metrics.json`` holds.
     skipped : tuple of SkippedItem
         What was not used, and why.
-    training : tuple of float, nats
-        Log-likelihood per frame of each EM iteration.
+    histories : mapping of tuple of str to tuple of float, nats
+        Log-likelihood per frame of each EM iteration of the background models, by the system and the sex that they are
+        of, where there are several.
     sizes : tuple of int
         Components of each system's background model.
     """
 
     corpus: Corpus
-    stores: Mapping[str, FeatureStore]
+    stores: Mapping[str, Mapping[str, FeatureStore]]
     scores: Scores
+    ranks: Scores
     metrics: Mapping[str, Any]
     skipped: tuple[SkippedItem, ...]
-    training: tuple[float, ...]
+    histories: Mapping[tuple[str, ...], tuple[float, ...]]
     sizes: tuple[int, ...]
 
 
@@ -89,20 +94,21 @@ def figures(outcome: Outcome, config: EvaluationConfig) -> tuple[Drawn, ...]:
     Returns
     -------
     tuple of Drawn
-        ``det`` and ``scores`` (of lists in which both kinds of trial have scores) and ``training`` (of a background
-        model).
+        ``det`` and ``scores`` (of lists in which both kinds of trial have scores) and ``training`` of each background
+        model, with the system and the sex that it is of.
     """
-    sides = {name: _sides(trials, outcome.scores) for name, trials in outcome.corpus.trials.items()}
-    usable = {name: pair for name, pair in sides.items() if min(map(len, pair)) > 0}
+    ranked = {name: _sides(trials, outcome.ranks) for name, trials in outcome.corpus.trials.items()}
+    usable = {name: pair for name, pair in ranked.items() if min(map(len, pair)) > 0}
     drawn = []
     if usable:
-        first, pair = next(iter(usable.items()))
+        first = next(iter(usable))
         det = plots.det_figure(usable, config.dcf)
+        histogram = plots.histogram_figure(*_sides(outcome.corpus.trials[first], outcome.scores))
         drawn.append(Drawn("det", "Detection error trade-off", plots.DET_CAPTION, det))
-        drawn.append(Drawn("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, plots.histogram_figure(*pair)))
-    if outcome.training:
-        training = plots.training_figure(outcome.training)
-        drawn.append(Drawn("training", "Training of the background model", plots.TRAINING_CAPTION, training))
+        drawn.append(Drawn("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, histogram))
+    for of, history in outcome.histories.items():
+        name, title = "-".join(("training", *of)), ", ".join(("Training of the background model", *of))
+        drawn.append(Drawn(name, title, plots.TRAINING_CAPTION, plots.training_figure(history)))
     return tuple(drawn)
 
 
@@ -134,19 +140,24 @@ def report_content(
         For `speechgmm.evaluation.report.write_report`.
     """
     corpus = outcome.corpus
-    identification = outcome.metrics["identification"]
+    identification, decision = outcome.metrics["identification"], outcome.metrics["decision"]
     return ReportContent(
         title=recipe.name,
         summary=_summary(recipe, outcome),
         costs={name: PRESETS[name] for name in recipe.evaluation.dcf},
         trial_lists=tuple(_trial_list(name, trials, outcome) for name, trials in corpus.trials.items()),
+        decision=f"Threshold {decision['threshold']:+.2f} nats: {decision['meaning']}." if decision else "",
         identification=IdentificationResult(
             identification["n_tests"],
             identification["n_models"],
             _or_reason(identification["rate"], "no test of an enrolled speaker has scores"),
         ),
         plots=tuple(Plot(each.title, each.caption, plots.svg_text(each.figure)) for each in drawn),
-        data=tuple(_data_role(role, outcome) for role in outcome.stores),
+        data=tuple(
+            _data_role(role, f", {system}" if recipe.systems else "", outcome.corpus, store)
+            for system, stores in outcome.stores.items()
+            for role, store in stores.items()
+        ),
         skipped=outcome.skipped,
         recipe=dump_recipe(recipe),
         provenance=_flat(provenance),
@@ -161,7 +172,8 @@ def _summary(recipe: Recipe, outcome: Outcome) -> str:
     """Say in a sentence or two what was done, and how much of it could not be."""
     corpus = outcome.corpus
     models, trials = len(outcome.scores.models), len(corpus.distinct_trials)
-    heard = {each.speaker for each in corpus.background if each.id in outcome.stores["background"]}
+    backgrounds = [stores["background"] for stores in outcome.stores.values()]
+    heard = {each.speaker for each in corpus.background if any(each.id in store for store in backgrounds)}
     sizes = " and ".join(f"{size}" for size in outcome.sizes)
     if sizes:
         against = f"{'background models' if len(outcome.sizes) > 1 else 'a background model'} of {sizes} Gaussians"
@@ -191,10 +203,10 @@ def _sides(trials: Sequence[Trial], scores: Scores) -> tuple[Float64Array, Float
 
 def _trial_list(name: str, trials: Sequence[Trial], outcome: Outcome) -> TrialListResult:
     """Give the numbers and the worst trials of one list."""
-    numbers = outcome.metrics["trials"][name]
+    numbers, decision = outcome.metrics["trials"][name], outcome.metrics["decision"]
     paths = {utterance.id: utterance.path for utterance in outcome.corpus.test}
     values = outcome.scores.of(trials)
-    ranked = [number for number in np.argsort(values, kind="stable") if not np.isnan(values[number])]
+    ranked = [number for number in np.argsort(outcome.ranks.of(trials), kind="stable") if not np.isnan(values[number])]
     lowest = [number for number in ranked if trials[number].target][:N_WORST]
     highest = [number for number in reversed(ranked) if not trials[number].target][:N_WORST]
 
@@ -205,17 +217,28 @@ def _trial_list(name: str, trials: Sequence[Trial], outcome: Outcome) -> TrialLi
             for each in chosen
         )
 
+    def measured(key: str) -> float | str:
+        """Give a number, or why there is none."""
+        return _or_reason(numbers[key], NO_SCORES)
+
+    def by_costs(key: str) -> dict[str, float | str]:
+        """Give the numbers of all costs likewise."""
+        return {preset: _or_reason(value, NO_SCORES) for preset, value in numbers[key].items()}
+
     return TrialListResult(
-        name,
-        numbers["n_target"],
-        numbers["n_nontarget"],
-        numbers["n_unscored"],
-        _or_reason(numbers["eer"], NO_SCORES),
-        {preset: _or_reason(value, NO_SCORES) for preset, value in numbers["min_dcf"].items()},
-        _or_reason(numbers["cllr"], NO_SCORES),
-        _or_reason(numbers["min_cllr"], NO_SCORES),
-        worst(lowest),
-        worst(highest),
+        name=name,
+        n_target=numbers["n_target"],
+        n_nontarget=numbers["n_nontarget"],
+        n_unscored=numbers["n_unscored"],
+        eer=measured("eer"),
+        min_dcf=by_costs("min_dcf"),
+        act_dcf=by_costs("act_dcf"),
+        cllr=measured("cllr"),
+        min_cllr=measured("min_cllr"),
+        decided=DecidedResult(*map(measured, ("cllr_uncalibrated", "p_miss", "p_fa"))) if decision else None,
+        trains_calibration=numbers.get("trains_calibration", False),
+        lowest_targets=worst(lowest),
+        highest_nontargets=worst(highest),
     )
 
 
@@ -224,12 +247,11 @@ def _or_reason(value: float | None, reason: str) -> float | str:
     return reason if value is None else value
 
 
-def _data_role(role: str, outcome: Outcome) -> DataRole:
+def _data_role(role: str, of: str, corpus: Corpus, store: FeatureStore) -> DataRole:
     """Count the data of a role; minutes are of the utterances that were used."""
-    utterances = outcome.corpus.role(role)
-    store = outcome.stores[role]
+    utterances = corpus.role(role)
     return DataRole(
-        role,
+        f"{role}{of}",
         len({utterance.speaker for utterance in utterances}),
         len(utterances),
         sum(stored.seconds for stored in store.utterances) / 60,

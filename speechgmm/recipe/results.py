@@ -17,7 +17,7 @@ from speechgmm.corpus.manifest import Corpus, Trial
 from speechgmm.evaluation.metrics import identification_rate
 from speechgmm.evaluation.plots import save_svg
 from speechgmm.evaluation.report import SkippedItem, write_report
-from speechgmm.evaluation.summary import summarise
+from speechgmm.evaluation.summary import error_shares, summarise
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import replacing
 from speechgmm.gmm.storage import load_gmm
@@ -28,12 +28,12 @@ from speechgmm.recipe.reporting import Outcome, figures, report_content
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE, UBM_FILE, Scores
 from speechgmm.recipe.system import System
-from speechgmm.scoring.gallery import COHORT_FILE
+from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE
 from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
+from speechgmm.scoring.thresholds import threshold_meaning
 
 logger = logging.getLogger(__name__)
 
-CALIBRATION_FILE = "calibration.json"
 SYSTEMS, SEXES = "systems", "sexes"
 FILES = ("metrics.json", "scores.csv", "skipped.csv", "recipe.yaml", "provenance.json", "report.html")
 """What a run writes beside models, training history, plots and log."""
@@ -47,8 +47,8 @@ class Finished:
     ----------
     corpus : Corpus
         The lists.
-    stores : mapping of str to FeatureStore
-        The features of each role, of the first system.
+    stores : mapping of str to mapping of str to FeatureStore
+        The features of each role, of each system by its name.
     systems : tuple of System
         Models and scores, in the order of the recipe's systems; one where it has none.
     scores : tuple of Scores
@@ -64,7 +64,7 @@ class Finished:
     """
 
     corpus: Corpus
-    stores: Mapping[str, FeatureStore]
+    stores: Mapping[str, Mapping[str, FeatureStore]]
     systems: tuple[System, ...]
     scores: tuple[Scores, ...]
     calibrated: Calibrated | None
@@ -99,8 +99,8 @@ def clear_results(folder: Path) -> None:
 def write_skipped(
     folder: Path,
     corpus: Corpus,
-    stores: Sequence[Mapping[str, FeatureStore]],
-    untrained: Mapping[str, str] | None = None,
+    stores: Mapping[str, Mapping[str, FeatureStore]],
+    untrained: Mapping[str, Mapping[str, str]] | None = None,
 ) -> tuple[SkippedItem, ...]:
     """Write and log what could not be used, as soon as it is known: a later stage may fail because of it.
 
@@ -110,10 +110,10 @@ def write_skipped(
         The folder of results, for ``skipped.csv``.
     corpus : Corpus
         The lists.
-    stores : sequence of mappings of str to FeatureStore
-        The features of each role, of each system.
-    untrained : mapping of str to str, optional
-        Speakers whose models could not be trained, and why.
+    stores : mapping of str to mapping of str to FeatureStore
+        The features of each role, of each system by its name.
+    untrained : mapping of str to mapping of str to str, optional
+        Speakers whose models could not be trained, and why, likewise.
 
     Returns
     -------
@@ -125,11 +125,17 @@ def write_skipped(
     OSError
         If the file cannot be written.
     """
-    skipped = tuple(dict.fromkeys(item for each in stores for item in _skipped(corpus, each)))
-    skipped += tuple(SkippedItem("model", name, "enrol", "", why) for name, why in (untrained or {}).items())
+    several = len(stores) > 1
+    skipped: tuple[SkippedItem, ...] = ()
+    for name, each in stores.items():
+        system = name if several else ""
+        skipped += _skipped(corpus, each, system)
+        without = untrained[name] if untrained else {}
+        skipped += tuple(SkippedItem("model", who, "enrol", "", why, system) for who, why in without.items())
     for item in skipped:
-        logger.warning("skipped %s %s %s: %s", item.kind, item.id, item.path, item.reason)
-    _write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason"), map(astuple, skipped))
+        of = f"{item.system}: " if several else ""
+        logger.warning("%sskipped %s %s %s: %s", of, item.kind, item.id, item.path, item.reason)
+    _write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason", "system"), map(astuple, skipped))
     return skipped
 
 
@@ -156,12 +162,20 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
         If a file cannot be written.
     """
     raw = added(finished.scores)
-    scores = finished.calibrated.apply(finished.scores) if finished.calibrated else raw
-    metrics = _metrics(recipe, finished, raw, scores)
-    ubms = [models.ubm for system in finished.systems for models in system.models if models.ubm]
-    training = _training(ubms[0].folder) if ubms else ()
-    sizes = tuple(load_gmm(ubm.folder / UBM_FILE).n_components for ubm in ubms)
-    outcome = Outcome(finished.corpus, finished.stores, scores, metrics, finished.skipped, training, sizes)
+    first = next(iter(finished.stores.values()))
+    scores = finished.calibrated.apply(finished.scores, first["test"]) if finished.calibrated else raw
+    # pav makes equal what is not: the order of trials is that of their scores
+    ranks = raw if recipe.calibration.method == "pav" else scores
+    metrics = _metrics(recipe, finished, raw, scores, ranks)
+    ubms = {
+        tuple(filter(None, (recipe.systems and member.name, models.sex))): models.ubm.folder
+        for member, system in zip(recipe.members, finished.systems, strict=True)
+        for models in system.models
+        if models.ubm
+    }
+    histories = {of: _training(ubm) for of, ubm in ubms.items()}
+    sizes = tuple(load_gmm(ubm / UBM_FILE).n_components for ubm in ubms.values())
+    outcome = Outcome(finished.corpus, finished.stores, scores, ranks, metrics, finished.skipped, histories, sizes)
     for member, system in zip(recipe.members, finished.systems, strict=True):
         _copy_models(system, folder / SYSTEMS / member.name if recipe.systems else folder)
     if recipe.normalisation.method != "none":
@@ -182,18 +196,18 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     return metrics
 
 
-def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore]) -> tuple[SkippedItem, ...]:
-    """List the utterances without features, and the speakers that are left without a model."""
+def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore], system: str) -> tuple[SkippedItem, ...]:
+    """List a system's utterances without features, and the speakers that are left without a model."""
     items = []
     for role, store in stores.items():
         paths = {utterance.id: utterance.path for utterance in corpus.role(role)}
         items += [
-            SkippedItem("utterance", each.utterance, role, paths[each.utterance], each.reason)
+            SkippedItem("utterance", each.utterance, role, paths[each.utterance], each.reason, system)
             for each in store.unusable
         ]
     enrolled = {utterance.enrols for utterance in corpus.enrol if utterance.id in stores["enrol"]}
     items += [
-        SkippedItem("model", model, "enrol", "", "none of its enrolment utterances could be used")
+        SkippedItem("model", model, "enrol", "", "none of its enrolment utterances could be used", system)
         for model in corpus.models
         if model not in enrolled
     ]
@@ -212,24 +226,39 @@ def _copy_models(system: System, folder: Path) -> None:
 
 def _write_cohort(path: Path, finished: Finished) -> None:
     """Write the speakers that scores are normalised by, for galleries to normalise theirs likewise."""
-    store = finished.stores["background"]
+    (stores,) = finished.stores.values()  # of a fusion, each system has a normalisation of its own
+    store = stores["background"]
     used = [utterance for utterance in finished.corpus.background if utterance.id in store]
     frames = tuple(store.frames(utterance.id) for utterance in used)
     save_cohort(path, Cohort(tuple(utterance.speaker for utterance in used), frames), store.front_end)
 
 
-def _metrics(recipe: Recipe, finished: Finished, raw: Scores, scores: Scores) -> dict[str, Any]:
-    """Compute the numbers of each trial list, and closed-set identification, in which the ties of PAV have no part."""
+def _metrics(recipe: Recipe, finished: Finished, raw: Scores, scores: Scores, ranks: Scores) -> dict[str, Any]:
+    """Compute the numbers of each trial list, what they rest on, and closed-set identification."""
     calibrated = finished.calibrated
-    ranked = raw if recipe.calibration.method == "pav" else scores
     lists = {}
     for name, trials in finished.corpus.trials.items():
         target = np.array([trial.target for trial in trials], np.bool_)
-        lists[name] = summarise(scores.of(trials), target, recipe.evaluation)
+        llrs = scores.of(trials)
+        lists[name] = summarise(llrs, target, recipe.evaluation, ranks=ranks.of(trials))
         if calibrated:
+            lists[name] |= error_shares(llrs, target, calibrated.threshold)
             lists[name]["cllr_uncalibrated"] = summarise(raw.of(trials), target, recipe.evaluation)["cllr"]
-    facts = calibrated and {name: fact for name, fact in calibrated.facts().items() if name != "calibration"}
-    return {"trials": lists, "calibration": facts, "identification": _identification(finished.corpus, ranked)}
+            lists[name]["trains_calibration"] = name == recipe.calibration.on
+    facts = {"calibration": None, "decision": None} if calibrated is None else _learnt(recipe, calibrated)
+    return {"trials": lists, **facts, "identification": _identification(finished.corpus, ranks)}
+
+
+def _learnt(recipe: Recipe, calibrated: Calibrated) -> dict[str, Any]:
+    """Say what the calibrated scores and the decisions rest on."""
+    facts = calibrated.facts()
+    del facts["calibration"]
+    threshold = facts.pop("threshold")
+    meaning = threshold_meaning(recipe.decision)
+    return {
+        "calibration": facts,
+        "decision": {"method": recipe.decision.method, "threshold": threshold, "meaning": meaning},
+    }
 
 
 def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Running a recipe: which stage needs what, what is there already, and the folder of results."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -126,8 +126,16 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means) -> Finished:
             }
         )
         outputs += tuple(each.features for each in voices[-1].values())
-    stores = [{role: each.store for role, each in own.items()} for own in voices]
-    clipped = {stored.utterance: stored.clipped for store in stores[0].values() for stored in store.utterances}
+    stores = {
+        member.name: {role: each.store for role, each in own.items()}
+        for member, own in zip(recipe.members, voices, strict=True)
+    }
+    clipped = {
+        stored.utterance: stored.clipped
+        for own in stores.values()
+        for store in own.values()
+        for stored in store.utterances
+    }
     warnings += _logged(clipped_warnings(clipped))
     skipped = write_skipped(folder, corpus, stores)
     systems = []
@@ -135,25 +143,25 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means) -> Finished:
         of = f" of {member.name}" if recipe.systems else ""
         systems.append(build_system(member, own["background"], own["enrol"], own["test"], means, of))
         outputs += systems[-1].outputs
-    if untrained := {name: why for system in systems for name, why in system.untrained.items()}:
+    untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}
+    if any(untrained.values()):
         skipped = write_skipped(folder, corpus, stores, untrained)
     scores = common([system.scores for system in systems])
-    backgrounds = [own["background"] for own in voices]
-    calibrated, more, why_not = _calibrated(recipe, scores, backgrounds, corpus, means)
+    calibrated, more, why_not = _calibrated(recipe, scores, voices, corpus, means)
     warnings += _logged(why_not)
-    return Finished(corpus, stores[0], tuple(systems), scores, calibrated, (*outputs, *more), skipped, warnings)
+    return Finished(corpus, stores, tuple(systems), scores, calibrated, (*outputs, *more), skipped, warnings)
 
 
 def _calibrated(
-    recipe: Recipe, scores: Sequence[Scores], backgrounds: Sequence[Voices], corpus: Corpus, means: Means
+    recipe: Recipe, scores: Sequence[Scores], voices: Sequence[Mapping[str, Voices]], corpus: Corpus, means: Means
 ) -> tuple[Calibrated | None, tuple[StageOutput, ...], tuple[str, ...]]:
     """Calibrate, if the recipe says so and the data allow it; give the stages that it took, and why it could not be."""
     if recipe.calibration.method == "none":
         return None, (), ()
     try:
         if recipe.calibration.on != "background":
-            return on_trials(recipe, scores, corpus), (), ()
-        return *cross_fit(recipe, backgrounds, corpus, means), ()
+            return on_trials(recipe, scores, corpus, voices[0]["test"].store), (), ()
+        return *cross_fit(recipe, [own["background"] for own in voices], corpus, means), ()
     except (CorpusError, ModelError) as error:
         return None, (), (f"the scores are not calibrated: {error}",)
 

@@ -16,6 +16,7 @@ from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
 from speechgmm.scoring.calibration import CalibrationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import NormalisationConfig
+from speechgmm.scoring.thresholds import ThresholdConfig
 
 
 def _tag_of_front_end(section: Any) -> str:
@@ -63,6 +64,8 @@ class CalibrationSection(Configuration):
         Prior of a target trial at which "logistic" is at its best.
     systems : "equal" or "trained"
         Whether the scores of several systems are added up, or weighted by what is learnt.
+    duration : bool
+        Whether the logarithm of a test's duration has a weight beside the scores; for "logistic".
     on : str
         ``background`` for trials among the speakers of the background model, each half by a system of the other half,
         which needs no other data; or the name of a trial list, whose speakers may be in no other list.
@@ -73,6 +76,7 @@ class CalibrationSection(Configuration):
     method: Literal["logistic", "pav", "none"] = "logistic"
     p_target: float = Field(0.5, gt=0, lt=1)
     systems: Literal["equal", "trained"] = "equal"
+    duration: bool = False
     on: str = "background"
     allow_evaluated: bool = False
 
@@ -85,6 +89,8 @@ class CalibrationSection(Configuration):
             raise ValueError(f"{', '.join(idle)}: there is no calibration with method none")
         if self.method == "pav" and self.p_target != 0.5:
             raise ValueError(f"p_target {self.p_target} is for method logistic; pav is best at every prior at once")
+        if self.method == "pav" and self.duration:
+            raise ValueError("duration is for method logistic; pav takes nothing but scores")
         return self
 
     @property
@@ -114,7 +120,7 @@ class Recipe(Configuration):
         Who said what; the only section without defaults.
     systems : list of recipes
         Paths of recipes of the same corpus, whose scores are fused. Features, models, scoring and normalisation are
-        theirs then; calibration and evaluation are this recipe's.
+        theirs then; calibration, decision and evaluation are this recipe's.
     features : section
         The front end; of kind ``given`` where the corpus has features instead of audio.
     ubm : section
@@ -127,6 +133,8 @@ class Recipe(Configuration):
         What a score is compared with: those of the background's speakers.
     calibration : section
         How a score becomes a log-likelihood ratio.
+    decision : section
+        From which log-likelihood ratio on a trial is accepted.
     evaluation : section
         What is computed from the scores.
     """
@@ -141,7 +149,17 @@ class Recipe(Configuration):
     scoring: ScoringConfig = ScoringConfig()
     normalisation: NormalisationConfig = NormalisationConfig()
     calibration: CalibrationSection = CalibrationSection()
+    decision: ThresholdConfig = ThresholdConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _decisions_can_be_learnt(self) -> Self:
+        """Refuse decisions by scores of which nothing is known."""
+        if self.calibration.method == "none" and self.decision != ThresholdConfig():
+            raise ValueError(
+                "decision: a threshold is of calibrated scores, and learnt with them; calibration.method is none"
+            )
+        return self
 
     @model_validator(mode="after")
     def _systems_are_whole(self) -> Self:

@@ -4,8 +4,8 @@ A calibration is trained on scores of target and nontarget trials of speakers wh
 frozen value that is applied to any scores. Ratios are natural logarithms.
 """
 
-from collections.abc import Collection, Sequence
-from typing import Annotated, Literal, NamedTuple, Self
+from collections.abc import Collection
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,16 @@ class LinearCalibration(Configuration):
     side_weights: Floats = ()
     offset: float = 0.0
 
+    @property
+    def n_systems(self) -> int:
+        """Systems that it takes a score of."""
+        return len(self.weights)
+
+    @property
+    def n_sides(self) -> int:
+        """Columns of side information that it takes."""
+        return len(self.side_weights)
+
     def apply(self, scores: npt.ArrayLike, side: npt.ArrayLike | None = None) -> Float64Array:
         """Turn scores into log-likelihood ratios.
 
@@ -135,6 +145,11 @@ class PavCalibration(Configuration):
             raise ValueError("expected scores that increase and llrs that never fall")
         return self
 
+    @property
+    def n_sides(self) -> int:
+        """Columns of side information that it takes: none."""
+        return 0
+
     def apply(self, scores: npt.ArrayLike, side: npt.ArrayLike | None = None) -> Float64Array:
         """Turn scores into log-likelihood ratios.
 
@@ -161,6 +176,22 @@ class PavCalibration(Configuration):
 
 
 Calibration = LinearCalibration | PavCalibration
+
+
+def duration_side(n_frames: npt.ArrayLike) -> Float64Array:
+    """Turn durations of tests into side information.
+
+    Parameters
+    ----------
+    n_frames : array_like, shape (n,), >= 1
+        Frames of speech in each test, which are as far apart in training as they are later.
+
+    Returns
+    -------
+    np.ndarray, shape (n,)
+        Their natural logarithms.
+    """
+    return np.log(np.asarray(n_frames, np.float64))
 
 
 def load_calibration(data: object) -> Calibration:
@@ -248,69 +279,6 @@ def train_calibration(
     return _pav(targets[:, 0], nontargets[:, 0], n_systems)
 
 
-class Fold(NamedTuple):
-    """Trials that were scored by models which know nothing of the trials' speakers.
-
-    Parameters
-    ----------
-    background : collection of str
-        The speakers that the background model, and everything else behind the scores, was trained on.
-    speakers : collection of str
-        The speakers of the trials: of the models and of the tests.
-    target, nontarget : array_like, shapes (N,) and (M,), or (N, S) and (M, S), finite
-        Scores.
-    side : pair of array_like, shapes (N, Q) and (M, Q), finite, optional
-        Side information of the same trials.
-    """
-
-    background: Collection[str]
-    speakers: Collection[str]
-    target: npt.ArrayLike
-    nontarget: npt.ArrayLike
-    side: Sides | None = None
-
-
-def train_cross_fitted(folds: Sequence[Fold], config: CalibrationConfig) -> Calibration:
-    """Train one calibration on the pooled trials of folds, none of which has seen its own speakers.
-
-    With a background model of one half of the speakers and trials among the other half, and the other way round, a
-    calibration needs no speakers but those that the background model is trained on in the end. Trials among speakers
-    whom their background model knows would make it much too sure.
-
-    Parameters
-    ----------
-    folds : sequence of Fold, at least one
-        Usually two. Folds are not weighted: a trial counts the same in any of them.
-    config : CalibrationConfig
-        As for `train_calibration`.
-
-    Returns
-    -------
-    Calibration
-        As of `train_calibration`.
-
-    Raises
-    ------
-    ValueError
-        If a fold's background shares a speaker with its trials, some folds have side information and some not, or as
-        for `train_calibration`.
-    """
-    if not folds:
-        raise ModelError("calibration on no folds, expected at least one")
-    for number, fold in enumerate(folds):
-        check_disjoint(fold.background, fold.speakers, f"the background and the trials of fold {number}")
-    if len({fold.side is None for fold in folds}) > 1:
-        raise ModelError("some folds have side information and some have none, expected all or none")
-    target = _stacked("target", [fold.target for fold in folds])
-    nontarget = _stacked("nontarget", [fold.nontarget for fold in folds])
-    sides = [fold.side for fold in folds if fold.side is not None]
-    if not sides:
-        return train_calibration(target, nontarget, config)
-    of_targets = _stacked("side of targets", [side[0] for side in sides])
-    of_nontargets = _stacked("side of nontargets", [side[1] for side in sides])
-    return train_calibration(target, nontarget, config, side=(of_targets, of_nontargets))
-
-
 def check_disjoint(first: Collection[str], second: Collection[str], what: str) -> None:
     """Refuse two lists of speakers, or of trials, that share some.
 
@@ -394,15 +362,6 @@ def _added(columns: Float64Array) -> Float64Array:
     for system in range(1, columns.shape[1]):
         total += columns[:, system : system + 1]
     return total
-
-
-def _stacked(name: str, parts: Sequence[npt.ArrayLike]) -> Float64Array:
-    """Put the trials of several folds below each other."""
-    columns = [_columns(f"{name}, fold {number}", part) for number, part in enumerate(parts)]
-    for number, part in enumerate(columns):
-        if part.shape[1] != columns[0].shape[1]:
-            raise ModelError(f"{name}: {part.shape[1]} columns in fold {number} and {columns[0].shape[1]} in fold 0")
-    return np.concatenate(columns)
 
 
 def _training(

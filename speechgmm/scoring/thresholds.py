@@ -166,3 +166,29 @@ def find_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, config: Thre
         case "p_fa":
             assert config.p_fa is not None  # the configuration's own check
             return p_fa_threshold(target, nontarget, config.p_fa)
+
+
+def threshold_meaning(config: ThresholdConfig) -> str:
+    """Say in words what a threshold is.
+
+    Parameters
+    ----------
+    config : ThresholdConfig
+        How it is found.
+
+    Returns
+    -------
+    str
+        To stand behind its value.
+    """
+    costs = f"c_miss {config.costs.c_miss:g}, c_fa {config.costs.c_fa:g}, p_target {config.costs.p_target:g}"
+    known = "the trials that calibration was trained on"
+    match config.method:
+        case "bayes":
+            return f"where log-likelihood ratios decide best, log(c_fa (1 - p_target) / (c_miss p_target)); {costs}"
+        case "min_dcf":
+            return f"where decisions cost least on {known}; {costs}"
+        case "eer":
+            return f"where misses and false alarms are most nearly as frequent on {known}"
+        case "p_fa":
+            return f"where at most {config.p_fa:g} of the nontargets are accepted of {known}"
