@@ -1,0 +1,329 @@
+"""Durations, thresholds and ranks in a recipe, and what a run says of them."""
+
+import csv
+import json
+import math
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from speechgmm import run
+from speechgmm.cli import app
+from speechgmm.corpus.formats import KaldiConfig, read_kaldi
+from speechgmm.corpus.manifest import Utterance
+from speechgmm.errors import CorpusError, RecipeError
+from speechgmm.evaluation.metrics import act_dcf, cllr, eer, identification_rate, min_cllr, min_dcf
+from speechgmm.features.store import open_store
+from speechgmm.parallel import Engine
+from speechgmm.recipe import calibrating
+from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.stages import Scores
+from speechgmm.scoring.calibration import LinearCalibration
+from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold
+
+SYSTEM = "ubm: {n_components: 8, n_iterations: 3}\n"
+SERIAL = Engine("serial")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Voices on disk: four who are enrolled, in lists of two (dev, eval) and of all, and twelve others."""
+    folder = tmp_path_factory.mktemp("decisions")
+    recipe = "corpus: {kind: synthetic, n_speakers: 4, n_background: 12, n_background_utterances: 4, "
+    (folder / "made.yaml").write_text(f"{recipe}n_enrol: 2, n_test: 3, seconds: 2}}\n{SYSTEM}")
+    run(folder / "made.yaml", results=folder, engine=SERIAL)
+    (root,) = (folder / ".cache" / "corpus").iterdir()
+    trials = [line.split() for line in (root / "trials.txt").read_text().splitlines()]
+    lists = read_kaldi(KaldiConfig(root=str(root)))
+    who = {utterance.id: utterance.speaker for utterance in lists.test}
+    for name, chosen in (("dev", lists.models[:2]), ("eval", lists.models[2:])):
+        own = [trial for trial in trials if trial[0] in chosen and who[trial[1]] in chosen]
+        (root / f"{name}.txt").write_text("".join(" ".join(trial) + "\n" for trial in own))
+    return root
+
+
+@pytest.fixture(scope="module")
+def recipe(corpus, tmp_path_factory):
+    """Runs a recipe of these voices; all share a cache."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "one.yaml").write_text(f"corpus: {{kind: kaldi, root: {corpus}}}\n{SYSTEM}")
+
+    def recipe(*overrides, name="one.yaml"):
+        return run(folder / name, overrides=overrides, results=folder, engine=SERIAL)
+
+    recipe.folder = folder
+    return recipe
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def sides(done, column, tests=None):
+    table = rows(done.folder / "scores.csv")
+    return tuple(
+        [float(row[column]) for row in table if row["label"] == label and (tests is None or row["test"] in tests)]
+        for label in ("target", "nontarget")
+    )
+
+
+def of_list(corpus, name):
+    return {(line.split()[0], line.split()[1]) for line in (corpus / f"{name}.txt").read_text().splitlines()}
+
+
+def llrs_of(done, pairs):
+    table = [row for row in rows(done.folder / "scores.csv") if (row["model"], row["test"]) in pairs]
+    return tuple([float(row["llr"]) for row in table if row["label"] == label] for label in ("target", "nontarget"))
+
+
+def calibration_of(done):
+    return json.loads((done.folder / "calibration.json").read_text())
+
+
+def frames_of(folder):
+    return {
+        stored.utterance: stored.stop - stored.start
+        for store in map(open_store, (folder / ".cache" / "features").iterdir())
+        for stored in store.utterances
+    }
+
+
+# ---- durations ----
+
+
+@pytest.mark.parametrize("keys", [[], ["corpus.trials=[dev.txt, eval.txt]", "calibration.on=dev"]])
+def test_the_duration_of_a_test_has_a_weight_beside_its_score(recipe, keys):
+    done = recipe("calibration.duration=true", *keys)
+    stored, frames = calibration_of(done), frames_of(recipe.folder)
+    assert stored["duration"] is True
+    weight, of_duration = stored["calibration"]["weights"][0], stored["calibration"]["side_weights"][0]
+    assert of_duration != 0
+    for row in rows(done.folder / "scores.csv"):
+        expected = weight * float(row["score"]) + of_duration * math.log(frames[row["test"]])
+        assert float(row["llr"]) == pytest.approx(expected + stored["calibration"]["offset"], abs=1e-9)
+    assert done.metrics["calibration"]["duration"] is True
+    assert calibration_of(recipe(*keys))["calibration"]["side_weights"] == []
+
+
+def test_trials_of_all_pairs_have_the_duration_of_their_test():
+    stored = [SimpleNamespace(utterance=name, start=3, stop=3 + length) for name, length in (("x", 10), ("y", 20))]
+    matrix = np.array([[1.0, 2.0], [3.0, 4.0]])
+    scores = [Scores(("a", "b"), ("y", "x"), matrix), Scores(("a", "b"), ("y", "x"), 10 * matrix)]
+    test = [Utterance("x", "b", ""), Utterance("y", "a", "")]
+    found = calibrating._all_pairs(scores, test, SimpleNamespace(utterances=stored))
+    assert found.scores.tolist() == [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, 40.0]]
+    assert found.target.tolist() == [True, False, False, True]
+    np.testing.assert_allclose(found.durations, np.log([20, 10, 20, 10]))
+
+
+# ---- thresholds ----
+
+
+def test_decisions_are_where_errors_cost_least_unless_said_otherwise(recipe):
+    done = recipe("decision.costs={c_miss: 10, p_target: 0.05}", "name=costs")
+    decision = done.metrics["decision"]
+    assert decision["threshold"] == pytest.approx(math.log(0.95 / (10 * 0.05)))
+    assert "c_miss 10, c_fa 1, p_target 0.05" in decision["meaning"]
+    target, nontarget = sides(done, "llr")
+    numbers = done.metrics["trials"]["trials"]
+    assert numbers["p_miss"] == np.mean(np.array(target) < decision["threshold"])
+    assert numbers["p_fa"] == np.mean(np.array(nontarget) >= decision["threshold"])
+    assert recipe().metrics["decision"]["threshold"] == pytest.approx(math.log(99))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ThresholdConfig(method="eer"),
+        ThresholdConfig(method="p_fa", p_fa=0.2),
+        ThresholdConfig.model_validate({"method": "min_dcf", "costs": {"p_target": 0.3}}),
+    ],
+)
+def test_a_threshold_is_learnt_where_calibration_is_and_not_where_it_is_evaluated(recipe, corpus, config):
+    keys = ["corpus.trials=[dev.txt, eval.txt]", "calibration.on=dev"]
+    section = config.model_dump_json(exclude_defaults=True)
+    done = recipe(*keys, f"decision={section}")
+    own, others = (llrs_of(done, of_list(corpus, name)) for name in ("dev", "eval"))
+    threshold = find_threshold(*own, config)
+    assert done.metrics["decision"] | {"meaning": ""} == {
+        "method": config.method,
+        "threshold": pytest.approx(threshold, abs=1e-9),
+        "meaning": "",
+    }
+    assert "calibration was trained on" in done.metrics["decision"]["meaning"]
+    found = done.metrics["decision"]["threshold"]
+    for name, (target, nontarget) in (("dev", own), ("eval", others)):
+        numbers = done.metrics["trials"][name]
+        assert numbers["p_miss"] == np.mean(np.array(target) < found)
+        assert numbers["p_fa"] == np.mean(np.array(nontarget) >= found)
+    # the same without the list that is evaluated
+    assert find_threshold(*others, config) != pytest.approx(threshold)
+
+
+def test_a_threshold_without_calibration_is_none(recipe):
+    with pytest.raises(RecipeError, match=r"decision: a threshold is of calibrated scores.*calibration.method is none"):
+        recipe("calibration.method=none", "decision.method=eer")
+    assert recipe("calibration.method=none").metrics["decision"] is None
+    with pytest.raises(RecipeError, match="duration is for method logistic"):
+        recipe("calibration.method=pav", "calibration.duration=true")
+    with pytest.raises(RecipeError, match=r"p_fa None for method p_fa"):
+        recipe("decision.method=p_fa")
+
+
+# ---- what is shown ----
+
+
+def test_a_list_that_calibration_was_trained_on_is_marked(recipe):
+    keys = ["corpus.trials=[dev.txt, eval.txt]", "calibration.on=dev", "name=marked"]
+    done = recipe(*keys)
+    lists = done.metrics["trials"]
+    assert (lists["dev"]["trains_calibration"], lists["eval"]["trains_calibration"]) == (True, False)
+    report = (done.folder / "report.html").read_text()
+    assert report.count("Calibration was trained on this list") == 1
+    words = ["run", str(recipe.folder / "one.yaml"), "--results", str(recipe.folder), "--engine", "serial"]
+    shown = CliRunner().invoke(app, words + [word for key in keys for word in ("--set", key)]).stdout
+    assert "dev*" in shown
+    assert "eval*" not in shown
+    assert "*: calibration was trained on this list, so its numbers look better than they are\n" in shown
+    assert "threshold: +4.60 nats, where log-likelihood ratios decide best" in shown
+
+
+def test_the_report_has_the_costs_of_decisions_and_the_scores_before_calibration(recipe):
+    done = recipe("name=shown", "evaluation.dcf=[sre08]")
+    report = (done.folder / "report.html").read_text()
+    numbers = done.metrics["trials"]["trials"]
+    for title, value in (("act DCF sre08", numbers["act_dcf"]["sre08"]), ("Cllr, raw", numbers["cllr_uncalibrated"])):
+        row = report[report.index(title) :]
+        assert f">{value:.3f}<" in row[: row.index("</tr>")]
+
+
+def test_pav_leaves_the_order_of_trials_to_their_scores(recipe):
+    done = recipe("calibration.method=pav", "name=pav", "evaluation.dcf=[sre10]")
+    raw, llrs = sides(done, "score"), sides(done, "llr")
+    assert len(set(llrs[0] + llrs[1])) < len(set(raw[0] + raw[1]))
+    numbers = done.metrics["trials"]["trials"]
+    assert numbers["eer"] == eer(*raw)
+    assert numbers["min_dcf"]["sre10"] == min_dcf(*raw, "sre10")
+    assert numbers["min_cllr"] == min_cllr(*raw)
+    assert numbers["cllr"] == cllr(*llrs)
+    assert numbers["act_dcf"]["sre10"] == act_dcf(*llrs, "sre10")
+    assert done.metrics["identification"] == recipe("calibration.method=none").metrics["identification"]
+    table = {(row["model"], row["test"]): row for row in rows(done.folder / "scores.csv")}
+    worst = max((row for row in table.values() if row["label"] == "nontarget"), key=lambda row: float(row["score"]))
+    report = (done.folder / "report.html").read_text()
+    highest = report[report.index("Highest nontarget scores") :]
+    assert highest.index(f"<strong>{worst['model']}</strong> against {worst['test']}<") < highest.index("</tr>", 300)
+
+
+# ---- several systems ----
+
+
+@pytest.fixture(scope="module")
+def fused(corpus, tmp_path_factory):
+    """Two systems, of which one cannot use short recordings: one of the background, and a test of the list dev."""
+    folder = tmp_path_factory.mktemp("fused")
+    root = shutil.copytree(corpus, folder / "corpus")
+    lists = read_kaldi(KaldiConfig(root=str(root)))
+    dev = {line.split()[1] for line in (root / "dev.txt").read_text().splitlines()}
+    short = [lists.background[0], next(each for each in lists.test if each.id in dev)]
+    for utterance in short:
+        samples, rate = soundfile.read(utterance.path)
+        soundfile.write(utterance.path, samples[rate : rate + rate // 5], rate)
+    of = f"corpus: {{kind: kaldi, root: {root}, trials: [dev.txt, eval.txt]}}\n"
+    (folder / "brief.yaml").write_text(of + SYSTEM)
+    (folder / "long.yaml").write_text(f"{of}{SYSTEM}features: {{frame_length: 0.25, vad: {{method: none}}}}\n")
+    (folder / "both.yaml").write_text(f"{of}systems: [long.yaml, brief.yaml]\n")
+
+    def fused(*overrides):
+        return run(folder / "both.yaml", overrides=overrides, results=folder, engine=SERIAL)
+
+    fused.short = [utterance.id for utterance in short]
+    return fused
+
+
+def test_what_one_system_cannot_use_calibrates_none(fused):
+    done = fused("name=cross")
+    assert done.warnings == ()
+    # 12 speakers with two tests each, but for one with one
+    assert (done.metrics["calibration"]["n_target"], done.metrics["calibration"]["n_nontarget"]) == (23, 23 * 5)
+    lists = done.metrics["trials"]
+    assert (lists["dev"]["n_unscored"], lists["eval"]["n_unscored"]) == (2, 0)
+
+
+def test_trials_without_scores_teach_nothing(fused):
+    done = fused("calibration.on=dev", "name=dev")
+    numbers = done.metrics["trials"]["dev"]
+    assert (numbers["n_target"], numbers["n_nontarget"]) == (5, 5)
+    assert {key: done.metrics["calibration"][key] for key in ("n_target", "n_nontarget")} == {
+        "n_target": 5,
+        "n_nontarget": 5,
+    }
+
+
+def test_the_report_of_a_fusion_is_of_every_system(fused):
+    done = fused("name=told")
+    skipped = rows(done.folder / "skipped.csv")
+    assert [(row["id"], row["role"], row["system"]) for row in skipped] == [
+        (fused.short[0], "background", "long"),
+        (fused.short[1], "test", "long"),
+    ]
+    assert (done.folder / "log.txt").read_text().count(" long: skipped utterance ") == 2
+    report = (done.folder / "report.html").read_text()
+    for shown in ("background, brief", "test, long", "Training of the background model, long", ", test, long<"):
+        assert shown in report
+    plots = {path.name for path in (done.folder / "plots").iterdir()}
+    assert plots == {"det.svg", "scores.svg", "training-brief.svg", "training-long.svg"}
+
+
+def test_clipping_is_told_whichever_system_can_use_the_recording(fused, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("speechgmm.recipe.runner.clipped_warnings", lambda clipped: seen.update(clipped) or ())
+    fused("name=clipped")
+    assert set(fused.short) <= set(seen)
+
+
+def test_identification_with_trained_systems_is_by_the_ratios(fused, monkeypatch):
+    monkeypatch.setattr(
+        calibrating, "train_calibration", lambda *_, **__: LinearCalibration(weights=(1.0, -0.9), offset=-1.0)
+    )
+    done = fused("calibration.systems=trained", "name=weighted")
+    corpus = read_kaldi(load_recipe(done.folder / "recipe.yaml").corpus)
+    systems = [
+        Scores(tuple(names["models"]), tuple(names["tests"]), np.load(path / "scores.npy"))
+        for path, names in scores_of(done)
+    ]
+    first, second = calibrating.common(systems)
+    who = {utterance.id: utterance.speaker for utterance in corpus.test}
+    truth = np.array([first.models.index(who[test]) for test in first.tests])
+    expected = identification_rate(first.matrix - 0.9 * second.matrix, truth)
+    assert expected != identification_rate(first.matrix + second.matrix, truth)
+    assert done.metrics["identification"]["rate"] == expected
+
+
+def scores_of(done):
+    """The folders of the systems' own scores, and the names in them."""
+    stages = json.loads((done.folder / "provenance.json").read_text())["stages"]
+    for system in ("long", "brief"):
+        (digest,) = (each["digest"] for each in stages if each["stage"] == f"scores of {system}")
+        path = next(done.folder.parent.glob(f".cache/scores/{digest[:8]}*"))
+        yield path, json.loads((path / "scores.json").read_text())
+
+
+# ---- who may be in the list ----
+
+
+def test_whoever_is_heard_in_a_list_is_one_of_its_speakers(corpus, recipe):
+    lists = read_kaldi(KaldiConfig(root=str(corpus)))
+    one, other = lists.models[:2]
+    who = {utterance.id: utterance.speaker for utterance in lists.test}
+    trials = [line.split() for line in (corpus / "trials.txt").read_text().splitlines()]
+    for name, claimed, heard in (("claims", one, {one, other}), ("hears", other, {other})):
+        chosen = [trial for trial in trials if trial[0] == claimed and who[trial[1]] in heard]
+        (corpus / f"{name}.txt").write_text("".join(" ".join(trial) + "\n" for trial in chosen))
+    with pytest.raises(CorpusError, match=f"the list claims and those evaluated share {other}"):
+        recipe("corpus.trials=[claims.txt, hears.txt]", "calibration.on=claims")
