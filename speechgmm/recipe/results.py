@@ -168,7 +168,7 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     ranks = raw if recipe.calibration.method == "pav" else scores
     metrics = _metrics(recipe, finished, raw, scores, ranks)
     ubms = {
-        tuple(filter(None, (recipe.systems and member.name, models.sex))): models.ubm.folder
+        (*([member.name] if recipe.systems else []), *([models.sex] if models.sex else [])): models.ubm.folder
         for member, system in zip(recipe.members, finished.systems, strict=True)
         for models in system.models
         if models.ubm
