@@ -305,9 +305,10 @@ def test_the_same_gallery_has_the_same_bytes(voices, filled, ubm_file, tmp_path)
     [
         (LinearCalibration(weights=(1.0,)), {"n_target": 9, "n_nontarget": 0}, "on no nontarget trials"),
         (LinearCalibration(weights=(1.0,)), {"n_target": 0, "n_nontarget": 9}, "on no target trials"),
-        (LinearCalibration(weights=(1.0, 2.0)), {}, "takes 2 numbers for a trial"),
-        (LinearCalibration(weights=(1.0,), side_weights=(1.0,)), {}, "takes 2 numbers for a trial"),
-        (PavCalibration(scores=(0.0,), llrs=(0.0,), n_systems=2), {}, "takes 2 numbers for a trial"),
+        (LinearCalibration(weights=(1.0, 2.0)), {}, "takes the scores of 2 systems"),
+        (LinearCalibration(weights=(1.0,), side_weights=(1.0,)), {}, "takes 1 numbers beside the score"),
+        (LinearCalibration(weights=(1.0,), side_weights=(1.0, 1.0)), {"duration": True}, "takes 2 numbers beside"),
+        (PavCalibration(scores=(0.0,), llrs=(0.0,), n_systems=2), {}, "takes the scores of 2 systems"),
         ({"version": 1, "kind": "new"}, {}, "not a calibration: "),
         (None, {}, "not a calibration: "),
     ],

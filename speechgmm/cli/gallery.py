@@ -42,8 +42,8 @@ Threshold = Annotated[
     float | None,
     typer.Option(
         callback=_finite,
-        help="Accept the speaker from this score on: in nats, or nats per frame where the gallery is not calibrated.",
-        show_default="what costs least, where the gallery is calibrated",
+        help="Accept the speaker from this score on, in the unit of the scores, which create shows.",
+        show_default="the gallery's own, or what costs least, where it is calibrated",
     ),
 ]
 ClosedSet = Annotated[bool, typer.Option("--closed-set", help="It is one of the enrolled speakers, whoever is best.")]
@@ -65,31 +65,9 @@ def create(
     Nobody is enrolled in it yet. Priors and costs are in DIR/gallery.json, under decisions, and may be changed there.
     """
     with told("interrupted; nothing is made"):
-        from speechgmm.recipe.loader import load_recipe
-        from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
-        from speechgmm.scoring.gallery_config import DecisionConfig
-        from speechgmm.scoring.gallery_writing import create_gallery
+        from speechgmm.recipe.galleries import gallery_of_results
 
-        recipe = load_recipe(results / "recipe.yaml")
-        if recipe.speakers.method != "map" or recipe.ubm.per_sex:
-            raise GalleryError(f"{results}: expected a run with one background model, which a gallery adapts")
-        if recipe.features.kind == "given":
-            raise GalleryError(f"{results}: its models know given features; expected a run on audio, which is enrolled")
-        calibration, cohort = results / CALIBRATION_FILE, results / COHORT_FILE
-        normalised = recipe.normalisation.method != "none"
-        if normalised and not cohort.exists():
-            raise GalleryError(f"{cohort}: no such file, and the scores of this run are normalised by a cohort")
-        made = create_gallery(
-            out,
-            results / UBM_FILE,
-            front_end=recipe.features,
-            adaptation=recipe.speakers,
-            scoring=recipe.scoring,
-            decisions=DecisionConfig(min_speech=min_speech),
-            cohort=cohort if normalised else None,
-            normalisation=recipe.normalisation,
-            calibration=calibration if calibration.exists() else None,
-        )
+        made = gallery_of_results(results, out, min_speech=min_speech)
         n_components, n_features = made.ubm.means.shape
         typer.echo(
             f"{out}: gallery of {n_components} components over {n_features} features, audio at "
@@ -213,8 +191,8 @@ def identify(
         tests, unusable = _each(files, opened.read)
         scores = score_tests(opened, [read.frames for _, read in tests])
         answers = [
-            output.Answer.of(opened, path, read, scores.names, column, config)
-            for (path, read), column in zip(tests, scores.matrix.T, strict=True)
+            output.Answer.of(opened, path, read, scores.names, column, raw, config)
+            for (path, read), column, raw in zip(tests, scores.matrix.T, scores.raw.T, strict=True)
         ]
         if json_:
             output.print_json(output.answers_data(opened, config, answers, top, unusable, scores.damaged))

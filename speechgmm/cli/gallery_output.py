@@ -67,14 +67,15 @@ class Answer:
         read: "Extraction",
         names: Sequence[str],
         scores: "Float64Array",
+        raw: "Float64Array",
         config: "IdentificationConfig",
     ) -> "Answer":
-        """Answer by the scores (M,) of one recording."""
+        """Answer by the scores (M,) of one recording, and what they were before calibration."""
         from speechgmm.scoring.identification import identify
         from speechgmm.scoring.recognition import is_decidable
 
         decided = is_decidable(gallery, config)
-        found = identify(scores, names, config)
+        found = identify(scores, names, config, ranks=raw)
         return cls(
             file=str(path),
             seconds=read.seconds,
@@ -250,7 +251,8 @@ def show_answers(gallery: "Gallery", config: "IdentificationConfig", answers: Se
         if each.p_unknown is not None:
             table.add_row("", "", "", UNKNOWN, "", f"{each.p_unknown:.1%}")
     _print(table)
-    typer.echo(f"score: log-likelihood ratio, {gallery.unit}")
+    quantity = "" if gallery.quantity == "score" else f"{gallery.quantity}, "
+    typer.echo(f"score: {quantity}{gallery.unit}")
     if gallery.calibrated:
         typer.echo(f"posterior: with a prior of {config.p_unknown:.0%} for {UNKNOWN}, the rest shared by all speakers")
     if not answers[0].decided:
@@ -263,7 +265,7 @@ def show_verification(gallery: "Gallery", name: str, file: Path, found: "Verific
         found.accepted
     ]
     bound = "no threshold" if found.threshold is None else f"threshold {found.threshold:+.2f}"
-    typer.echo(f"{file}: {verdict}: log-likelihood ratio {found.score:+.2f}, {bound}; {gallery.unit}")
+    typer.echo(f"{file}: {verdict}: {gallery.quantity} {found.score:+.2f}, {bound}; {gallery.unit}")
 
 
 def show_timeline(config: "IdentificationConfig", file: Path, timeline: "Timeline", table: Path, picture: Path) -> None:

@@ -120,6 +120,12 @@ class Gallery:
         return "nats per frame, not calibrated"
 
     @property
+    def quantity(self) -> str:
+        """What scores are."""
+        normalised = COHORT_FILE in self.config.digests and not self.calibrated
+        return "score" if normalised else "log-likelihood ratio"
+
+    @property
     def calibrated(self) -> bool:
         """Whether scores are calibrated."""
         return CALIBRATION_FILE in self.config.digests

@@ -12,7 +12,7 @@ from speechgmm.errors import GalleryError, ModelError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import read_header
-from speechgmm.scoring.calibration import Calibration, LinearCalibration, load_calibration
+from speechgmm.scoring.calibration import Calibration, load_calibration
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import NormalisationConfig
@@ -30,12 +30,15 @@ class DecisionConfig(Configuration):
         With less speech than this, what is enrolled or tested is scored all the same, and flagged.
     identification : section
         Prior of a speaker who is not enrolled, and a threshold in place of it.
+    threshold : float, unit of the scores, or None
+        From which score on verification accepts.
     costs : section
-        What errors of verification cost; with calibrated scores the threshold follows from it.
+        What errors of verification cost; without a threshold it follows from this, where scores are calibrated.
     """
 
     min_speech: float = Field(2.0, ge=0)
     identification: IdentificationConfig = IdentificationConfig()
+    threshold: float | None = None
     costs: CostsConfig = CostsConfig()
 
 
@@ -174,8 +177,8 @@ def read_calibration(path: Path) -> Calibration:
     Parameters
     ----------
     path : Path
-        JSON, as a run leaves it: ``calibration``, and beside it what it was trained on, of which ``n_target`` and
-        ``n_nontarget`` are the numbers of trials.
+        JSON, as a run leaves it: ``calibration``, and beside it whether its side information is the ``duration`` and
+        what it was trained on, of which ``n_target`` and ``n_nontarget`` are the numbers of trials.
 
     Returns
     -------
@@ -185,7 +188,8 @@ def read_calibration(path: Path) -> Calibration:
     Raises
     ------
     GalleryError
-        If the file is damaged, the calibration takes more than one score, or it was trained without trials of a kind.
+        If the file is damaged, the calibration takes more than one score or more than durations beside it, or it was
+        trained without trials of a kind.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -199,12 +203,10 @@ def read_calibration(path: Path) -> Calibration:
     for key in ("n_target", "n_nontarget"):
         if data.get(key) == 0:
             raise GalleryError(f"{path}: trained on no {key[2:]} trials; calibration needs trials of both kinds")
-    if isinstance(calibration, LinearCalibration):
-        n_scores = len(calibration.weights) + len(calibration.side_weights)
-    else:
-        n_scores = calibration.n_systems
-    if n_scores > 1:
-        raise GalleryError(f"{path}: takes {n_scores} numbers for a trial; a gallery has one, the score of one system")
+    if calibration.n_systems > 1:
+        raise GalleryError(f"{path}: takes the scores of {calibration.n_systems} systems; a gallery has one")
+    if calibration.n_sides > 1 or (calibration.n_sides and data.get("duration") is not True):
+        raise GalleryError(f"{path}: takes {calibration.n_sides} numbers beside the score; expected durations at most")
     return calibration
 
 

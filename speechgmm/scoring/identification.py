@@ -47,7 +47,7 @@ class Identification:
     answer : str or None
         The best candidate's name, or None for a speaker who is unknown.
     candidates : tuple of Candidate
-        All enrolled speakers, the best first; equal ones in the order of their names.
+        All enrolled speakers, the best first; those who are equal in everything in the order of their names.
     p_unknown : float
         Posterior probability that the speaker is none of them.
     """
@@ -57,7 +57,9 @@ class Identification:
     p_unknown: float
 
 
-def identify(llrs: npt.ArrayLike, names: Sequence[str], config: IdentificationConfig) -> Identification:
+def identify(
+    llrs: npt.ArrayLike, names: Sequence[str], config: IdentificationConfig, *, ranks: npt.ArrayLike | None = None
+) -> Identification:
     """Rank the enrolled speakers for one test, and say who it is.
 
     Parameters
@@ -69,6 +71,8 @@ def identify(llrs: npt.ArrayLike, names: Sequence[str], config: IdentificationCo
         The speakers, each once, at least one.
     config : IdentificationConfig
         Prior and threshold.
+    ranks : array_like, shape (M,), finite, optional
+        Scores from before calibration: they rank speakers whose ratios a calibration such as pav has made equal.
 
     Returns
     -------
@@ -91,7 +95,10 @@ def identify(llrs: npt.ArrayLike, names: Sequence[str], config: IdentificationCo
         log_priors = np.log([(1 - config.p_unknown) / len(names), config.p_unknown])
     posteriors = softmax([*(ratios + log_priors[0]), log_priors[1]])
     unknown = float(posteriors[-1])
-    ranked = sorted(map(Candidate, names, ratios.tolist(), posteriors.tolist()), key=lambda one: (-one.llr, one.name))
+    candidates = [*map(Candidate, names, ratios.tolist(), posteriors.tolist())]
+    second = ratios if ranks is None else _checked(ranks, names)
+    order = sorted(range(len(names)), key=lambda number: (-ratios[number], -second[number], names[number]))
+    ranked = [candidates[number] for number in order]
     best = ranked[0]
     known = best.posterior >= unknown if config.threshold is None else best.llr >= config.threshold
     return Identification(best.name if known else None, tuple(ranked), unknown)

@@ -9,6 +9,7 @@ from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.metrics import Costs
 from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.scoring.calibration import duration_side
 from speechgmm.scoring.gallery import Gallery
 from speechgmm.scoring.gallery_cohort import Cohort
 from speechgmm.scoring.identification import Identification, IdentificationConfig, identify
@@ -28,12 +29,15 @@ class Scores:
     matrix : np.ndarray, shape (M, U), float64
         In the unit that the gallery says: calibrated log-likelihood ratios or, without a calibration, mean
         log-likelihood ratios of a frame, normalised where there is a cohort.
+    raw : np.ndarray, shape (M, U), float64
+        What they were before calibration.
     damaged : dict of str to str
         What is wrong with each speaker's file that cannot be used, by its path.
     """
 
     names: tuple[str, ...]
     matrix: Float64Array
+    raw: Float64Array
     damaged: Mapping[str, str]
 
 
@@ -80,8 +84,8 @@ def score_tests(gallery: Gallery, tests: Sequence[FloatArray]) -> Scores:
         speakers rest on is damaged.
     """
     models, damaged = gallery.models()
-    matrix = _scored(gallery, models, tests)
-    return Scores(tuple(models), matrix, damaged)
+    raw = _scored(gallery, models, tests)
+    return Scores(tuple(models), _calibrated(gallery, raw, tests), raw, damaged)
 
 
 def identify_speaker(
@@ -111,7 +115,7 @@ def identify_speaker(
     config = gallery.config.decisions.identification if config is None else config
     check_decidable(gallery, config)
     scores = score_tests(gallery, [frames])
-    return identify(scores.matrix[:, 0], scores.names, config)
+    return identify(scores.matrix[:, 0], scores.names, config, ranks=scores.raw[:, 0])
 
 
 def check_decidable(gallery: Gallery, config: IdentificationConfig) -> None:
@@ -163,7 +167,8 @@ def verify_speaker(gallery: Gallery, name: str, frames: FloatArray, threshold: f
     frames : np.ndarray, shape (T, D), T >= 1
         Of the test.
     threshold : float, optional, unit of the score
-        When not given, the one at which decisions cost least by the gallery's costs, if scores are calibrated.
+        When not given, the gallery's own or, without one, that at which decisions cost least by the gallery's costs, if
+        scores are calibrated.
 
     Returns
     -------
@@ -175,21 +180,32 @@ def verify_speaker(gallery: Gallery, name: str, frames: FloatArray, threshold: f
     ValueError
         If nobody of that name is enrolled; if frames have other features; or if a file that it rests on is damaged.
     """
-    score = float(_scored(gallery, {name: gallery.model(name)}, [frames])[0, 0])
+    raw = _scored(gallery, {name: gallery.model(name)}, [frames])
+    score = float(_calibrated(gallery, raw, [frames])[0, 0])
+    decisions = gallery.config.decisions
+    threshold = decisions.threshold if threshold is None else threshold
     if threshold is None and gallery.calibrated:
-        threshold = bayes_threshold(Costs(**gallery.config.decisions.costs.model_dump()))
+        threshold = bayes_threshold(Costs(**decisions.costs.model_dump()))
     return Verification(score, threshold)
 
 
 def _scored(gallery: Gallery, models: Mapping[str, DiagonalGMM], tests: Sequence[FloatArray]) -> Float64Array:
-    """Score tests against models, normalise the scores and calibrate them, as far as the gallery can."""
+    """Score tests against models, and normalise the scores where there is a cohort."""
     scoring = gallery.config.scoring
     matrix = score_matrix(list(models.values()), gallery.ubm, tests, scoring)
     if gallery.cohort is not None:
         matrix = _normalised(gallery, gallery.cohort, models, tests, matrix)
-    if gallery.calibration is None:
+    return matrix
+
+
+def _calibrated(gallery: Gallery, matrix: Float64Array, tests: Sequence[FloatArray]) -> Float64Array:
+    """Calibrate scores (M, U), where there is a calibration."""
+    calibration = gallery.calibration
+    if calibration is None:
         return matrix
-    return gallery.calibration.apply(matrix.ravel()).reshape(matrix.shape)
+    durations = np.broadcast_to(duration_side([len(frames) for frames in tests]), matrix.shape)
+    side = durations.ravel() if calibration.n_sides else None
+    return calibration.apply(matrix.ravel(), side).reshape(matrix.shape)
 
 
 def _normalised(

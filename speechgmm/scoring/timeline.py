@@ -72,8 +72,8 @@ class Timeline:
         Score of each speaker in each window; NaN in windows with too little speech.
     answers : tuple of W (str or None)
         Who speaks: a name, `speechgmm.scoring.enrolled.UNKNOWN`, or None in windows with too little speech.
-    unit : str
-        Of the scores, as the gallery says.
+    quantity, unit : str
+        What the scores are, and their unit, as the gallery says.
     damaged : dict of str to str
         What is wrong with each speaker's file that cannot be used, by its path.
     """
@@ -83,6 +83,7 @@ class Timeline:
     stops: Float64Array
     scores: Float64Array
     answers: tuple[str | None, ...]
+    quantity: str
     unit: str
     damaged: Mapping[str, str]
 
@@ -143,11 +144,13 @@ def make_timeline(
     found = score_tests(gallery, [piece for piece, enough in zip(pieces, spoken, strict=True) if enough])
     scores = np.full((len(starts), len(found.names)), np.nan)
     scores[spoken] = found.matrix.T
+    ranks = np.full_like(scores, np.nan)
+    ranks[spoken] = found.raw.T
     answers = tuple(
-        (identify(row, found.names, config).answer or UNKNOWN) if enough else None
-        for row, enough in zip(scores, spoken, strict=True)
+        (identify(row, found.names, config, ranks=rank).answer or UNKNOWN) if enough else None
+        for row, rank, enough in zip(scores, ranks, spoken, strict=True)
     )
-    return Timeline(found.names, starts, stops, scores, answers, gallery.unit, found.damaged)
+    return Timeline(found.names, starts, stops, scores, answers, gallery.quantity, gallery.unit, found.damaged)
 
 
 def write_table(path: Path, timeline: Timeline) -> None:
@@ -265,7 +268,7 @@ def _draw_scores(axes: Axes, timeline: Timeline, shown: Sequence[int]) -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, extend="min").set_label(
-        f"log-likelihood ratio,\n{timeline.unit}"
+        f"{timeline.quantity},\n{timeline.unit}"
     )
 
 

@@ -1,0 +1,164 @@
+"""What a gallery takes from the results of a run, and how it decides by it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from speechgmm import extract
+from speechgmm.cli import app
+from speechgmm.errors import GalleryError
+from speechgmm.recipe.galleries import check_results, gallery_of_results
+from speechgmm.recipe.loader import dump_recipe, load_recipe
+from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
+from speechgmm.scoring.gallery import Gallery
+from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
+from speechgmm.scoring.gallery_writing import enrol
+from speechgmm.scoring.identification import IdentificationConfig
+from speechgmm.scoring.recognition import identify_speaker, score_tests, verify_speaker
+from speechgmm.scoring.timeline import make_timeline
+
+SPEAKERS = {"Ann": "f003", "Bo": "m002", "Cat": "f001"}
+CLOSED = IdentificationConfig(p_unknown=0.0)
+FACTS = {"trained_on": "others", "n_target": 20, "n_nontarget": 380}
+
+
+@pytest.fixture
+def results(voices, tmp_path):
+    return shutil.copytree(voices / "results", tmp_path / "results")
+
+
+def calibrate(results, calibration, **facts):
+    data = {"calibration": calibration.model_dump(mode="json")} | FACTS | facts
+    (results / "calibration.json").write_text(json.dumps(data))
+
+
+def change(results, *overrides):
+    (results / "recipe.yaml").write_text(dump_recipe(load_recipe(results / "recipe.yaml", overrides)))
+
+
+def filled(voices, results, folder):
+    """A gallery of three speakers."""
+    gallery = gallery_of_results(results, folder)
+    for name, speaker in SPEAKERS.items():
+        enrol(gallery, name, [gallery.record(path) for path in sorted((voices / speaker).glob("*-enrol-*.flac"))])
+    return gallery
+
+
+def spoken(voices, speaker):
+    return sorted((voices / speaker).glob("*-test-*.flac"))[0]
+
+
+def test_durations_count_wherever_a_gallery_scores(voices, results, tmp_path):
+    calibrate(results, LinearCalibration(weights=(5.0,), side_weights=(-0.75,), offset=1.0), duration=True)
+    gallery = filled(voices, results, tmp_path / "g")
+    (results / "calibration.json").unlink()
+    plain = filled(voices, results, tmp_path / "plain")
+    tests = [extract(spoken(voices, speaker)) for speaker in SPEAKERS.values()]
+    tests[1] = tests[1][:70]
+    expected = 5 * score_tests(plain, tests).matrix - 0.75 * np.log([len(test) for test in tests]) + 1
+    found = score_tests(gallery, tests)
+    np.testing.assert_allclose(found.matrix, expected, rtol=1e-12)
+    np.testing.assert_array_equal(found.raw, score_tests(plain, tests).matrix)
+    for column, test in enumerate(tests):
+        candidates = {one.name: one.llr for one in identify_speaker(gallery, test).candidates}
+        assert [candidates[name] for name in SPEAKERS] == pytest.approx(expected[:, column])
+        assert verify_speaker(gallery, "Cat", test).score == pytest.approx(expected[2, column])
+    read = gallery.read(spoken(voices, "f001"))
+    scores = make_timeline(gallery, read, 1.0).scores
+    assert not np.allclose(scores[0], 5 * make_timeline(plain, read, 1.0, CLOSED).scores[0] + 1)
+
+
+def test_speakers_whom_pav_makes_equal_are_ranked_by_their_scores(voices, results, tmp_path):
+    calibrate(results, PavCalibration(scores=(-100.0, 100.0), llrs=(1.0, 1.0)))
+    gallery = filled(voices, results, tmp_path / "g")
+    read = gallery.read(spoken(voices, "f001"))
+    raw = score_tests(gallery, [read.frames]).raw[:, 0]
+    order = [name for _, name in sorted(zip(-raw, SPEAKERS, strict=True))]
+    assert order[0] == "Cat"  # of names alone it would be Ann
+    assert [one.name for one in identify_speaker(gallery, read.frames, CLOSED).candidates] == order
+    assert identify_speaker(gallery, read.frames, CLOSED).answer == "Cat"
+    assert make_timeline(gallery, read, 60.0, CLOSED).answers == ("Cat",)
+    words = ["gallery", "identify", str(tmp_path / "g"), str(spoken(voices, "f001")), "--closed-set", "--json"]
+    (recording,) = json.loads(CliRunner().invoke(app, words).stdout)["recordings"]
+    assert [one["name"] for one in recording["candidates"]] == order
+
+
+def test_a_threshold_that_a_run_has_learnt_is_the_gallerys(voices, results, tmp_path):
+    change(results, "decision.method=eer")
+    calibrate(results, LinearCalibration(weights=(5.0,)), threshold=1.25)
+    gallery = filled(voices, results, tmp_path / "g")
+    decisions = json.loads((tmp_path / "g" / "gallery.json").read_text())["decisions"]
+    assert (decisions["threshold"], decisions["identification"]["threshold"]) == (1.25, 1.25)
+    frames = extract(spoken(voices, "f001"))
+    assert verify_speaker(gallery, "Cat", frames).threshold == 1.25
+    assert verify_speaker(gallery, "Cat", frames, 3.0).threshold == 3.0
+    best = identify_speaker(gallery, frames)
+    assert (best.answer is None) == (best.candidates[0].llr < 1.25)
+    calibrate(results, LinearCalibration(weights=(5.0,)))
+    with pytest.raises(GalleryError, match=r"calibration\.json: no threshold in it, and this run has learnt one"):
+        gallery_of_results(results, tmp_path / "other")
+
+
+def test_the_costs_of_a_run_are_the_gallerys(results, tmp_path):
+    change(results, "decision.costs.p_target=0.5")
+    calibrate(results, LinearCalibration(weights=(5.0,)), threshold=0.0)
+    decisions = gallery_of_results(results, tmp_path / "g", min_speech=7).config.decisions
+    assert (decisions.costs.p_target, decisions.threshold, decisions.min_speech) == (0.5, None, 7)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["speakers={method: independent}"], "expected a run with one background model"),
+        (["ubm.per_sex=true"], "expected a run with one background model"),
+        (["normalisation.method=z"], r"cohort\.safetensors: no such file"),
+    ],
+)
+def test_results_without_what_a_gallery_needs_are_refused(results, overrides, message):
+    recipe = load_recipe(results / "recipe.yaml")
+    own = results / "recipe.yaml"
+    if "independent" in overrides[0]:
+        own = results / "alone.yaml"
+        own.write_text(f"name: alone\ncorpus: {recipe.corpus.model_dump_json()}\n")
+    with pytest.raises(GalleryError, match=message):
+        check_results(results, load_recipe(own, overrides))
+
+
+def test_a_fusion_makes_no_gallery(results, tmp_path):
+    corpus = load_recipe(results / "recipe.yaml").corpus.model_dump_json()
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.yaml").write_text(f"corpus: {corpus}\n")
+    (results / "recipe.yaml").write_text(f"name: both\ncorpus: {corpus}\nsystems: [../one.yaml, ../other.yaml]\n")
+    done = CliRunner().invoke(app, ["gallery", "create", str(results), "--out", str(tmp_path / "g")])
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.split())
+    assert "a fusion of one, other, and a gallery has one system; expected one of them, run alone" in said
+    assert not (tmp_path / "g").exists()
+
+
+def test_what_is_no_ratio_is_called_a_score(voices, results, tmp_path):
+    change(results, "normalisation.method=s")
+    paths = sorted(voices.glob("bg-*/*.flac"))
+    cohort = Cohort(tuple(path.parent.name for path in paths), tuple(extract(path) for path in paths))
+    save_cohort(
+        results / "cohort.safetensors", cohort, load_recipe(results / "recipe.yaml").features.model_dump(mode="json")
+    )
+    filled(voices, results, tmp_path / "g")
+    test = str(spoken(voices, "f001"))
+
+    def said(*words):
+        return CliRunner().invoke(app, ["gallery", *words], env={"COLUMNS": "200"}).stdout
+
+    folder = str(tmp_path / "g")
+    assert "\nscore: deviations of the cohort's scores, not calibrated\n" in said("identify", folder, test)
+    assert ": no decision on Cat: score +" in said("verify", folder, "Cat", test)
+    assert Gallery(folder).quantity == "score"
+    calibrate(results, LinearCalibration(weights=(2.0,)))
+    assert gallery_of_results(results, tmp_path / "calibrated").quantity == "log-likelihood ratio"
+    said("timeline", folder, test, "--out", str(tmp_path / "t.svg"))
+    drawn = (tmp_path / "t.svg").read_text()
+    assert "score," in drawn
+    assert "log-likelihood ratio" not in drawn
