@@ -24,6 +24,7 @@ from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel import Engine, one_thread
 from speechgmm.recipe import stages
 from speechgmm.recipe.loader import load_recipe
+from speechgmm.scoring.gallery import UBM_FILE
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "so762.yaml"
 N_COMPONENTS = 256
@@ -60,7 +61,7 @@ def of_so762() -> Problem:
             folder.mkdir()
             if role in ("background", "enrol", "test"):
                 stages.extract_features(folder, corpus.role(role), recipe.features, engine, tick)
-        ubm, speakers = folders["ubm"] / stages.UBM_FILE, folders["speakers"] / stages.SPEAKERS_FILE
+        ubm, speakers = folders["ubm"] / UBM_FILE, folders["speakers"] / stages.SPEAKERS_FILE
         stages.train_ubm(
             folders["ubm"],
             unfinished=folders["unfinished"],

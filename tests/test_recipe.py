@@ -118,6 +118,8 @@ def test_numbers_are_what_yaml_1_2_says(tmp_path):
         ("ubm: [\n", r"r\.yaml:3: not YAML"),
         ("ubm: 3\n", r"r\.yaml:2: ubm: 3; expected keys and values"),
         ("ubm: nowhere.yaml\n", r"r\.yaml:2: ubm: no such file: .*nowhere\.yaml"),
+        ("calibration: none\n", r"no such file: .*none; expected keys and values, as in calibration\.method=none"),
+        ("speakers: independent\n", r"expected keys and values, as in speakers\.method=independent"),
         ("ubm: {base: 3}\n", r"r\.yaml:2: ubm\.base: 3; expected the path of a file"),
         ("---\n", r"r\.yaml:2: not YAML"),
         ("speakers: {adapt: means}\n", r"speakers\.adapt: 'means'; expected a list, as in \[means\]"),

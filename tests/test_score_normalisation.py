@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from scipy.stats import median_abs_deviation, trim_mean
 
 import naive
-from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
+from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, check_cohort, normalise
 
 METHODS = ("z", "t", "zt", "tz", "s", "as")
 MODELS, TESTS = ("a", "b", "c", "x", "y", "y"), ("a", "b", "c", "d", "z")
@@ -244,6 +244,59 @@ def test_a_test_that_all_models_of_the_cohort_score_alike_is_refused(rng):
         case.normalised(configured("s"))
 
 
+def test_messages_name_what_has_a_name(rng):
+    case = Case(rng)
+    case.both[4] = 0.1
+    with pytest.raises(ValueError, match=f"cohort model {T_COHORT[4]}: its "):
+        case.normalised(configured("zt"), Speakers(MODELS, Z_COHORT, T_COHORT))
+    case = Case(rng)
+    case.both[:, 3] = 0.1
+    with pytest.raises(ValueError, match=f"cohort utterance 3 of {Z_COHORT[3]}: its "):
+        case.normalised(configured("tz"), Speakers(MODELS, Z_COHORT, T_COHORT))
+    case.t[:, 2] = 0.1
+    with pytest.raises(ValueError, match=r"test c\.wav: its 15 scores against a cohort model have no spread"):
+        normalise(
+            case.scores, configured("t"), t_scores=case.t, test_names=["a.wav", "b.wav", "c.wav", "d.wav", "e.wav"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "cohort", "message"),
+    [
+        ("z", "a", "has 1 utterances of 1 speakers; expected at least 2 of 1"),
+        ("z", "aa", None),
+        ("z", "aax", None),
+        ("z", "axx", "the cohort of x has 1 utterances of 1 speakers"),
+        ("t", "aa", "has 2 utterances of 1 speakers; expected at least 2 of 2"),
+        ("s", "abx", None),
+        ("as", "ax", "the cohort of x has 1 utterances of 1 speakers; expected at least 2 of 2"),
+        ("zt", "aabb", None),
+        ("tz", "aabb", "has 4 utterances of 2 speakers; expected at least 2 of 3"),
+        ("tz", "abc", None),
+        ("none", "", None),
+    ],
+)
+def test_a_cohort_that_is_too_small_is_refused_beforehand(rng, method, cohort, message):
+    def check():
+        check_cohort(["x"], cohort, NormalisationConfig(method=method))
+
+    if message:
+        with pytest.raises(ValueError, match=f"normalisation.method {method}: .*{message}"):
+            check()
+        return
+    check()
+    n = len(cohort)
+    models = sorted(set(cohort))
+    normalise(
+        rng.normal(size=(1, 3)),
+        NormalisationConfig(method=method),
+        z_scores=rng.normal(size=(1, n)),
+        t_scores=rng.normal(size=(len(models), 3)),
+        cohort_scores=rng.normal(size=(len(models), n)),
+        speakers=Speakers("x", cohort, models),
+    )
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["scores", "z", "t", "both"])
 def test_scores_that_are_not_finite_are_refused_with_their_place(rng, name, value):
@@ -256,7 +309,7 @@ def test_scores_that_are_not_finite_are_refused_with_their_place(rng, name, valu
 def test_a_cohort_of_oneself_is_refused(rng):
     case = Case(rng)
     with pytest.raises(
-        ValueError, match="model 3: 1 scores against a cohort utterance count, of 16; expected at least 2"
+        ValueError, match="model x: 1 scores against a cohort utterance count, of 16; expected at least 2"
     ):
         case.normalised(configured("z"), Speakers(MODELS, ("a",) + ("x",) * 15))
 

@@ -193,7 +193,8 @@ def _read_base(name: str, place: Place, section: str, rate: JsonValue, above: tu
         presets = ""
         if section == "features" and "/" not in name:
             presets = f", nor a preset by the name of {name!r} ({', '.join(PRESETS)}){_nearest(name, list(PRESETS))}"
-        raise RecipeError(f"{place}: {section}: no such file: {path}{presets}")
+        keys = f"; expected keys and values, as in {section}.method={name}" if name in _methods(section) else ""
+        raise RecipeError(f"{place}: {section}: no such file: {path}{presets}{keys}")
     document = read_document(path)
     base = document.values.pop("base", None)
     if base is None:
@@ -205,6 +206,12 @@ def _read_base(name: str, place: Place, section: str, rate: JsonValue, above: tu
     below = _read_base(base, place, section, rate, (*above, path))
     _overlay(below, document.values, (), document.places)
     return below
+
+
+def _methods(section: str) -> list[str]:
+    """List the methods that a section knows, if it has any."""
+    fields = [model.model_fields.get("method") for model in _models_in(Recipe.model_fields[section].annotation)]
+    return [method for field in fields if field for method in get_args(field.annotation)]
 
 
 def _no_base(place: Place, section: str, value: JsonValue) -> RecipeError:

@@ -26,9 +26,9 @@ from speechgmm.recipe.calibrating import Calibrated, added
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.reporting import Outcome, figures, report_content
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE, UBM_FILE, Scores
+from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE, Scores
 from speechgmm.recipe.system import System
-from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE
+from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
 from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
 from speechgmm.scoring.thresholds import threshold_meaning
 

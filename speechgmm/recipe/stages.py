@@ -35,6 +35,7 @@ from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, read
 from speechgmm.gmm.training import train
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.parallel import Engine, map_in_order, sum_over
+from speechgmm.scoring.gallery import UBM_FILE
 from speechgmm.scoring.llr import ScoringConfig, score_matrix
 from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
 
@@ -43,7 +44,6 @@ logger = logging.getLogger(__name__)
 Tick = Callable[[int, int], None]
 """Told how many of how many are done."""
 
-UBM_FILE = "ubm.safetensors"
 SPEAKERS_FILE = "speakers.safetensors"
 TRAINING_FILE = "training.csv"
 SIZES_FILE = "sizes.csv"
@@ -432,6 +432,7 @@ def normalise_scores(
         t_scores=matrices.get("t_scores"),
         cohort_scores=matrices.get("cohort_scores"),
         speakers=speakers,
+        test_names=scores.tests,
     )
     _write_scores(folder, scores.models, scores.tests, matrix)
 

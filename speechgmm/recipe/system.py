@@ -23,6 +23,8 @@ from speechgmm.recipe.cache import StageCache, StageOutput
 from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import Scores, load_scores
+from speechgmm.scoring.gallery import UBM_FILE
+from speechgmm.scoring.normalisation import check_cohort
 
 # The number of a stage goes up whenever the same inputs would make another output.
 VERSIONS = {"corpus": 1, "features": 2, "ubm": 3, "speakers": 3, "scores": 4, "normalisation": 1}
@@ -182,6 +184,8 @@ def build_system(recipe: Recipe, background: Voices, enrol: Voices, test: Voices
     ModelError
         If a role has nothing that can be used, or the cohort is too small for the normalisation.
     """
+    cohort = [utterance.speaker for utterance in background.utterances]
+    check_cohort({utterance.speaker for utterance in enrol.utterances}, cohort, recipe.normalisation)
     work = _Work(recipe, background, means, of)
     ubms = work.background_models()
     models = work.models(ubms, enrol, "")
@@ -322,7 +326,7 @@ class _Work:
         inputs: dict[str, JsonValue] = {"config": plain(config), "ubm": ubm.digest, **_speakers_of(who)}
         stage = partial(
             stages.adapt_speakers,
-            ubm=ubm.folder / stages.UBM_FILE,
+            ubm=ubm.folder / UBM_FILE,
             features=who.features.folder,
             utterances=who.utterances,
             config=config,
@@ -354,7 +358,7 @@ class _Work:
         if models.ubm:
             stage = partial(
                 stages.score_tests,
-                ubm=models.ubm.folder / stages.UBM_FILE,
+                ubm=models.ubm.folder / UBM_FILE,
                 speakers=speakers,
                 features=test.features.folder,
                 utterances=test.ids,

@@ -8,7 +8,7 @@ Every row of statistics is computed by itself, so that a score depends on its mo
 what else is scored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -103,9 +103,10 @@ class Speakers(NamedTuple):
 
 
 class _Axis(NamedTuple):
-    """What one side of a matrix of scores is, and its speakers as numbers from 0 on, or NOBODY."""
+    """What each row or column of a matrix of scores is called, and its speaker as a number from 0 on, or NOBODY."""
 
     label: str
+    names: Sequence[str]
     speakers: IntArray
 
 
@@ -117,6 +118,7 @@ def normalise(
     t_scores: npt.ArrayLike | None = None,
     cohort_scores: npt.ArrayLike | None = None,
     speakers: Speakers | None = None,
+    test_names: Sequence[str] | None = None,
 ) -> Float64Array:
     """Normalise a matrix of scores against those of a cohort.
 
@@ -135,6 +137,8 @@ def normalise(
     speakers : Speakers, optional
         Where given, the cohort of a trial holds neither the speaker of its model nor, if told, that of its test. Scores
         of the cohort that are normalised themselves ("zt", "tz") are so by the same rule.
+    test_names : sequence of U str, optional
+        What to call the tests in messages; by their number when not given.
 
     Returns
     -------
@@ -162,7 +166,7 @@ def normalise(
         t = _matrix("t_scores", t_scores, None, n_tests)
     if config.method in ("zt", "tz"):
         both = _matrix("cohort_scores", cohort_scores, len(t), z.shape[1])
-    models, tests, z_cohort, t_cohort = _axes(speakers, n_models, n_tests, z.shape[1], len(t))
+    models, tests, z_cohort, t_cohort = _axes(speakers, test_names, n_models, n_tests, z.shape[1], len(t))
     match config.method:
         case "z":
             return _z(matrix, z, models, tests, z_cohort, config)
@@ -217,16 +221,18 @@ def _statistics(
         # in increasing order, so that the order of the cohort makes no difference even to the last bit
         values, factor = _counted(np.sort(np.ascontiguousarray(cohort[chosen][:, kept]), axis=1), config)
         if values.shape[1] < LEAST_MEMBERS:
+            name = f"{rows.label} {rows.names[chosen[0]]}"
             raise ModelError(
-                f"{rows.label} {chosen[0]}: {values.shape[1]} scores against a {members.label} count, of {kept.size}; "
+                f"{name}: {values.shape[1]} scores against a {members.label} count, of {kept.size}; "
                 f"expected at least {LEAST_MEMBERS}"
             )
         centre[chosen], spread[chosen] = _centre_and_spread(values, factor, config)
         still = spread[chosen] <= VARIES * np.abs(values).max(axis=1)
         if still.any():
+            name = f"{rows.label} {rows.names[chosen[np.argmax(still)]]}"
             raise ModelError(
-                f"{rows.label} {chosen[np.argmax(still)]}: its {values.shape[1]} scores against a {members.label} have "
-                f"no spread by the statistics {config.statistics!r}, expected scores that vary"
+                f"{name}: its {values.shape[1]} scores against a {members.label} have no spread "
+                f"by the statistics {config.statistics!r}, expected scores that vary"
             )
     return centre, spread
 
@@ -272,18 +278,54 @@ def _matrix(name: str, values: npt.ArrayLike | None, n_rows: int | None, n_colum
     return matrix
 
 
-def _axes(speakers: Speakers | None, n_models: int, n_tests: int, n_z: int, n_t: int) -> list[_Axis]:
+def _axes(
+    speakers: Speakers | None, test_names: Sequence[str] | None, n_models: int, n_tests: int, n_z: int, n_t: int
+) -> list[_Axis]:
     """Give each side's speakers a number, the same for the same speaker; a cohort that is not in use has size 0."""
     sizes = {"models": n_models, "tests": n_tests, "z_cohort": n_z, "t_cohort": n_t}
     numbers: dict[str, int] = {}
     axes = []
     for side, size in sizes.items():
         names = getattr(speakers, side, None)
+        shown = test_names if side == "tests" else names
+        if side == "z_cohort" and names is not None:
+            shown = [f"{number} of {name}" for number, name in enumerate(names)]
+        shown = [str(number) for number in range(size)] if shown is None else shown
         if size == 0 or (names is None and (speakers is None or side == "tests")):
-            axes.append(_Axis(LABELS[side], np.full(size, NOBODY)))
+            axes.append(_Axis(LABELS[side], shown, np.full(size, NOBODY)))
         elif names is None or len(names) != size:
             found = "no names" if names is None else f"{len(names)} names"
             raise ModelError(f"speakers.{side}: {found}, expected {size}, one for each {LABELS[side]}")
         else:
-            axes.append(_Axis(LABELS[side], np.array([numbers.setdefault(name, len(numbers)) for name in names])))
+            owners = np.array([numbers.setdefault(name, len(numbers)) for name in names])
+            axes.append(_Axis(LABELS[side], shown, owners))
     return axes
+
+
+def check_cohort(models: Collection[str], cohort: Sequence[str], config: NormalisationConfig) -> None:
+    """Refuse a cohort that is too small, before anything is scored.
+
+    Parameters
+    ----------
+    models : collection of str
+        The speakers of the models.
+    cohort : sequence of str
+        The speaker of each utterance of the cohort.
+    config : NormalisationConfig
+        The method.
+
+    Raises
+    ------
+    ModelError
+        If the cohort of a model, which is without its own speaker, has too few utterances or speakers for the method.
+    """
+    if config.method == "none":
+        return
+    n_needed = {"z": 1, "tz": LEAST_MEMBERS + 1}.get(config.method, LEAST_MEMBERS)
+    for model in models:
+        others = [speaker for speaker in cohort if speaker != model]
+        if len(others) < LEAST_MEMBERS or len({*others}) < n_needed:
+            raise ModelError(
+                f"normalisation.method {config.method}: the cohort of {model} has {len(others)} utterances of "
+                f"{len({*others})} speakers; expected at least {LEAST_MEMBERS} of {n_needed}"
+            )
