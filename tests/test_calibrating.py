@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -193,9 +194,17 @@ def test_training_on_what_is_evaluated_is_refused_unless_asked_for(small, lists,
         assert run(lists, overrides=keys, results=small.folder, engine=Engine("serial")).metrics["calibration"]
 
 
-def test_s_normalisation_is_the_mean_of_two_standardised_scores(small, lists):
-    done = run(lists, overrides=["normalisation.method=s"], results=small.folder, engine=Engine("serial"))
-    recipe = load_recipe(lists)
+@pytest.mark.parametrize("shared", [False, True])
+def test_s_normalisation_is_the_mean_of_two_standardised_scores(small, lists, tmp_path, shared):
+    keys = ["normalisation.method=s"]
+    if shared:  # enrolled speakers are in the cohort, but for the model's own
+        root = shutil.copytree(load_recipe(lists).corpus.root, tmp_path / "shared")
+        for name in ("wav.scp", "utt2spk"):
+            with (root / "lists" / "background" / name).open("a") as stream:
+                stream.write((root / "lists" / "enrol" / name).read_text())
+        keys.append(f"corpus.root={root}")
+    done = run(lists, overrides=keys, results=small.folder, engine=Engine("serial"))
+    recipe = load_recipe(lists, keys)
     corpus = read_kaldi(recipe.corpus)
     ubm = load_gmm(done.folder / "ubm.safetensors")
     frames = {
@@ -224,9 +233,14 @@ def test_s_normalisation_is_the_mean_of_two_standardised_scores(small, lists):
         scores(speakers, corpus.background),
         scores(cohort, corpus.test),
     )
-    by_model = (raw - z.mean(axis=1, keepdims=True)) / z.std(axis=1, keepdims=True)
-    by_test = (raw - t.mean(axis=0)) / t.std(axis=0)
-    expected = (by_model + by_test) / 2
+    expected = np.empty_like(raw)
+    for row, model in enumerate(speakers):
+        own_z = z[row, [each.speaker != model for each in corpus.background]]
+        own_t = t[[other != model for other in cohort]]
+        assert (len(own_z), len(own_t)) == ((48 + 6, 15) if shared else (48, 12))
+        by_model = (raw[row] - own_z.mean()) / own_z.std()
+        by_test = (raw[row] - own_t.mean(axis=0)) / own_t.std(axis=0)
+        expected[row] = (by_model + by_test) / 2
     column = {utterance.id: number for number, utterance in enumerate(corpus.test)}
     for row in rows(done.folder / "scores.csv"):
         place = list(speakers).index(row["model"]), column[row["test"]]

@@ -169,6 +169,29 @@ def test_a_second_run_reuses_and_a_changed_key_runs_what_depends_on_it(corpus, m
     assert reused() == [True] * 3 + [False] * 3
 
 
+def test_the_first_model_counts_by_its_content(corpus):
+    recipe, results = corpus.parent / "own.yaml", corpus.parent
+    first = corpus.parent / "first.safetensors"
+
+    def reused(path, *others):
+        folder = run(recipe, overrides=[f"ubm.initial_model={path}", *others], results=results, engine=SERIAL).folder
+        (stage,) = (
+            each for each in json.loads((folder / "provenance.json").read_text())["stages"] if each["stage"] == "ubm"
+        )
+        return stage["reused"]
+
+    for name in ("one", "other"):
+        keys = ["name=" + name, f"seed={len(name)}"]
+        made = run(recipe, overrides=keys, results=results, engine=SERIAL).folder / "ubm.safetensors"
+        shutil.copyfile(made, corpus.parent / f"{name}.safetensors")
+    shutil.copyfile(corpus.parent / "one.safetensors", first)
+    assert not reused(first)
+    assert reused(corpus.parent / "one.safetensors")  # the same by another name
+    shutil.copyfile(corpus.parent / "other.safetensors", first)
+    assert not reused(first)  # another by the same name
+    assert not reused(first, "seed=7")
+
+
 def test_a_run_that_was_killed_leaves_nothing_half_done(corpus, monkeypatch):
     recipe, results = corpus.parent / "own.yaml", corpus.parent
     whole = run(recipe, results=results / "whole", engine=SERIAL).folder
