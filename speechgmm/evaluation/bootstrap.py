@@ -1,0 +1,312 @@
+"""How sure the numbers are: intervals by resampling speakers, for one system and for the difference of two.
+
+Trials are not independent: those of a speaker share the voice. So speakers are drawn with replacement, as many as there
+are, and a trial counts as often as its speakers were drawn: c_i c_j times between two of them, and c_i times if both
+sides are speaker i, as each copy of a speaker speaks against his own model. A speaker's count is the same wherever he
+stands, as model and in a test. Drawn for the two sides apart, target trials would count c_i c'_i times, and the
+intervals come out too wide (by 1.7 in the standard error of the misses); speakers who are on one side only are
+independent of the others either way.
+
+References
+----------
+Bisani, Ney (2004), ICASSP, "Bootstrap estimates for confidence intervals in ASR performance evaluation", for drawing
+whatever is independent, and for the difference of two systems on the same draws.
+Poh, Bengio (2007), Pattern Recognition 40, "Estimating the confidence interval of expected performance curve in
+biometric authentication using joint bootstrap", for drawing users, not trials.
+Owen (2007), Annals of Applied Statistics 1, "The pigeonhole bootstrap", for weights that are products of counts.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import isotonic_regression
+from scipy.special import rel_entr
+
+from speechgmm.arrays import Float64Array, IntArray
+from speechgmm.evaluation.metrics import PRESETS, Costs, detection_cost
+
+BLOCK: Final = 2**22
+"""Trials times resamples that are in memory at once: 32 MB for each array of them."""
+
+Interval = tuple[float, float]
+
+
+class Side(NamedTuple):
+    """The trials of one kind, target or nontarget.
+
+    Parameters
+    ----------
+    scores : array_like, shape (n,)
+        No NaN.
+    models, tests : array_like of int, shape (n,), >= 0
+        The speaker of the model, and the one who speaks in the test, by number; the same numbers on both sides.
+    """
+
+    scores: npt.ArrayLike
+    models: npt.ArrayLike
+    tests: npt.ArrayLike
+
+
+def intervals(
+    target: Side,
+    nontarget: Side,
+    *,
+    presets: Sequence[str],
+    n_resamples: int,
+    confidence: float,
+    rng: np.random.Generator,
+) -> dict[str, Interval | None]:
+    """Compute percentile intervals of the numbers in `metrics`, as far as chance in the speakers goes.
+
+    Parameters
+    ----------
+    target, nontarget : Side
+        The trials.
+    presets : sequence of str
+        Names in `metrics.PRESETS`, of detection costs.
+    n_resamples : int >= 1
+        How many times to draw the speakers.
+    confidence : float, 0 < confidence < 1
+        Share of experiments whose interval should hold the number of all speakers in the world.
+    rng : numpy.random.Generator
+        Draws.
+
+    Returns
+    -------
+    dict of str to (float, float) or None
+        Low and high of ``eer``, ``cllr``, ``min_cllr``, and ``min_dcf.P`` and ``act_dcf.P`` for each preset P, in the
+        units of `metrics`. Draws that leave out all trials of a kind have no numbers and do not count; None if more
+        than half of them are such.
+
+    Raises
+    ------
+    ValueError
+        If a side is empty, scores are NaN, or lengths differ.
+    """
+    counts = _draw(target, nontarget, n_resamples, rng)
+    return _percentiles(resampled(target, nontarget, counts, presets), confidence)
+
+
+def differences(
+    target: Side,
+    nontarget: Side,
+    others: tuple[npt.ArrayLike, npt.ArrayLike],
+    *,
+    presets: Sequence[str],
+    n_resamples: int,
+    confidence: float,
+    rng: np.random.Generator,
+) -> dict[str, Interval | None]:
+    """Compute percentile intervals of the other system's numbers less those of this, on the same trials and draws.
+
+    Parameters
+    ----------
+    target, nontarget : Side
+        The trials, with the scores of one system.
+    others : two array_likes, shapes as the scores of `target` and `nontarget`
+        The scores of the other system, in the same order.
+    presets, n_resamples, confidence, rng
+        As for `intervals`.
+
+    Returns
+    -------
+    dict of str to (float, float) or None
+        As for `intervals`. Systems differ where an interval does not hold 0.
+
+    Raises
+    ------
+    ValueError
+        As for `intervals`.
+    """
+    counts = _draw(target, nontarget, n_resamples, rng)
+    first = resampled(target, nontarget, counts, presets)
+    second = resampled(target._replace(scores=others[0]), nontarget._replace(scores=others[1]), counts, presets)
+    return _percentiles({name: second[name] - values for name, values in first.items()}, confidence)
+
+
+def resampled(target: Side, nontarget: Side, counts: npt.ArrayLike, presets: Sequence[str]) -> dict[str, Float64Array]:
+    """Compute the numbers of each resample.
+
+    Scores are sorted once, for all resamples, and successive scores of one kind are taken together: between them the
+    ROC is a straight line, so neither the crossing that is the EER, nor a least cost, nor a pool of PAV is inside.
+
+    Parameters
+    ----------
+    target, nontarget : Side
+        The trials.
+    counts : array_like of int, shape (S, R), >= 0
+        How often each of S speakers is in each of R resamples.
+    presets : sequence of str
+        Names in `metrics.PRESETS`.
+
+    Returns
+    -------
+    dict of str to np.ndarray, shape (R,)
+        What the functions in `metrics` give for the scores, each repeated as often as its trial counts; NaN where a
+        kind of trial is missing. Names as for `intervals`.
+
+    Raises
+    ------
+    ValueError
+        If a side is empty, scores are NaN, or lengths differ.
+    """
+    drawn = np.asarray(counts, dtype=np.float64)  # whole numbers, whose sums are exact
+    sides = _checked("target", target), _checked("nontarget", nontarget)
+    asked = {preset: [_bayes_threshold(costs) for costs in PRESETS[preset]] for preset in presets}
+    starts = _starts(sides[0].scores, sides[1].scores, [each for several in asked.values() for each in several])
+    sorted_sides = [_sorted(side, starts, sign) for side, sign in zip(sides, (-1.0, 1.0), strict=True)]
+    step = max(1, BLOCK // max(len(side.scores) for side in sides))
+    blocks = []
+    for start in range(0, drawn.shape[1], step):
+        block = np.vstack([drawn[:, start : start + step], np.ones(min(step, drawn.shape[1] - start))])
+        target_side, nontarget_side = (_weigh(side, block, len(starts)) for side in sorted_sides)
+        blocks.append(_numbers(target_side, nontarget_side, starts, asked))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+class _Checked(NamedTuple):
+    """A side as arrays."""
+
+    scores: Float64Array
+    models: IntArray
+    tests: IntArray
+
+
+class _Sorted(NamedTuple):
+    """A side by increasing score."""
+
+    models: IntArray  # rows of the counts
+    tests: IntArray  # rows of the counts; the one after the last, which is 1, where the speaker is the model's
+    costs: Float64Array  # what each trial adds to Cllr, nats
+    groups: IntArray  # numbers of the groups that have trials of this side
+    first: IntArray  # the first trial of each
+
+
+class _Weighed(NamedTuple):
+    """A side in B resamples."""
+
+    grouped: Float64Array  # (G, B): how many trials each of G groups has
+    total: Float64Array  # (B,): how many there are
+    cost: Float64Array  # (B,): their mean cost
+
+
+def _draw(target: Side, nontarget: Side, n_resamples: int, rng: np.random.Generator) -> IntArray:
+    """Draw how often each speaker is in each resample, shape (S, R)."""
+    speakers = np.concatenate([np.asarray(each) for side in (target, nontarget) for each in side[1:]])
+    present = np.unique(speakers)
+    counts = np.zeros((present[-1] + 1, n_resamples), np.intp)
+    counts[present] = rng.multinomial(len(present), np.full(len(present), 1.0 / len(present)), n_resamples).T
+    return counts
+
+
+def _checked(name: str, side: Side) -> _Checked:
+    """Turn a side into arrays, or raise an error that names it."""
+    scores = np.asarray(side.scores, dtype=np.float64)
+    models, tests = np.asarray(side.models), np.asarray(side.tests)
+    if scores.ndim != 1 or scores.size == 0 or np.isnan(scores).any():
+        raise ValueError(f"{name} scores: shape {scores.shape}, expected one dimension, at least one score, and no NaN")
+    for what, speakers in (("models", models), ("tests", tests)):
+        if speakers.shape != scores.shape or not np.issubdtype(speakers.dtype, np.integer) or speakers.min() < 0:
+            raise ValueError(f"{name} {what}: expected {scores.size} numbers of speakers, whole and not negative")
+    return _Checked(scores, models, tests)
+
+
+def _bayes_threshold(costs: Costs) -> float:
+    """Give the log-likelihood ratio from which on accepting costs less, as `metrics.act_dcf` says."""
+    return math.log(costs.c_fa) + math.log1p(-costs.p_target) - math.log(costs.c_miss) - math.log(costs.p_target)
+
+
+def _starts(targets: Float64Array, nontargets: Float64Array, thresholds: Sequence[float]) -> Float64Array:
+    """Give the lowest score of each group: scores of one kind that no score of the other and no threshold parts."""
+    distinct = np.unique(np.concatenate([targets, nontargets]))
+    kind = np.isin(distinct, targets) + 2 * np.isin(distinct, nontargets)
+    starts = np.append(True, (kind[1:] != kind[:-1]) | (kind[1:] == 3))
+    cuts = np.searchsorted(distinct, thresholds)
+    starts[cuts[cuts < len(distinct)]] = True
+    lowest: Float64Array = distinct[starts]
+    return lowest
+
+
+def _sorted(side: _Checked, starts: Float64Array, sign: float) -> _Sorted:
+    """Sort a side, and find where the groups begin in it."""
+    order = np.argsort(side.scores, kind="stable")
+    groups, first = np.unique(np.searchsorted(starts, side.scores[order], side="right") - 1, return_index=True)
+    tests = np.where(side.models == side.tests, -1, side.tests)
+    costs = np.logaddexp(0.0, sign * side.scores[order])
+    return _Sorted(side.models[order], tests[order], costs, groups, first)
+
+
+def _weigh(side: _Sorted, counts: Float64Array, n_groups: int) -> _Weighed:
+    """Count each trial of a side as often as its speakers were drawn; the last row of the counts is 1."""
+    weights = counts[side.models]
+    weights *= counts[side.tests]
+    grouped = np.zeros((n_groups, counts.shape[1]))
+    grouped[side.groups] = np.add.reduceat(weights, side.first, axis=0)
+    total = grouped.sum(axis=0)
+    finite = np.isfinite(side.costs)
+    cost = np.einsum("n,nb->b", np.where(finite, side.costs, 0.0), weights)
+    cost[weights[~finite].any(axis=0)] = np.inf
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: there are none
+        return _Weighed(grouped, total, cost / total)
+
+
+def _numbers(
+    target: _Weighed, nontarget: _Weighed, starts: Float64Array, asked: Mapping[str, Sequence[float]]
+) -> dict[str, Float64Array]:
+    """Compute the numbers of some resamples."""
+    both = (target.total > 0) & (nontarget.total > 0)
+    targets, nontargets = target.grouped[:, both], nontarget.grouped[:, both]
+    before = np.zeros((1, targets.shape[1]))
+    p_miss = np.vstack([before, np.cumsum(targets, axis=0)]) / target.total[both]
+    accepted = nontarget.total[both] - np.vstack([before, np.cumsum(nontargets, axis=0)])
+    p_fa = accepted / nontarget.total[both]
+    found = {"eer": _eer(p_miss, p_fa)}
+    for preset, thresholds in asked.items():
+        costs = [detection_cost(p_miss, p_fa, each) for each in PRESETS[preset]]
+        found[f"min_dcf.{preset}"] = np.mean([each.min(axis=0) for each in costs], axis=0)
+        cuts = np.searchsorted(starts, thresholds)
+        found[f"act_dcf.{preset}"] = np.mean([each[cut] for each, cut in zip(costs, cuts, strict=True)], axis=0)
+    found["cllr"] = (target.cost + nontarget.cost)[both] / (2.0 * np.log(2.0))
+    shares = targets / target.total[both], nontargets / nontarget.total[both]
+    found["min_cllr"] = np.array([_min_cllr(*each) for each in zip(*(share.T for share in shares), strict=True)])
+    numbers = {}
+    for name, values in found.items():
+        numbers[name] = np.full(len(both), np.nan)
+        numbers[name][both] = values
+    return numbers
+
+
+def _eer(p_miss: Float64Array, p_fa: Float64Array) -> Float64Array:
+    """Find where the lines through the operating points cross P_miss = P_fa, as `metrics.eer` does, by columns."""
+    gap = p_miss - p_fa
+    after = (gap < 0).sum(axis=0)
+    column = np.arange(gap.shape[1])
+    low, high = gap[after - 1, column], gap[after, column]
+    share = -low / (high - low)
+    crossing: Float64Array = (1.0 - share) * p_miss[after - 1, column] + share * p_miss[after, column]
+    return crossing
+
+
+def _min_cllr(targets: Float64Array, nontargets: Float64Array) -> float:
+    """Pool the groups of one resample by PAV, as `metrics.min_cllr` does."""
+    weights = targets + nontargets
+    there = weights > 0
+    targets, nontargets, weights = targets[there], nontargets[there], weights[there]
+    blocks = isotonic_regression(targets / weights, weights=weights).blocks[:-1]
+    pooled = np.add.reduceat(targets, blocks), np.add.reduceat(nontargets, blocks)
+    costs = -rel_entr(pooled[0], pooled[0] + pooled[1]) - rel_entr(pooled[1], pooled[0] + pooled[1])
+    return float(costs.sum() / (2.0 * np.log(2.0)))
+
+
+def _percentiles(numbers: Mapping[str, Float64Array], confidence: float) -> dict[str, Interval | None]:
+    """Give the values that leave out half of the rest on either side; both are values of resamples."""
+    tail = (1.0 - confidence) / 2.0
+    found: dict[str, Interval | None] = {}
+    for name, values in numbers.items():
+        usable = values[~np.isnan(values)]
+        low, high = np.quantile(usable, (tail, 1.0 - tail), method="inverted_cdf") if usable.size else (0.0, 0.0)
+        found[name] = (float(low), float(high)) if 2 * usable.size > values.size else None
+    return found

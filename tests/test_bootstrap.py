@@ -1,0 +1,143 @@
+"""Intervals by drawing speakers, against trials that are repeated one by one and against known error rates."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from speechgmm.evaluation import bootstrap, metrics
+from speechgmm.evaluation.bootstrap import Side, differences, intervals, resampled
+
+PRESETS = ("sre08", "sre16")
+
+
+def simulated(rng, n_speakers, n_tests, eer):
+    """Scores of everybody against everybody: voices move them as models and in tests, on top of noise of variance 1.
+
+    Target and nontarget scores are normal with the same variance v, so the EER is that of two such: with means d
+    apart it is Phi(-d / (2 sqrt(v))), and d is chosen to make it what it is.
+    """
+    models = np.repeat(np.arange(n_speakers), n_speakers * n_tests)
+    tests = np.tile(np.repeat(np.arange(n_speakers), n_tests), n_speakers)
+    scores = rng.normal(scale=0.5, size=n_speakers)[models] + rng.normal(scale=0.5, size=n_speakers)[tests]
+    scores += rng.normal(size=len(models)) - 2 * norm.ppf(eer) * np.sqrt(1.5) * (models == tests)
+    return sides(scores, models, tests)
+
+
+def sides(scores, models, tests):
+    target = models == tests
+    return tuple(Side(scores[kind], models[kind], tests[kind]) for kind in (target, ~target))
+
+
+def repeated(side, counts):
+    """The scores, each as often as its trial counts: once for each copy of the speaker, or of each pair of copies."""
+    scores = []
+    for score, model, test in zip(*map(np.asarray, side), strict=True):
+        scores += [score] * int(counts[model] if model == test else counts[model] * counts[test])
+    return scores
+
+
+def numbers(target, nontarget):
+    """The numbers as the functions in `metrics` give them."""
+    return {
+        "eer": metrics.eer(target, nontarget),
+        **{f"min_dcf.{preset}": metrics.min_dcf(target, nontarget, preset) for preset in PRESETS},
+        **{f"act_dcf.{preset}": metrics.act_dcf(target, nontarget, preset) for preset in PRESETS},
+        "cllr": metrics.cllr(target, nontarget),
+        "min_cllr": metrics.min_cllr(target, nontarget),
+    }
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_resample_is_its_trials_repeated(rng, ties, monkeypatch):
+    monkeypatch.setattr(bootstrap, "BLOCK", 600)  # several blocks
+    target, nontarget = simulated(rng, 8, 2, 0.2)
+    if ties:
+        target, nontarget = (each._replace(scores=np.round(each.scores)) for each in (target, nontarget))
+        nontarget.scores[:3] = -np.inf
+        target.scores[:2] = np.inf
+    counts = rng.multinomial(8, np.full(8, 1 / 8), 20).T
+    found = resampled(target, nontarget, counts, PRESETS)
+    for number, drawn in enumerate(counts.T):
+        expected = numbers(repeated(target, drawn), repeated(nontarget, drawn))
+        assert {name: values[number] for name, values in found.items()} == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_certain_error_costs_without_limit_where_it_is_drawn():
+    target = Side([-np.inf, 1.0, 2.0], [0, 1, 2], [0, 1, 2])
+    nontarget = Side([0.0, -1.0], [1, 2], [2, 1])
+    found = resampled(target, nontarget, [[1, 0], [1, 1], [1, 1]], ())
+    assert found["cllr"][0] == np.inf
+    assert found["cllr"][1] == pytest.approx(metrics.cllr([1.0, 2.0], [0.0, -1.0]))
+
+
+def test_draws_without_trials_of_a_kind_do_not_count(rng):
+    target, nontarget = Side([1.0, 2.0], [0, 1], [0, 1]), Side([0.0, -1.0], [0, 1], [1, 0])
+    found = resampled(target, nontarget, [[1, 2], [1, 0]], ("sre08",))
+    for values in found.values():
+        assert np.isfinite(values[0])
+        assert np.isnan(values[1])
+    only_one = Side([3.0], [0], [0])  # of five speakers: a third of the draws have no target
+    many = Side(
+        np.zeros(20), np.repeat(np.arange(5), 4), (np.repeat(np.arange(5), 4) + np.tile(np.arange(1, 5), 5)) % 5
+    )
+    settings = {"presets": (), "n_resamples": 200, "confidence": 0.95, "rng": rng}
+    assert intervals(only_one, many, **settings)["eer"] == (0.0, 0.0)
+    few = Side([0.0], [3], [4])  # and only about a third have the two others
+    assert intervals(only_one, few, **settings)["eer"] is None
+
+
+def test_the_same_draws_and_order_of_speakers_alone(rng):
+    target, nontarget = simulated(rng, 10, 2, 0.1)
+    settings = {"presets": PRESETS, "n_resamples": 100, "confidence": 0.9}
+    first = intervals(target, nontarget, **settings, rng=np.random.default_rng(5))
+    again = intervals(target, nontarget, **settings, rng=np.random.default_rng(5))
+    assert first == again
+    shuffled = rng.permutation(len(nontarget.scores))
+    moved = Side(*(each[shuffled] for each in nontarget))
+    again = intervals(target, moved, **settings, rng=np.random.default_rng(5))
+    for name, interval in first.items():
+        assert again[name] == pytest.approx(interval)
+    for low, high in first.values():
+        assert low <= high
+
+
+def test_a_difference_is_paired(rng):
+    target, nontarget = simulated(rng, 20, 3, 0.1)
+    settings = {"presets": PRESETS, "n_resamples": 200, "confidence": 0.95, "rng": rng}
+    same = differences(target, nontarget, (target.scores, nontarget.scores), **settings)
+    assert set(same.values()) == {(0.0, 0.0)}
+    worse = differences(target, nontarget, (target.scores - 0.7, nontarget.scores + 0.7), **settings)
+    alone = intervals(target, nontarget, **settings)
+    assert worse["eer"][0] > 0  # other system less this one
+    assert worse["min_cllr"][0] > 0
+    # a hair's worth of other noise is told from nothing only because the voices are the same ones
+    close = differences(target, nontarget, (target.scores + 1e-3, nontarget.scores), **settings)
+    assert close["cllr"][1] - close["cllr"][0] < 0.05 * (alone["cllr"][1] - alone["cllr"][0])
+
+
+def test_no_interval_of_what_is_no_number():
+    good = Side([1.0], [0], [0])
+    for bad, message in (
+        (Side([np.nan], [0], [1]), "nontarget scores.*no NaN"),
+        (Side([], [], []), "nontarget scores.*at least one"),
+        (Side([1.0], [0, 1], [1]), "nontarget models.*1 numbers"),
+        (Side([1.0], [0], [-1]), "nontarget tests.*not negative"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            resampled(good, bad, [[1], [1]], ())
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_error_rate_as_often_as_they_say():
+    """In 200 experiments, each with other speakers."""
+    rng = np.random.default_rng(0)
+    for n_speakers, n_tests, eer in ((30, 5, 0.05), (60, 7, 0.02)):
+        held = 0
+        for _ in range(200):
+            target, nontarget = simulated(rng, n_speakers, n_tests, eer)
+            low, high = intervals(
+                target, nontarget, presets=(), n_resamples=500, confidence=0.95, rng=rng
+            )["eer"]  # fmt: skip
+            held += low <= eer <= high
+        print(f"{n_speakers} speakers, EER {eer:.0%}: in {held / 200:.1%} of 200 intervals of 95 %")  # noqa: T201  # asked for
+        assert 0.90 <= held / 200 <= 0.99
