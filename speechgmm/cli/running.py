@@ -15,7 +15,7 @@ MEANINGS = {
     "n_target": "scored trials in which the model's speaker speaks",
     "n_nontarget": "scored trials in which somebody else does",
     "n_unscored": "trials whose model or test could not be used",
-    "eer": "where as large a share of targets is missed as of nontargets accepted",
+    "eer": "where as large a share of targets is missed as of nontargets accepted; with other speakers (low-high)",
     "cllr": "bits; cost of the scores taken as log-likelihood ratios",
     "min_cllr": "bits; the same if the scores were calibrated perfectly",
     "p_miss": "share of targets below the threshold, which are rejected",
@@ -65,7 +65,8 @@ def _show(done: "RunResult") -> None:
 
     lists: dict[str, Any] = done.metrics["trials"]
     rows = _rows(list(lists.values()))
-    needed = max(len(title) for title, _, _ in rows) + sum(max(len(name) + 1, 8) + 3 for name in lists) + 3
+    widths = [max(len(name), *(len(cells[n]) for _, cells, _ in rows)) for n, name in enumerate(lists)]
+    needed = max(len(title) for title, _, _ in rows) + sum(width + 3 for width in widths) + 3
     width = Console().width
     beside = width - needed >= NARROWEST
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -112,7 +113,7 @@ def _rows(lists: list[dict[str, Any]]) -> list[tuple[str, list[str], str]]:
         ("target", [f"{each['n_target']:,}" for each in lists], MEANINGS["n_target"]),
         ("nontarget", [f"{each['n_nontarget']:,}" for each in lists], MEANINGS["n_nontarget"]),
         ("unscored", [f"{each['n_unscored']:,}" for each in lists], MEANINGS["n_unscored"]),
-        ("EER", [_number(each["eer"], "{:.2%}") for each in lists], MEANINGS["eer"]),
+        ("EER", [_number(each["eer"], "{:.2%}") + _interval(each) for each in lists], MEANINGS["eer"]),
     ]
     for preset in lists[0]["min_dcf"]:
         costs = ", ".join(f"c_miss {c.c_miss:g} c_fa {c.c_fa:g} p_target {c.p_target:g}" for c in PRESETS[preset])
@@ -134,3 +135,11 @@ def _rows(lists: list[dict[str, Any]]) -> list[tuple[str, list[str], str]]:
 def _number(value: float | None, form: str) -> str:
     """Format a number, or a dash where there is none."""
     return "-" if value is None else form.format(value)
+
+
+def _interval(numbers: dict[str, Any]) -> str:
+    """Format the interval of the EER in per cent, where there is one."""
+    intervals = numbers["intervals"]
+    return (
+        " ({:.1f}-{:.1f})".format(*(100 * each for each in intervals["eer"])) if intervals and intervals["eer"] else ""
+    )

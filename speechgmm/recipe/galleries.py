@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from speechgmm.errors import GalleryError
+from speechgmm.features.extract import FeatureConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.schema import Recipe
@@ -41,12 +42,12 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     """
     results = Path(results)
     recipe = load_recipe(results / "recipe.yaml")
-    adaptation = check_results(results, recipe)
+    front_end, adaptation = check_results(results, recipe)
     calibration, cohort = results / CALIBRATION_FILE, results / COHORT_FILE
     return create_gallery(
         folder,
         results / UBM_FILE,
-        front_end=recipe.features,
+        front_end=front_end,
         adaptation=adaptation,
         scoring=recipe.scoring,
         decisions=_decisions(recipe, calibration, min_speech),
@@ -56,7 +57,7 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     )
 
 
-def check_results(results: Path, recipe: Recipe) -> AdaptationConfig:
+def check_results(results: Path, recipe: Recipe) -> tuple[FeatureConfig, AdaptationConfig]:
     """Refuse results that no gallery can be made of.
 
     Parameters
@@ -68,7 +69,9 @@ def check_results(results: Path, recipe: Recipe) -> AdaptationConfig:
 
     Returns
     -------
-    AdaptationConfig
+    front_end : FeatureConfig
+        Of the audio.
+    adaptation : AdaptationConfig
         How speakers are adapted from the background model.
 
     Raises
@@ -84,12 +87,12 @@ def check_results(results: Path, recipe: Recipe) -> AdaptationConfig:
         )
     if not isinstance(recipe.speakers, AdaptationConfig) or recipe.ubm.per_sex:
         raise GalleryError(f"{results}: expected a run with one background model, which a gallery adapts")
-    if recipe.features.kind == "given":
+    if not isinstance(recipe.features, FeatureConfig):
         raise GalleryError(f"{results}: its models know given features; expected a run on audio, which is enrolled")
     cohort = results / COHORT_FILE
     if recipe.normalisation.method != "none" and not cohort.exists():
         raise GalleryError(f"{cohort}: no such file, and the scores of this run are normalised by a cohort")
-    return recipe.speakers
+    return recipe.features, recipe.speakers
 
 
 def _decisions(recipe: Recipe, calibration: Path, min_speech: float) -> DecisionConfig:

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from speechgmm.arrays import IntArray
 from speechgmm.corpus.manifest import Corpus, Trial
 from speechgmm.evaluation.metrics import identification_rate
 from speechgmm.evaluation.plots import save_svg
 from speechgmm.evaluation.report import SkippedItem, write_report
-from speechgmm.evaluation.summary import error_shares, summarise
+from speechgmm.evaluation.summary import error_shares, summarise, uncertainty
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import replacing
 from speechgmm.gmm.storage import load_gmm
@@ -241,6 +242,9 @@ def _metrics(recipe: Recipe, finished: Finished, raw: Scores, scores: Scores, ra
         target = np.array([trial.target for trial in trials], np.bool_)
         llrs = scores.of(trials)
         lists[name] = summarise(llrs, target, recipe.evaluation, ranks=ranks.of(trials))
+        who = _speakers(finished.corpus, trials)
+        rng = np.random.default_rng(recipe.seed)
+        lists[name]["intervals"] = uncertainty(llrs, target, who, recipe.evaluation, rng, ranks=ranks.of(trials))
         if calibrated:
             lists[name] |= error_shares(llrs, target, calibrated.threshold)
             lists[name]["cllr_uncalibrated"] = summarise(raw.of(trials), target, recipe.evaluation)["cllr"]
@@ -259,6 +263,14 @@ def _learnt(recipe: Recipe, calibrated: Calibrated) -> dict[str, Any]:
         "calibration": facts,
         "decision": {"method": recipe.decision.method, "threshold": threshold, "meaning": meaning},
     }
+
+
+def _speakers(corpus: Corpus, trials: Sequence[Trial]) -> tuple[IntArray, IntArray]:
+    """Give numbers to the speakers of the models and of the tests of trials."""
+    heard = {utterance.id: utterance.speaker for utterance in corpus.test}
+    number = {name: number for number, name in enumerate(dict.fromkeys((*corpus.models, *heard.values())))}
+    models = [number[trial.model] for trial in trials]
+    return np.array(models, np.intp), np.array([number[heard[trial.test]] for trial in trials], np.intp)
 
 
 def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:
