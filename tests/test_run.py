@@ -174,11 +174,8 @@ def test_the_first_model_counts_by_its_content(corpus):
     first = corpus.parent / "first.safetensors"
 
     def reused(path, *others):
-        folder = run(recipe, overrides=[f"ubm.initial_model={path}", *others], results=results, engine=SERIAL).folder
-        (stage,) = (
-            each for each in json.loads((folder / "provenance.json").read_text())["stages"] if each["stage"] == "ubm"
-        )
-        return stage["reused"]
+        done = run(recipe, overrides=[f"ubm.initial_model={path}", *others], results=results, engine=SERIAL)
+        return next(stage.reused for stage in done.stages if stage.title == "ubm")
 
     for name in ("one", "other"):
         keys = ["name=" + name, f"seed={len(name)}"]
