@@ -159,7 +159,7 @@ def test_segments_and_channels_of_one_file_are_utterances_of_their_own(tmp_path,
 
 @pytest.mark.slow
 def test_the_shipped_recipe_beats_an_untuned_system(speech_data, tmp_path):
-    # 8.95 % is what scikit-learn's mixtures with 64 components and MAP get on these features (data/README.md).
+    # 8.95 % is what mixtures of 64 components got that scikit-learn trained on these features, adapted by MAP.
     done = run(ROOT / "recipes" / "an4_feat.yaml", results=tmp_path)
     assert done.metrics["trials"]["trials"]["eer"] <= 0.089
     assert not done.metrics["trials"]["trials"]["n_unscored"]

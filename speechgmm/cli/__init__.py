@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from speechgmm.cli.checking import check
 from speechgmm.cli.common import JobsOption, told
 from speechgmm.cli.extraction import features
 from speechgmm.cli.gallery import gallery
@@ -41,6 +42,7 @@ def options(
 
 
 app.command()(features)
+app.command()(check)
 app.command()(run)
 app.add_typer(gallery, name="gallery")
 

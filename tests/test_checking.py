@@ -1,0 +1,172 @@
+"""Looking over the data of a recipe before a run."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from conftest import ROOT
+from speechgmm.cli import app
+from speechgmm.parallel import Engine
+from speechgmm.recipe.checking import check_recipe
+from speechgmm.recipe.loader import load_recipe
+
+RECIPE = """
+corpus: {kind: csv, root: .}
+features: {high_frequency: 3700}
+calibration: {method: none}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path, rng):
+    """A recipe of four speakers, with three seconds of noise from each in each role."""
+    rows = ["path,speaker,role"]
+    for speaker, role in [("x", "background"), ("y", "background"), *((s, r) for s in "ab" for r in ("enrol", "test"))]:
+        rows.append(f"{speaker}-{role}.wav,{speaker},{role}")
+        soundfile.write(tmp_path / f"{speaker}-{role}.wav", 0.1 * rng.normal(size=3 * 16000), 16000)
+    (tmp_path / "utterances.csv").write_text("\n".join(rows))
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    return tmp_path / "r.yaml"
+
+
+def add(recipe, *rows):
+    path = recipe.parent / "utterances.csv"
+    path.write_text("\n".join([path.read_text(), *rows]))
+
+
+def found(recipe):
+    checked = check_recipe(load_recipe(recipe), Engine("processes", 2))
+    return {(each.severity, each.what): each.items for each in checked.findings}
+
+
+def test_good_data_are_counted_and_nothing_is_found(recipe):
+    checked = check_recipe(load_recipe(recipe))
+    assert checked.findings == ()
+    assert checked.n_trials == {"trials": 4}
+    background = checked.roles["background"]
+    assert (background.n_speakers, background.n_utterances, background.sample_rates) == (2, 2, (16000,))
+    assert background.hours == pytest.approx(6 / 3600)
+
+
+def test_each_kind_of_trouble_is_found(recipe, rng):
+    folder = recipe.parent
+    soundfile.write(folder / "slow.wav", 0.1 * rng.normal(size=8000), 8000)
+    soundfile.write(folder / "slower.wav", 0.1 * rng.normal(size=8000), 6000)
+    soundfile.write(folder / "short.wav", 0.1 * rng.normal(size=1600), 16000)
+    soundfile.write(folder / "click.wav", 0.1 * rng.normal(size=160), 16000)
+    soundfile.write(folder / "two.wav", 0.1 * rng.normal(size=(16000, 2)), 16000)
+    (folder / "text.wav").write_text("this is no audio")
+    (folder / "cut.wav").write_bytes((folder / "x-background.wav").read_bytes()[:9000])
+    names = ["gone", "slow", "slower", "short", "click", "two", "text", "cut"]
+    add(recipe, *(f"{name}.wav,a,background" for name in names))
+    items = found(recipe)
+    assert items["error", "missing file"] == ("background gone: gone.wav: no such audio file",)
+    assert [item.partition(":")[0] for item in items["error", "unreadable audio"]] == [
+        "background two",
+        "background text",
+        "background cut",
+    ]
+    assert "cut short" in items["error", "unreadable audio"][2]
+    slow, slower = items["error", "sample rate"]
+    assert slow.startswith(
+        "background slow: sample rate 8000 Hz, and the front end's is 16000 Hz; set resample to true"
+    )
+    assert slower.startswith("background slower: sample rate 6000 Hz is too low for filters up to 3700 Hz")
+    assert items["error", "shorter than a frame of 0.025 s"] == ("background click: click.wav: 0.010 s",)
+    assert items["warning", "shorter than 0.5 s"] == ("background short: short.wav: 0.100 s",)
+    assert items["warning", "mixed sample rates"] == ("8 at 16000 Hz, 1 at 8000 Hz, 1 at 6000 Hz",)
+    assert items["warning", "in the lists"] == (
+        "a in both background and enrolment: scores against them are flattered",
+    )
+    assert len(items) == 7
+
+
+def test_one_recording_under_two_names_is_found(recipe):
+    path = recipe.parent / "utterances.csv"
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join(["id," + rows[0], *(f"u{n},{row}" for n, row in enumerate(rows[1:]))]))
+    add(recipe, "again,x-background.wav,x,background", "u9,a-enrol.wav,b,test")
+    items = found(recipe)
+    assert items["warning", "one recording under several ids"] == ("background: u0, again are x-background.wav",)
+    assert items["warning", "in the lists"] == ("a-enrol.wav in both enrolment and test: the model has heard the test",)
+
+
+def test_parts_that_are_not_there_are_found(recipe):
+    path = recipe.parent / "utterances.csv"
+    rows = path.read_text().splitlines()
+    cut = (f"u{n},0.5,1,,{row}" for n, row in enumerate(rows[1:]))
+    path.write_text("\n".join([f"id,start,end,channel,{rows[0]}", *cut]))
+    add(recipe, "late,2,9,0,y-background.wav,y,background", "third,,,2,x-background.wav,x,background")
+    assert found(recipe) == {
+        ("error", "unreadable audio"): (
+            "background late: y-background.wav: has no segment from 2 s to 9 s; it is 3 s long",
+            "background third: x-background.wav: has no channel 2; it has 1, counted from 0, and their 'mean'",
+        )
+    }
+
+
+def test_errors_in_lists_are_told_with_their_lines(recipe):
+    add(recipe, "z.wav,,test", "a-test.wav,a,test", "q.wav,q,nothing")
+    items = found(recipe)
+    assert items == {
+        ("error", "in the lists"): (
+            "utterances.csv:8: no speaker",
+            "utterances.csv:9: a-test stands on line 5 already",
+            "utterances.csv:10: role 'nothing'; expected background, enrol, test, or nothing",
+        )
+    }
+
+
+def test_trials_of_nobody_and_a_missing_background_are_found(recipe):
+    recipe.write_text(RECIPE.replace("root: .", "root: ., trials: [t.txt]"))
+    (recipe.parent / "t.txt").write_text("a a-test target\nc a-test nontarget\n")
+    assert found(recipe)["error", "in the lists"][0].startswith("t.txt:2: unknown model 'c'")
+    (recipe.parent / "t.txt").write_text("a a-test target\nb a-test nontarget\n")
+    path = recipe.parent / "utterances.csv"
+    path.write_text("\n".join(row for row in path.read_text().splitlines() if "background" not in row))
+    assert [*found(recipe)] == [("error", "no background")]
+    recipe.write_text(recipe.read_text() + "speakers: {method: independent}\n")
+    assert found(recipe) == {}
+
+
+def test_the_command_prints_tables_or_json_and_leaves_with_a_status(recipe):
+    done = CliRunner().invoke(app, ["check", str(recipe)])
+    assert done.exit_code == 0
+    assert "nothing is wrong" in done.stdout
+    add(recipe, "gone.wav,b,background")
+    done = CliRunner().invoke(app, ["check", str(recipe), "--jobs", "1"])
+    assert done.exit_code == 2
+    assert "missing file" in done.stdout
+    assert "errors: 1, warnings: 1" in done.stdout
+    done = CliRunner().invoke(app, ["check", str(recipe), "--json"])
+    assert done.exit_code == 2
+    data = json.loads(done.stdout)
+    assert (data["errors"], data["warnings"]) == (1, 1)
+    assert data["findings"][0]["items"] == ["background gone: gone.wav: no such audio file"]
+    assert data["roles"]["test"]["n_utterances"] == 2
+    done = CliRunner().invoke(app, ["check", str(recipe), "--set", "features.n_mfc=1"])
+    assert done.exit_code == 2
+    assert "n_mfc: unknown key" in done.stderr
+
+
+def test_embedded_voices_have_no_files_to_look_at():
+    assert check_recipe(load_recipe(ROOT / "recipes" / "quickstart.yaml")).findings == ()
+
+
+def test_archives_that_are_missing_are_found(tmp_path):
+    for role in ("background", "enrol", "test"):
+        (tmp_path / "lists" / role).mkdir(parents=True)
+        (tmp_path / "lists" / role / "feats.scp").write_text(f"a-{role} {role}.ark:5\n")
+        (tmp_path / "lists" / role / "utt2spk").write_text(f"a-{role} a\n")
+    np.save(tmp_path / "test.npy", np.zeros(3))
+    (tmp_path / "test.npy").rename(tmp_path / "test.ark")
+    (tmp_path / "r.yaml").write_text(
+        "corpus: {kind: kaldi, root: ., input: features, protocol: {}}\nfeatures: {kind: given, n_static: 3}\n"
+    )
+    assert found(tmp_path / "r.yaml")["error", "missing file"] == (
+        "background a-background: background.ark:5",
+        "enrol a-enrol: enrol.ark:5",
+    )
