@@ -22,7 +22,7 @@ from speechgmm.parallel import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.stages import Scores
-from speechgmm.scoring.calibration import LinearCalibration
+from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
 from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold
 
 SYSTEM = "ubm: {n_components: 8, n_iterations: 3}\n"
@@ -64,12 +64,9 @@ def rows(path):
         return list(csv.DictReader(stream))
 
 
-def sides(done, column, tests=None):
+def sides(done, column):
     table = rows(done.folder / "scores.csv")
-    return tuple(
-        [float(row[column]) for row in table if row["label"] == label and (tests is None or row["test"] in tests)]
-        for label in ("target", "nontarget")
-    )
+    return tuple([float(row[column]) for row in table if row["label"] == label] for label in ("target", "nontarget"))
 
 
 def of_list(corpus, name):
@@ -218,6 +215,16 @@ def test_pav_leaves_the_order_of_trials_to_their_scores(recipe):
     report = (done.folder / "report.html").read_text()
     highest = report[report.index("Highest nontarget scores") :]
     assert highest.index(f"<strong>{worst['model']}</strong> against {worst['test']}<") < highest.index("</tr>", 300)
+
+
+def test_identification_with_pav_is_by_the_scores(recipe, monkeypatch):
+    of_raw = recipe("calibration.method=none").metrics["identification"]
+    assert of_raw["rate"] > 0
+    flat = PavCalibration(scores=(0.0,), llrs=(0.0,))  # nobody scores strictly highest by these
+    monkeypatch.setattr(calibrating, "train_calibration", lambda *_, **__: flat)
+    done = recipe("calibration.method=pav", "name=flat")
+    assert set(sides(done, "llr")[0]) == {0.0}
+    assert done.metrics["identification"] == of_raw
 
 
 # ---- several systems ----

@@ -133,8 +133,12 @@ def cross_fit(
         If there are too few speakers of two utterances or more, a background model starts from one that may know them
         all, or the trials teach nothing that can be relied on.
     """
-    if any(member.ubm.initial_model for member in recipe.members):
-        raise CorpusError("ubm.initial_model may know the speakers of both halves; name a trial list in calibration.on")
+    for member in recipe.members:
+        for section in ("ubm", "speakers"):
+            if getattr(getattr(member, section), "initial_model", None):
+                raise CorpusError(
+                    f"{section}.initial_model may know the speakers of both halves; name a trial list in calibration.on"
+                )
     of_speaker: dict[str, list[Utterance]] = {}
     for utterance in backgrounds[0].utterances:
         if all(utterance.id in voices.store for voices in backgrounds):
