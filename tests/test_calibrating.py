@@ -392,7 +392,13 @@ def test_a_first_model_that_may_know_everybody_calibrates_nothing(small):
     first = small().folder / "ubm.safetensors"
     done = small(f"ubm.initial_model={first}", "name=known")
     assert done.metrics["calibration"] is None
-    assert "ubm.initial_model may know the speakers of both halves" in done.warnings[0]
+    assert f"initial_model {first} may know the speakers of both halves" in done.warnings[0]
+    corpus = next(line for line in RECIPE.splitlines() if line.startswith("corpus"))
+    (small.folder / "alone.yaml").write_text(
+        f"{corpus}\nspeakers: {{method: independent, n_components: 8, n_iterations: 2, initial_model: {first}}}\n"
+    )
+    done = run(small.folder / "alone.yaml", results=small.folder, engine=Engine("serial"))
+    assert f"initial_model {first} may know the speakers of both halves" in done.warnings[0]
 
 
 def test_trials_without_an_error_and_trials_upside_down_teach_nothing():

@@ -13,6 +13,7 @@ from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError
 from speechgmm.features.store import FeatureStore
+from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import Scores
@@ -134,11 +135,12 @@ def cross_fit(
         all, or the trials teach nothing that can be relied on.
     """
     for member in recipe.members:
-        for section in ("ubm", "speakers"):
-            if getattr(getattr(member, section), "initial_model", None):
-                raise CorpusError(
-                    f"{section}.initial_model may know the speakers of both halves; name a trial list in calibration.on"
-                )
+        of_models = member.speakers if isinstance(member.speakers, IndependentConfig) else member.ubm
+        if of_models.initial_model:
+            raise CorpusError(
+                f"initial_model {of_models.initial_model} may know the speakers of both halves; name a trial list in "
+                "calibration.on"
+            )
     of_speaker: dict[str, list[Utterance]] = {}
     for utterance in backgrounds[0].utterances:
         if all(utterance.id in voices.store for voices in backgrounds):
