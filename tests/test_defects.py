@@ -329,10 +329,10 @@ def test_numbers_and_keys_of_recipes_are_what_yaml_1_2_says_or_an_error_with_its
     path.write_text(corpus + "ubm: {tolerance: 1e-4}\n")
     assert load_recipe(path).ubm.tolerance == 0.0001
     path.write_text(corpus + "ubm:\n  n_components: 64\n  n_components: 32\n")
-    with pytest.raises(RecipeError, match=r"r\.yaml:4: ubm\.n_components: the key stands here twice"):
+    with pytest.raises(RecipeError, match=r"r\.yaml:4:3: ubm\.n_components: the key stands here twice"):
         load_recipe(path)
     path.write_text(corpus + "ubm:\n  n_componets: 64\n")
-    with pytest.raises(RecipeError, match=r"r\.yaml:3: ubm\.n_componets: unknown key; did you mean n_components"):
+    with pytest.raises(RecipeError, match=r"r\.yaml:3:3: ubm\.n_componets: unknown key; did you mean n_components"):
         load_recipe(path)
 
 

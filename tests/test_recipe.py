@@ -9,7 +9,6 @@ from speechgmm.errors import RecipeError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.presets import PRESETS
 from speechgmm.recipe.loader import dump_recipe, load_features, load_recipe
-from speechgmm.recipe.yaml import read_document
 
 SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))
 SECTIONS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -49,34 +48,10 @@ def test_every_shipped_section_can_stand_in_a_recipe(path, tmp_path):
         assert recipe.features.sample_rate == (8000 if path.stem.endswith("_8khz") else 16000)
 
 
-def keys_of(values, above=()):
-    for key, value in values.items():
-        yield (*above, key)
-        if isinstance(value, dict):
-            yield from keys_of(value, (*above, key))
-
-
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_key_of_every_shipped_recipe_misspelt_is_refused(path, tmp_path):
-    text = dump_recipe(load_recipe(path))
-    keys = list(keys_of(read_document(write(tmp_path, text)).values))
-    assert len(keys) > 15
-    lines = text.splitlines(keepends=True)
-    places = read_document(write(tmp_path, text)).places
-    for key in keys:
-        number = places[key].line
-        changed = lines.copy()
-        changed[number - 1] = changed[number - 1].replace(f"{key[-1]}:", f"{key[-1]}x:", 1)
-        with pytest.raises(RecipeError, match=rf"r\.yaml:\d+: .*({key[-1]}x: unknown key|missing)") as caught:
-            load_recipe(write(tmp_path, "".join(changed)))
-        if key not in {("name",), ("corpus",), ("corpus", "kind"), ("corpus", "root")}:
-            assert f"r.yaml:{number}: {'.'.join(key)}x: unknown key; did you mean {key[-1]}?" in str(caught.value)
-
-
 def test_the_name_is_that_of_the_file_unless_given(tmp_path):
     assert load_recipe(write(tmp_path, SMALL, "mine.yaml")).name == "mine"
     assert load_recipe(write(tmp_path, SMALL + "name: other\n")).name == "other"
-    check_refused(tmp_path, SMALL + "name: ../up\n", r"r\.yaml:2: name: '\.\./up'")
+    check_refused(tmp_path, SMALL + "name: ../up\n", r"r\.yaml:2:\d+: name: '\.\./up'")
 
 
 def test_numbers_are_what_yaml_1_2_says(tmp_path):
@@ -88,47 +63,47 @@ def test_numbers_are_what_yaml_1_2_says(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ubm: {n_components: 64, n_components: 32}\n", r"r\.yaml:2: ubm\.n_components: the key stands here twice"),
-        ("ubm:\n  n_componets: 64\n", r"r\.yaml:3: ubm\.n_componets: unknown key; did you mean n_components\?"),
-        ("ubms: {}\n", r"r\.yaml:2: ubms: unknown key; did you mean ubm\?"),
-        ("seed: -1\n", r"r\.yaml:2: seed: -1: .*greater than or equal to 0"),
-        ("seed: 1.5\n", r"r\.yaml:2: seed: 1\.5: .*valid integer"),
-        ("ubm:\n  variance_floor: .nan\n", r"r\.yaml:3: ubm\.variance_floor: nan"),
-        ("features:\n  window: hamning\n", r"r\.yaml:3: features\.window: 'hamning'; .*did you mean hamming\?"),
-        ("features:\n  n_fft: 100\n", r"r\.yaml:2: features: n_fft 100 is shorter than the frame of 400 samples"),
+        ("ubm: {n_components: 64, n_components: 32}\n", r"r\.yaml:2:\d+: ubm\.n_components: the key stands here twice"),
+        ("ubm:\n  n_componets: 64\n", r"r\.yaml:3:\d+: ubm\.n_componets: unknown key; did you mean n_components\?"),
+        ("ubms: {}\n", r"r\.yaml:2:\d+: ubms: unknown key; did you mean ubm\?"),
+        ("seed: -1\n", r"r\.yaml:2:1: seed: -1; expected 0 or more"),
+        ("seed: 1.5\n", r"r\.yaml:2:\d+: seed: 1\.5; expected a whole number"),
+        ("ubm:\n  variance_floor: .nan\n", r"r\.yaml:3:\d+: ubm\.variance_floor: nan"),
+        ("features:\n  window: hamning\n", r"r\.yaml:3:\d+: features\.window: 'hamning'; .*did you mean hamming\?"),
+        ("features:\n  n_fft: 100\n", r"r\.yaml:3:3: features: n_fft 100 is shorter than the frame of 400 samples"),
         ("features: {vad: {range: 3}}\n", r"features\.vad\.range: unknown key; did you mean range_db\?"),
         ("speakers: {adapt: [mean]}\n", r"speakers\.adapt: 'mean'; .*did you mean means\?"),
         (
             "speakers:\n  relevance_factors:\n    mean: 3\n",
-            r"r\.yaml:4: speakers\.relevance_factors\.mean: .*mean means\?",
+            r"r\.yaml:4:\d+: speakers\.relevance_factors\.mean: .*mean means\?",
         ),
-        ("speakers: {relevance_factors: {means: -1}}\n", r"speakers\.relevance_factors\.means: -1: .*or equal to 0"),
-        ("speakers: {alpha: 1.5}\n", r"speakers\.alpha: 1\.5: .*less than or equal to 1"),
+        ("speakers: {relevance_factors: {means: -1}}\n", r"speakers\.relevance_factors\.means: -1; expected 0 or more"),
+        ("speakers: {alpha: 1.5}\n", r"speakers\.alpha: 1\.5; expected 1 or less"),
         (
             "speakers: {alpha: 0.5, relevance_factors: {means: 3}}\n",
             r"speakers: alpha 0\.5 takes the place of .* means",
         ),
-        ("speakers: {n_iterations: 0}\n", r"speakers\.n_iterations: 0: .*or equal to 1"),
+        ("speakers: {n_iterations: 0}\n", r"speakers\.n_iterations: 0; expected 1 or more"),
         ("evaluation: {dcf: [sre8]}\n", r"evaluation\.dcf: 'sre8'; .*did you mean sre08\?"),
-        ("ubm: !!python/object:os.system {}\n", r"r\.yaml:2: tag .*python/object"),
-        ("ubm: !secret 3\n", r"r\.yaml:2: tag !secret"),
-        ("ubm: &a {base: *a}\n", r"r\.yaml:2: an anchor that contains itself"),
-        ("ubm:\n  <<: {n_components: 3}\n", r"r\.yaml:3: '<<' as a key"),
-        ("1: 2\n", r"r\.yaml:2: '1' as a key"),
-        ("ubm: [\n", r"r\.yaml:3: not YAML"),
-        ("ubm: 3\n", r"r\.yaml:2: ubm: 3; expected keys and values"),
-        ("ubm: nowhere.yaml\n", r"r\.yaml:2: ubm: no such file: .*nowhere\.yaml"),
+        ("ubm: !!python/object:os.system {}\n", r"r\.yaml:2:1: ubm: tag .*python/object"),
+        ("ubm: !secret 3\n", r"r\.yaml:2:1: ubm: tag !secret"),
+        ("ubm: &a {base: *a}\n", r"r\.yaml:2:10: ubm\.base: an anchor that contains itself"),
+        ("ubm:\n  <<: {n_components: 3}\n", r"r\.yaml:3:3: ubm: '<<' as a key"),
+        ("1: 2\n", r"r\.yaml:2:\d+: '1' as a key"),
+        ("ubm: [\n", r"r\.yaml:3:\d+: not YAML"),
+        ("ubm: 3\n", r"r\.yaml:2:\d+: ubm: 3; expected keys and values"),
+        ("ubm: nowhere.yaml\n", r"r\.yaml:2:\d+: ubm: no such file: .*nowhere\.yaml"),
+        ("ubm: {base: 3}\n", r"r\.yaml:2:\d+: ubm\.base: 3; expected the path of a file"),
+        ("---\n", r"r\.yaml:2:\d+: not YAML"),
         ("calibration: none\n", r"no such file: .*none; expected keys and values, as in calibration\.method=none"),
         ("speakers: independent\n", r"expected keys and values, as in speakers\.method=independent"),
-        ("ubm: {base: 3}\n", r"r\.yaml:2: ubm\.base: 3; expected the path of a file"),
-        ("---\n", r"r\.yaml:2: not YAML"),
         ("speakers: {adapt: means}\n", r"speakers\.adapt: 'means'; expected a list, as in \[means\]"),
         ("features: {vad: none}\n", r"features\.vad: 'none'; expected keys and values"),
         ("ubm: " + "[" * 5000, "too deeply nested"),
         ("ubm: " + "[" * 60 + "]" * 60, "more than 10000 keys or 50 levels"),
-        ("seed: " + "9" * 5000, r"r\.yaml:2: '9{40}' is no int"),
-        ("seed: !!int abc\n", r"r\.yaml:2: 'abc' is no int"),
-        ("seed: !!bool maybe\n", r"r\.yaml:2: 'maybe' is no bool"),
+        ("seed: " + "9" * 5000, r"r\.yaml:2:1: seed: 9{40}\.\.\.: 5000 digits"),
+        ("seed: !!int abc\n", r"r\.yaml:2:1: seed: tag .*:int: a recipe is plain data"),
+        ("seed: !!bool maybe\n", r"r\.yaml:2:1: seed: tag .*:bool: a recipe"),
         ("features: {log_floor: 1e-50}\n", r"features\.log_floor: 1e-50"),
     ],
 )
@@ -146,16 +121,16 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
     [
         ("", "expected keys and values"),
         ("- a\n", "expected keys and values"),
-        ("seed: 1\n", r"r\.yaml:1: corpus: missing"),
+        ("seed: 1\n", r"r\.yaml:1:\d+: corpus: missing"),
         (
             "corpus: {n_speakers: 3}\n",
-            r"r\.yaml:1: corpus\.kind: missing; expected one of 'synthetic', 'csv', 'kaldi'",
+            r"r\.yaml:1:\d+: corpus\.kind: missing; expected one of 'synthetic', 'csv', 'kaldi'",
         ),
         (
             "corpus: {kind: kald}\n",
-            r"r\.yaml:1: corpus\.kind: 'kald'; expected one of 'synthetic', 'csv', 'kaldi'",
+            r"r\.yaml:1:\d+: corpus\.kind: 'kald'; expected one of 'synthetic', 'csv', 'kaldi'",
         ),
-        ("corpus: {kind: kaldi}\n", r"r\.yaml:1: corpus\.root: missing"),
+        ("corpus: {kind: kaldi}\n", r"r\.yaml:1:\d+: corpus\.root: missing"),
         ("corpus: {kind: synthetic, root: x}\n", r"corpus\.root: unknown key"),
         ("#" * 1_000_001, "1000001 bytes; a recipe has at most 1000000"),
     ],
@@ -180,7 +155,7 @@ def test_an_anchor_that_multiplies_is_refused(tmp_path):
 
 def test_a_section_without_anything_is_its_defaults(tmp_path):
     assert load_recipe(write(tmp_path, SMALL + "ubm:\nfeatures: null\n")) == load_recipe(write(tmp_path, SMALL))
-    check_refused(tmp_path, "corpus:\n", r"r\.yaml:1: corpus: missing")
+    check_refused(tmp_path, "corpus:\n", r"r\.yaml:1:\d+: corpus: missing")
 
 
 def test_a_name_that_comes_from_a_file_is_made_fit_for_a_folder(tmp_path):
@@ -218,8 +193,8 @@ def test_a_base_is_overridden_key_by_key_at_every_depth(tmp_path):
 
 def test_an_error_in_a_base_is_named_in_the_base(tmp_path):
     write(tmp_path, "\nn_componets: 4\n", "c/ubm.yaml")
-    check_refused(tmp_path, SMALL + "ubm: c/ubm.yaml\n", r"c/ubm\.yaml:2: ubm\.n_componets: unknown key")
-    check_refused(tmp_path, SMALL + "ubm: {base: c/ubm.yaml, x: 1}\n", r"r\.yaml:2: ubm\.x: unknown key")
+    check_refused(tmp_path, SMALL + "ubm: c/ubm.yaml\n", r"c/ubm\.yaml:2:\d+: ubm\.n_componets: unknown key")
+    check_refused(tmp_path, SMALL + "ubm: {base: c/ubm.yaml, x: 1}\n", r"r\.yaml:2:\d+: ubm\.x: unknown key")
     write(tmp_path, "base: two.yaml\n", "one.yaml")
     write(tmp_path, "base: one.yaml\n", "two.yaml")
     check_refused(tmp_path, SMALL + "ubm: one.yaml\n", "is based on itself")
@@ -248,7 +223,7 @@ def test_overrides_come_from_the_command_line(tmp_path, monkeypatch):
         ("ubm.n_componets=3", r"--set ubm\.n_componets=3: ubm\.n_componets: unknown key; did you mean n_components\?"),
         ("ubmm.x=3", r"--set ubmm\.x=3: ubmm: unknown key"),
         ("seed.x=3", r"--set seed\.x=3: seed: "),
-        ("name.x=3", r"--set name\.x=3: name is 'r', and has no keys below it"),
+        ("name.x=3", r"--set name\.x=3: name\.x: name has no keys below it"),
         ("ubm.n_components=[", r"--set ubm\.n_components=\[.*: not YAML"),
         ("ubm.n_components=many", r"--set ubm\.n_components=many: ubm\.n_components: 'many'"),
         ("corpus={kind: kaldi}", r"--set corpus=\{kind: kaldi\}: corpus\.root: missing"),
@@ -319,15 +294,15 @@ def test_a_file_by_the_name_of_a_preset_is_reached_by_its_path(tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("kaldy", r"r\.yaml:2: features: no such file: .*kaldy, nor a preset .*\(kaldi, .*did you mean kaldi\?"),
-        ("{base: libros}", r"r\.yaml:2: features: no such file: .*did you mean librosa\?"),
-        ("{base: 3}", r"r\.yaml:2: features\.base: 3; expected the path of a file or a preset's name"),
-        ("{base: kaldi, n_ceptra: 3}", r"r\.yaml:2: features\.n_ceptra: unknown key; did you mean n_cepstra\?"),
-        ("{base: kaldi, n_cepstra: 24}", r"r\.yaml:2: features: n_cepstra 24 from n_filters 23: too few filters"),
-        ("{base: kaldi, sample_rate: fast}", r"r\.yaml:2: features\.sample_rate: 'fast'"),
-        ("{base: kaldi, sample_rate: 0}", r"r\.yaml:2: features\.sample_rate: 0"),
-        ("{base: psf, sample_rate: true}", r"r\.yaml:2: features\.sample_rate: True"),
-        ("{base: psf, sample_rate: 44100}", r"r\.yaml:2: features: n_fft 512 is shorter than the frame"),
+        ("kaldy", r"r\.yaml:2:\d+: features: no such file: .*kaldy, nor a preset .*\(kaldi, .*did you mean kaldi\?"),
+        ("{base: libros}", r"r\.yaml:2:\d+: features: no such file: .*did you mean librosa\?"),
+        ("{base: 3}", r"r\.yaml:2:\d+: features\.base: 3; expected the path of a file or a preset's name"),
+        ("{base: kaldi, n_ceptra: 3}", r"r\.yaml:2:\d+: features\.n_ceptra: unknown key; did you mean n_cepstra\?"),
+        ("{base: kaldi, n_cepstra: 24}", r"r\.yaml:2:\d+: features: n_cepstra 24 from n_filters 23: too few filters"),
+        ("{base: kaldi, sample_rate: fast}", r"r\.yaml:2:\d+: features\.sample_rate: 'fast'"),
+        ("{base: kaldi, sample_rate: 0}", r"r\.yaml:2:\d+: features\.sample_rate: 0"),
+        ("{base: psf, sample_rate: true}", r"r\.yaml:2:\d+: features\.sample_rate: true; expected a whole number"),
+        ("{base: psf, sample_rate: 44100}", r"r\.yaml:2:\d+: features: n_fft 512 is shorter than the frame"),
     ],
 )
 def test_what_is_wrong_with_a_preset_is_named(tmp_path, text, message):
@@ -337,12 +312,12 @@ def test_what_is_wrong_with_a_preset_is_named(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("source", "overrides", "message"),
     [
-        ("none.yaml", [], r"--config none\.yaml: features: no such file: .*none\.yaml"),
+        ("none.yaml", [], r"--config none\.yaml: no such file: .*none\.yaml"),
         ("librsa", [], r"--config librsa: .*did you mean librosa\?"),
-        ("f.yaml", [], r"f\.yaml:2: n_ceptra: unknown key; did you mean n_cepstra\?"),
-        ("kaldi", ["n_cepstra=24"], "preset kaldi: n_cepstra 24 from n_filters 23"),
+        ("f.yaml", [], r"f\.yaml:2:\d+: n_ceptra: unknown key; did you mean n_cepstra\?"),
+        ("kaldi", ["n_cepstra=24"], "--set n_cepstra=24: n_cepstra 24 from n_filters 23"),
         ("kaldi", ["vad.methd=none"], r"--set vad\.methd=none: vad\.methd: unknown key; did you mean method\?"),
-        (None, ["n_cepstra=40"], "front end: n_cepstra 40 from n_filters 30"),
+        (None, ["n_cepstra=40"], "--set n_cepstra=40: n_cepstra 40 from n_filters 30"),
         (None, ["window=hamning"], r"--set window=hamning: window: 'hamning'; .*did you mean hamming\?"),
         (None, ["features.n_cepstra=3"], r"--set features\.n_cepstra=3: features: unknown key"),
         (None, ["n_cepstra"], "--set n_cepstra: expected KEY=VALUE, as in --set n_cepstra=20"),
