@@ -33,5 +33,9 @@ class RecipeError(SpeechGMMError):
     """A recipe that cannot be read, or says something that has no meaning."""
 
 
+class ResultsError(SpeechGMMError):
+    """A folder of results that is none, or that another run is writing."""
+
+
 class WorkerError(SpeechGMMError):
     """A worker process that died, which is not the work's own fault."""

@@ -1,9 +1,11 @@
 """Writing files so that a reader never sees half of one, and reading lists by numbered lines."""
 
+import csv
 import io
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -208,3 +210,44 @@ def is_audio(name: str) -> bool:
 def _fail(error: OSError) -> None:
     """Raise what os.walk would pass over."""
     raise error
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced in one step if it exists.
+    header, rows : sequences of str
+        The columns' names, and the lines.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON, for people too; a NaN in it would be a bug.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced in one step if it exists.
+    data : mapping
+        Plain values.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    with replacing(path) as temporary:
+        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
 from speechgmm.parallel import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.stages import Scores
+from speechgmm.recipe.scored import Scores
 from speechgmm.scoring.calibration import LinearCalibration, load_calibration
 from speechgmm.scoring.gallery import Gallery
 from speechgmm.scoring.gallery_cohort import load_cohort

@@ -12,9 +12,9 @@ from speechgmm.corpus.kaldi import KaldiConfig
 from speechgmm.errors import CorpusError
 from speechgmm.parallel import Engine
 from speechgmm.recipe.cache import StageCache
+from speechgmm.recipe.experiment import find_corpus
+from speechgmm.recipe.means import Means
 from speechgmm.recipe.progress import Bars
-from speechgmm.recipe.runner import _corpus
-from speechgmm.recipe.system import Means
 
 COPY = f"{sys.executable} -c 'import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()[::-1])'"
 
@@ -62,16 +62,16 @@ def test_lists_with_commands_are_read_if_that_is_allowed(tmp_path, rng):
         read_corpus(config)
     allowed = config.model_copy(update={"allow_commands": True})
     means = Means(StageCache(tmp_path / "cache"), Engine(), Bars(None))
-    corpus, stage = _corpus(allowed, means)
+    corpus, stage = find_corpus(allowed, means)
     assert stage is not None
     assert not stage.reused
     assert corpus.test[0].path == corpus.enrol[0].path != corpus.test[1].path == str(tmp_path / "a.flac")
     np.testing.assert_array_equal(*(soundfile.read(each.path)[0] for each in corpus.test))
-    again = _corpus(allowed, means)
+    again = find_corpus(allowed, means)
     assert again[0] == corpus
     assert again[1].reused
     soundfile.write(tmp_path / "a.flac", 0.1 * rng.normal(size=16000), 16000)
-    assert not _corpus(allowed, means)[1].reused
+    assert not find_corpus(allowed, means)[1].reused
     (tmp_path / "lists" / "test" / "wav.scp").write_text("a-test cat a.flac; id |\nb-test a.flac\n")
     with pytest.raises(CorpusError, match=r"wav\.scp:1: a-test: 'cat a\.flac; id \|': ';'; expected programs"):
         read_corpus(allowed)

@@ -21,7 +21,7 @@ from speechgmm.features.store import open_store
 from speechgmm.parallel import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.stages import Scores
+from speechgmm.recipe.scored import Scores
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
 from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold
 

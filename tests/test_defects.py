@@ -268,14 +268,14 @@ def test_features_of_another_front_end_than_the_models_are_one_readable_error(rn
 
 
 def test_features_are_computed_anew_when_anything_before_them_changed_and_only_then(experiment):
-    assert experiment.run().reused == [False] * 6  # features of three roles, ubm, speakers, scores
-    assert experiment.run().reused == [True] * 6
+    assert experiment.run().reused == [False] * 7  # features of three roles, ubm, speakers, scores, evaluation
+    assert experiment.run().reused == [True] * 7
     for upstream in ("features.lifter=10", "features.deltas.order=1", "features.vad.margin_db=20"):
-        assert experiment.run(upstream).reused == [False] * 6
-    assert experiment.run("scoring.top_components=2").reused == [True] * 5 + [False]
-    assert experiment.run().reused == [True] * 6
+        assert experiment.run(upstream).reused == [False] * 7
+    assert experiment.run("scoring.top_components=2").reused == [True] * 5 + [False] * 2
+    assert experiment.run().reused == [True] * 7
     soundfile.write(experiment.corpus / "otto-2.wav", voice(seed=99), 16000)
-    assert experiment.run().reused == [True, True, False, True, True, False]
+    assert experiment.run().reused == [True, True, False, True, True, False, False]
 
 
 # Numbers

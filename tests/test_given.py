@@ -16,7 +16,7 @@ from speechgmm.parallel import Engine
 from speechgmm.recipe.loader import dump_recipe, load_recipe
 from speechgmm.recipe.runner import run
 from speechgmm.recipe.stages import extract_features
-from speechgmm.recipe.system import _digests
+from speechgmm.recipe.voices import _digests
 
 PLAIN = {"deltas": {"order": 0}, "normalisation": {"mean": 0.0}}
 

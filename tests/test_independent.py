@@ -134,13 +134,13 @@ def test_without_a_background_the_others_stand_for_everybody(small):
     models = {name: alone(name, frames) for name, frames in own.items()}
     from speechgmm.recipe import system
     from speechgmm.recipe.cache import StageCache
+    from speechgmm.recipe.means import Means
     from speechgmm.recipe.progress import Bars
+    from speechgmm.recipe.voices import Voices, extract_voices
 
-    means = system.Means(StageCache(small.folder / ".cache"), Engine("serial"), Bars(None))
-    enrol, test = (
-        system.extract_voices(role, recipe_corpus.role(role), recipe.features, means) for role in ("enrol", "test")
-    )
-    nobody = system.Voices((), enrol.features)
+    means = Means(StageCache(small.folder / ".cache"), Engine("serial"), Bars(None))
+    enrol, test = (extract_voices(role, recipe_corpus.role(role), recipe.features, means) for role in ("enrol", "test"))
+    nobody = Voices((), enrol.features)
     built = system.build_system(recipe, nobody, enrol, test, means)
     utterance = recipe_corpus.test[0]
     frames = extract(utterance.path, recipe.features)
@@ -244,18 +244,19 @@ def test_sexes_must_be_known_and_have_a_background(small):
     from dataclasses import replace
 
     from speechgmm.recipe import system
+    from speechgmm.recipe.voices import Voices
 
     small(PER_SEX)
     corpus = corpus_of(small.folder)
-    unknown = system.Voices(tuple(replace(each, sex=None) for each in corpus.enrol), None)
+    unknown = Voices(tuple(replace(each, sex=None) for each in corpus.enrol), None)
     with pytest.raises(CorpusError, match=r"ubm.per_sex: the sex of 4 speakers is not known, of \S+ for one"):
         system._sexes(unknown)
     with pytest.raises(CorpusError, match=r"sex '../x'; expected letters"):
-        system._sexes(system.Voices(tuple(replace(each, sex="../x") for each in corpus.enrol), None))
+        system._sexes(Voices(tuple(replace(each, sex="../x") for each in corpus.enrol), None))
     recipe = load_recipe(small.folder / "small.yaml")
     work = system._Work(recipe, unknown, None, "")
     with pytest.raises(CorpusError, match=r"nobody of sex f is in the background"):
-        work.models({"m": None}, system.Voices(corpus.enrol, None), "")
+        work.models({"m": None}, Voices(corpus.enrol, None), "")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from speechgmm.evaluation.metrics import eer
 from speechgmm.features.store import open_store
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel import Engine
-from speechgmm.recipe.runner import VERSIONS
+from speechgmm.recipe.means import VERSIONS
 
 SERIAL = Engine("serial")
 SMALL = """\
@@ -141,21 +141,21 @@ def test_a_second_run_reuses_and_a_changed_key_runs_what_depends_on_it(corpus, m
 
     def reused(*overrides):
         stages = run(recipe, overrides=overrides, results=results, engine=SERIAL).stages
-        return [stage.reused for stage in stages]  # features of three roles, ubm, speakers, scores
+        return [stage.reused for stage in stages]  # features of three roles, ubm, speakers, scores, evaluation
 
-    assert reused() == [False] * 6
+    assert reused() == [False] * 7
     before = {name: (results / "own" / name).read_bytes() for name in SAME_BYTES}
-    assert reused() == [True] * 6
+    assert reused() == [True] * 7
     assert {name: (results / "own" / name).read_bytes() for name in SAME_BYTES} == before
-    assert reused("evaluation.dcf=[sre10]") == [True] * 6
-    assert reused("scoring.top_components=3") == [True] * 5 + [False]
-    assert reused("speakers.relevance_factor=5") == [True] * 4 + [False] * 2
-    assert reused("seed=1") == [True] * 3 + [False] * 3
-    assert reused("features.n_cepstra=20") == [False] * 6
+    assert reused("evaluation.dcf=[sre10]") == [True] * 6 + [False]
+    assert reused("scoring.top_components=3") == [True] * 5 + [False] * 2
+    assert reused("speakers.relevance_factor=5") == [True] * 4 + [False] * 3
+    assert reused("seed=1") == [True] * 3 + [False] * 4
+    assert reused("features.n_cepstra=20") == [False] * 7
     for role, expected in (
-        ("test", [True, True, False, True, True, False]),
-        ("enrol", [True, False, True, True, False, False]),
-        ("background", [False, True, True, False, False, False]),
+        ("test", [True, True, False, True, True, False, False]),
+        ("enrol", [True, False, True, True, False, False, False]),
+        ("background", [False, True, True, False, False, False, False]),
     ):
         _, path = audio_of(corpus, role)
         soundfile.write(path, soundfile.read(path)[0] * 0.5, 16000)
@@ -164,9 +164,9 @@ def test_a_second_run_reuses_and_a_changed_key_runs_what_depends_on_it(corpus, m
     swapped = {"f001": "m002", "m002": "f001"}
     lines = [line.split() for line in speakers.read_text().splitlines()]
     speakers.write_text("".join(f"{name} {swapped.get(speaker, speaker)}\n" for name, speaker in lines))
-    assert reused() == [True] * 4 + [False] * 2
+    assert reused() == [True] * 4 + [False] * 3
     monkeypatch.setitem(VERSIONS, "ubm", VERSIONS["ubm"] + 1)
-    assert reused() == [True] * 3 + [False] * 3
+    assert reused() == [True] * 3 + [False] * 4
 
 
 def test_the_first_model_counts_by_its_content(corpus):
@@ -207,7 +207,7 @@ def test_a_run_that_was_killed_leaves_nothing_half_done(corpus, monkeypatch):
     (dead / "ubm.safetensors").write_bytes(b"half")
     done = run(recipe, results=results / "cut", engine=SERIAL)
     resumed = done.folder
-    assert [stage.reused for stage in done.stages] == [True] * 3 + [False] * 3
+    assert [stage.reused for stage in done.stages] == [True] * 3 + [False] * 4
     assert not dead.exists()
     assert not state.exists()
     for name in SAME_BYTES:

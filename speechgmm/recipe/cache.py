@@ -161,6 +161,41 @@ class StageCache:
         made = None if name in self.again else _read_whole(folder)
         return None if made is None else StageOutput(title or name, folder, digest, True, made)
 
+    def why_not(self, name: str, version: int, inputs: dict[str, JsonValue]) -> str:
+        """Say why an output is not there, by what is different in the most similar one of the same stage.
+
+        Parameters
+        ----------
+        name, version, inputs
+            As for `obtain`.
+
+        Returns
+        -------
+        str
+            For people.
+        """
+        if name in self.again:
+            return "it is to be made anew"
+        _, folder = self.place(name, version, inputs)
+        if folder.is_dir():
+            return "its output is damaged"
+        wanted = _leaves(inputs)
+        differences = []
+        for other in sorted((self.root / name).glob("[0-9a-f]*")):
+            made = _read_whole(other)
+            if made is not None:
+                found = _leaves(made["inputs"])
+                keys = [key for key in {**wanted, **found} if wanted.get(key) != found.get(key)]
+                differences.append([_change(key, found.get(key), wanted.get(key)) for key in keys])
+        if not differences:
+            return "nothing is stored of this stage"
+        least = min(differences, key=len)
+        if not least:
+            return "another version of speechgmm made what is stored"
+        shown = list(dict.fromkeys(least))
+        more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+        return f"stored with other {', '.join(shown[:3])}{more}"
+
     def place(self, name: str, version: int, inputs: dict[str, JsonValue]) -> tuple[str, Path]:
         """Say where a stage's output is, or would be.
 
@@ -253,6 +288,24 @@ class StageCache:
 def _beside(folder: Path, prefix: str) -> Path:
     """Name what stands beside an output."""
     return folder.with_name(prefix + folder.name)
+
+
+def _leaves(inputs: JsonValue, key: str = "") -> dict[str, JsonValue]:
+    """Give the values of inputs by their dotted keys; lists count as one value each."""
+    if not isinstance(inputs, dict):
+        return {key: inputs}
+    leaves: dict[str, JsonValue] = {}
+    for name, value in inputs.items():
+        leaves |= _leaves(value, f"{key}.{name}" if key else name)
+    return leaves
+
+
+def _change(key: str, there: JsonValue, here: JsonValue) -> str:
+    """Say what is different: a key of a configuration with its values, or what kind of input."""
+    name = key.removeprefix("config.")
+    if name == key and key != "seed":
+        return key
+    return f"{name} ({there} there, {here} here)"
 
 
 def _sizes(folder: Path) -> dict[str, int]:

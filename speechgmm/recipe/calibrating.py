@@ -1,8 +1,11 @@
 """Calibration as a part of an experiment: what it is trained on, and how it is applied."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
@@ -13,18 +16,23 @@ from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError
 from speechgmm.features.store import FeatureStore
+from speechgmm.files import write_json
 from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.recipe.cache import StageOutput
+from speechgmm.recipe.means import Means, plain
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.stages import Scores
-from speechgmm.recipe.system import Means, Voices, build_system, plain
+from speechgmm.recipe.scored import Scores, common
+from speechgmm.recipe.system import System, build_system
+from speechgmm.recipe.voices import Voices
 from speechgmm.scoring.calibration import (
     Calibration,
     LinearCalibration,
     check_disjoint,
     duration_side,
+    load_calibration,
     train_calibration,
 )
+from speechgmm.scoring.gallery import CALIBRATION_FILE
 from speechgmm.scoring.thresholds import find_threshold
 
 HALVES = ("first", "second")
@@ -105,28 +113,30 @@ class Calibrated:
         }
 
 
-def cross_fit(
-    recipe: Recipe, backgrounds: Sequence[Voices], corpus: Corpus, means: Means
-) -> tuple[Calibrated, tuple[StageOutput, ...]]:
-    """Calibrate on the speakers of the background model: systems of one half tell about the other, both ways.
+def calibrate(
+    recipe: Recipe, systems: Sequence[System], voices: Sequence[Mapping[str, Voices]], corpus: Corpus, means: Means
+) -> tuple[StageOutput, tuple[StageOutput, ...]]:
+    """Calibrate as the recipe says, on the background's speakers or on a trial list.
 
     Parameters
     ----------
     recipe : Recipe
         The systems, the calibration, and the seed that draws the halves.
-    backgrounds : sequence of Voices
-        The speakers, in the features of each system.
+    systems : sequence of System
+        Their scores.
+    voices : sequence of mappings of str to Voices
+        The roles, in the features of each system.
     corpus : Corpus
-        Says how many utterances an evaluated model is enrolled from; as many are taken here, where that leaves any.
+        Has the trial lists, and says how many utterances a model is enrolled from.
     means : Means
         How to run.
 
     Returns
     -------
-    Calibrated
-        Trained on the trials of both halves together.
+    StageOutput
+        The calibration, for `load_calibrated`.
     tuple of StageOutput
-        The stages that it took.
+        The stages that it took, itself the last.
 
     Raises
     ------
@@ -134,6 +144,58 @@ def cross_fit(
         If there are too few speakers of two utterances or more, a background model starts from one that may know them
         all, or the trials teach nothing that can be relied on.
     """
+    inputs: dict[str, JsonValue] = {
+        "config": {"calibration": plain(recipe.calibration), "decision": plain(recipe.decision)},
+    }
+    outputs: list[StageOutput] = []
+    if recipe.calibration.on == "background":
+        halves = _cross_fitted(recipe, [own["background"] for own in voices], corpus, means)
+        outputs += [output for half in halves for system in half.systems for output in system.outputs]
+        inputs["scores"] = [[_digests(system) for system in half.systems] for half in halves]
+        inputs["speakers"] = [[[each.id, each.speaker] for each in half.test] for half in halves]
+        store = voices[0]["background"]
+        learn = partial(_learn_on_halves, recipe, halves, store)
+    else:
+        trials = corpus.trials[recipe.calibration.on]
+        inputs["scores"] = [_digests(system) for system in systems]
+        inputs["trials"] = [[trial.model, trial.test, trial.target] for trial in trials]
+        learn = partial(_learn_on_trials, recipe, systems, trials, voices[0]["test"])
+
+    def run(folder: Path) -> None:
+        """Write what is learnt."""
+        write_json(folder / CALIBRATION_FILE, learn().facts())
+
+    outputs.append(means.obtain("calibration", inputs, run))
+    return outputs[-1], tuple(outputs)
+
+
+def load_calibrated(folder: Path) -> Calibrated:
+    """Read what `calibrate` has learnt.
+
+    Parameters
+    ----------
+    folder : Path
+        The stage's folder.
+
+    Returns
+    -------
+    Calibrated
+        To apply to scores.
+    """
+    facts = json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8"))
+    of = {name: facts[name] for name in ("trained_on", "n_target", "n_nontarget", "threshold")}
+    return Calibrated(load_calibration(facts["calibration"]), **of)
+
+
+class _Half(NamedTuple):
+    """The systems that were trained on one half of the background, and the tests of the other half."""
+
+    systems: tuple[System, ...]
+    test: tuple[Utterance, ...]
+
+
+def _cross_fitted(recipe: Recipe, backgrounds: Sequence[Voices], corpus: Corpus, means: Means) -> tuple[_Half, ...]:
+    """Train the systems on each half of the background's speakers, and score trials among the other half."""
     for member in recipe.members:
         of_models = member.speakers if isinstance(member.speakers, IndependentConfig) else member.ubm
         if of_models.initial_model:
@@ -141,27 +203,48 @@ def cross_fit(
                 f"initial_model {of_models.initial_model} may know the speakers of both halves; name a trial list in "
                 "calibration.on"
             )
+    stores = [voices.store for voices in backgrounds]
     of_speaker: dict[str, list[Utterance]] = {}
     for utterance in backgrounds[0].utterances:
-        if all(utterance.id in voices.store for voices in backgrounds):
+        if all(utterance.id in store for store in stores):
             of_speaker.setdefault(utterance.speaker, []).append(utterance)
     halves = _halves(of_speaker, np.random.default_rng(recipe.seed))
     n_enrol = _usual_enrolment(corpus)
-    trials: list[Labelled] = []
-    outputs: list[StageOutput] = []
+    fitted = []
     for name, trained, tried in zip(HALVES, halves, reversed(halves), strict=True):
         check_disjoint(trained, tried, f"the background and the trials of the {name} half")
         background = tuple(each for own in trained.values() for each in own)
         enrol, test = _enrolment(tried, n_enrol)
-        scores = []
+        systems = []
         for member, voices in zip(recipe.members, backgrounds, strict=True):
             of = f" of the {name} half" + (f", {member.name}" if recipe.systems else "")
             known, enrolled, tested = (replace(voices, utterances=own) for own in (background, enrol, test))
-            system = build_system(_of_half(member, len(trained) / len(of_speaker)), known, enrolled, tested, means, of)
-            scores.append(system.scores)
-            outputs += system.outputs
-        trials.append(_all_pairs(scores, test, backgrounds[0].store))
-    return _learnt(recipe, Labelled(*map(np.concatenate, zip(*trials, strict=True))), ON_BACKGROUND), tuple(outputs)
+            half = _of_half(member, len(trained) / len(of_speaker))
+            systems.append(build_system(half, known, enrolled, tested, means, of))
+        fitted.append(_Half(tuple(systems), test))
+    return tuple(fitted)
+
+
+def _learn_on_halves(recipe: Recipe, halves: Sequence[_Half], voices: Voices) -> Calibrated:
+    """Learn from the trials of both halves together."""
+    trials = [
+        _all_pairs(common([system.scores for system in half.systems]), half.test, voices.store) for half in halves
+    ]
+    return _learnt(recipe, Labelled(*map(np.concatenate, zip(*trials, strict=True))), ON_BACKGROUND)
+
+
+def _learn_on_trials(recipe: Recipe, systems: Sequence[System], trials: Sequence[Trial], voices: Voices) -> Calibrated:
+    """Learn from a trial list of the corpus, which `check_list` has seen."""
+    scores = np.stack([system.scores.of(trials) for system in systems], axis=1)
+    scored = np.flatnonzero(~np.isnan(scores).any(axis=1)).tolist()
+    target = np.array([trials[number].target for number in scored], np.bool_)
+    durations = _durations(voices.store, [trials[number].test for number in scored])
+    return _learnt(recipe, Labelled(scores[scored], target, durations), f"the trials of {recipe.calibration.on}")
+
+
+def _digests(system: System) -> list[JsonValue]:
+    """Say what scores a system has."""
+    return [output.digest for output in system.scored]
 
 
 def check_overlap(target: Float64Array, nontarget: Float64Array) -> None:
@@ -245,85 +328,6 @@ def _of_half(member: Recipe, share: float) -> Recipe:
         return member
     top_n = max(2, round(member.normalisation.top_n * share))
     return member.model_copy(update={"normalisation": member.normalisation.model_copy(update={"top_n": top_n})})
-
-
-def on_trials(recipe: Recipe, systems: Sequence[Scores], corpus: Corpus, store: FeatureStore) -> Calibrated:
-    """Calibrate on a trial list of the corpus, which `check_list` has seen.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Names the list.
-    systems : sequence of Scores
-        The scores of each system, of the same models and tests.
-    corpus : Corpus
-        Has the list.
-    store : FeatureStore
-        Has the tests in the features of the first system, and so their durations.
-
-    Returns
-    -------
-    Calibrated
-        For the other lists.
-
-    Raises
-    ------
-    CorpusError
-        If the trials teach nothing that can be relied on.
-    """
-    name = recipe.calibration.on
-    trials = corpus.trials[name]
-    scores = np.stack([each.of(trials) for each in systems], axis=1)
-    scored = np.flatnonzero(~np.isnan(scores).any(axis=1))
-    target = np.array([trials[number].target for number in scored], np.bool_)
-    durations = _durations(store, [trials[number].test for number in scored])
-    return _learnt(recipe, Labelled(scores[scored], target, durations), f"the trials of {name}")
-
-
-def common(systems: Sequence[Scores]) -> tuple[Scores, ...]:
-    """Restrict the scores of several systems to the models and tests that all of them have.
-
-    Parameters
-    ----------
-    systems : sequence of Scores
-        Each of its own models and tests.
-
-    Returns
-    -------
-    tuple of Scores
-        Of the same, in the order of the first.
-    """
-    in_all = (
-        set.intersection(*({*each.models} for each in systems)),
-        set.intersection(*({*each.tests} for each in systems)),
-    )
-    models, tests = (
-        [name for name in names if name in kept]
-        for names, kept in zip((systems[0].models, systems[0].tests), in_all, strict=True)
-    )
-    shared = []
-    for each in systems:
-        rows = {name: number for number, name in enumerate(each.models)}
-        columns = {name: number for number, name in enumerate(each.tests)}
-        matrix = each.matrix[np.ix_([rows[name] for name in models], [columns[name] for name in tests])]
-        shared.append(Scores(tuple(models), tuple(tests), matrix))
-    return tuple(shared)
-
-
-def added(systems: Sequence[Scores]) -> Scores:
-    """Add up the scores of several systems.
-
-    Parameters
-    ----------
-    systems : sequence of Scores
-        Of the same models and tests.
-
-    Returns
-    -------
-    Scores
-        Of a single system its own.
-    """
-    return replace(systems[0], matrix=np.sum([each.matrix for each in systems], axis=0))
 
 
 def _halves(

@@ -19,7 +19,8 @@ from speechgmm.gmm.storage import check_front_end, load_independent, read_header
 from speechgmm.gmm.training import train
 from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.parallel import Engine, map_in_order
-from speechgmm.recipe.stages import SPEAKERS_FILE, Tick, ids_of_speakers, score_in_blocks
+from speechgmm.recipe.scored import Tick, score_in_blocks
+from speechgmm.recipe.stages import SPEAKERS_FILE, ids_of_speakers
 from speechgmm.scoring.cohort import cohort_score_matrix
 
 UNTRAINED_FILE = "untrained.json"

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from speechgmm.recipe.stages import Tick
+from speechgmm.recipe.scored import Tick
 
 
 class Bars:

@@ -26,7 +26,7 @@ from speechgmm.features.store import FeatureStore
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.stages import Scores
+from speechgmm.recipe.scored import Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

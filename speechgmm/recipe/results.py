@@ -1,42 +1,35 @@
 """The folder of results: models, scores, metrics, what was skipped, plots, report and provenance."""
 
 import csv
-import json
 import logging
 import platform
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from speechgmm.arrays import IntArray
-from speechgmm.corpus.manifest import Corpus, Trial
-from speechgmm.evaluation.metrics import identification_rate
+from speechgmm.corpus.manifest import Corpus
 from speechgmm.evaluation.plots import save_svg
 from speechgmm.evaluation.report import SkippedItem, write_report
-from speechgmm.evaluation.summary import error_shares, summarise, uncertainty
 from speechgmm.features.store import FeatureStore
-from speechgmm.files import replacing
+from speechgmm.files import replacing, write_csv, write_json
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.recipe.cache import StageOutput, versions
-from speechgmm.recipe.calibrating import Calibrated, added
+from speechgmm.recipe.evaluating import METRICS_FILE, SCORES_FILE, Judged, load_metrics
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.reporting import Outcome, figures, report_content
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE, Scores
+from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE
 from speechgmm.recipe.system import System
 from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
 from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
-from speechgmm.scoring.thresholds import threshold_meaning
 
 logger = logging.getLogger(__name__)
 
 SYSTEMS, SEXES = "systems", "sexes"
-FILES = ("metrics.json", "scores.csv", "skipped.csv", "recipe.yaml", "provenance.json", "report.html")
+FILES = (METRICS_FILE, SCORES_FILE, "skipped.csv", "recipe.yaml", "provenance.json", "report.html")
 """What a run writes beside models, training history, plots and log."""
 
 
@@ -52,26 +45,32 @@ class Finished:
         The features of each role, of each system by its name.
     systems : tuple of System
         Models and scores, in the order of the recipe's systems; one where it has none.
-    scores : tuple of Scores
-        Those of the models and tests that all systems have.
-    calibrated : Calibrated or None
+    judged : Judged
+        The scores of the trials.
+    calibration : StageOutput or None
         The calibration, if there is one.
+    evaluation : StageOutput
+        The numbers.
     outputs : tuple of StageOutput
         All stages, in the order in which they ran.
     skipped : tuple of SkippedItem
         What could not be used, and why.
     warnings : tuple of str
         What makes results look better than they are, what in the recipe does nothing, and what could not be done.
+    git : str or None
+        The commit that the recipe's folder is at.
     """
 
     corpus: Corpus
     stores: Mapping[str, Mapping[str, FeatureStore]]
     systems: tuple[System, ...]
-    scores: tuple[Scores, ...]
-    calibrated: Calibrated | None
+    judged: Judged
+    calibration: StageOutput | None
+    evaluation: StageOutput
     outputs: tuple[StageOutput, ...]
     skipped: tuple[SkippedItem, ...]
     warnings: tuple[str, ...]
+    git: str | None
 
 
 def clear_results(folder: Path) -> None:
@@ -136,12 +135,12 @@ def write_skipped(
     for item in skipped:
         of = f"{item.system}: " if several else ""
         logger.warning("%sskipped %s %s %s: %s", of, item.kind, item.id, item.path, item.reason)
-    _write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason", "system"), map(astuple, skipped))
+    write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason", "system"), map(astuple, skipped))
     return skipped
 
 
-def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str, Any]:
-    """Evaluate the scores and write all that an experiment leaves behind.
+def write_results(folder: Path, recipe: Recipe, finished: Finished, *, report: bool = True) -> dict[str, Any]:
+    """Write all that an experiment leaves behind.
 
     Parameters
     ----------
@@ -151,6 +150,8 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
         The experiment.
     finished : Finished
         The outputs of its stages.
+    report : bool
+        Whether to write the report and its plots too.
 
     Returns
     -------
@@ -162,12 +163,29 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     OSError
         If a file cannot be written.
     """
-    raw = added(finished.scores)
-    first = next(iter(finished.stores.values()))
-    scores = finished.calibrated.apply(finished.scores, first["test"]) if finished.calibrated else raw
-    # pav makes equal what is not: the order of trials is that of their scores
-    ranks = raw if recipe.calibration.method == "pav" else scores
-    metrics = _metrics(recipe, finished, raw, scores, ranks)
+    for member, system in zip(recipe.members, finished.systems, strict=True):
+        _copy_models(system, folder / SYSTEMS / member.name if recipe.systems else folder)
+    if recipe.normalisation.method != "none":
+        _write_cohort(folder / COHORT_FILE, finished)
+    if finished.calibration:
+        _copy(finished.calibration.folder / CALIBRATION_FILE, folder / CALIBRATION_FILE)
+    for name in (METRICS_FILE, SCORES_FILE):
+        _copy(finished.evaluation.folder / name, folder / name)
+    provenance = _provenance(recipe, finished)
+    write_json(folder / "provenance.json", provenance)
+    resolved = dump_recipe(recipe)
+    with replacing(folder / "recipe.yaml") as temporary:
+        temporary.write_text(resolved, encoding="utf-8")
+    metrics = load_metrics(finished.evaluation.folder)
+    if report:
+        _write_report(folder, recipe, finished, metrics, provenance)
+    return metrics
+
+
+def _write_report(
+    folder: Path, recipe: Recipe, finished: Finished, metrics: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> None:
+    """Draw the plots, and write the report."""
     ubms = {
         (*([member.name] if recipe.systems else []), *([models.sex] if models.sex else [])): models.ubm.folder
         for member, system in zip(recipe.members, finished.systems, strict=True)
@@ -176,25 +194,14 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished) -> dict[str,
     }
     histories = {of: _training(ubm) for of, ubm in ubms.items()}
     sizes = tuple(load_gmm(ubm / UBM_FILE).n_components for ubm in ubms.values())
-    outcome = Outcome(finished.corpus, finished.stores, scores, ranks, metrics, finished.skipped, histories, sizes)
-    for member, system in zip(recipe.members, finished.systems, strict=True):
-        _copy_models(system, folder / SYSTEMS / member.name if recipe.systems else folder)
-    if recipe.normalisation.method != "none":
-        _write_cohort(folder / COHORT_FILE, finished)
-    if finished.calibrated:
-        _write_json(folder / CALIBRATION_FILE, finished.calibrated.facts())
-    _write_scores(folder / "scores.csv", finished.corpus.distinct_trials, raw, scores)
-    _write_json(folder / "metrics.json", metrics)
-    provenance = _provenance(recipe, finished)
-    _write_json(folder / "provenance.json", provenance)
-    resolved = dump_recipe(recipe)
-    with replacing(folder / "recipe.yaml") as temporary:
-        temporary.write_text(resolved, encoding="utf-8")
+    judged = finished.judged
+    outcome = Outcome(
+        finished.corpus, finished.stores, judged.llrs, judged.ranks, metrics, finished.skipped, histories, sizes
+    )
     drawn = figures(outcome, recipe.evaluation)
     for each in drawn:
         save_svg(each.figure, folder / "plots" / f"{each.name}.svg")
     write_report(folder / "report.html", report_content(recipe, outcome, drawn, finished.outputs, provenance))
-    return metrics
 
 
 def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore], system: str) -> tuple[SkippedItem, ...]:
@@ -234,64 +241,6 @@ def _write_cohort(path: Path, finished: Finished) -> None:
     save_cohort(path, Cohort(tuple(utterance.speaker for utterance in used), frames), store.front_end)
 
 
-def _metrics(recipe: Recipe, finished: Finished, raw: Scores, scores: Scores, ranks: Scores) -> dict[str, Any]:
-    """Compute the numbers of each trial list, what they rest on, and closed-set identification."""
-    calibrated = finished.calibrated
-    lists = {}
-    for name, trials in finished.corpus.trials.items():
-        target = np.array([trial.target for trial in trials], np.bool_)
-        llrs = scores.of(trials)
-        lists[name] = summarise(llrs, target, recipe.evaluation, ranks=ranks.of(trials))
-        who = _speakers(finished.corpus, trials)
-        rng = np.random.default_rng(recipe.seed)
-        lists[name]["intervals"] = uncertainty(llrs, target, who, recipe.evaluation, rng, ranks=ranks.of(trials))
-        if calibrated:
-            lists[name] |= error_shares(llrs, target, calibrated.threshold)
-            lists[name]["cllr_uncalibrated"] = summarise(raw.of(trials), target, recipe.evaluation)["cllr"]
-            lists[name]["trains_calibration"] = name == recipe.calibration.on
-    facts = {"calibration": None, "decision": None} if calibrated is None else _learnt(recipe, calibrated)
-    return {"trials": lists, **facts, "identification": _identification(finished.corpus, ranks)}
-
-
-def _learnt(recipe: Recipe, calibrated: Calibrated) -> dict[str, Any]:
-    """Say what the calibrated scores and the decisions rest on."""
-    facts = calibrated.facts()
-    del facts["calibration"]
-    threshold = facts.pop("threshold")
-    meaning = threshold_meaning(recipe.decision)
-    return {
-        "calibration": facts,
-        "decision": {"method": recipe.decision.method, "threshold": threshold, "meaning": meaning},
-    }
-
-
-def _speakers(corpus: Corpus, trials: Sequence[Trial]) -> tuple[IntArray, IntArray]:
-    """Give numbers to the speakers of the models and of the tests of trials."""
-    heard = {utterance.id: utterance.speaker for utterance in corpus.test}
-    number = {name: number for number, name in enumerate(dict.fromkeys((*corpus.models, *heard.values())))}
-    models = [number[trial.model] for trial in trials]
-    return np.array(models, np.intp), np.array([number[heard[trial.test]] for trial in trials], np.intp)
-
-
-def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:
-    """Compute how often the right model wins, among the tests whose speaker has a model."""
-    row = {model: number for number, model in enumerate(scores.models)}
-    column = {test: number for number, test in enumerate(scores.tests)}
-    enrolled = set(corpus.models)
-    tests = [utterance for utterance in corpus.test if utterance.speaker in enrolled]
-    usable = [utterance for utterance in tests if utterance.id in column and utterance.speaker in row]
-    rate = None
-    if usable:
-        matrix = scores.matrix[:, [column[utterance.id] for utterance in usable]]
-        rate = identification_rate(matrix, np.array([row[utterance.speaker] for utterance in usable]))
-    return {
-        "n_tests": len(usable),
-        "n_models": len(scores.models),
-        "n_unscored": len(tests) - len(usable),
-        "rate": rate,
-    }
-
-
 def _training(folder: Path) -> tuple[float, ...]:
     """Read the log-likelihood per frame of each EM iteration over all frames."""
     with (folder / TRAINING_FILE).open(newline="") as stream:
@@ -305,6 +254,7 @@ def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:
         "platform": platform.platform(),
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git": finished.git,
         "seed": recipe.seed,
         "warnings": list(finished.warnings),
         "stages": [
@@ -316,35 +266,6 @@ def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:
             for output in finished.outputs
         ],
     }
-
-
-def _write_scores(path: Path, trials: Sequence[Trial], raw: Scores, scores: Scores) -> None:
-    """Write every trial with its scores; where there is none the fields are empty, and skipped.csv says why."""
-
-    def text(score: float) -> str:
-        """Write all digits."""
-        return "" if np.isnan(score) else repr(score)
-
-    rows = (
-        (trial.model, trial.test, text(score), text(llr), "target" if trial.target else "nontarget")
-        for trial, score, llr in zip(trials, raw.of(trials).tolist(), scores.of(trials).tolist(), strict=True)
-    )
-    _write_csv(path, ("model", "test", "score", "llr", "label"), rows)
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def _write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON; a NaN in it would be a bug."""
-    with replacing(path) as temporary:
-        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _copy(source: Path, target: Path) -> None:

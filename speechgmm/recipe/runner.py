@@ -1,37 +1,36 @@
 """Running a recipe: which stage needs what, what is there already, and the folder of results."""
 
 import logging
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import JsonValue
+from filelock import FileLock, Timeout
 from rich.console import Console
 
-from speechgmm.corpus.commands import commands_of, files_among, output_paths
-from speechgmm.corpus.formats import CorpusConfig, read_corpus
-from speechgmm.corpus.kaldi import KaldiConfig
-from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
-from speechgmm.corpus.synthetic import SyntheticConfig
-from speechgmm.errors import CorpusError, ModelError
+from speechgmm.errors import CorpusError, ModelError, ResultsError
 from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.store import clipped_warnings
+from speechgmm.features.store import FeatureStore, clipped_warnings
 from speechgmm.parallel import Engine
-from speechgmm.recipe import stages
-from speechgmm.recipe.cache import StageCache, StageOutput
-from speechgmm.recipe.calibrating import Calibrated, check_list, common, cross_fit, on_trials
+from speechgmm.recipe.cache import LOCKS, StageCache, StageOutput
+from speechgmm.recipe.calibrating import calibrate, check_list, load_calibrated
+from speechgmm.recipe.evaluating import evaluate, judge
+from speechgmm.recipe.experiment import Heard, build_systems, find_corpus, hear
 from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.means import STAGES, BeyondError, Means
 from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.results import Finished, clear_results, write_results, write_skipped
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.stages import Scores
-from speechgmm.recipe.system import VERSIONS, Means, Voices, build_system, digest, extract_voices, plain
+from speechgmm.recipe.system import System
 
 logger = logging.getLogger(__name__)
+
+CACHE = ".cache"
+"""Where the outputs of stages are, below the folder of results."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class RunResult:
     folder : Path
         The folder of results.
     metrics : dict
-        What its ``metrics.json`` holds.
+        What its ``metrics.json`` holds; empty if the run was to stop before.
     warnings : tuple of str
         What about the lists makes results look better than they are, and what in the recipe does nothing.
     stages : tuple of StageOutput
@@ -63,6 +62,8 @@ def run(
     results: str | Path = "results",
     engine: Engine | None = None,
     console: Console | None = None,
+    from_stage: str | None = None,
+    until_stage: str | None = None,
 ) -> RunResult:
     """Run an experiment.
 
@@ -79,6 +80,10 @@ def run(
         Where to run; the results are the same, bit for bit. Processes on all cores when not given.
     console : rich.console.Console, optional
         Where progress is shown, if it is a terminal; nowhere when not given.
+    from_stage : str, optional
+        The first of `speechgmm.recipe.means.STAGES` that is made anew, and all after it, though it is there already.
+    until_stage : str, optional
+        The last stage to run; all when not given.
 
     Returns
     -------
@@ -89,9 +94,16 @@ def run(
     ------
     RecipeError, CorpusError, ModelError
         If the recipe, the lists or the amount of data don't allow the experiment.
+    ResultsError
+        If another run is writing these results.
+    ValueError
+        If there is no such stage.
     OSError
         If results cannot be written.
     """
+    again = frozenset(STAGES[_place(from_stage) :] if from_stage else ())
+    until = STAGES[_place(until_stage)] if until_stage else STAGES[-1]
+    source = Path.cwd() if isinstance(recipe, Recipe) else Path(recipe).resolve().parent
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     elif overrides:
@@ -99,71 +111,108 @@ def run(
     results = Path(results).resolve()  # workers may have been born in another folder
     folder = results / recipe.name
     engine = engine or Engine("processes")
-    with _log_to(folder / "log.txt"), Bars(console) as bars:
+    with _only_run(results / CACHE / LOCKS, folder), _log_to(folder / "log.txt"), Bars(console) as bars:
         clear_results(folder)
         logger.info("run of %s, seed %d, on %s with %d jobs", recipe.name, recipe.seed, engine.kind, engine.n_jobs)
-        finished = _run_stages(recipe, folder, Means(StageCache(results / ".cache"), engine, bars))
-        metrics = write_results(folder, recipe, finished)
+        means = Means(StageCache(results / CACHE, again), engine, bars, until)
+        done = _run_stages(recipe, folder, means, _git_state(source))
         logger.info("results in %s", folder)
-    return RunResult(folder, metrics, finished.warnings, finished.outputs)
+    return done
 
 
-def _run_stages(recipe: Recipe, folder: Path, means: Means) -> Finished:
-    """Run the stages, or find their outputs: the graph of the experiment."""
-    corpus, recorded = _corpus(recipe.corpus, means)
+def _run_stages(recipe: Recipe, folder: Path, means: Means, git: str | None) -> RunResult:
+    """Run the stages, or find their outputs, and write what they give."""
+    corpus, recorded = find_corpus(recipe.corpus, means)
+    if corpus is None:
+        raise ValueError("a corpus that is only planned")
     check_list(recipe, corpus)
     warnings = _logged(corpus.warnings())
-    outputs: tuple[StageOutput, ...] = (recorded,) if recorded else ()
-    voices: list[dict[str, Voices]] = []
     for member in recipe.members:
-        of = f", {member.name}" if recipe.systems else ""
         if isinstance(member.features, FeatureConfig):
             warnings += _logged(empty_filters(member.features))
-        voices.append(
-            {
-                role: extract_voices(f"features of {role}{of}", corpus.role(role), member.features, means)
-                for role in ROLES
-            }
-        )
-        outputs += tuple(each.features for each in voices[-1].values())
+    try:
+        heard = hear(recipe, corpus, recorded, means)
+    except BeyondError:
+        return RunResult(folder, {}, warnings, (recorded,) if recorded else ())
     stores = {
         member.name: {role: each.store for role, each in own.items()}
-        for member, own in zip(recipe.members, voices, strict=True)
+        for member, own in zip(recipe.members, heard.voices, strict=True)
     }
-    clipped = {
+    warnings += _logged(clipped_warnings(_clipped(stores)))
+    skipped = write_skipped(folder, corpus, stores)
+    systems = build_systems(recipe, heard, means)
+    if systems is None:
+        return RunResult(folder, {}, warnings, heard.outputs)
+    outputs = (*heard.outputs, *(output for system in systems for output in system.outputs))
+    untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}
+    if any(untrained.values()):
+        skipped = write_skipped(folder, corpus, stores, untrained)
+    calibration, more, why_not = _calibrate(recipe, systems, heard, means)
+    warnings += _logged(why_not)
+    outputs += more
+    if means.is_beyond("evaluation"):
+        return RunResult(folder, {}, warnings, outputs)
+    calibrated = load_calibrated(calibration.folder) if calibration else None
+    judged = judge(recipe, systems, calibrated, heard.voices[0]["test"].store)
+    evaluation = evaluate(recipe, corpus, systems, calibration, judged, calibrated, means)
+    outputs += (evaluation,)
+    finished = Finished(corpus, stores, systems, judged, calibration, evaluation, outputs, skipped, warnings, git)
+    metrics = write_results(folder, recipe, finished, report=not means.is_beyond("report"))
+    return RunResult(folder, metrics, warnings, outputs)
+
+
+def _calibrate(
+    recipe: Recipe, systems: Sequence[System], heard: Heard, means: Means
+) -> tuple[StageOutput | None, tuple[StageOutput, ...], tuple[str, ...]]:
+    """Calibrate, if the recipe says so and the data allow it; give the stages that it took, and why it could not be."""
+    if recipe.calibration.method == "none" or means.is_beyond("calibration"):
+        return None, (), ()
+    try:
+        return *calibrate(recipe, systems, heard.voices, heard.corpus, means), ()
+    except (CorpusError, ModelError) as error:
+        return None, (), (f"the scores are not calibrated: {error}",)
+
+
+def _clipped(stores: Mapping[str, Mapping[str, FeatureStore]]) -> dict[str, float]:
+    """Tell what share of the samples of each utterance is clipped."""
+    return {
         stored.utterance: stored.clipped
         for own in stores.values()
         for store in own.values()
         for stored in store.utterances
     }
-    warnings += _logged(clipped_warnings(clipped))
-    skipped = write_skipped(folder, corpus, stores)
-    systems = []
-    for member, own in zip(recipe.members, voices, strict=True):
-        of = f" of {member.name}" if recipe.systems else ""
-        systems.append(build_system(member, own["background"], own["enrol"], own["test"], means, of))
-        outputs += systems[-1].outputs
-    untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}
-    if any(untrained.values()):
-        skipped = write_skipped(folder, corpus, stores, untrained)
-    scores = common([system.scores for system in systems])
-    calibrated, more, why_not = _calibrated(recipe, scores, voices, corpus, means)
-    warnings += _logged(why_not)
-    return Finished(corpus, stores, tuple(systems), scores, calibrated, (*outputs, *more), skipped, warnings)
 
 
-def _calibrated(
-    recipe: Recipe, scores: Sequence[Scores], voices: Sequence[Mapping[str, Voices]], corpus: Corpus, means: Means
-) -> tuple[Calibrated | None, tuple[StageOutput, ...], tuple[str, ...]]:
-    """Calibrate, if the recipe says so and the data allow it; give the stages that it took, and why it could not be."""
-    if recipe.calibration.method == "none":
-        return None, (), ()
+def _place(stage: str) -> int:
+    """Find a stage in their order."""
+    if stage not in STAGES:
+        raise ValueError(f"stage {stage!r}; expected one of {', '.join(STAGES)}")
+    return STAGES.index(stage)
+
+
+def _git_state(folder: Path) -> str | None:
+    """Name the commit that a folder is at, with -dirty if files differ from it; None where there is none."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        if recipe.calibration.on != "background":
-            return on_trials(recipe, scores, corpus, voices[0]["test"].store), (), ()
-        return *cross_fit(recipe, [own["background"] for own in voices], corpus, means), ()
-    except (CorpusError, ModelError) as error:
-        return None, (), (f"the scores are not calibrated: {error}",)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+@contextmanager
+def _only_run(locks: Path, folder: Path) -> Iterator[None]:
+    """Be the only run that writes these results."""
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"results-{folder.name}")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ResultsError(f"{folder}: another run is writing these results; wait for it, or give it a name") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _logged(warnings: tuple[str, ...]) -> tuple[str, ...]:
@@ -171,36 +220,6 @@ def _logged(warnings: tuple[str, ...]) -> tuple[str, ...]:
     for warning in warnings:
         logger.warning("%s", warning)
     return warnings
-
-
-def _corpus(config: CorpusConfig, means: Means) -> tuple[Corpus, StageOutput | None]:
-    """Read the lists; the embedded voices are recorded first, and then read like any other corpus."""
-    if not isinstance(config, SyntheticConfig):
-        return _recorded(read_corpus(config), Path(config.root), means)
-    stage = partial(stages.synthesise, config=config, engine=means.engine, tick=means.bars.tick("voices"))
-    voices = means.cache.obtain("corpus", VERSIONS["corpus"], {"config": plain(config)}, stage)
-    return read_corpus(KaldiConfig(root=str(voices.folder))), voices
-
-
-def _recorded(corpus: Corpus, root: Path, means: Means) -> tuple[Corpus, StageOutput | None]:
-    """Put the output of commands in their place, if there are any among the paths."""
-    commands = commands_of([utterance for role in ROLES for utterance in corpus.role(role)])
-    if not commands:
-        return corpus, None
-    inputs: dict[str, JsonValue] = {
-        "commands": [[each, [digest(path) for path in files_among(each, root)]] for each in commands]
-    }
-    tick = means.bars.tick("commands")
-    stage = partial(stages.run_commands, commands=commands, root=root, engine=means.engine, tick=tick)
-    recorded = means.cache.obtain("corpus", VERSIONS["corpus"], inputs, stage, title="commands")
-    paths = output_paths(recorded.folder, commands)
-
-    def heard(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
-        """Name the files."""
-        return tuple(replace(each, path=str(paths.get(each.path, each.path))) for each in utterances)
-
-    own = {role: heard(corpus.role(role)) for role in ROLES}
-    return replace(corpus, background=own["background"], enrol=own["enrol"], test=own["test"]), recorded
 
 
 @contextmanager

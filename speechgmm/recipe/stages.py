@@ -5,89 +5,42 @@ arguments; `runner` decides whether it runs at all.
 """
 
 import csv
-import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array
 from speechgmm.corpus.commands import write_outputs
-from speechgmm.corpus.manifest import Trial, Utterance
+from speechgmm.corpus.manifest import Utterance
 from speechgmm.corpus.recordings import write_recordings
 from speechgmm.corpus.synthetic import SyntheticConfig, plan
-from speechgmm.errors import CheckpointError, CorpusError, ModelError
+from speechgmm.errors import CheckpointError, ModelError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.given import GivenConfig, write_given_store
 from speechgmm.features.shards import Source, write_store
 from speechgmm.features.store import FeatureStore, open_store
-from speechgmm.files import replacing, write_array
+from speechgmm.files import replacing
 from speechgmm.gmm.adaptation import AdaptationConfig, map_iterate
 from speechgmm.gmm.checkpoint import Iteration
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.shards import Part
 from speechgmm.gmm.statistics import SufficientStats, accumulate
-from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, read_header, save_gmm, save_speakers
+from speechgmm.gmm.storage import check_front_end, load_gmm, save_gmm, save_speakers
 from speechgmm.gmm.training import train
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.parallel import Engine, map_in_order, sum_over
+from speechgmm.recipe.scored import Tick, why_none
 from speechgmm.scoring.gallery import UBM_FILE
-from speechgmm.scoring.llr import ScoringConfig, score_matrix
-from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
 
 logger = logging.getLogger(__name__)
-
-Tick = Callable[[int, int], None]
-"""Told how many of how many are done."""
 
 SPEAKERS_FILE = "speakers.safetensors"
 TRAINING_FILE = "training.csv"
 SIZES_FILE = "sizes.csv"
-
-TESTS_AT_ONCE = 32
-"""Test utterances that a worker scores at a time."""
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """The scores of an experiment.
-
-    Parameters
-    ----------
-    models, tests : tuple of str
-        The models and the test utterances that there are scores of.
-    matrix : np.ndarray, shape (M, U), float64, nats
-        The score of each test against each model.
-    """
-
-    models: tuple[str, ...]
-    tests: tuple[str, ...]
-    matrix: Float64Array
-
-    def of(self, trials: Sequence[Trial]) -> Float64Array:
-        """Look up the scores of trials.
-
-        Parameters
-        ----------
-        trials : sequence of n Trial
-            Any.
-
-        Returns
-        -------
-        np.ndarray, shape (n,), nats
-            In the order of the trials; NaN where the model or the test could not be used.
-        """
-        row = {model: number for number, model in enumerate(self.models)}
-        column = {test: number for number, test in enumerate(self.tests)}
-        scores = np.full(len(trials), np.nan)
-        for number, trial in enumerate(trials):
-            if trial.model in row and trial.test in column:
-                scores[number] = self.matrix[row[trial.model], column[trial.test]]
-        return scores
 
 
 def synthesise(folder: Path, config: SyntheticConfig, engine: Engine, tick: Tick) -> None:
@@ -198,7 +151,7 @@ def train_ubm(
     """
     store = open_store(features)
     if not any(utterance in store for utterance in utterances):
-        raise ModelError(f"there is nothing to train the UBM on: {_why_none(store)}")
+        raise ModelError(f"there is nothing to train the UBM on: {why_none(store)}")
     if config.initial_model is not None:
         check_front_end(config.initial_model, store.front_end)
     n_runs = 1 if config.n_components != "auto" else len(config.candidates) + (not config.held_out)
@@ -282,46 +235,6 @@ def adapt_speakers(
     save_speakers(folder / SPEAKERS_FILE, prior, models, front_end=store.front_end)
 
 
-def score_tests(
-    folder: Path,
-    *,
-    ubm: Path,
-    speakers: Path,
-    features: Path,
-    utterances: Sequence[str],
-    config: ScoringConfig,
-    engine: Engine,
-    tick: Tick,
-) -> None:
-    """Score every test with features against every model: ``scores.npy``, shape (M, U), and ``scores.json``.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to write.
-    ubm, speakers : Path
-        The models.
-    features : Path
-        Feature store of the tests.
-    utterances : sequence of str
-        The tests.
-    config : ScoringConfig
-        How to score.
-    engine : Engine
-        Where to run.
-    tick : callable
-        Told of progress.
-
-    Raises
-    ------
-    ModelError
-        If no test utterance has features.
-    """
-    check_front_end(ubm, open_store(features).front_end)
-    score = partial(_score_block, ubm, speakers, features, config)
-    score_in_blocks(folder, read_header(speakers).names, features, utterances, score, engine, tick)
-
-
 def ids_of_speakers(utterances: Sequence[Utterance], store: FeatureStore) -> dict[str, list[str]]:
     """Sort utterances by the models that they enrol, which mostly go by their speakers.
 
@@ -347,138 +260,8 @@ def ids_of_speakers(utterances: Sequence[Utterance], store: FeatureStore) -> dic
         if utterance.id in store:
             of_speaker.setdefault(utterance.enrols, []).append(utterance.id)
     if not of_speaker:
-        raise ModelError(f"there is nobody to score: {_why_none(store)}")
+        raise ModelError(f"there is nobody to score: {why_none(store)}")
     return of_speaker
-
-
-def score_in_blocks(
-    folder: Path,
-    models: Sequence[str],
-    features: Path,
-    utterances: Sequence[str],
-    score: Callable[[Sequence[str]], Float64Array],
-    engine: Engine,
-    tick: Tick,
-) -> None:
-    """Score the tests with features, some at a time: ``scores.npy``, shape (M, U), and ``scores.json``.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to write.
-    models : sequence of M str
-        The speakers.
-    features : Path
-        Feature store of the tests.
-    utterances : sequence of str
-        The tests.
-    score : callable
-        Takes ids of tests, and gives their scores against all models, shape (M, U).
-    engine : Engine
-        Where to run.
-    tick : callable
-        Told of progress.
-
-    Raises
-    ------
-    ModelError
-        If no test utterance has features.
-    """
-    store = open_store(features)
-    tests = [utterance for utterance in utterances if utterance in store]
-    if not tests:
-        raise ModelError(f"there is nothing to score: {_why_none(store)}")
-    blocks = [tests[start : start + TESTS_AT_ONCE] for start in range(0, len(tests), TESTS_AT_ONCE)]
-    columns = []
-    tick(0, len(tests))
-    for scores in map_in_order(score, blocks, engine):
-        columns.append(scores)
-        tick(sum(block.shape[1] for block in columns), len(tests))
-    _write_scores(folder, models, tests, np.concatenate(columns, axis=1))
-
-
-def normalise_scores(
-    folder: Path, *, parts: Mapping[str, Sequence[Path]], cohort: Mapping[str, str], config: NormalisationConfig
-) -> None:
-    """Normalise scores by those of a cohort: the files of `score_tests`.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to write.
-    parts : mapping of str to sequence of Path
-        Folders of ``scores`` and, as far as the method needs them, of ``z_scores`` (the models against the cohort's
-        utterances), ``t_scores`` (the cohort's models against the tests) and ``cohort_scores`` (the cohort by itself).
-    cohort : mapping of str to str
-        The speaker of each of the cohort's utterances; the cohort of a trial does not hold the speaker of its model.
-    config : NormalisationConfig
-        How.
-
-    Raises
-    ------
-    ModelError
-        If the cohort is too small, or its scores do not vary.
-    """
-    loaded = {name: load_scores(folders) for name, folders in parts.items()}
-    scores, z, t = loaded.pop("scores"), loaded.get("z_scores"), loaded.get("t_scores")
-    speakers = Speakers(
-        scores.models, None if z is None else [cohort[each] for each in z.tests], None if t is None else t.models
-    )
-    matrices = {name: each.matrix for name, each in loaded.items()}
-    matrix = normalise(
-        scores.matrix,
-        config,
-        z_scores=matrices.get("z_scores"),
-        t_scores=matrices.get("t_scores"),
-        cohort_scores=matrices.get("cohort_scores"),
-        speakers=speakers,
-        test_names=scores.tests,
-    )
-    _write_scores(folder, scores.models, scores.tests, matrix)
-
-
-def load_scores(folders: Sequence[Path]) -> Scores:
-    """Read what `score_tests` or `normalise_scores` wrote.
-
-    Parameters
-    ----------
-    folders : sequence of one Path or more
-        The stage's folder; several where the models are in groups, each scored against the same tests.
-
-    Returns
-    -------
-    Scores
-        Names and matrix; several groups together, in the order of the models' names.
-
-    Raises
-    ------
-    CorpusError
-        If names and matrix do not fit each other.
-    """
-    groups = [_load_scores(folder) for folder in folders]
-    if len(groups) == 1:
-        return groups[0]
-    names = [name for each in groups for name in each.models]
-    order = sorted(range(len(names)), key=names.__getitem__)
-    matrix = np.concatenate([each.matrix for each in groups])[order]
-    return Scores(tuple(names[row] for row in order), groups[0].tests, matrix)
-
-
-def _load_scores(folder: Path) -> Scores:
-    """Read the scores of one group of models."""
-    names = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    scores = Scores(tuple(names["models"]), tuple(names["tests"]), np.load(folder / "scores.npy"))
-    if scores.matrix.shape != (len(scores.models), len(scores.tests)):
-        raise CorpusError(f"{folder}: {scores.matrix.shape} scores of {len(scores.models)} models")
-    return scores
-
-
-def _write_scores(folder: Path, models: Sequence[str], tests: Sequence[str], matrix: Float64Array) -> None:
-    """Write scores and the names of what was scored."""
-    write_array(folder / "scores.npy", matrix)
-    with replacing(folder / "scores.json") as temporary:
-        names = {"models": list(models), "tests": list(tests)}
-        temporary.write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
 
 
 def _described(iteration: Iteration) -> str:
@@ -510,28 +293,16 @@ def _write_history(path: Path, history: Sequence[Iteration]) -> None:
         writer.writerows([getattr(each, column) for column in columns] for each in history)
 
 
-def _why_none(store: FeatureStore) -> str:
-    """Say why a store is empty, by its first utterance."""
-    first = store.unusable[0]
-    return f"none of {len(store.unusable)} utterances could be used, {first.utterance} for one: {first.reason}"
-
-
-@lru_cache(maxsize=4)
-def _store(folder: Path) -> FeatureStore:
-    """Open a store, once in a worker."""
-    return open_store(folder)
-
-
 @lru_cache(maxsize=2)
 def _ubm(path: Path) -> DiagonalGMM:
     """Read a background model, once in a worker."""
     return load_gmm(path)
 
 
-@lru_cache(maxsize=2)
-def _speakers(path: Path) -> tuple[DiagonalGMM, ...]:
-    """Read the speakers' models, once in a worker."""
-    return tuple(load_speakers(path).values())
+@lru_cache(maxsize=4)
+def _store(folder: Path) -> FeatureStore:
+    """Open a store, once in a worker."""
+    return open_store(folder)
 
 
 def _speaker_model(ubm: Path, features: Path, config: AdaptationConfig, utterances: Sequence[str]) -> DiagonalGMM:
@@ -543,11 +314,3 @@ def _speaker_model(ubm: Path, features: Path, config: AdaptationConfig, utteranc
         return sum_over(lambda utterance: accumulate(gmm, store.frames(utterance)), utterances)
 
     return map_iterate(_ubm(ubm), statistics, config)
-
-
-def _score_block(
-    ubm: Path, speakers: Path, features: Path, config: ScoringConfig, tests: Sequence[str]
-) -> Float64Array:
-    """Score some tests against all models."""
-    store = _store(features)
-    return score_matrix(_speakers(speakers), _ubm(ubm), [store.frames(test) for test in tests], config)

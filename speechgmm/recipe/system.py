@@ -1,6 +1,5 @@
 """A system as stages: features, a background model, the speakers' models, and scores that are normalised."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -8,71 +7,17 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from speechgmm.configuration import Configuration
-from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError
-from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.given import GivenConfig
-from speechgmm.features.reading import file_of_place
-from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training_config import IndependentConfig
-from speechgmm.parallel import Engine
 from speechgmm.recipe import independent, stages
-from speechgmm.recipe.cache import StageCache, StageOutput
-from speechgmm.recipe.progress import Bars
+from speechgmm.recipe.cache import StageOutput
+from speechgmm.recipe.means import VERSIONS, Means, plain
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.stages import Scores, load_scores
+from speechgmm.recipe.scored import Scores, load_scores, normalise_scores, score_tests
+from speechgmm.recipe.voices import Voices, digest
 from speechgmm.scoring.gallery import UBM_FILE
 from speechgmm.scoring.normalisation import check_cohort
-
-# The number of a stage goes up whenever the same inputs would make another output.
-VERSIONS = {"corpus": 1, "features": 2, "ubm": 3, "speakers": 3, "scores": 4, "normalisation": 1}
-
-
-@dataclass(frozen=True)
-class Means:
-    """What stages need to run.
-
-    Parameters
-    ----------
-    cache : StageCache
-        Where outputs are kept.
-    engine : Engine
-        Where the work is done.
-    bars : Bars
-        Where progress is shown.
-    """
-
-    cache: StageCache
-    engine: Engine
-    bars: Bars
-
-
-@dataclass(frozen=True)
-class Voices:
-    """Utterances, and where their features are.
-
-    Parameters
-    ----------
-    utterances : tuple of Utterance
-        In the order of the list; some may have no features.
-    features : StageOutput
-        A feature store that has at least those.
-    """
-
-    utterances: tuple[Utterance, ...]
-    features: StageOutput
-
-    @property
-    def store(self) -> FeatureStore:
-        """The features."""
-        return open_store(self.features.folder)
-
-    @property
-    def ids(self) -> list[str]:
-        """Names of the utterances."""
-        return [utterance.id for utterance in self.utterances]
 
 
 @dataclass(frozen=True)
@@ -122,39 +67,6 @@ class System:
         """Enrolled speakers who could not be given a model of their own, and why."""
         alone = [models.speakers.folder for models in self.models if not models.ubm]
         return {name: why for folder in alone for name, why in independent.load_untrained(folder).items()}
-
-
-def extract_voices(
-    title: str, utterances: Sequence[Utterance], config: FeatureConfig | GivenConfig, means: Means
-) -> Voices:
-    """Extract features, or find them.
-
-    Parameters
-    ----------
-    title : str
-        What people call the stage.
-    utterances : sequence of Utterance
-        Whose.
-    config : FeatureConfig or GivenConfig
-        The front end.
-    means : Means
-        How to run.
-
-    Returns
-    -------
-    Voices
-        The utterances with their features.
-    """
-    stage = partial(
-        stages.extract_features,
-        utterances=utterances,
-        config=config,
-        engine=means.engine,
-        tick=means.bars.tick(title),
-    )
-    inputs = {"config": plain(config), "utterances": _digests(utterances, given=isinstance(config, GivenConfig))}
-    output = means.cache.obtain("features", VERSIONS["features"], inputs, stage, title=title)
-    return Voices(tuple(utterances), output)
 
 
 def build_system(recipe: Recipe, background: Voices, enrol: Voices, test: Voices, means: Means, of: str = "") -> System:
@@ -216,23 +128,6 @@ def _score_cohort(
     return cohort
 
 
-def plain(config: Configuration) -> JsonValue:
-    """Give a configuration as JSON data, which digests are of.
-
-    Parameters
-    ----------
-    config : Configuration
-        Any.
-
-    Returns
-    -------
-    JSON data
-        All keys.
-    """
-    data: JsonValue = config.model_dump(mode="json")
-    return data
-
-
 @dataclass(frozen=True)
 class _Work:
     """The stages of one system, each noted as it has run."""
@@ -283,7 +178,7 @@ class _Work:
             **{name: [output.digest for output in part] for name, part in parts.items()},
         }
         stage = partial(
-            stages.normalise_scores,
+            normalise_scores,
             parts={name: [output.folder for output in part] for name, part in parts.items()},
             cohort=speakers,
             config=config,
@@ -294,8 +189,8 @@ class _Work:
         """Run a stage, or find what it left, and note it."""
         title = f"{stage}{title}{self.of}"
         if stage != "normalisation":
-            run = partial(run, engine=self.means.engine, tick=self.means.bars.tick(title))
-        output = self.means.cache.obtain(stage, VERSIONS[stage], inputs, run, title=title)
+            run = self.means.spread(run, title)
+        output = self.means.obtain(stage, inputs, run, title)
         if output.digest not in {each.digest for each in self.outputs}:
             self.outputs.append(output)
         return output
@@ -357,7 +252,7 @@ class _Work:
         speakers = models.speakers.folder / stages.SPEAKERS_FILE
         if models.ubm:
             stage = partial(
-                stages.score_tests,
+                score_tests,
                 ubm=models.ubm.folder / UBM_FILE,
                 speakers=speakers,
                 features=test.features.folder,
@@ -411,39 +306,3 @@ def _of_sex(voices: Voices, sex: str | None) -> Voices:
 def _named(sex: str | None) -> str:
     """Say whose a stage is."""
     return f" of sex {sex}" if sex else ""
-
-
-def _digests(utterances: Sequence[Utterance], *, given: bool) -> JsonValue:
-    """Digest the content of the files, each once; one that cannot be read has none. Parts of files say which."""
-    digests: dict[str, str] = {}
-    inputs: list[JsonValue] = []
-    for utterance in utterances:
-        path, *segment = utterance.audio
-        file = file_of_place(path) if given else path
-        if file not in digests:
-            digests[file] = digest(Path(file))
-        part = [path[len(file) :]] if given else segment if any(each is not None for each in segment) else []
-        inputs.append([utterance.id, digests[file], *part])
-    return inputs
-
-
-def digest(path: Path) -> str:
-    """Digest a file.
-
-    Parameters
-    ----------
-    path : Path
-        What is no file, or has a name that none can have, is told apart from those that can be read.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits: SHA-256 of its content; or why there are none.
-    """
-    try:
-        if not path.is_file():
-            return "no file"
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
-        return f"unreadable: {error}"

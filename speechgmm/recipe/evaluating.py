@@ -1,0 +1,213 @@
+"""Evaluation as a stage: the numbers of each trial list, and a table of the scores."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import JsonValue
+
+from speechgmm.arrays import IntArray
+from speechgmm.corpus.manifest import Corpus, Trial
+from speechgmm.evaluation.metrics import identification_rate
+from speechgmm.evaluation.summary import error_shares, summarise, uncertainty
+from speechgmm.features.store import FeatureStore
+from speechgmm.files import write_csv, write_json
+from speechgmm.recipe.cache import StageOutput
+from speechgmm.recipe.calibrating import Calibrated
+from speechgmm.recipe.means import Means, plain
+from speechgmm.recipe.schema import Recipe
+from speechgmm.recipe.scored import Scores, added, common
+from speechgmm.recipe.system import System
+from speechgmm.scoring.thresholds import threshold_meaning
+
+METRICS_FILE, SCORES_FILE = "metrics.json", "scores.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Scores of the trials as they are evaluated.
+
+    Parameters
+    ----------
+    raw : Scores
+        Before calibration; of several systems their sum.
+    llrs : Scores
+        Calibrated, if there is a calibration.
+    ranks : Scores
+        What the order of the trials is that of: pav makes equal what is not.
+    """
+
+    raw: Scores
+    llrs: Scores
+    ranks: Scores
+
+
+def judge(recipe: Recipe, systems: Sequence[System], calibrated: Calibrated | None, tests: FeatureStore) -> Judged:
+    """Put the scores of the systems together, and calibrate them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The experiment.
+    systems : sequence of System
+        Their scores.
+    calibrated : Calibrated or None
+        The calibration, if there is one.
+    tests : FeatureStore
+        The tests in the features of the first system, which tell their durations.
+
+    Returns
+    -------
+    Judged
+        Of the models and tests that all systems have.
+    """
+    scores = common([system.scores for system in systems])
+    raw = added(scores)
+    llrs = calibrated.apply(scores, tests) if calibrated else raw
+    return Judged(raw, llrs, raw if recipe.calibration.method == "pav" else llrs)
+
+
+def evaluate(
+    recipe: Recipe,
+    corpus: Corpus,
+    systems: Sequence[System],
+    calibration: StageOutput | None,
+    judged: Judged | None,
+    calibrated: Calibrated | None,
+    means: Means,
+) -> StageOutput:
+    """Evaluate the scores: ``metrics.json`` and ``scores.csv``.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The experiment.
+    corpus : Corpus
+        The lists.
+    systems : sequence of System
+        What was scored.
+    calibration : StageOutput or None
+        The calibration, if there is one.
+    judged, calibrated
+        What is evaluated; None where it is only planned.
+    means : Means
+        How to run.
+
+    Returns
+    -------
+    StageOutput
+        Where the files are.
+    """
+    inputs: dict[str, JsonValue] = {
+        "config": {"evaluation": plain(recipe.evaluation), "decision": plain(recipe.decision)},
+        "seed": recipe.seed,
+        "ranks": recipe.calibration.method == "pav",
+        "calibrated_on": recipe.calibration.on,
+        "scores": [[output.digest for output in system.scored] for system in systems],
+        "calibration": None if calibration is None else calibration.digest,
+        "trials": {
+            name: [[trial.model, trial.test, trial.target] for trial in trials]
+            for name, trials in corpus.trials.items()
+        },
+        "speakers": [[each.id, each.speaker] for each in corpus.test],
+    }
+
+    def run(folder: Path) -> None:
+        """Compute and write."""
+        if judged is None:
+            raise ValueError("evaluation without scores: it was to be planned only")
+        write_json(folder / METRICS_FILE, _metrics(recipe, corpus, judged, calibrated))
+        _write_scores(folder / SCORES_FILE, corpus.distinct_trials, judged.raw, judged.llrs)
+
+    return means.obtain("evaluation", inputs, run)
+
+
+def load_metrics(folder: Path) -> dict[str, Any]:
+    """Read the numbers that `evaluate` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        The stage's folder, or that of results.
+
+    Returns
+    -------
+    dict
+        What ``metrics.json`` holds.
+    """
+    metrics: dict[str, Any] = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    return metrics
+
+
+def _metrics(recipe: Recipe, corpus: Corpus, judged: Judged, calibrated: Calibrated | None) -> dict[str, Any]:
+    """Compute the numbers of each trial list, what they rest on, and closed-set identification."""
+    lists = {}
+    for name, trials in corpus.trials.items():
+        target = np.array([trial.target for trial in trials], np.bool_)
+        llrs = judged.llrs.of(trials)
+        lists[name] = summarise(llrs, target, recipe.evaluation, ranks=judged.ranks.of(trials))
+        who = _speakers(corpus, trials)
+        rng = np.random.default_rng(recipe.seed)
+        lists[name]["intervals"] = uncertainty(llrs, target, who, recipe.evaluation, rng, ranks=judged.ranks.of(trials))
+        if calibrated:
+            lists[name] |= error_shares(llrs, target, calibrated.threshold)
+            lists[name]["cllr_uncalibrated"] = summarise(judged.raw.of(trials), target, recipe.evaluation)["cllr"]
+            lists[name]["trains_calibration"] = name == recipe.calibration.on
+    facts = {"calibration": None, "decision": None} if calibrated is None else _learnt(recipe, calibrated)
+    return {"trials": lists, **facts, "identification": _identification(corpus, judged.ranks)}
+
+
+def _learnt(recipe: Recipe, calibrated: Calibrated) -> dict[str, Any]:
+    """Say what the calibrated scores and the decisions rest on."""
+    facts = calibrated.facts()
+    del facts["calibration"]
+    threshold = facts.pop("threshold")
+    meaning = threshold_meaning(recipe.decision)
+    return {
+        "calibration": facts,
+        "decision": {"method": recipe.decision.method, "threshold": threshold, "meaning": meaning},
+    }
+
+
+def _speakers(corpus: Corpus, trials: Sequence[Trial]) -> tuple[IntArray, IntArray]:
+    """Give numbers to the speakers of the models and of the tests of trials."""
+    heard = {utterance.id: utterance.speaker for utterance in corpus.test}
+    number = {name: number for number, name in enumerate(dict.fromkeys((*corpus.models, *heard.values())))}
+    models = [number[trial.model] for trial in trials]
+    return np.array(models, np.intp), np.array([number[heard[trial.test]] for trial in trials], np.intp)
+
+
+def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:
+    """Compute how often the right model wins, among the tests whose speaker has a model."""
+    row = {model: number for number, model in enumerate(scores.models)}
+    column = {test: number for number, test in enumerate(scores.tests)}
+    enrolled = set(corpus.models)
+    tests = [utterance for utterance in corpus.test if utterance.speaker in enrolled]
+    usable = [utterance for utterance in tests if utterance.id in column and utterance.speaker in row]
+    rate = None
+    if usable:
+        matrix = scores.matrix[:, [column[utterance.id] for utterance in usable]]
+        rate = identification_rate(matrix, np.array([row[utterance.speaker] for utterance in usable]))
+    return {
+        "n_tests": len(usable),
+        "n_models": len(scores.models),
+        "n_unscored": len(tests) - len(usable),
+        "rate": rate,
+    }
+
+
+def _write_scores(path: Path, trials: Sequence[Trial], raw: Scores, scores: Scores) -> None:
+    """Write every trial with its scores; where there is none the fields are empty, and skipped.csv says why."""
+
+    def text(score: float) -> str:
+        """Write all digits."""
+        return "" if np.isnan(score) else repr(score)
+
+    rows = (
+        (trial.model, trial.test, text(score), text(llr), "target" if trial.target else "nontarget")
+        for trial, score, llr in zip(trials, raw.of(trials).tolist(), scores.of(trials).tolist(), strict=True)
+    )
+    write_csv(path, ("model", "test", "score", "llr", "label"), rows)

@@ -1,0 +1,164 @@
+"""What stages need to run, and what becomes of one: it runs, its output is found, or it is only planned."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from speechgmm.configuration import Configuration
+from speechgmm.parallel import Engine
+from speechgmm.recipe.cache import StageCache, StageOutput
+from speechgmm.recipe.progress import Bars
+
+STAGES = ("corpus", "features", "ubm", "speakers", "scores", "normalisation", "calibration", "evaluation", "report")
+"""In the order of their dependence. The corpus is one only where it is recorded; the report is written each time."""
+
+# The number of a stage goes up whenever the same inputs would make another output.
+VERSIONS = {
+    "corpus": 1,
+    "features": 2,
+    "ubm": 3,
+    "speakers": 3,
+    "scores": 4,
+    "normalisation": 1,
+    "calibration": 1,
+    "evaluation": 1,
+}
+
+
+class BeyondError(Exception):
+    """A stage is beyond the last one that was asked for."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What stages need to run.
+
+    Parameters
+    ----------
+    cache : StageCache
+        Where outputs are kept.
+    engine : Engine
+        Where the work is done.
+    bars : Bars
+        Where progress is shown.
+    until : str, optional
+        The last of `STAGES` to run; all when not given.
+    plan : list, optional
+        If there is one, nothing runs: what would is noted here.
+    """
+
+    cache: StageCache
+    engine: Engine
+    bars: Bars
+    until: str = STAGES[-1]
+    plan: list["Planned"] | None = None
+
+    def obtain(
+        self, stage: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], title: str | None = None
+    ) -> StageOutput:
+        """Give the output of a stage, running it if it is not there.
+
+        Parameters
+        ----------
+        stage : str
+            One of `STAGES`.
+        inputs : dict of JSON data
+            All that the output depends on.
+        run : callable
+            Writes the output into the folder it is given.
+        title : str, optional
+            What people call it, where several outputs are of one stage.
+
+        Returns
+        -------
+        StageOutput
+            Where the output is, or would be.
+
+        Raises
+        ------
+        BeyondError
+            If it is beyond the last stage that was asked for.
+        """
+        if self.is_beyond(stage):
+            raise BeyondError(stage)
+        if self.plan is None:
+            return self.cache.obtain(stage, VERSIONS[stage], inputs, run, title=title)
+        output = self.cache.look(stage, VERSIONS[stage], inputs, title=title)
+        why = None
+        if output is None:
+            why = self.cache.why_not(stage, VERSIONS[stage], inputs)
+            digest, folder = self.cache.place(stage, VERSIONS[stage], inputs)
+            output = StageOutput(title or stage, folder, digest, False, {})
+        self.plan.append(Planned(stage, output, why))
+        return output
+
+    def spread(self, run: Callable[..., None], title: str) -> Callable[[Path], None]:
+        """Let a stage use the workers, and tell how far it is.
+
+        Parameters
+        ----------
+        run : callable
+            Takes a folder, and `engine` and `tick`.
+        title : str
+            What people call it.
+
+        Returns
+        -------
+        callable
+            Takes the folder.
+        """
+        return partial(run, engine=self.engine, tick=self.bars.tick(title))
+
+    def is_beyond(self, stage: str) -> bool:
+        """Tell whether a stage is beyond the last one that was asked for.
+
+        Parameters
+        ----------
+        stage : str
+            One of `STAGES`.
+
+        Returns
+        -------
+        bool
+            True if it is not to run.
+        """
+        return STAGES.index(stage) > STAGES.index(self.until)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would become of a stage.
+
+    Parameters
+    ----------
+    stage : str
+        One of `STAGES`.
+    output : StageOutput
+        Where its output is, or would be.
+    why : str or None
+        Why it would run; None if its output is there.
+    """
+
+    stage: str
+    output: StageOutput
+    why: str | None
+
+
+def plain(config: Configuration) -> JsonValue:
+    """Give a configuration as JSON data, which digests are of.
+
+    Parameters
+    ----------
+    config : Configuration
+        Any.
+
+    Returns
+    -------
+    JSON data
+        All keys.
+    """
+    data: JsonValue = config.model_dump(mode="json")
+    return data

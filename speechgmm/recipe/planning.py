@@ -1,0 +1,69 @@
+"""What a recipe would run, and why, without running it."""
+
+from pathlib import Path
+
+from speechgmm.errors import CorpusError, ModelError
+from speechgmm.parallel import Engine
+from speechgmm.recipe.cache import StageCache, StageOutput
+from speechgmm.recipe.calibrating import calibrate, check_list
+from speechgmm.recipe.evaluating import evaluate
+from speechgmm.recipe.experiment import Heard, build_systems, find_corpus, hear
+from speechgmm.recipe.means import Means, Planned
+from speechgmm.recipe.progress import Bars
+from speechgmm.recipe.runner import CACHE
+from speechgmm.recipe.schema import Recipe
+
+
+def plan(recipe: Recipe, results: str | Path = "results") -> tuple[tuple[Planned, ...], tuple[str, ...]]:
+    """Say of each stage whether its output is there or it would run, and why.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The experiment.
+    results : str or Path
+        As for `speechgmm.recipe.runner.run`. Nothing is written.
+
+    Returns
+    -------
+    planned : tuple of Planned
+        The stages in their order, as far as they are known beforehand: what depends on the content of recordings that
+        have not been heard yet is not.
+    unknown : tuple of str
+        Stages of which no more is known.
+
+    Raises
+    ------
+    CorpusError
+        If the lists cannot be read.
+    """
+    planned: list[Planned] = []
+    means = Means(StageCache(Path(results).resolve() / CACHE), Engine("serial"), Bars(None), plan=planned)
+    corpus, recorded = find_corpus(recipe.corpus, means)
+    if corpus is None:
+        return tuple(planned), ("features and all after them",)
+    check_list(recipe, corpus)
+    heard = hear(recipe, corpus, recorded, means)
+    systems = build_systems(recipe, heard, means)
+    if systems is None:
+        raise ValueError("a plan stops nowhere")
+    calibration: StageOutput | None = None
+    if recipe.calibration.method != "none":
+        if recipe.calibration.on == "background" and not _is_heard(heard):
+            return tuple(planned), ("calibration", "evaluation")
+        try:
+            calibration, _ = calibrate(recipe, systems, heard.voices, corpus, means)
+        except (CorpusError, ModelError):
+            calibration = None  # which is told when it is tried
+    evaluate(recipe, corpus, systems, calibration, None, None, means)
+    return _distinct(planned), ()
+
+
+def _is_heard(heard: Heard) -> bool:
+    """Tell whether the background has features, whose trials calibrate."""
+    return all(own["background"].features.reused for own in heard.voices)
+
+
+def _distinct(planned: list[Planned]) -> tuple[Planned, ...]:
+    """Name each output once."""
+    return tuple({each.output.digest: each for each in reversed(planned)}.values())[::-1]
