@@ -94,6 +94,7 @@ def test_the_story(voices, tmp_path, monkeypatch):
     answers = [line.split()[1] for line in done.stdout.splitlines()[2:6]]
     assert answers == ["Ann", "Bo", "Cat", "unknown"]
     assert "score: log-likelihood ratio, nats per frame, not calibrated\n" in done.stdout
+    assert "answer: the best candidate from a score of +0.50 on\n" in done.stdout
     done = gallery("extend", "team", "Ann", spoken(voices, "f001")[1])
     assert done.stdout.startswith("Ann: 1 added, now 4 recordings, ")
     assert gallery("forget", "team", "Bo").stdout == "Bo: forgotten\n"

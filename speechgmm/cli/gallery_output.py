@@ -253,6 +253,8 @@ def show_answers(gallery: "Gallery", config: "IdentificationConfig", answers: Se
     _print(table)
     quantity = "" if gallery.quantity == "score" else f"{gallery.quantity}, "
     typer.echo(f"score: {quantity}{gallery.unit}")
+    if config.threshold is not None:
+        typer.echo(f"answer: the best candidate from a score of {config.threshold:+.2f} on")
     if gallery.calibrated:
         typer.echo(f"posterior: with a prior of {config.p_unknown:.0%} for {UNKNOWN}, the rest shared by all speakers")
     if not answers[0].decided:
