@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install quickstart test test-slow lint types layers unit format benchmarks clean
+.PHONY: help install quickstart test test-slow lint types layers unit format schema benchmarks clean
 
 help:            ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -47,6 +47,9 @@ unit: .venv/.dev
 format: .venv/.dev  ## put the source into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+schema: .venv/.package  ## what follows from the docstrings: recipes/recipe.schema.json and the keys in docs/recipes.md
+	$(BIN)/python docs/make_recipes.py
 
 .venv/.benchmarks: .venv/.dev
 	$(BIN)/pip install --quiet --editable '.[benchmarks]'

@@ -14,6 +14,7 @@ from speechgmm.cli.common import JobsOption, told
 from speechgmm.cli.extraction import features
 from speechgmm.cli.gallery import gallery
 from speechgmm.cli.running import run
+from speechgmm.cli.showing import schema, show
 from speechgmm.version import __version__
 
 app = typer.Typer(
@@ -44,6 +45,8 @@ def options(
 app.command()(features)
 app.command()(check)
 app.command()(run)
+app.command()(show)
+app.command()(schema)
 app.add_typer(gallery, name="gallery")
 
 

@@ -1,0 +1,65 @@
+"""The commands that show what a recipe says, and what recipes may say."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechgmm.cli.common import told
+
+if TYPE_CHECKING:
+    from speechgmm.recipe.showing import Row
+
+
+def show(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in ubm.n_components=128. Repeatable."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
+) -> None:
+    """Show every value of a recipe, and where it comes from: a file and line, --set, a preset, or the defaults."""
+    from speechgmm.recipe.showing import rows_of
+
+    with told():
+        rows = rows_of(recipe, set_ or ())
+        if as_json:
+            typer.echo(json.dumps({"keys": [row._asdict() for row in rows]}, indent=2, ensure_ascii=False))
+        else:
+            _print(rows)
+
+
+def schema() -> None:
+    """Print the JSON schema of recipes, by which editors complete and check them."""
+    from speechgmm.recipe.describing import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))
+
+
+def _print(rows: list["Row"]) -> None:
+    """Print rows in columns: defaults pale and long values folded on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from speechgmm.recipe.showing import DEFAULT
+    from speechgmm.recipe.yaml import flow
+
+    cells = [(row.key, flow(row.value), row.origin) for row in rows]
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        widths = [max(len(row[column]) for row in cells) for column in range(2)]
+        for key, value, origin in cells:
+            typer.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
+        return
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True)
+    section = ""
+    for key, value, origin in cells:
+        if section != (section := key.rpartition(".")[0]):
+            table.add_row()
+        table.add_row(key, value, origin, style="dim" if origin == DEFAULT else None)
+    console.print(table)
