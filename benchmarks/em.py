@@ -10,6 +10,7 @@ from side_by_side import seconds, show
 from sklearn.mixture import GaussianMixture
 
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, posteriors
+from speechgmm.gmm.statistics import Kernel
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import ml_update
 from speechgmm.parallel import Engine, sum_over
@@ -22,6 +23,13 @@ as a mixture of that size has on speech (about 18)."""
 
 SKIP_BELOW = 2e-7
 """The threshold that `accumulate` recommends."""
+
+MODES: dict[str, tuple[float, Kernel]] = {
+    "speechgmm": (0.0, "numpy"),
+    "speechgmm, kernel numba": (0.0, "numba"),
+    "speechgmm, skipping": (SKIP_BELOW, "numpy"),
+}
+"""What is skipped, and who computes the rest."""
 
 LIMIT = "the two bare products"
 
@@ -89,14 +97,18 @@ def loop_over_components(gmm: DiagonalGMM, frames: np.ndarray) -> Callable[[], o
     return iteration
 
 
+def iterate(gmm: DiagonalGMM, frames: np.ndarray, config: TrainingConfig, skip_below: float, kernel: Kernel) -> None:
+    """Do one iteration of ours."""
+    ml_update(accumulate(gmm, frames, skip_below=skip_below, kernel=kernel), gmm, config)
+
+
 def speed(gmm: DiagonalGMM, frames: np.ndarray) -> None:
     """Time an iteration of each kind. The slow ones take fewer frames, and all are told as frames in a second."""
     config = TrainingConfig(n_components=gmm.n_components)
     few, fewer = frames[: len(frames) // 10], frames[: len(frames) // 100]
     calls: dict[str, Callable[[], object]] = {
         LIMIT: bare_products(gmm, frames),
-        "speechgmm": lambda: ml_update(accumulate(gmm, frames), gmm, config),
-        "speechgmm, skipping": lambda: ml_update(accumulate(gmm, frames, skip_below=SKIP_BELOW), gmm, config),
+        **{name: partial(iterate, gmm, frames, config, *mode) for name, mode in MODES.items()},
         "scikit-learn": of_scikit_learn(gmm, few),
         "a loop over components": loop_over_components(gmm, fewer),
     }
@@ -112,8 +124,8 @@ def precision(gmm: DiagonalGMM, frames: np.ndarray) -> None:
     n_above = (posteriors(gmm, frames[:5000], dtype=np.float64) > 1e-6).sum(axis=1).mean()
     print(f"Posteriors above 1e-6 in a frame: {n_above:.1f} of {gmm.n_components}; largest relative errors of")
     exact = accumulate(gmm, frames, dtype=np.float64)
-    for name, skip_below in (("speechgmm", 0.0), ("speechgmm, skipping", SKIP_BELOW)):
-        stats = accumulate(gmm, frames, skip_below=skip_below)
+    for name, (skip_below, kernel) in MODES.items():
+        stats = accumulate(gmm, frames, skip_below=skip_below, kernel=kernel)
         shown = "  ".join(f"{order} {error:.1e}" for order, error in relative_errors(gmm, stats, exact).items())
         print(f"  {name:34s} {shown}  (skipped: at most {stats.skipped:.2g} frames)")
 
@@ -140,9 +152,9 @@ def relative_errors(gmm: DiagonalGMM, stats: SufficientStats, exact: SufficientS
     }
 
 
-def accumulate_file(gmm: DiagonalGMM, skip_below: float, shard: Path) -> SufficientStats:
+def accumulate_file(gmm: DiagonalGMM, skip_below: float, kernel: Kernel, shard: Path) -> SufficientStats:
     """Accumulate a shard, as a worker does."""
-    return accumulate(gmm, np.load(shard, mmap_mode="r"), skip_below=skip_below)
+    return accumulate(gmm, np.load(shard, mmap_mode="r"), skip_below=skip_below, kernel=kernel)
 
 
 def workers(gmm: DiagonalGMM, frames: np.ndarray, n_shards: int = 16) -> None:
@@ -153,8 +165,8 @@ def workers(gmm: DiagonalGMM, frames: np.ndarray, n_shards: int = 16) -> None:
         for shard in shards:
             np.save(shard, quarter)
         print(f"Two workers against one, {n_shards} shards of {len(quarter):,} frames")
-        for name, skip_below in (("speechgmm", 0.0), ("speechgmm, skipping", SKIP_BELOW)):
-            function = partial(accumulate_file, gmm, skip_below)
+        for name, mode in MODES.items():
+            function = partial(accumulate_file, gmm, *mode)
             times = seconds({n: partial(sum_over, function, shards, Engine("processes", n_jobs=n)) for n in (1, 2)})
             print(f"  {name:34s} {times[1] / times[2]:.2f} times as fast")
 

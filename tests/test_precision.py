@@ -27,6 +27,10 @@ def everywhere(test):
     return test
 
 
+KERNELS = pytest.mark.parametrize("kernel", ["numpy", "numba"])
+"""Run a test for everything that computes an exact E step."""
+
+
 class Problem:
     """Overlapping components, and frames of them in double precision about their own mean: `frames` less `centre`.
 
@@ -109,12 +113,15 @@ def test_the_components_overlap():
     assert np.mean(best < 0.9) > 0.25
 
 
+@KERNELS
 @everywhere
-def test_one_pass_in_single_precision_keeps_five_digits_of_the_log_likelihood(offset, scale, stored):
+def test_one_pass_in_single_precision_keeps_five_digits_of_the_log_likelihood(offset, scale, stored, kernel):
     problem = Problem(offset, scale, stored)
     joint = literal_log_joint(problem.centred, problem.start)
     exact = logsumexp(joint, axis=1)
-    single, double = (accumulate(problem.model, problem.frames, dtype=each) for each in (np.float32, np.float64))
+    single, double = (
+        accumulate(problem.model, problem.frames, dtype=each, kernel=kernel) for each in (np.float32, np.float64)
+    )
     assert single.log_likelihood == pytest.approx(exact.sum(), rel=1e-5)
     assert single.log_likelihood == pytest.approx(double.log_likelihood, rel=1e-5)
     # The unit of a log-density is arbitrary: a frame whose value happens to be near 0 is held to that of one nat.
@@ -132,15 +139,16 @@ def test_double_precision_is_the_literal_formula(offset, scale, stored):
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-10 if offset < 1e4 else 1e-8)
 
 
+@KERNELS
 @everywhere
-def test_ten_iterations_in_single_precision_keep_three_digits_of_the_parameters(offset, scale, stored):
+def test_ten_iterations_in_single_precision_keep_three_digits_of_the_parameters(offset, scale, stored, kernel):
     problem = Problem(offset, scale, stored)
     exact = literal_em(problem.centred, problem.start, 10)
     models = {}
     for dtype in (np.float32, np.float64):
         gmm = problem.model
         for _ in range(10):
-            gmm = ml_update(accumulate(gmm, problem.frames, dtype=dtype), gmm, UNHINDERED)
+            gmm = ml_update(accumulate(gmm, problem.frames, dtype=dtype, kernel=kernel), gmm, UNHINDERED)
         models[dtype] = problem.about_centre(gmm)
     assert_same_model(models[np.float32], exact, problem.sd, 1e-3)
     assert_same_model(models[np.float32], models[np.float64], problem.sd, 1e-3)
@@ -148,11 +156,12 @@ def test_ten_iterations_in_single_precision_keep_three_digits_of_the_parameters(
     assert_same_model(models[np.float64], exact, problem.sd, 1e-9 if offset == 0 else 1e-5)
 
 
+@KERNELS
 @everywhere
-def test_training_goes_where_the_literal_iterations_go(offset, scale, stored):
+def test_training_goes_where_the_literal_iterations_go(offset, scale, stored, kernel):
     problem = Problem(offset, scale, stored)
     first, last = (
-        train([problem.frames], UNHINDERED.model_copy(update={"n_iterations": n_iterations}))
+        train([problem.frames], UNHINDERED.model_copy(update={"n_iterations": n_iterations, "kernel": kernel}))
         for n_iterations in (1, 11)
     )
     exact = literal_em(problem.centred, problem.about_centre(first.gmm), 10)

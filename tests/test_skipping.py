@@ -11,7 +11,7 @@ import naive
 from conftest import draw, random_gmm
 from speechgmm import DiagonalGMM, SufficientStats, accumulate
 from speechgmm.errors import ModelError
-from speechgmm.gmm import kernels, skipping
+from speechgmm.gmm import fused, kernels
 
 
 def spread_gmm(rng, n_components, n_features):
@@ -136,7 +136,7 @@ def test_frames_are_expanded_to_the_same_bits_as_in_the_exact_mode(rng, frames_d
     about = kernels.Reference(rng.normal(size=3).astype(np.float32).astype(float), np.array([0.25, 8.0, 1.0]))
     block = (rng.normal(size=(50, 3)) * [1, 100, 1e10]).astype(frames_dtype)
     expanded = np.empty((50, 7), dtype)
-    skipping._expand_about(about, block, expanded)
+    fused.expand_about(about, block, expanded)
     assert np.array_equal(expanded, kernels.expand(block, about, dtype))
 
 
@@ -158,21 +158,24 @@ def test_without_numba_skipping_names_the_extra_and_the_rest_works(rng, monkeypa
     import speechgmm.gmm
 
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "speechgmm.gmm.skipping")
-    monkeypatch.delattr(speechgmm.gmm, "skipping")
+    for name in ("fused", "skipping"):
+        monkeypatch.delitem(sys.modules, f"speechgmm.gmm.{name}")
+        monkeypatch.delattr(speechgmm.gmm, name)
     gmm = random_gmm(rng)
-    with pytest.raises(ModelError, match=r"pip install 'speechgmm\[fast\]'"):
+    with pytest.raises(ModelError, match=r"skip_below needs .* pip install 'speechgmm\[fast\]'"):
         accumulate(gmm, np.zeros((4, 3)), skip_below=1e-6)
+    with pytest.raises(ModelError, match=r"kernel numba needs .* pip install 'speechgmm\[fast\]'"):
+        accumulate(gmm, np.zeros((4, 3)), kernel="numba")
     assert accumulate(gmm, np.zeros((4, 3))).n_frames == 4
 
 
 def test_where_nothing_can_be_written_kernels_are_compiled_anew(monkeypatch):
-    compile_once = skipping.numba.njit
+    compile_once = fused.numba.njit
 
     def without_a_place(function, *, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return compile_once(function, **options)
 
-    monkeypatch.setattr(skipping.numba, "njit", without_a_place)
-    assert skipping._compiled(lambda a: a + 1)(1) == 2
+    monkeypatch.setattr(fused.numba, "njit", without_a_place)
+    assert fused.compiled(lambda a: a + 1)(1) == 2

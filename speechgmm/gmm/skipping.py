@@ -12,7 +12,7 @@ from the end.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -21,27 +21,23 @@ from numba import extending
 from numba.cpython.unsafe import numbers
 
 from speechgmm.arrays import Float64Array, FloatArray
-from speechgmm.gmm.kernels import BLOCK_FRAMES, FARTHEST, Coefficients, Reference
-
-ROWS = 512
-"""Frames that are taken at once: their joint log-densities under 512 components stay in the cache of a core."""
+from speechgmm.gmm.fused import ROWS, compiled, expand_about, find_highest, inlined
+from speechgmm.gmm.kernels import BLOCK_FRAMES, Coefficients
 
 BITS = 64
 """Frames that are compared at once: one bit of a word for each."""
 
 EIGHT = 8
-"""Rows that are added, or compared, at once."""
+"""Rows that are added, or entries that are listed, at once."""
 
 _emitted: Callable[[Any], Any] = extending.intrinsic
 _types: Any = numba.types
 _trailing_zeros: Any = numbers.trailing_zeros
 _as_array: Any = numba.carray  # type: ignore[attr-defined]
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 
 class Kept(NamedTuple):
-    """What is kept of some frames, component by component, with room for everything and one entry more.
+    """What is kept of some frames, component by component, with room for everything and eight entries more.
 
     The entries of component c end at ``ends[c]``, where those of the next begin. Shares are of the density of the
     frame's likeliest component.
@@ -79,12 +75,12 @@ def add_blocks(
     n_components, n_wide = product.shape
     dtype = product.dtype.type
     most = ROWS * n_components
-    kept = Kept(np.empty(n_components, np.uint32), np.empty(most + 1, np.uint16), np.empty(most + 1, dtype))
+    kept = Kept(np.empty(n_components, np.uint32), np.empty(most + EIGHT, np.uint16), np.empty(most + EIGHT, dtype))
     room, expanded = np.empty(most, dtype), np.empty((BLOCK_FRAMES, n_wide), dtype)
     log_skip = dtype(np.log(skip_below))
     log_likelihood = left_out = 0.0
     for block, block_counts in blocks:
-        _expand_about(model.reference, block, expanded)
+        expand_about(model.reference, block, expanded)
         counts = np.array(block_counts, np.float64)
         for start in range(0, len(block), ROWS):
             part = slice(start, min(start + ROWS, len(block)))
@@ -98,43 +94,6 @@ def add_blocks(
     return log_likelihood, skip_below * left_out
 
 
-def _expand_about(about: Reference, block: FloatArray, expanded: FloatArray) -> None:
-    """Make [z, 1, z^2] of a block, as `kernels.expand` does, to the same bits."""
-    wide = np.result_type(block.dtype, expanded.dtype)
-    centre, inverse = about.centre.astype(wide), (1 / about.scale).astype(wide)
-    _expand(np.ascontiguousarray(block), centre, inverse, wide.type(FARTHEST), expanded)
-
-
-def _compiled(function: Function) -> Function:
-    """Compile at the first call, and keep the result on disk where there is a place for it."""
-    try:
-        compiled: Function = numba.njit(function, cache=True, error_model="numpy", fastmath={"contract"})
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written to
-        compiled = numba.njit(function, error_model="numpy", fastmath={"contract"})
-    return compiled
-
-
-def _inlined(function: Function) -> Function:
-    """Compile into those that call it, so that the compiler sees there which arrays are apart."""
-    inlined: Function = numba.njit(function, inline="always")
-    return inlined
-
-
-@_compiled
-def _expand(block: Any, centre: Any, inverse: Any, farthest: Any, expanded: Any) -> None:
-    """Move, scale, clip and square."""
-    n_features = block.shape[1]
-    for t in range(len(block)):
-        row, out = block[t], expanded[t]
-        out[n_features] = 1
-        for d in range(n_features):
-            z = (row[d] - centre[d]) * inverse[d]
-            z = farthest if z > farthest else z
-            z = -farthest if z < -farthest else z
-            out[d] = z
-            out[n_features + 1 + d] = out[d] * out[d]
-
-
 @_emitted
 def _on_stack(_: Any, length: Any, like: Any) -> Any:
     """Give a pointer to numbers of the type of `like`, as long as the function runs: nothing else can point there."""
@@ -144,25 +103,6 @@ def _on_stack(_: Any, length: Any, like: Any) -> Any:
         return builder.alloca(context.get_value_type(like), size=arguments[0])
 
     return _types.CPointer(like)(length, like), generate
-
-
-@_compiled
-def _find_highest(joint: Any, highest: Any) -> None:
-    """Find the highest number of each column, eight rows at once."""
-    highest[:] = joint[0]
-    n_whole = len(joint) // EIGHT * EIGHT
-    for c in range(0, n_whole, EIGHT):
-        r0, r1, r2, r3 = joint[c], joint[c + 1], joint[c + 2], joint[c + 3]
-        r4, r5, r6, r7 = joint[c + 4], joint[c + 5], joint[c + 6], joint[c + 7]
-        for t in range(len(highest)):
-            a, b = r1[t] if r1[t] > r0[t] else r0[t], r3[t] if r3[t] > r2[t] else r2[t]
-            d, e = r5[t] if r5[t] > r4[t] else r4[t], r7[t] if r7[t] > r6[t] else r6[t]
-            a, d = b if b > a else a, e if e > d else d
-            a = d if d > a else a
-            highest[t] = a if a > highest[t] else highest[t]
-    for c in range(n_whole, len(joint)):
-        for t in range(len(highest)):
-            highest[t] = joint[c, t] if joint[c, t] > highest[t] else highest[t]
 
 
 @_emitted
@@ -180,33 +120,49 @@ def _marks(_: Any, numbers: Any, limits: Any, start: Any) -> Any:
     return _types.uint64(numbers, limits, start), generate
 
 
-@_inlined
+@_emitted
+def _count_ones(_: Any, word: Any) -> Any:
+    """Count the ones of a word."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        """Emit the one instruction."""
+        return builder.ctpop(arguments[0])
+
+    return word(word), generate
+
+
+@inlined
 def _list_high(row: Any, floor: Any, n_before: Any, listed: Any) -> Any:
     """List which numbers are not below their floor, after the entries that there are; return their new number.
 
-    Every candidate is written, and the next one over it unless it was there: a branch would be guessed wrong too often.
+    Eight are written for each word, and the next ones over those that were not there: a branch for each would be
+    guessed wrong too often.
     """
     n_listed = n_before
     n_whole = len(row) // BITS * BITS
     for first in range(0, n_whole, BITS):
         start = np.uintp(first)
         marks = _marks(row, floor, start)
-        while marks != 0:
-            for _ in range(4):  # seldom more
-                listed[n_listed] = start + _trailing_zeros(marks)
-                n_listed += np.uintp(marks != 0)
+        n_marks, n_done = _count_ones(marks), np.uintp(0)
+        while True:
+            for i in range(EIGHT):
+                listed[n_listed + n_done + np.uintp(i)] = start + _trailing_zeros(marks)
                 marks &= marks - np.uint64(1)
+            n_done += np.uintp(EIGHT)
+            if n_done >= n_marks:  # seldom not
+                break
+        n_listed += n_marks
     for t in range(n_whole, len(row)):
         listed[n_listed] = t
         n_listed += np.uintp(row[t] >= floor[t])
     return n_listed
 
 
-@_compiled
+@compiled
 def _search(joint: Any, log_skip: Any, kept: Kept) -> Any:
     """List what is kept, with logs of shares; return each frame's highest number, and the number of entries."""
     highest = np.empty(joint.shape[1], joint.dtype)
-    _find_highest(joint, highest)
+    find_highest(joint, highest)
     floor = highest + log_skip
     n_kept = np.uintp(0)
     for c in range(len(joint)):
@@ -218,7 +174,7 @@ def _search(joint: Any, log_skip: Any, kept: Kept) -> Any:
     return highest, n_kept
 
 
-@_compiled
+@compiled
 def _to_posteriors(counts: Any, highest: Any, kept: Kept) -> tuple[float, float]:
     """Turn shares into posteriors, as often as the frame counts.
 
@@ -240,7 +196,7 @@ def _to_posteriors(counts: Any, highest: Any, kept: Kept) -> tuple[float, float]
     return log_likelihood, left_out
 
 
-@_inlined
+@inlined
 def _add_eight(rows: Any, frames: Any, factors: Any, i: Any, first: Any, second: Any) -> None:
     """Add eight rows and their squares, each times its factor, for one fetching and storing of the sums."""
     i1, i2, i3, i4 = i + np.uintp(1), i + np.uintp(2), i + np.uintp(3), i + np.uintp(4)
@@ -256,7 +212,7 @@ def _add_eight(rows: Any, frames: Any, factors: Any, i: Any, first: Any, second:
         second[d] += ((g0 * z0 + g1 * z1) + (g2 * z2 + g3 * z3)) + ((g4 * z4 + g5 * z5) + (g6 * z6 + g7 * z7))
 
 
-@_compiled
+@compiled
 def _add_kept(rows: Any, counts: Any, highest: Any, kept: Kept, moments: Any) -> tuple[float, float]:
     """Add posteriors times [z, 1, z^2], in the frames' precision within a part; return what `_to_posteriors` does.
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from speechgmm.gmm.model import (
     model_coefficients,
     real_numbers,
 )
+
+Kernel = Literal["numpy", "numba"]
+"""Who computes an exact E step."""
 
 SINGLE_ROUNDING = 1e-5
 """Statistics of the same frames, accumulated in single precision in other blocks, differ by less than this share."""
@@ -128,6 +131,7 @@ def accumulate(
     weights: npt.ArrayLike | None = None,
     dtype: type[np.floating] = np.float32,
     skip_below: float = 0.0,
+    kernel: Kernel = "numpy",
 ) -> SufficientStats:
     """Accumulate the statistics of frames under a model.
 
@@ -147,6 +151,10 @@ def accumulate(
         posterior left out is below it, too; 0 leaves none out. With hundreds of components and features of speech,
         2e-7 is about twice as fast, and statistics stay within 1e-5 of those of double precision. Needs the extra
         `fast`; the first call compiles for some seconds, where no call before has.
+    kernel : "numpy" or "numba"
+        Who computes what skips nothing. ``numba`` is faster where there are many components, and its last bits are
+        others; it needs the extra `fast`, and its first call compiles, too. In double precision both are numpy's.
+        What skips has one kernel only, and does not ask.
 
     Returns
     -------
@@ -157,7 +165,7 @@ def accumulate(
     ------
     ValueError
         If shapes disagree, or a value is not finite or a weight negative, or `skip_below` is not in its range or
-        numba is not there for it.
+        `kernel` not one of these, or numba is not there for them.
 
     References
     ----------
@@ -167,14 +175,21 @@ def accumulate(
     counts, unit = _in_units(weights, len(frames))
     if not 0 <= skip_below < 1:
         raise ModelError(f"skip_below {skip_below}: expected 0, to skip nothing, or a share below 1")
+    if kernel not in get_args(Kernel):
+        raise ModelError(f"kernel {kernel!r}: expected {' or '.join(get_args(Kernel))}")
     coefficients = model_coefficients(gmm, dtype)
     moments = np.zeros((gmm.n_components, 2 * gmm.n_features + 1))
+    blocks = ((block, counts[at : at + len(block)]) for at, block in checked_blocks(gmm, frames))
+    skipped = 0.0
     if skip_below:
-        blocks = ((block, counts[at : at + len(block)]) for at, block in checked_blocks(gmm, frames))
-        log_likelihood, skipped = _skipping().add_blocks(blocks, coefficients, skip_below, moments)
+        _, skipping = _compiled("skip_below")
+        log_likelihood, skipped = skipping.add_blocks(blocks, coefficients, skip_below, moments)
+    elif kernel == "numba":
+        fused, _ = _compiled("kernel numba")
+        log_likelihood = fused.add_blocks(blocks, coefficients, moments)
     else:
         blocks = ((block, counts[at : at + len(block)]) for at, block in expanded_blocks(gmm, frames, coefficients))
-        log_likelihood, skipped = kernels.add_blocks(blocks, coefficients, moments), 0.0
+        log_likelihood = kernels.add_blocks(blocks, coefficients, moments)
     zeroth, first, second = kernels.raw_moments(moments * unit, coefficients.reference)
     return SufficientStats(zeroth, first, second, log_likelihood * unit, len(frames), skipped * unit)
 
@@ -189,15 +204,15 @@ def _in_units(weights: npt.ArrayLike | None, n_frames: int) -> tuple[Float64Arra
     return counts / unit, unit
 
 
-def _skipping() -> ModuleType:
-    """Import the compiled kernels, which only those who skip need."""
+def _compiled(wanted_by: str) -> tuple[ModuleType, ModuleType]:
+    """Import the compiled kernels, the exact and the skipping ones, which only those who ask for them need."""
     try:
-        from speechgmm.gmm import skipping
+        from speechgmm.gmm import fused, skipping
     except ModuleNotFoundError as error:
         if error.name != "numba":
             raise
-        raise ModelError("skip_below needs the package numba: pip install 'speechgmm[fast]'") from error
-    return skipping
+        raise ModelError(f"{wanted_by} needs the package numba: pip install 'speechgmm[fast]'") from error
+    return fused, skipping
 
 
 def check_weights(weights: npt.ArrayLike, n_frames: int, name: str = "weights") -> FloatArray:

@@ -234,7 +234,7 @@ class _Steps:
         before = [each for each in state.history if each.early == early]
         number = len(before) + 1
         add, parts = (serial_sum_over, self.sample) if early else (self.setup.sum_over, self.kept)
-        stats = add(partial(_accumulate, state.gmm, self.setup.dtype, self.config.skip_below), parts)
+        stats = add(partial(_accumulate, state.gmm, self.setup.dtype, self.config), parts)
         updated = update(stats, state.gmm, self.config)
         # A component that is moved by the last update would never see its frames.
         last = not early and number == self.config.n_iterations
@@ -291,10 +291,11 @@ def settled(history: Sequence[Iteration], spread: float, tolerance: float) -> bo
     return abs(second.log_likelihood - first.log_likelihood) < tolerance * abs(first.log_likelihood + spread)
 
 
-def _accumulate(gmm: DiagonalGMM, dtype: type[np.floating], skip_below: float, part: Part) -> SufficientStats:
+def _accumulate(gmm: DiagonalGMM, dtype: type[np.floating], config: TrainingConfig, part: Part) -> SufficientStats:
     """Accumulate one part: the function that workers run."""
     try:
-        return accumulate(gmm, part.frames(), weights=part.counts(), dtype=dtype, skip_below=skip_below)
+        frames, counts = part.frames(), part.counts()
+        return accumulate(gmm, frames, weights=counts, dtype=dtype, skip_below=config.skip_below, kernel=config.kernel)
     except ModelError:
         part.check()  # the message names the shard then
         raise

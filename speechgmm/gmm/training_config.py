@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from speechgmm.configuration import Configuration
+from speechgmm.gmm.statistics import Kernel
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -61,6 +62,9 @@ class TrainingConfig(Configuration):
         Components whose density is below this share of the likeliest one's are left out of a frame, which is faster
         with hundreds of components; 0 leaves none out, and 2e-7 keeps statistics of speech within 1e-5. Needs the extra
         ``fast``.
+    kernel : "numpy" or "numba"
+        Who computes the exact E step of each iteration: ``numba`` is faster, by the extra ``fast``, and its last bits
+        differ. What skips has one kernel only, and does not ask.
     """
 
     n_components: Annotated[int | Literal["auto"], BeforeValidator(_size_or_auto)] = 256
@@ -79,6 +83,7 @@ class TrainingConfig(Configuration):
     min_occupancy: float = Field(10.0, ge=0)
     starving: Literal["split", "remove", "keep"] = "split"
     skip_below: float = Field(0.0, ge=0, lt=1)
+    kernel: Kernel = "numpy"
 
     @model_validator(mode="after")
     def _limits_leave_room(self) -> Self:
