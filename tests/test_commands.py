@@ -61,17 +61,19 @@ def test_lists_with_commands_are_read_if_that_is_allowed(tmp_path, rng):
     with pytest.raises(CorpusError, match=r"wav\.scp:1: a-enrol is the output of a command; corpus\.allow_commands"):
         read_corpus(config)
     allowed = config.model_copy(update={"allow_commands": True})
-    means = Means(StageCache(tmp_path / "cache"), Engine(), Bars(None))
-    corpus, stage = find_corpus(allowed, means)
-    assert stage is not None
-    assert not stage.reused
+
+    def found():
+        """The corpus, and whether its recordings were there already."""
+        means = Means(StageCache(tmp_path / "cache"), Engine(), Bars(None))
+        return find_corpus(allowed, means), [stage.reused for stage in means.outputs]
+
+    corpus, reused = found()
+    assert reused == [False]
     assert corpus.test[0].path == corpus.enrol[0].path != corpus.test[1].path == str(tmp_path / "a.flac")
     np.testing.assert_array_equal(*(soundfile.read(each.path)[0] for each in corpus.test))
-    again = find_corpus(allowed, means)
-    assert again[0] == corpus
-    assert again[1].reused
+    assert found() == (corpus, [True])
     soundfile.write(tmp_path / "a.flac", 0.1 * rng.normal(size=16000), 16000)
-    assert not find_corpus(allowed, means)[1].reused
+    assert found()[1] == [False]
     (tmp_path / "lists" / "test" / "wav.scp").write_text("a-test cat a.flac; id |\nb-test a.flac\n")
     with pytest.raises(CorpusError, match=r"wav\.scp:1: a-test: 'cat a\.flac; id \|': ';'; expected programs"):
         read_corpus(allowed)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from speechgmm.cli.caching import cache
 from speechgmm.cli.checking import check
 from speechgmm.cli.common import JobsOption, told
 from speechgmm.cli.extraction import features
@@ -43,6 +44,7 @@ def options(
 
 
 app.command()(features)
+app.command()(cache)
 app.command()(check)
 app.command()(run)
 app.command()(show)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechgmm.cli.common import JobsOption, told
+from speechgmm.errors import RecipeError
 
 if TYPE_CHECKING:
     from speechgmm.recipe.runner import RunResult
@@ -24,6 +25,20 @@ MEANINGS = {
 
 NARROWEST = 24
 """Columns that the meanings of the numbers need beside them; with fewer they follow below."""
+
+
+class Stage(StrEnum):
+    """What `speechgmm.recipe.means.STAGES` names, without what it imports."""
+
+    corpus = "corpus"
+    features = "features"
+    ubm = "ubm"
+    speakers = "speakers"
+    scores = "scores"
+    normalisation = "normalisation"
+    calibration = "calibration"
+    evaluation = "evaluation"
+    report = "report"
 
 
 class EngineKind(StrEnum):
@@ -44,8 +59,16 @@ def run(
     ),
     jobs: JobsOption = None,
     engine: Annotated[EngineKind, typer.Option(help="Where the work is done.")] = EngineKind.processes,
+    from_: Annotated[
+        Stage | None, typer.Option("--from", help="Make this stage and those after it anew, though they are stored.")
+    ] = None,
+    until: Annotated[Stage | None, typer.Option("--until", help="Stop after this stage.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make all stages anew.")] = False,
 ) -> None:
-    """Run an experiment: features, background model, speakers, scores, metrics, report."""
+    """Run an experiment: features, background model, speakers, scores, metrics, report.
+
+    What an earlier run has stored, and nothing has changed for, is used again.
+    """
     from rich.console import Console
 
     from speechgmm.parallel import Engine, available_cores
@@ -53,8 +76,30 @@ def run(
 
     where = Engine(engine.value, jobs or available_cores())
     with told():
-        done = run_recipe(recipe, overrides=set_ or (), results=results, engine=where, console=Console(stderr=True))
-        _show(done)
+        if force and from_:
+            raise RecipeError(f"--force and --from {from_.value}: expected one of them")
+        done = run_recipe(
+            recipe,
+            overrides=set_ or (),
+            results=results,
+            engine=where,
+            console=Console(stderr=True),
+            from_stage="corpus" if force else from_ and from_.value,
+            until_stage=until and until.value,
+        )
+        if done.metrics:
+            _show(done)
+        else:
+            _show_stages(done)
+
+
+def _show_stages(done: "RunResult") -> None:
+    """Print the stages of a run that was to stop before its numbers."""
+    for stage in done.stages:
+        how = "was there" if stage.reused else f"done in {stage.made['seconds']:.1f} s"
+        typer.echo(f"{stage.title}: {how}, in {stage.folder}")
+    for warning in done.warnings:
+        typer.secho(f"warning: {warning}", fg="yellow")
 
 
 def _show(done: "RunResult") -> None:

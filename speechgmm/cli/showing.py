@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechgmm.cli.common import told
+from speechgmm.errors import CorpusError
 
 if TYPE_CHECKING:
     from speechgmm.recipe.showing import Row
@@ -18,17 +19,32 @@ def show(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in ubm.n_components=128. Repeatable."),
     ] = None,
+    results: Annotated[Path, typer.Option(help="Where results would go, and stages are stored.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
 ) -> None:
-    """Show every value of a recipe, and where it comes from: a file and line, --set, a preset, or the defaults."""
+    """Show every value of a recipe and where it comes from, and for each stage whether it is stored or would run."""
+    from speechgmm.recipe.loader import load_recipe
+    from speechgmm.recipe.planning import plan
     from speechgmm.recipe.showing import rows_of
 
     with told():
         rows = rows_of(recipe, set_ or ())
+        try:
+            planned, unknown = plan(load_recipe(recipe, set_ or ()), results)
+            stages = [(each.output.title, each.why) for each in planned]
+            stages += [(title, "known when the stages before have run") for title in unknown]
+        except CorpusError as error:
+            stages = [("all stages", f"cannot run: {error}")]
         if as_json:
-            typer.echo(json.dumps({"keys": [row._asdict() for row in rows]}, indent=2, ensure_ascii=False))
+            plans = [{"stage": title, "stored": why is None, "why": why} for title, why in stages]
+            document = {"keys": [row._asdict() for row in rows], "stages": plans}
+            typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         else:
             _print(rows)
+            typer.echo()
+            width = max(len(title) for title, _ in stages)
+            for title, why in stages:
+                typer.echo(f"{title:<{width}}  {'stored' if why is None else f'would run: {why}'}")
 
 
 def schema() -> None:

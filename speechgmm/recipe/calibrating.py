@@ -115,7 +115,7 @@ class Calibrated:
 
 def calibrate(
     recipe: Recipe, systems: Sequence[System], voices: Sequence[Mapping[str, Voices]], corpus: Corpus, means: Means
-) -> tuple[StageOutput, tuple[StageOutput, ...]]:
+) -> StageOutput:
     """Calibrate as the recipe says, on the background's speakers or on a trial list.
 
     Parameters
@@ -135,8 +135,6 @@ def calibrate(
     -------
     StageOutput
         The calibration, for `load_calibrated`.
-    tuple of StageOutput
-        The stages that it took, itself the last.
 
     Raises
     ------
@@ -147,10 +145,8 @@ def calibrate(
     inputs: dict[str, JsonValue] = {
         "config": {"calibration": plain(recipe.calibration), "decision": plain(recipe.decision)},
     }
-    outputs: list[StageOutput] = []
     if recipe.calibration.on == "background":
         halves = _cross_fitted(recipe, [own["background"] for own in voices], corpus, means)
-        outputs += [output for half in halves for system in half.systems for output in system.outputs]
         inputs["scores"] = [[_digests(system) for system in half.systems] for half in halves]
         inputs["speakers"] = [[[each.id, each.speaker] for each in half.test] for half in halves]
         store = voices[0]["background"]
@@ -165,8 +161,7 @@ def calibrate(
         """Write what is learnt."""
         write_json(folder / CALIBRATION_FILE, learn().facts())
 
-    outputs.append(means.obtain("calibration", inputs, run))
-    return outputs[-1], tuple(outputs)
+    return means.obtain("calibration", inputs, run)
 
 
 def load_calibrated(folder: Path) -> Calibrated:

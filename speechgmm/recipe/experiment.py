@@ -13,7 +13,6 @@ from speechgmm.corpus.kaldi import KaldiConfig
 from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.recipe import stages
-from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.means import BeyondError, Means, plain
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.system import System, build_system
@@ -30,24 +29,21 @@ class Heard:
         The lists.
     voices : tuple of mappings of str to Voices
         The roles, in the features of each system.
-    outputs : tuple of StageOutput
-        All stages, in the order in which they ran.
     """
 
     corpus: Corpus
     voices: tuple[Mapping[str, Voices], ...]
-    outputs: tuple[StageOutput, ...]
 
 
-def hear(recipe: Recipe, corpus: Corpus, recorded: StageOutput | None, means: Means) -> Heard:
+def hear(recipe: Recipe, corpus: Corpus, means: Means) -> Heard:
     """Extract the features of each role for each system, or find them.
 
     Parameters
     ----------
     recipe : Recipe
         The experiment.
-    corpus, recorded
-        As `find_corpus` gives them.
+    corpus : Corpus
+        As `find_corpus` gives it.
     means : Means
         How to run.
 
@@ -65,8 +61,7 @@ def hear(recipe: Recipe, corpus: Corpus, recorded: StageOutput | None, means: Me
                 for role in ROLES
             }
         )
-    extracted = [each.features for own in voices for each in own.values()]
-    return Heard(corpus, tuple(voices), (*([recorded] if recorded else []), *extracted))
+    return Heard(corpus, tuple(voices))
 
 
 def build_systems(recipe: Recipe, heard: Heard, means: Means) -> tuple[System, ...] | None:
@@ -96,7 +91,7 @@ def build_systems(recipe: Recipe, heard: Heard, means: Means) -> tuple[System, .
     return tuple(systems) if len(systems) == len(recipe.members) else None
 
 
-def find_corpus(config: CorpusConfig, means: Means) -> tuple[Corpus | None, StageOutput | None]:
+def find_corpus(config: CorpusConfig, means: Means) -> Corpus | None:
     """Read the lists; the embedded voices are recorded first, and then read like any other corpus.
 
     Parameters
@@ -108,10 +103,8 @@ def find_corpus(config: CorpusConfig, means: Means) -> tuple[Corpus | None, Stag
 
     Returns
     -------
-    corpus : Corpus or None
+    Corpus or None
         None where it is to be recorded first, and that is only planned.
-    recorded : StageOutput or None
-        The stage that records it, where there is one.
 
     Raises
     ------
@@ -123,22 +116,22 @@ def find_corpus(config: CorpusConfig, means: Means) -> tuple[Corpus | None, Stag
     stage = means.spread(partial(stages.synthesise, config=config), "voices")
     voices = means.obtain("corpus", {"config": plain(config)}, stage)
     if means.plan is not None and not voices.reused:
-        return None, voices
-    return read_corpus(KaldiConfig(root=str(voices.folder))), voices
+        return None
+    return read_corpus(KaldiConfig(root=str(voices.folder)))
 
 
-def _recorded(corpus: Corpus, root: Path, means: Means) -> tuple[Corpus | None, StageOutput | None]:
+def _recorded(corpus: Corpus, root: Path, means: Means) -> Corpus | None:
     """Put the output of commands in their place, if there are any among the paths."""
     commands = commands_of([utterance for role in ROLES for utterance in corpus.role(role)])
     if not commands:
-        return corpus, None
+        return corpus
     inputs: dict[str, JsonValue] = {
         "commands": [[each, [digest(path) for path in files_among(each, root)]] for each in commands]
     }
     stage = means.spread(partial(stages.run_commands, commands=commands, root=root), "commands")
     recorded = means.obtain("corpus", inputs, stage, "commands")
     if means.plan is not None and not recorded.reused:
-        return None, recorded
+        return None
     paths = output_paths(recorded.folder, commands)
 
     def heard(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
@@ -146,4 +139,4 @@ def _recorded(corpus: Corpus, root: Path, means: Means) -> tuple[Corpus | None, 
         return tuple(replace(each, path=str(paths.get(each.path, each.path))) for each in utterances)
 
     own = {role: heard(corpus.role(role)) for role in ROLES}
-    return replace(corpus, background=own["background"], enrol=own["enrol"], test=own["test"]), recorded
+    return replace(corpus, background=own["background"], enrol=own["enrol"], test=own["test"])

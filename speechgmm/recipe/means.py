@@ -1,7 +1,7 @@
 """What stages need to run, and what becomes of one: it runs, its output is found, or it is only planned."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +48,8 @@ class Means:
         The last of `STAGES` to run; all when not given.
     plan : list, optional
         If there is one, nothing runs: what would is noted here.
+    outputs : list of StageOutput
+        All that was obtained, each once, in the order in which it was.
     """
 
     cache: StageCache
@@ -55,6 +57,7 @@ class Means:
     bars: Bars
     until: str = STAGES[-1]
     plan: list["Planned"] | None = None
+    outputs: list[StageOutput] = field(default_factory=list)
 
     def obtain(
         self, stage: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], title: str | None = None
@@ -84,15 +87,25 @@ class Means:
         """
         if self.is_beyond(stage):
             raise BeyondError(stage)
-        if self.plan is None:
-            return self.cache.obtain(stage, VERSIONS[stage], inputs, run, title=title)
+        if self.plan is not None:
+            return self._planned(self.plan, stage, inputs, title)
+        output = self.cache.obtain(stage, VERSIONS[stage], inputs, run, title=title)
+        if (output.title, output.digest) not in {(each.title, each.digest) for each in self.outputs}:
+            self.outputs.append(output)
+        return output
+
+    def _planned(
+        self, plan: list["Planned"], stage: str, inputs: dict[str, JsonValue], title: str | None
+    ) -> StageOutput:
+        """Note whether a stage would run, once."""
         output = self.cache.look(stage, VERSIONS[stage], inputs, title=title)
         why = None
         if output is None:
             why = self.cache.why_not(stage, VERSIONS[stage], inputs)
             digest, folder = self.cache.place(stage, VERSIONS[stage], inputs)
             output = StageOutput(title or stage, folder, digest, False, {})
-        self.plan.append(Planned(stage, output, why))
+        if (output.title, output.digest) not in {(each.output.title, each.output.digest) for each in plan}:
+            plan.append(Planned(stage, output, why))
         return output
 
     def spread(self, run: Callable[..., None], title: str) -> Callable[[Path], None]:

@@ -39,11 +39,11 @@ def plan(recipe: Recipe, results: str | Path = "results") -> tuple[tuple[Planned
     """
     planned: list[Planned] = []
     means = Means(StageCache(Path(results).resolve() / CACHE), Engine("serial"), Bars(None), plan=planned)
-    corpus, recorded = find_corpus(recipe.corpus, means)
+    corpus = find_corpus(recipe.corpus, means)
     if corpus is None:
         return tuple(planned), ("features and all after them",)
     check_list(recipe, corpus)
-    heard = hear(recipe, corpus, recorded, means)
+    heard = hear(recipe, corpus, means)
     systems = build_systems(recipe, heard, means)
     if systems is None:
         raise ValueError("a plan stops nowhere")
@@ -52,18 +52,13 @@ def plan(recipe: Recipe, results: str | Path = "results") -> tuple[tuple[Planned
         if recipe.calibration.on == "background" and not _is_heard(heard):
             return tuple(planned), ("calibration", "evaluation")
         try:
-            calibration, _ = calibrate(recipe, systems, heard.voices, corpus, means)
+            calibration = calibrate(recipe, systems, heard.voices, corpus, means)
         except (CorpusError, ModelError):
             calibration = None  # which is told when it is tried
     evaluate(recipe, corpus, systems, calibration, None, None, means)
-    return _distinct(planned), ()
+    return tuple(planned), ()
 
 
 def _is_heard(heard: Heard) -> bool:
     """Tell whether the background has features, whose trials calibrate."""
     return all(own["background"].features.reused for own in heard.voices)
-
-
-def _distinct(planned: list[Planned]) -> tuple[Planned, ...]:
-    """Name each output once."""
-    return tuple({each.output.digest: each for each in reversed(planned)}.values())[::-1]

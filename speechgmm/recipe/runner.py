@@ -122,7 +122,7 @@ def run(
 
 def _run_stages(recipe: Recipe, folder: Path, means: Means, git: str | None) -> RunResult:
     """Run the stages, or find their outputs, and write what they give."""
-    corpus, recorded = find_corpus(recipe.corpus, means)
+    corpus = find_corpus(recipe.corpus, means)
     if corpus is None:
         raise ValueError("a corpus that is only planned")
     check_list(recipe, corpus)
@@ -131,9 +131,9 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means, git: str | None) -> 
         if isinstance(member.features, FeatureConfig):
             warnings += _logged(empty_filters(member.features))
     try:
-        heard = hear(recipe, corpus, recorded, means)
+        heard = hear(recipe, corpus, means)
     except BeyondError:
-        return RunResult(folder, {}, warnings, (recorded,) if recorded else ())
+        return RunResult(folder, {}, warnings, tuple(means.outputs))
     stores = {
         member.name: {role: each.store for role, each in own.items()}
         for member, own in zip(recipe.members, heard.voices, strict=True)
@@ -142,20 +142,18 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means, git: str | None) -> 
     skipped = write_skipped(folder, corpus, stores)
     systems = build_systems(recipe, heard, means)
     if systems is None:
-        return RunResult(folder, {}, warnings, heard.outputs)
-    outputs = (*heard.outputs, *(output for system in systems for output in system.outputs))
+        return RunResult(folder, {}, warnings, tuple(means.outputs))
     untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}
     if any(untrained.values()):
         skipped = write_skipped(folder, corpus, stores, untrained)
-    calibration, more, why_not = _calibrate(recipe, systems, heard, means)
+    calibration, why_not = _calibrate(recipe, systems, heard, means)
     warnings += _logged(why_not)
-    outputs += more
     if means.is_beyond("evaluation"):
-        return RunResult(folder, {}, warnings, outputs)
+        return RunResult(folder, {}, warnings, tuple(means.outputs))
     calibrated = load_calibrated(calibration.folder) if calibration else None
     judged = judge(recipe, systems, calibrated, heard.voices[0]["test"].store)
     evaluation = evaluate(recipe, corpus, systems, calibration, judged, calibrated, means)
-    outputs += (evaluation,)
+    outputs = tuple(means.outputs)
     finished = Finished(corpus, stores, systems, judged, calibration, evaluation, outputs, skipped, warnings, git)
     metrics = write_results(folder, recipe, finished, report=not means.is_beyond("report"))
     return RunResult(folder, metrics, warnings, outputs)
@@ -163,14 +161,14 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means, git: str | None) -> 
 
 def _calibrate(
     recipe: Recipe, systems: Sequence[System], heard: Heard, means: Means
-) -> tuple[StageOutput | None, tuple[StageOutput, ...], tuple[str, ...]]:
-    """Calibrate, if the recipe says so and the data allow it; give the stages that it took, and why it could not be."""
+) -> tuple[StageOutput | None, tuple[str, ...]]:
+    """Calibrate, if the recipe says so and the data allow it; or say why it could not be."""
     if recipe.calibration.method == "none" or means.is_beyond("calibration"):
-        return None, (), ()
+        return None, ()
     try:
-        return *calibrate(recipe, systems, heard.voices, heard.corpus, means), ()
+        return calibrate(recipe, systems, heard.voices, heard.corpus, means), ()
     except (CorpusError, ModelError) as error:
-        return None, (), (f"the scores are not calibrated: {error}",)
+        return None, (f"the scores are not calibrated: {error}",)
 
 
 def _clipped(stores: Mapping[str, Mapping[str, FeatureStore]]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """A system as stages: features, a background model, the speakers' models, and scores that are normalised."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -49,13 +49,10 @@ class System:
         Of the enrolled speakers: one, or one for each sex.
     scored : tuple of StageOutput
         Scores, normalised as the recipe says; one, or one for each sex.
-    outputs : tuple of StageOutput
-        All stages, in the order in which they ran.
     """
 
     models: tuple[Models, ...]
     scored: tuple[StageOutput, ...]
-    outputs: tuple[StageOutput, ...]
 
     @property
     def scores(self) -> Scores:
@@ -104,7 +101,7 @@ def build_system(recipe: Recipe, background: Voices, enrol: Voices, test: Voices
     scored = work.scores(models, test, "")
     if recipe.normalisation.method != "none":
         scored = work.normalised(scored, _score_cohort(work, ubms, models, test))
-    return System(models, scored, tuple(work.outputs))
+    return System(models, scored)
 
 
 Scored = tuple[StageOutput, ...]
@@ -130,13 +127,12 @@ def _score_cohort(
 
 @dataclass(frozen=True)
 class _Work:
-    """The stages of one system, each noted as it has run."""
+    """The stages of one system."""
 
     recipe: Recipe
     background: Voices
     means: Means
     of: str
-    outputs: list[StageOutput] = field(default_factory=list)
 
     def background_models(self) -> dict[str | None, StageOutput | None]:
         """Train the background model, or that of each sex; none where speakers are trained alone."""
@@ -186,14 +182,11 @@ class _Work:
         return (self._obtain("normalisation", inputs, stage, ""),)
 
     def _obtain(self, stage: str, inputs: dict[str, JsonValue], run: Callable[..., None], title: str) -> StageOutput:
-        """Run a stage, or find what it left, and note it."""
+        """Run a stage, or find what it left."""
         title = f"{stage}{title}{self.of}"
         if stage != "normalisation":
             run = self.means.spread(run, title)
-        output = self.means.obtain(stage, inputs, run, title)
-        if output.digest not in {each.digest for each in self.outputs}:
-            self.outputs.append(output)
-        return output
+        return self.means.obtain(stage, inputs, run, title)
 
     def _train_ubm(self, background: Voices, title: str) -> StageOutput:
         """Train a background model."""
