@@ -1,0 +1,272 @@
+"""What runs, what is stored, and what is told of it beforehand."""
+
+import json
+import multiprocessing
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from speechgmm import run
+from speechgmm.cli import app
+from speechgmm.cli.running import Stage
+from speechgmm.errors import ResultsError
+from speechgmm.parallel import Engine
+from speechgmm.recipe.cache import StageCache
+from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.means import STAGES
+from speechgmm.recipe.memory import forget_peak, peak_memory
+from speechgmm.recipe.planning import plan
+from speechgmm.recipe.stored import list_stored, prune
+
+RECIPE = """
+corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
+ubm: {n_components: 4, n_iterations: 2}
+normalisation: {method: s}
+evaluation: {bootstrap: 20}
+"""
+SERIAL = Engine("serial")
+FEATURES = ["features of background", "features of enrol", "features of test"]
+COHORT = ["scores of the cohort's utterances", "speakers of the cohort", "scores of the cohort's models"]
+SYSTEM = ["ubm", "speakers", "scores", *COHORT, "normalisation"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A recipe whose stages are all stored."""
+    folder = tmp_path_factory.mktemp("stages")
+    (folder / "small.yaml").write_text(RECIPE)
+    run(folder / "small.yaml", results=folder, engine=SERIAL)
+    return folder
+
+
+def titles(stages, *, reused):
+    return [stage.title for stage in stages if stage.reused == reused]
+
+
+def halves(of="first second"):
+    return [f"{title} of the {half} half" for half in of.split() for title in SYSTEM]
+
+
+def plan_of(folder, *overrides):
+    """The titles of what is stored, and why others would run."""
+    planned, unknown = plan(load_recipe(folder / "small.yaml", overrides), folder)
+    assert not unknown
+    stored = [each.output.title for each in planned if each.why is None]
+    return stored, {each.output.title: each.why for each in planned if each.why}
+
+
+ALL = ["corpus", *FEATURES, *SYSTEM, *halves(), "calibration", "evaluation"]
+
+
+def test_a_plan_of_what_has_run_is_that_all_is_stored(whole):
+    assert plan_of(whole) == (ALL, {})
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("evaluation.bootstrap=30", ["evaluation"]),
+        ("calibration.p_target=0.1", ["calibration", "evaluation"]),
+        ("decision.method=eer", ["calibration", "evaluation"]),
+        (
+            "normalisation.statistics=median",
+            [each for each in ALL if "normalis" in each] + ["calibration", "evaluation"],
+        ),
+        ("speakers.relevance_factor=4", [each for each in ALL if not each.startswith(("corpus", "features", "ubm"))]),
+        ("ubm.n_components=3", [each for each in ALL if not each.startswith(("corpus", "features"))]),
+    ],
+)
+def test_what_is_planned_is_what_runs(whole, override, expected, tmp_path):
+    stored, why = plan_of(whole, override)
+    assert sorted(why) == sorted(expected)
+    assert sorted(stored) == sorted({*ALL} - {*expected})
+    done = run(whole / "small.yaml", overrides=[override, "name=other"], results=whole, engine=SERIAL)
+    assert sorted(titles(done.stages, reused=False)) == sorted(expected)
+    assert sorted(titles(done.stages, reused=True)) == sorted(stored)
+
+
+def test_a_plan_says_what_is_different(whole, tmp_path):
+    _, why = plan_of(whole, "speakers.relevance_factor=5")
+    assert "relevance_factor (" in why["speakers"]
+    assert "5.0 here)" in why["speakers"]
+    assert why["scores"].startswith("stored with other speakers")
+    nothing, unknown = plan(load_recipe(whole / "small.yaml"), tmp_path)
+    assert [each.why for each in nothing] == ["nothing is stored of this stage"]
+    assert unknown == ("features and all after them",)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_plan_of_recordings_that_were_not_heard_ends_where_they_matter(whole, tmp_path):
+    (recorded,) = (path for path in (whole / ".cache" / "corpus").iterdir())
+    (tmp_path / "kaldi.yaml").write_text(
+        RECIPE.replace(RECIPE.splitlines()[1], f"corpus: {{kind: kaldi, root: {recorded}}}")
+    )
+    planned, unknown = plan(load_recipe(tmp_path / "kaldi.yaml"), tmp_path / "results")
+    assert [each.output.title for each in planned] == FEATURES + SYSTEM
+    assert unknown == ("calibration", "evaluation")
+
+
+@pytest.mark.parametrize("stage", ["corpus", "features", "ubm", "speakers", "scores", "normalisation", "calibration"])
+def test_from_a_stage_on_all_is_made_anew_and_the_same(whole, stage):
+    before = (whole / "small" / "scores.csv").read_bytes()
+    of_stage = {each: next(name for name in STAGES if each.startswith(name)) for each in ALL}
+    again = {title for title, name in of_stage.items() if STAGES.index(name) >= STAGES.index(stage)}
+    done = run(whole / "small.yaml", results=whole, engine=SERIAL, from_stage=stage)
+    assert {*titles(done.stages, reused=False)} == again
+    assert {*titles(done.stages, reused=True)} == {*ALL} - again
+    assert (whole / "small" / "scores.csv").read_bytes() == before
+
+
+def test_until_a_stage_only_what_it_needs_is_done(whole, tmp_path):
+    expected = {
+        "corpus": ["corpus"],
+        "features": ["corpus", *FEATURES],
+        "ubm": ["corpus", *FEATURES, "ubm"],
+        "speakers": ["corpus", *FEATURES, "ubm", "speakers"],
+        "normalisation": ["corpus", *FEATURES, *SYSTEM],
+        "calibration": ALL[:-1],
+    }
+    for stage, done in expected.items():
+        left = run(whole / "small.yaml", overrides=["name=until"], results=whole, engine=SERIAL, until_stage=stage)
+        assert [each.title for each in left.stages] == done
+        assert left.metrics == {}
+        assert not (left.folder / "metrics.json").exists()
+    numbers = run(
+        whole / "small.yaml", overrides=["name=until"], results=whole, engine=SERIAL, until_stage="evaluation"
+    )
+    assert numbers.metrics["trials"]
+    assert not (numbers.folder / "report.html").exists()
+    with pytest.raises(ValueError, match="stage 'ubms'; expected one of corpus, features"):
+        run(whole / "small.yaml", results=whole, until_stage="ubms")
+
+
+def test_the_command_line_knows_the_stages(whole):
+    assert [each.value for each in Stage] == [*STAGES]
+    common = [str(whole / "small.yaml"), "--results", str(whole), "--engine", "serial"]
+    stopped = CliRunner().invoke(app, ["run", *common, "--until", "ubm"])
+    assert stopped.exit_code == 0
+    assert "ubm: was there, in " in stopped.output
+    both = CliRunner().invoke(app, ["run", *common, "--force", "--from", "ubm"])
+    assert both.exit_code == 2
+    assert "--force and --from ubm: expected one of them" in both.output
+    shown = CliRunner().invoke(app, ["show", str(whole / "small.yaml"), "--results", str(whole), "--json"])
+    stages = json.loads(shown.output)["stages"]
+    assert [each["stage"] for each in stages] == ALL
+    assert all(each["stored"] for each in stages)
+    plain = CliRunner().invoke(
+        app, ["show", str(whole / "small.yaml"), "--results", str(whole), "--set", "calibration.p_target=0.3"]
+    )
+    assert "calibration" in plain.output
+    assert "would run: stored with other calibration.p_target (" in plain.output
+
+
+def test_nothing_that_results_rest_on_is_pruned(tmp_path):
+    (tmp_path / "small.yaml").write_text(RECIPE)
+    recipe = tmp_path / "small.yaml"
+    run(recipe, results=tmp_path, engine=SERIAL)
+    run(recipe, overrides=["ubm.n_components=3"], results=tmp_path, engine=SERIAL)  # takes the first one's place
+    left = tmp_path / ".cache" / "ubm" / ".unfinished-0123"
+    left.mkdir()
+    (left / "state").write_bytes(bytes(1000))
+    listed = list_stored(tmp_path)
+    assert {each.state for each in listed} == {"whole", "unfinished"}
+    assert {each.used_by for each in listed} == {("small",), ()}
+    removed = CliRunner().invoke(app, ["cache", "--results", str(tmp_path), "--prune"])
+    unused = [each for each in listed if not each.used_by]
+    # Of each of three trainings: a background model, and all after it. Features are used still.
+    assert {each.stage for each in unused if each.state == "whole"} == {*STAGES[2:-1]}
+    assert f"{len(unused)} removed, {sum(each.size for each in unused) / 1e6:,.1f} MB freed" in removed.output
+    assert list_stored(tmp_path) == tuple(each for each in listed if each.used_by)
+    done = run(recipe, overrides=["ubm.n_components=3"], results=tmp_path, engine=SERIAL)
+    assert not titles(done.stages, reused=False)
+    shown = CliRunner().invoke(app, ["cache", "--results", str(tmp_path), "--json"])
+    assert {each["stage"] for each in json.loads(shown.output)} == {*STAGES[:-1]}
+
+
+def make(root, started, go_on, made):
+    """Make an output slowly, in a process of its own."""
+
+    def slowly(folder):
+        started.set()
+        go_on.wait(20)
+        (folder / "out").write_text("made")
+        made.value += 1
+
+    StageCache(root).obtain("ubm", 1, {"key": 1}, slowly)
+
+
+def test_two_runs_make_an_output_once(tmp_path):
+    spawn = multiprocessing.get_context("fork")
+    started, go_on, made = spawn.Event(), spawn.Event(), spawn.Value("i", 0)
+    both = [spawn.Process(target=make, args=(tmp_path, started, go_on, made)) for _ in range(2)]
+    for process in both:
+        process.start()
+    assert started.wait(20)
+    unfinished = [each for each in list_stored(tmp_path.parent) if each.folder.is_relative_to(tmp_path)]
+    assert not unfinished  # another folder's cache
+    time.sleep(0.2)  # the other one comes to the lock
+    go_on.set()
+    for process in both:
+        process.join(20)
+        assert process.exitcode == 0
+    assert made.value == 1
+
+
+def hold(recipe, results, until):
+    """Run as another process does, and stop in its middle for a while."""
+    import speechgmm.recipe.runner as runner
+
+    def waiting(*_):
+        until[0].set()
+        until[1].wait(20)
+        raise SystemExit(0)
+
+    runner.hear = waiting
+    run(recipe, results=results, engine=SERIAL)
+
+
+def test_two_runs_of_one_name_do_not_write_the_same_results(whole):
+    fork = multiprocessing.get_context("fork")
+    until = fork.Event(), fork.Event()
+    other = fork.Process(target=hold, args=(whole / "small.yaml", whole, until))
+    other.start()
+    assert until[0].wait(20)
+    with pytest.raises(ResultsError, match="another run is writing these results"):
+        run(whole / "small.yaml", results=whole, engine=SERIAL)
+    until[1].set()
+    other.join(20)
+    run(whole / "small.yaml", results=whole, engine=SERIAL)
+
+
+def test_what_is_being_made_is_not_pruned(tmp_path):
+    def making(folder):
+        (stored,) = list_stored(tmp_path)
+        assert stored.state == "unfinished"
+        assert prune([stored]) == ()
+        (folder / "out").write_text("made")
+
+    StageCache(tmp_path / ".cache").obtain("ubm", 1, {"key": 1}, making)
+    assert [each.state for each in list_stored(tmp_path)] == ["whole"]
+
+
+def test_provenance_says_what_made_the_results(whole):
+    run(whole / "small.yaml", results=whole, engine=SERIAL)
+    facts = json.loads((whole / "small" / "provenance.json").read_text())
+    assert {"platform", "versions", "created", "git", "seed", "warnings", "stages"} <= facts.keys()
+    for stage in facts["stages"]:
+        assert stage["seconds"] >= 0
+        assert stage["made_at"].startswith("20")
+        assert stage["peak_memory"] is None or 1e7 < stage["peak_memory"] < 1e11
+
+
+def test_the_peak_of_memory_is_that_since_it_was_forgotten():
+    if peak_memory() is None:
+        pytest.skip("this system does not tell the peak of memory")
+    forget_peak()
+    before = peak_memory()
+    held = bytearray(b"x") * 200_000_000
+    assert peak_memory() - before > 1.5e8
+    del held
+    forget_peak()
+    assert peak_memory() - before < 1.5e8
