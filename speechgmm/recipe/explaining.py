@@ -4,7 +4,7 @@ import difflib
 import re
 import types
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -89,12 +89,12 @@ def _follows(problem: Problem, kind: str, known: list[Problem]) -> bool:
     """Whether something is wrong only because something that it is a part of could not be read."""
     key = problem.key or ()
     above = [each.key for each in known if each.key is not None and key[: len(each.key)] == each.key]
-    return key in above or (bool(above) and kind != "extra_forbidden")
+    return key in above or (bool(above) and kind in ("missing", "union_tag_not_found", "value_error"))
 
 
 def _explain(detail: "ErrorDetails", document: Document, schema: type[Configuration]) -> Problem:
     """Turn one of pydantic's errors into a problem with its place."""
-    key, owner, here = _locate(detail["loc"], schema)
+    key, owner, here, members = _locate(detail["loc"], schema)
     if detail["type"].startswith("union_tag"):
         key = (*key, tags_of(models_in(here))[0])
     place = document.place_of(key)
@@ -107,20 +107,21 @@ def _explain(detail: "ErrorDetails", document: Document, schema: type[Configurat
         case "missing":
             message = "missing, and it has no default"
         case "union_tag_not_found":
-            name, members = tags_of(models_in(here))
-            message = f"missing; expected one of {', '.join(repr(tag) for tag in members)}"
-            keys = {each for member in members.values() for each in member.model_fields}
+            name, tags = tags_of(models_in(here))
+            message = f"missing; expected one of {', '.join(repr(tag) for tag in tags)}"
+            keys = {each for member in tags.values() for each in member.model_fields}
             if meant := difflib.get_close_matches(name, [each for each in detail["input"] if each not in keys], n=1):
                 key, message = (*key[:-1], meant[0]), f"unknown key; did you mean {name}?"
                 place = document.place_of(key)
         case "value_error":
             message = str(context["error"])
-            about = document.places.get((*key, message.split()[0].rstrip(",:")))
-            if about and not about.source.startswith("preset "):
-                place = about  # the key that the message starts with
+            named = [document.places.get((*key, word)) for word in re.findall(r"\w+", message)]
+            place = next((each for each in named if each and not each.source.startswith("preset ")), place)
         case kind:
             if kind == "union_tag_invalid":
                 value = context["tag"]
+            if kind == "literal_error" and len(members) > 1 and key[-1] == tags_of(members)[0]:
+                context["expected"] = ", ".join(repr(tag) for tag in tags_of(members)[1])
             expected = EXPECTED[kind].format(**context) if kind in EXPECTED else _lower(detail["msg"])
             message = f"{_given(value)}; expected {expected}" if kind in EXPECTED else f"{_given(value)}: {expected}"
             message += _hint(kind, value, expected)
@@ -151,25 +152,36 @@ def _hint(kind: str, value: object, expected: str) -> str:
     return ""
 
 
-def _locate(loc: tuple[int | str, ...], schema: type[Configuration]) -> tuple[Key, type[Configuration], object]:
-    """Turn pydantic's location into a key of the file, the model that the key belongs to, and what stands there."""
+class _Located(NamedTuple):
+    """What pydantic's location stands for."""
+
+    key: Key  # of the file
+    owner: type[Configuration]  # that the last key belongs to
+    here: object  # the type of what stands there
+    members: list[type[Configuration]]  # that could stand in the owner's stead, and itself
+
+
+def _locate(loc: tuple[int | str, ...], schema: type[Configuration]) -> _Located:
+    """Follow pydantic's location through the types."""
     key: list[str | int] = []
     owner, here = schema, cast(object, schema)
+    union: list[type[Configuration]] = []
+    members = union
     for part in loc:
         models = models_in(here)
         if isinstance(part, int):
             key.append(part)
             here = next(iter(get_args(_bare(here))), None)
         elif len(models) > 1:
-            here = tags_of(models)[1].get(part)  # the tag of a union, which the file doesn't have as a key
+            union, here = models, tags_of(models)[1].get(part)  # a tag, which the file doesn't have as a key
         elif models:
             key.append(part)
-            owner = models[0]
+            owner, members, union = models[0], union or models, []
             here = owner.model_fields[part].annotation if part in owner.model_fields else None
         elif get_origin(_bare(here)) is dict:
             key.append(part)
             here = get_args(_bare(here))[1]
-    return tuple(key), owner, here
+    return _Located(tuple(key), owner, here, members)
 
 
 def _bare(annotation: object) -> object:

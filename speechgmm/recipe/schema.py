@@ -167,7 +167,7 @@ class Recipe(Configuration):
         if not self.systems:
             return self
         if own := [name for name in OF_SYSTEM if name in self.model_fields_set]:
-            raise ValueError(f"systems have {', '.join(own)} of their own; expected none here")
+            raise ValueError(f"{', '.join(own)}: systems have their own; expected none here")
         if other := [system.name for system in self.systems if system.corpus != self.corpus or system.systems]:
             raise ValueError(f"systems {', '.join(other)}: expected the corpus of this recipe, and no systems again")
         if len({system.name for system in self.systems}) < max(2, len(self.systems)):

@@ -36,6 +36,7 @@ WHOLE = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
+SURROGATE = re.compile("[\\ud800-\\udfff]")
 OTHER_VERSION = re.compile(r"^%YAML\s+(?!1\.2\b)", re.MULTILINE)
 
 Key = tuple[str | int, ...]
@@ -304,8 +305,11 @@ def _plain(node: Node | None, key: Key, place: Place, document: Document, above:
             return items
         case ScalarNode(tag="plain"):
             return _scalar(node.value, key, place, document)
-        case ScalarNode(tag="quoted"):
+        case ScalarNode(tag="quoted") if not SURROGATE.search(node.value):
             return str(node.value)
+        case ScalarNode(tag="quoted"):
+            document.refuse(key, "half of a surrogate pair, which is no character", place)
+            return None
         case _:
             document.refuse(key, f"tag {node.tag}: a recipe is plain data", place)
             return None
@@ -317,7 +321,7 @@ def _mapping(node: MappingNode, key: Key, place: Place, document: Document, abov
     for name_node, value_node in node.value:
         here = _moved(place, name_node.start_mark)
         if not _is_word(name_node):
-            shown = repr(name_node.value[:40]) if isinstance(name_node, ScalarNode) else "a list or mapping"
+            shown = ascii(name_node.value[:40]) if isinstance(name_node, ScalarNode) else "a list or mapping"
             document.refuse(key, f"{shown} as a key; a key is a word (nothing merges but base:)", here)
         elif (name := str(name_node.value)) in values:
             first = document.places[*key, name].line
@@ -332,7 +336,7 @@ def _mapping(node: MappingNode, key: Key, place: Place, document: Document, abov
 
 def _is_word(node: Node) -> bool:
     """Whether a node can be a key: text, but no merge key."""
-    if not isinstance(node, ScalarNode) or node.tag not in ("plain", "quoted"):
+    if not isinstance(node, ScalarNode) or node.tag not in ("plain", "quoted") or SURROGATE.search(node.value):
         return False
     text = node.value
     is_text = text not in CONSTANTS and not WHOLE.fullmatch(text) and not FLOAT.fullmatch(text) and text != "<<"
