@@ -1,9 +1,10 @@
 """What the keys of a recipe mean: the schema for editors and the page for people, both from the docstrings."""
 
 import inspect
+import json
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from speechgmm.configuration import Configuration
 from speechgmm.features.presets import PRESETS
@@ -83,13 +84,17 @@ def json_schema() -> dict[str, Any]:
     system = {"allOf": [{"$ref": "#/$defs/recipe"}], "required": ["name"]}
     path = {"type": "string", "description": "Path of a recipe."}
     recipe["properties"]["systems"]["items"] = {"anyOf": [path, system]}
-    return {
+    schema: dict[str, Any] = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "speechgmm recipe",
         "allOf": [{"$ref": "#/$defs/recipe"}],
         "required": ["corpus"],
         "$defs": {**definitions, "recipe": recipe},
     }
+    others = Recipe.model_json_schema()["$defs"]
+    while missing := set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(schema))) - set(schema["$defs"]):
+        schema["$defs"].update((name, others[name]) for name in sorted(missing))  # in lists and mappings
+    return schema
 
 
 def key_pages() -> str:
@@ -182,8 +187,13 @@ def _page(name: str, heading: str, model: type[Configuration], told: dict[object
     told[keys] = heading
     yield table
     for key, field in model.model_fields.items():
-        for below in models_in(field.annotation):
+        for below in _models_within(field.annotation):
             yield from _page(f"{name}.{key}", f"`{name}.{key}`", below, told)
+
+
+def _models_within(annotation: object) -> list[type[Configuration]]:
+    """List the configurations that stand somewhere, also as items of lists and mappings."""
+    return models_in(annotation) or [model for each in get_args(annotation) for model in _models_within(each)]
 
 
 def _table(model: type[Configuration]) -> str:
