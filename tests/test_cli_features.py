@@ -236,13 +236,13 @@ def test_a_filter_without_a_bin_is_warned_of(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "n_fft=100"], "error: front end: n_fft 100 is shorter than the frame of 400 samples"),
+        (["--set", "n_fft=100"], "error: --set n_fft=100: n_fft 100 is shorter than the frame of 400 samples"),
         (["--set", "high_frequency=9000"], "high_frequency <= 8000 Hz, half of the sample rate"),
         (["--set", "n_cepstra=31"], "n_cepstra 31 from n_filters 30: too few filters"),
-        (["--config", "kaldi", "--set", "n_cepstra=24"], "preset kaldi: n_cepstra 24 from n_filters 23"),
+        (["--config", "kaldi", "--set", "n_cepstra=24"], "--set n_cepstra=24: n_cepstra 24 from n_filters 23"),
         (["--set", "n_ceptra=20"], "--set n_ceptra=20: n_ceptra: unknown key; did you mean n_cepstra?"),
         (["--set", "n_cepstra"], "--set n_cepstra: expected KEY=VALUE, as in --set n_cepstra=20"),
-        (["--config", "kaldy"], "--config kaldy: features: no such file"),
+        (["--config", "kaldy"], "--config kaldy: no such file"),
         (["--config", "kaldy"], "(kaldi, htk, librosa, psf); did you mean kaldi?"),
         (["--channel", "left"], "'left'; expected a number from 0, or mean"),
         (["--channel", "-1"], "'-1'; expected a number from 0, or mean"),
