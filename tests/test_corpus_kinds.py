@@ -85,7 +85,7 @@ def test_the_background_is_a_share_or_a_number_or_none(speakers):
         for share in (None, 0, 0.5, 0.3, 1, 3, 6)
     }
     assert counts == {None: 4, 0: 0, 0.5: 4, 0.3: 2, 1: 1, 3: 3, 6: 6}
-    with pytest.raises(CorpusError, match=r"8 speakers, of whom 7 are background .*; expected two or more to enrol"):
+    with pytest.raises(CorpusError, match=r"8 speakers, 7 of them asked for as background, 0 with .*; expected"):
         protocol(speakers, background=7)
     with pytest.raises(CorpusError, match=r"protocol\.background 9: expected at most the 8 speakers"):
         protocol(speakers, background=9)
@@ -99,7 +99,7 @@ def test_sessions_are_kept_apart(speakers):
     assert len(enrol) == 8
     assert not enrol & {(each.speaker, each.session) for each in corpus.test}
     assert len(corpus.enrol) == 8 * 3
-    with pytest.raises(CorpusError, match="8 have no utterance left for a test after 4 for enrolment"):
+    with pytest.raises(CorpusError, match="8 with no utterance left for a test after 4 for enrolment"):
         protocol(speakers, background=0, n_enrol=4, separate_sessions=True)
 
 
@@ -113,11 +113,17 @@ def test_trials_are_sampled(speakers):
     assert len(everything) == 8 * len(corpus.test)
 
 
-def test_who_has_too_few_utterances_is_left_out_and_named(speakers):
+def test_who_has_too_few_utterances_is_background_or_left_out_and_named(speakers):
     touch(speakers, "zoe/1/0.wav", "zoe/1/1.wav")
     corpus = protocol(speakers, background=0, n_enrol=2)
     assert "zoe" not in {each.speaker for each in everybody(corpus).values()}
     assert corpus.warnings() == ("zoe: too few utterances for 2 in enrolment and a test; left out",)
+    corpus = protocol(speakers, background=1, n_enrol=2)
+    assert {each.speaker for each in corpus.background} == {"zoe"}
+    assert corpus.warnings() == ()
+    touch(speakers, "yan/1/0.wav")
+    assert {each.speaker for each in protocol(speakers, background=1, n_enrol=2).background} == {"yan", "zoe"}
+    assert len({each.speaker for each in protocol(speakers, background=3, n_enrol=2).background} - {"yan", "zoe"}) == 1
 
 
 # Folders and layouts

@@ -16,6 +16,7 @@ from speechgmm.cli.extraction import features
 from speechgmm.cli.gallery import gallery
 from speechgmm.cli.running import run
 from speechgmm.cli.showing import schema, show
+from speechgmm.cli.starting import init
 from speechgmm.version import __version__
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ def options(
 
 app.command()(features)
 app.command()(cache)
+app.command()(init)
 app.command()(check)
 app.command()(run)
 app.command()(show)

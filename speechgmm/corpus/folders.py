@@ -31,6 +31,8 @@ class LayoutConfig(Configuration):
         Folders below the root: sets, or speakers' own. Whoever speaks in them is background.
     evaluation : list of str
         Likewise of those who are enrolled and tested; what lies in neither is left out. All others when not given.
+    channel : "mean", optional
+        The mean of a recording's channels is read; when not given, one of several channels is not read.
     trials : list of str
         Trial lists, whose paths start at the root, as `speechgmm.corpus.trials.parse_trials` reads them. They say who
         is enrolled and tested.
@@ -42,6 +44,7 @@ class LayoutConfig(Configuration):
     root: str
     background: Annotated[tuple[str, ...], Field(strict=False)] = ()
     evaluation: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    channel: Literal["mean"] | None = None
     trials: Annotated[tuple[str, ...], Field(strict=False)] = ()
     protocol: ProtocolConfig | None = None
 
@@ -175,10 +178,11 @@ def read_folders(config: LayoutConfig) -> Corpus:
     in_background = _below(root, config.background, "background", problems)
     in_evaluation = _below(root, config.evaluation, "evaluation", problems)
     for each in found:
+        heard = replace(each, channel=config.channel)
         if in_background(each):
-            pool["background"].append(each)
+            pool["background"].append(heard)
         elif in_evaluation(each) or not config.evaluation:
-            pool[None].append(each)
+            pool[None].append(heard)
         else:
             n_left += 1
     corpus = assemble(pool, trial_lists(root, config.trials, problems), config.protocol, problems)

@@ -32,10 +32,10 @@ class ProtocolConfig(Configuration):
     ----------
     background : float >= 0, optional
         Below 1, the share of the speakers who are background, rounded; from 1 on, their number. Half of them when
-        not given, and none where the corpus says who is background.
+        not given, and none where the corpus says who is background. Speakers who have too few utterances to be
+        tested come first, however many there are; with 0 they are left out, and named.
     n_enrol : int >= 1
-        Utterances that each of the other speakers is enrolled from, drawn; the rest are tests. Speakers with no
-        utterance left for a test are left out, and named.
+        Utterances that each of the other speakers is enrolled from, drawn; the rest are tests.
     separate_sessions : bool
         Whether nothing that a speaker is enrolled from was recorded on the same occasion as the tests. Enrolment is
         then one session, or as many as it takes to hold `n_enrol` utterances, all of which are taken.
@@ -169,30 +169,28 @@ def _by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
 def _drawn_roles(
     utterances: Sequence[Utterance], rule: ProtocolConfig, has_background: bool, rng: np.random.Generator
 ) -> tuple[dict[Role, list[Utterance]], tuple[str, ...]]:
-    """Draw the background's speakers, and enrolment and tests of the others; say who is left out."""
+    """Draw enrolment and tests of the speakers, and who is background instead; say who is left out."""
     of_speaker = _by_speaker(utterances)
     names = sorted(of_speaker)
+    enrolment = {name: _enrolment(of_speaker[name], rule, rng) for name in names}
+    too_few = {name for name in names if len(enrolment[name]) == len(of_speaker[name])}
     n_background = _n_background(rule, len(names), has_background)
-    drawn = {names[number] for number in rng.permutation(len(names))[:n_background]}
+    drawn = [name for name in (names[number] for number in rng.permutation(len(names))) if name not in too_few]
+    background = {*too_few, *drawn[: max(0, n_background - len(too_few))]} if n_background else set()
     roles: dict[Role, list[Utterance]] = {"background": [], "enrol": [], "test": []}
-    left_out = []
     for name in names:
-        own = of_speaker[name]
-        if name in drawn:
-            roles["background"] += own
-            continue
-        enrol = _enrolment(own, rule, rng)
-        if len(enrol) == len(own):
-            left_out.append(name)
-            continue
-        roles["enrol"] += [each for each in own if each.id in enrol]
-        roles["test"] += [each for each in own if each.id not in enrol]
-    n_evaluated = len(names) - len(drawn) - len(left_out)
+        if name in background:
+            roles["background"] += of_speaker[name]
+        elif name not in too_few:
+            for each in of_speaker[name]:
+                roles["enrol" if each.id in enrolment[name] else "test"].append(each)
+    n_evaluated = len({*names} - background - too_few)
     if n_evaluated < 2:
         raise CorpusError(
-            f"{len(names)} speakers, of whom {len(drawn)} are background and {len(left_out)} have no utterance left "
-            f"for a test after {rule.n_enrol} for enrolment; expected two or more to enrol"
+            f"{len(names)} speakers, {n_background} of them asked for as background, {len(too_few)} with no utterance "
+            f"left for a test after {rule.n_enrol} for enrolment; expected two or more to enrol"
         )
+    left_out = sorted(too_few - background)
     why = f"too few utterances for {rule.n_enrol} in enrolment and a test; left out"
     return roles, (f"{some(left_out)}: {why}",) if left_out else ()
 

@@ -209,6 +209,32 @@ def read_rows(path: Path, columns: ColumnsConfig, problems: Problems) -> Iterato
         raise CorpusError(f"{path}:{reader.line_num}: {error}") from error
 
 
+def read_column_names(path: Path) -> list[str]:
+    """Read the names of a table's columns.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+
+    Returns
+    -------
+    list of str
+        As they stand in its first line.
+
+    Raises
+    ------
+    CorpusError
+        If the table cannot be read.
+    """
+    text = read_text(path)
+    try:
+        row = next(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True), [])
+    except csv.Error as error:
+        raise CorpusError(f"{path}:1: {error}") from error
+    return [name.strip() for name in row]
+
+
 def _separator(text: str) -> str:
     """Tell what separates the columns, by the first line."""
     first = text.partition("\n")[0]

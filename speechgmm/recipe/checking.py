@@ -102,7 +102,19 @@ class Checked:
 
 
 class Header(NamedTuple):
-    """What the header of a recording says of an utterance."""
+    """What the header of a recording says of an utterance.
+
+    Attributes
+    ----------
+    seconds : float, seconds
+        Its length; 0 where it is not known.
+    sample_rate : int or None, Hz
+        None if the recording cannot be used.
+    missing : bool
+        Whether there is no such file.
+    error : str or None
+        Why it cannot be used.
+    """
 
     seconds: float = 0.0
     sample_rate: int | None = None
@@ -139,7 +151,7 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None) -> Checked:
         return Checked(_told(findings, recipe.corpus.root), {}, {})
     findings += _of_lists(recipe, corpus)
     if any(isinstance(member.features, FeatureConfig) for member in recipe.members):
-        headers = _headers(corpus, engine)
+        headers = read_headers((each for _, each in _utterances(corpus)), engine)
         findings += _of_audio(recipe, corpus, headers)
     else:
         headers = {}
@@ -185,10 +197,22 @@ def _of_lists(recipe: Recipe, corpus: Corpus) -> Iterator[Finding]:
     yield Finding("warning", "one recording under several ids", tuple(repeated))
 
 
-def _headers(corpus: Corpus, engine: Engine | None) -> dict[Audio, Header]:
-    """Read the header of each recording, once for each part of it that is used; commands have none."""
-    audio = dict.fromkeys(each.audio for role in ROLES for each in corpus.role(role) if not is_command(each.path))
-    wanted = list(audio)
+def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) -> dict[Audio, Header]:
+    """Read the headers of recordings, once for each part of one that is used.
+
+    Parameters
+    ----------
+    utterances : iterable of Utterance
+        Those that are the output of commands have no header to read.
+    engine : Engine, optional
+        Where to read.
+
+    Returns
+    -------
+    dict from Audio to Header
+        By `Utterance.audio`.
+    """
+    wanted = list(dict.fromkeys(each.audio for each in utterances if not is_command(each.path)))
     blocks = [wanted[start : start + FILES_AT_ONCE] for start in range(0, len(wanted), FILES_AT_ONCE)]
     headers = (each for block in map_in_order(_read_headers, blocks, engine) for each in block)
     return dict(zip(wanted, headers, strict=True))

@@ -1,0 +1,46 @@
+"""The command that writes a first recipe for somebody's recordings."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechgmm.cli.common import JobsOption, told
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of recordings, or a table of them (.csv, .tsv).", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The recipe to write.", show_default="the folder's name, .yaml")
+    ] = None,
+    jobs: JobsOption = None,
+) -> None:
+    """Look at recordings, say what they are, and write a recipe that runs on them.
+
+    It knows a folder for each speaker, a table with columns of paths and speakers, and the layouts of known corpora.
+    """
+    from speechgmm.corpus.discovery import discover
+    from speechgmm.parallel import Engine, available_cores
+    from speechgmm.recipe.starting import plan, survey, told_length, write_recipe
+
+    with told("interrupted; nothing is written"):
+        recordings = survey(discover(folder), Engine("processes", jobs or available_cores()))
+        if not recordings.utterances:
+            typer.echo("\n".join(recordings.ignored), err=True)
+        chosen = plan(recordings)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().stem).strip("-._") or "mine"
+        path = out or Path(f"{name}.yaml")
+        write_recipe(recordings, chosen, path)
+    rates = ", ".join(f"{count:,} at {rate} Hz" for rate, count in recordings.rates.most_common())
+    typer.echo(f"found: {recordings.found.how}")
+    typer.echo(f"{len(recordings.of_speaker):,} speakers, {told_length(recordings)} in recordings: {rates}")
+    for each in recordings.ignored:
+        typer.echo(f"ignored: {each}")
+    if chosen.has_background:
+        typer.echo(f"plan: a background model of {chosen.n_components} Gaussians, and speakers adapted from it")
+    else:
+        typer.echo(f"plan: a model of {chosen.n_components} Gaussians for each speaker alone; too few for a background")
+    typer.echo(f"wrote {path}; next: speechgmm check {path}, speechgmm run {path}")

@@ -1,0 +1,151 @@
+"""A first recipe for somebody's recordings."""
+
+import shutil
+
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from speechgmm.cli import app
+from speechgmm.corpus.discovery import discover
+from speechgmm.corpus.formats import read_corpus
+from speechgmm.errors import CorpusError
+from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.starting import plan, survey
+
+
+def record(path, rng, *, rate=8000, seconds=1.0, channels=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (int(rate * seconds), channels) if channels > 1 else int(rate * seconds)
+    soundfile.write(path, 0.1 * rng.normal(size=shape), rate)
+
+
+def started(place, out):
+    """Write a recipe, read it back, and read its corpus."""
+    done = CliRunner().invoke(app, ["init", str(place), "--out", str(out), "--jobs", "1"], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    recipe = load_recipe(out)
+    return recipe, read_corpus(recipe.corpus), done.stdout
+
+
+def test_a_folder_for_each_speaker_is_known(tmp_path, rng):
+    for speaker in "abc":
+        for number in range(5):
+            record(tmp_path / "my voices" / "wav" / speaker / f"{number}.wav", rng, seconds=2.0)
+    (tmp_path / "my voices" / "notes.txt").touch()
+    (tmp_path / "my voices" / "wav" / "a" / "bad.wav").write_text("no audio")
+    recipe, corpus, said = started(tmp_path / "my voices", tmp_path / "r.yaml")
+    assert (recipe.corpus.kind, recipe.corpus.root) == ("folder", str(tmp_path / "my voices" / "wav"))
+    assert recipe.corpus.protocol.n_enrol == 2
+    assert recipe.speakers.method == "independent"
+    assert recipe.speakers.n_components == 8  # 2 of 5 recordings of 2 s are 400 frames
+    assert recipe.features.sample_rate == 8000
+    assert not recipe.features.resample
+    assert (len(corpus.background), len(corpus.models)) == (0, 3)
+    assert "3 speakers, 0.5 minutes in recordings: 15 at 8000 Hz" in said
+    assert "recordings that cannot be used: 1; a/bad.wav: not readable as audio" in said
+    assert "ignored: files that are no audio, by their names: 1" in said
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "my voices"), "--out", str(tmp_path / "r.yaml")])
+    assert done.exit_code == 2
+    assert "is there already" in done.stderr
+
+
+def test_many_speakers_make_a_background_and_other_rates_are_brought_to_one(tmp_path, rng):
+    for speaker in range(20):
+        record(tmp_path / "v" / f"s{speaker:02}" / "x.wav", rng, rate=44100, channels=2)
+        record(tmp_path / "v" / f"s{speaker:02}" / "y.wav", rng, rate=16000)
+    recipe, corpus, said = started(tmp_path / "v", tmp_path / "r.yaml")
+    assert recipe.corpus.protocol.background == 0.5
+    assert (recipe.features.sample_rate, recipe.features.resample) == (16000, True)
+    assert recipe.corpus.channel == "mean"
+    assert recipe.speakers.method == "map"
+    assert recipe.ubm.n_components == 16
+    assert (len({each.speaker for each in corpus.background}), len(corpus.models)) == (10, 10)
+    assert "20 at 44100 Hz, 20 at 16000 Hz" in said
+
+
+def test_digits_in_one_folder_are_known_by_their_names(tmp_path, rng):
+    for speaker in ("george", "theo"):
+        for take in range(4):
+            record(tmp_path / "recordings" / f"7_{speaker}_{take}.wav", rng)
+    recipe, corpus, said = started(tmp_path, tmp_path / "r.yaml")
+    assert recipe.corpus.kind == "fsdd"
+    assert corpus.models == ("george", "theo")
+    assert "DIGIT_SPEAKER_TAKE.wav" in said
+
+
+def test_sessions_are_kept_apart_where_all_have_some(tmp_path, rng):
+    for speaker in "ab":
+        for session in ("monday", "friday"):
+            for number in range(2):
+                record(tmp_path / "v" / speaker / session / f"{number}.wav", rng)
+    recipe, corpus, _ = started(tmp_path / "v", tmp_path / "r.yaml")
+    assert recipe.corpus.protocol.separate_sessions
+    assert len(corpus.enrol) == len(corpus.test) == 4
+
+
+def test_a_table_is_known_by_its_columns_and_its_files_are_found(tmp_path, rng):
+    rows = ["client_id\tpath\tgender\tage"]
+    for speaker in "ab":
+        for number in range(3):
+            record(tmp_path / "cv" / "clips" / f"{speaker}{number}.wav", rng)
+            rows.append(f"{speaker}\t{speaker}{number}.wav\tf\t30")
+    (tmp_path / "cv" / "few.tsv").write_text("\n".join(rows[:3]))
+    (tmp_path / "cv" / "all.tsv").write_text("\n".join(rows))
+    (tmp_path / "cv" / "other.csv").write_text("speaker,age\na,30\n")
+    for place in (tmp_path / "cv", tmp_path / "cv" / "all.tsv"):
+        recipe, corpus, said = started(place, tmp_path / f"{place.stem}-r.yaml")
+        assert (recipe.corpus.kind, recipe.corpus.table) == ("csv", "../all.tsv")
+        assert recipe.corpus.root == str(tmp_path / "cv" / "clips")
+        assert (corpus.models, corpus.enrol[0].sex) == (("a", "b"), "f")
+        assert "ignored: columns age" in said
+
+
+def test_a_table_that_says_who_is_what_needs_no_protocol(tmp_path, rng):
+    rows = ["path,speaker,role"]
+    for speaker, role in [("x", "background"), *((name, role) for name in "ab" for role in ("enrol", "test"))]:
+        record(tmp_path / f"{speaker}-{role}.wav", rng)
+        rows.append(f"{speaker}-{role}.wav,{speaker},{role}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    recipe, corpus, _ = started(tmp_path, tmp_path / "r.yaml")
+    assert recipe.corpus.protocol is None
+    assert recipe.speakers.method == "map"
+    assert len(corpus.background) == 1
+
+
+def test_what_cannot_be_an_experiment_is_refused(tmp_path, rng):
+    with pytest.raises(CorpusError, match="no such folder or table"):
+        discover(tmp_path / "gone")
+    with pytest.raises(CorpusError, match="no audio among 0 files"):
+        discover(tmp_path)
+    record(tmp_path / "a.wav", rng)
+    with pytest.raises(CorpusError, match=r"a\.wav lie side by side, and nothing says who speaks"):
+        discover(tmp_path)
+    (tmp_path / "t.csv").write_text("file,age\na.wav,3\n")
+    with pytest.raises(CorpusError, match=r"t\.csv: columns file, age; expected one of paths and one of speakers"):
+        discover(tmp_path / "t.csv")
+    record(tmp_path / "v" / "a" / "1.wav", rng)
+    record(tmp_path / "v" / "b" / "1.wav", rng)
+    with pytest.raises(CorpusError, match="2 speakers, 0 of them with two recordings or more"):
+        plan(survey(discover(tmp_path / "v")))
+
+
+def test_nothing_is_written_where_two_recordings_share_a_name(tmp_path, rng):
+    for name in ("a/1.wav", "a/1.flac", "b/1.wav", "b/2.wav"):
+        record(tmp_path / "v" / name, rng)
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "v"), "--out", str(tmp_path / "r.yaml")])
+    assert done.exit_code == 2
+    assert "would share the id a/1" in done.stderr
+    assert not (tmp_path / "r.yaml").exists()
+
+
+def test_what_is_written_runs_with_no_editing(voices, tmp_path):
+    folders = [path for path in sorted(voices.iterdir()) if path.is_dir() and path.name not in ("lists", "results")]
+    for path in folders[-4:]:
+        shutil.copytree(path, tmp_path / "mine" / path.name)
+    _, corpus, _ = started(tmp_path / "mine", tmp_path / "mine.yaml")
+    assert len(corpus.models) == 4
+    for command in (["check", "--jobs", "1"], ["run", "--engine", "serial", "--results", str(tmp_path / "results")]):
+        done = CliRunner().invoke(app, [command[0], str(tmp_path / "mine.yaml"), *command[1:]])
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "results" / "mine" / "report.html").is_file()
