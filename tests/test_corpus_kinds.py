@@ -2,12 +2,14 @@
 
 import json
 import random
+import re
 from itertools import product
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from conftest import ROOT
 from speechgmm.corpus.folders import (
     AudioMnistConfig,
     FolderConfig,
@@ -23,6 +25,7 @@ from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.corpus.protocol import ProtocolConfig, make_trials
 from speechgmm.corpus.tables import ColumnsConfig, CsvConfig, write_table
 from speechgmm.errors import CorpusError
+from speechgmm.recipe.loader import load_recipe
 
 
 def touch(root, *names):
@@ -124,6 +127,16 @@ def test_who_has_too_few_utterances_is_background_or_left_out_and_named(speakers
     touch(speakers, "yan/1/0.wav")
     assert {each.speaker for each in protocol(speakers, background=1, n_enrol=2).background} == {"yan", "zoe"}
     assert len({each.speaker for each in protocol(speakers, background=3, n_enrol=2).background} - {"yan", "zoe"}) == 1
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_sections_of_the_page_on_corpora_are_sections(tmp_path, number):
+    text = (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 4
+    given = "corpus: {kind: kaldi, root: ., input: features}\n"
+    (tmp_path / "r.yaml").write_text(blocks[number] if "corpus:" in blocks[number] else given + blocks[number])
+    load_recipe(tmp_path / "r.yaml")
 
 
 # Folders and layouts

@@ -1,5 +1,6 @@
 """A first recipe for somebody's recordings."""
 
+import re
 import shutil
 
 import pytest
@@ -12,6 +13,7 @@ from speechgmm.corpus.formats import read_corpus
 from speechgmm.errors import CorpusError
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.starting import plan, survey
+from test_readme import README
 
 
 def record(path, rng, *, rate=8000, seconds=1.0, channels=1):
@@ -137,6 +139,21 @@ def test_nothing_is_written_where_two_recordings_share_a_name(tmp_path, rng):
     assert done.exit_code == 2
     assert "would share the id a/1" in done.stderr
     assert not (tmp_path / "r.yaml").exists()
+
+
+def test_the_story_in_the_readme_is_true(speech_data, tmp_path, monkeypatch):
+    for path in (speech_data / "fsdd").iterdir():
+        if path.is_dir() and path.name != "lists":
+            shutil.copytree(path, tmp_path / "digits" / path.name)
+    monkeypatch.chdir(tmp_path)
+    (story,) = (block for block in re.findall(r"```text\n(.*?)```", README, re.DOTALL) if "speechgmm init" in block)
+    for step in story.split("$ speechgmm ")[1:]:
+        command, _, shown = step.partition("\n")
+        done = CliRunner().invoke(app, [*command.split(), *(["--jobs", "1"] if "run" not in command else [])])
+        assert done.exit_code == 0, done.stderr
+        if shown:
+            assert "\n".join(line.rstrip() for line in done.stdout.splitlines()) == shown.rstrip()
+    assert (tmp_path / "results" / "digits" / "report.html").is_file()
 
 
 def test_what_is_written_runs_with_no_editing(voices, tmp_path):

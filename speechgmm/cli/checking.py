@@ -67,7 +67,7 @@ def _show(checked: "Checked") -> None:
             rates = ", ".join(map(str, data.sample_rates)) or "-"
             table.add_row(role, f"{data.n_speakers:,}", f"{data.n_utterances:,}", hours, rates)
         console.print(table)
-        typer.echo("trials: " + ", ".join(f"{name} {count:,}" for name, count in checked.n_trials.items()))
+        typer.echo("trials: " + ", ".join(f"{count:,} in {name}" for name, count in checked.n_trials.items()))
     if not checked.findings:
         typer.secho("nothing is wrong", fg="green")
         return
