@@ -111,6 +111,23 @@ def test_a_recipe_runs_on_features_alone_and_knows_when_they_change(tmp_path, rn
     assert _digests([utterance], given=True) != before
 
 
+def test_trials_of_utterances_against_utterances_run(tmp_path, rng):
+    names = {f"{speaker}{n}": speaker for speaker in "abxyz" for n in range(3)}
+    matrices = {
+        name: (rng.normal(size=(200, 3)) + ord(speaker) % 7).astype(np.float32) for name, speaker in names.items()
+    }
+    kaldiio.save_ark(str(tmp_path / "f.ark"), matrices, scp=str(tmp_path / "feats.scp"))
+    (tmp_path / "utt2spk").write_text("".join(f"{name} {speaker}\n" for name, speaker in names.items()))
+    trials = ["1 a0 a1", "1 a0 a2", "1 a1 a2", "1 b0 b1", "0 a0 b1", "0 a1 b1", "0 b0 a1", "0 b0 a2"]
+    (tmp_path / "trials.txt").write_text("\n".join(trials))
+    changed = RECIPE.replace("protocol: {}", "data: .")
+    (tmp_path / "r.yaml").write_text(changed)
+    done = run(tmp_path / "r.yaml", results=tmp_path / "results", engine=Engine())
+    assert done.metrics["trials"]["trials"]["eer"] == 0
+    assert done.metrics["trials"]["trials"]["n_target"] == 4
+    assert done.metrics["identification"]["n_tests"] == 0  # a test's speaker has many models, and none by that name
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

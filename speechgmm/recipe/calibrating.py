@@ -344,7 +344,7 @@ def _halves(
 
 def _usual_enrolment(corpus: Corpus) -> int:
     """Count the utterances that a model is usually enrolled from."""
-    return int(median(Counter(utterance.speaker for utterance in corpus.enrol).values()))
+    return int(median(Counter(utterance.enrols for utterance in corpus.enrol).values()))
 
 
 def _enrolment(
@@ -390,4 +390,4 @@ def _durations(store: FeatureStore, tests: Sequence[str]) -> Float64Array:
 def _speakers(trials: Sequence[Trial], corpus: Corpus) -> set[str]:
     """List who speaks in trials, and who is claimed to."""
     who = {utterance.id: utterance.speaker for utterance in corpus.test}
-    return {trial.model for trial in trials} | {who[trial.test] for trial in trials}
+    return {corpus.speaker_of[trial.model] for trial in trials} | {who[trial.test] for trial in trials}

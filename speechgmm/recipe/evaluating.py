@@ -175,8 +175,8 @@ def _learnt(recipe: Recipe, calibrated: Calibrated) -> dict[str, Any]:
 def _speakers(corpus: Corpus, trials: Sequence[Trial]) -> tuple[IntArray, IntArray]:
     """Give numbers to the speakers of the models and of the tests of trials."""
     heard = {utterance.id: utterance.speaker for utterance in corpus.test}
-    number = {name: number for number, name in enumerate(dict.fromkeys((*corpus.models, *heard.values())))}
-    models = [number[trial.model] for trial in trials]
+    number = {name: number for number, name in enumerate(dict.fromkeys((*corpus.speaker_of.values(), *heard.values())))}
+    models = [number[corpus.speaker_of[trial.model]] for trial in trials]
     return np.array(models, np.intp), np.array([number[heard[trial.test]] for trial in trials], np.intp)
 
 
