@@ -99,6 +99,7 @@ def test_parts_that_are_not_there_are_found(recipe):
     rows = path.read_text().splitlines()
     cut = (f"u{n},0.5,1,,{row}" for n, row in enumerate(rows[1:]))
     path.write_text("\n".join([f"id,start,end,channel,{rows[0]}", *cut]))
+    add(recipe, "nearly,2,3.4,0,y-background.wav,y,background")
     add(recipe, "late,2,9,0,y-background.wav,y,background", "third,,,2,x-background.wav,x,background")
     assert found(recipe) == {
         ("error", "unreadable audio"): (

@@ -160,6 +160,7 @@ def test_segments_and_channels_of_one_file_are_utterances_of_their_own(tmp_path,
         Utterance("late", "a", str(path), start=1.5, channel=1),
         Utterance("whole", "a", str(path), channel="mean"),
         Utterance("beyond", "a", str(path), start=3.0, end=9.0, channel=0),
+        Utterance("nearly", "a", str(path), start=3.0, end=4.49, channel=0),
     ]
     config = FeatureConfig.model_validate({"vad": {"method": "none"}})
     extract_features(tmp_path / "store", utterances, config, Engine(), lambda *_: None)
@@ -168,8 +169,10 @@ def test_segments_and_channels_of_one_file_are_utterances_of_their_own(tmp_path,
         expected = extract(path, config, channel=each.channel, start=each.start, stop=each.end)
         np.testing.assert_array_equal(store.frames(each.id), expected)
     assert [each.reason for each in store.unusable] == ["has no segment from 3 s to 9 s; it is 4 s long"]
+    rest = extract(path, config, channel=0, start=3.0)  # Kaldi forgives segments that end half a second late
+    np.testing.assert_array_equal(store.frames("nearly"), rest)
     digests = _digests(utterances, given=False)
-    assert len({tuple(each[1:]) for each in digests}) == 4
+    assert len({tuple(each[1:]) for each in digests}) == 5
     assert digests[2][2:] == [None, None, "mean"]
     assert len(_digests([Utterance("u", "a", str(path))], given=False)[0]) == 2
 

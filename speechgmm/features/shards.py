@@ -25,6 +25,29 @@ SHARD_SECONDS = 600.0
 """A shard is closed once it holds this much audio, and a file this long is not read at once if it can be helped."""
 
 
+OVERSHOOT = 0.5
+"""Seconds by which a segment may end after its file, as for Kaldi: it ends with the file then."""
+
+
+def end_within(path: str, stop: float | None) -> float | None:
+    """Forgive the end of a segment that lies a little beyond its file.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    stop : float, seconds, or None
+        Where the segment ends.
+
+    Returns
+    -------
+    float, seconds, or None
+        The same, or None, for the file's end, where that is at most `OVERSHOOT` earlier.
+    """
+    whole = None if stop is None else duration(path)
+    return None if stop is None or (whole is not None and whole < stop <= whole + OVERSHOOT) else stop
+
+
 @dataclass(frozen=True)
 class Source:
     """An utterance to extract.
@@ -180,8 +203,9 @@ def _extract(source: Source, is_last: bool, config: FeatureConfig, rows: "_Rows"
         stream = _stream(config)
         if stream is not None:
             return _extract_long(source, config, stream, rows)
+    stop = end_within(source.path, source.stop)
     extraction = analyse(
-        source.path, config, channel=source.channel, start=source.start, stop=source.stop, speech=source.speech
+        source.path, config, channel=source.channel, start=source.start, stop=stop, speech=source.speech
     )
     rows.append(extraction.frames)
     return extraction.seconds, extraction.speech_seconds, extraction.clipped
@@ -200,7 +224,9 @@ def _extract_long(
 ) -> tuple[float, float, float]:
     """Do the same block by block: memory does not grow with the file."""
     start, tally = rows.n_rows, _Tally()
-    blocks, file_rate = audio_blocks(source.path, channel=source.channel, start=source.start, stop=source.stop)
+    blocks, file_rate = audio_blocks(
+        source.path, channel=source.channel, start=source.start, stop=end_within(source.path, source.stop)
+    )
     check_rate(file_rate, config)
     blocks = tally.counting(blocks)
     if file_rate != config.sample_rate:

@@ -15,6 +15,7 @@ from speechgmm.errors import AudioError, CorpusError
 from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig, check_rate
 from speechgmm.features.reading import file_of_place
+from speechgmm.features.shards import end_within
 from speechgmm.parallel import Engine, map_in_order
 from speechgmm.recipe.calibrating import check_list
 from speechgmm.recipe.schema import Recipe
@@ -227,6 +228,7 @@ def _read_header(audio: Audio) -> Header:
     """Read a header, and hold the segment and the channel against it."""
     path, start, end, channel = audio
     try:
+        end = end_within(path, end)
         _, rate = audio_blocks(path, channel=channel, start=start, stop=end)
     except AudioError as error:
         return Header(missing=not Path(path).is_file(), error=str(error))
