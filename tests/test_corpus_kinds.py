@@ -266,7 +266,7 @@ def test_trial_lists_make_a_model_of_an_utterance(tmp_path, target, nontarget):
     assert corpus.trials == {"veri_test": (Trial(names[0], names[1], True), Trial(names[0], names[3], False))}
     assert [(each.id, each.enrols, each.speaker) for each in corpus.enrol] == [(names[0], names[0], "id10000")]
     assert {each.speaker for each in corpus.background} == {"id10002"}
-    assert corpus.warnings() == ()
+    assert corpus.warnings() == (f"{names[2]}: of speakers who are in trials, but in none themselves; left out",)
 
 
 def test_trials_of_what_is_not_there_are_told(tmp_path):

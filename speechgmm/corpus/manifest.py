@@ -202,6 +202,25 @@ def _check_ids(role: Role, utterances: Iterable[Utterance], problems: Problems) 
         problems.add(f"{some(repeated)} more than once among the {role} utterances")
 
 
+def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+    """Group utterances by who speaks.
+
+    Parameters
+    ----------
+    utterances : iterable of Utterance
+        Any.
+
+    Returns
+    -------
+    dict from str to list of Utterance
+        Speakers and utterances in their order.
+    """
+    groups: dict[str, list[Utterance]] = {}
+    for each in utterances:
+        groups.setdefault(each.speaker, []).append(each)
+    return groups
+
+
 def some(names: Sequence[str]) -> str:
     """Name a few of a list, and count the rest.
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.manifest import ROLES, Corpus, Role, Trial, Utterance, some
+from speechgmm.corpus.manifest import ROLES, Corpus, Role, Trial, Utterance, by_speaker, some
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.trials import TrialLine, check_trials, known_name
 from speechgmm.errors import CorpusError
@@ -96,7 +96,7 @@ def assemble(pool: Pool, lists: TrialLines, protocol: ProtocolConfig | None, pro
     rng = np.random.default_rng(rule.seed)
     notes: tuple[str, ...] = ()
     if undivided and lists:
-        added = _roles_by_trials(undivided, lists)
+        added, notes = _roles_by_trials(undivided, lists)
     elif undivided:
         added, notes = _drawn_roles(undivided, rule, bool(roles["background"]), rng)
     else:
@@ -158,19 +158,11 @@ def _unique(utterances: Sequence[Utterance]) -> list[Utterance]:
     return sorted(utterances, key=lambda each: (each.speaker, each.id))
 
 
-def _by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
-    """Group utterances by who speaks."""
-    groups: dict[str, list[Utterance]] = {}
-    for each in utterances:
-        groups.setdefault(each.speaker, []).append(each)
-    return groups
-
-
 def _drawn_roles(
     utterances: Sequence[Utterance], rule: ProtocolConfig, has_background: bool, rng: np.random.Generator
 ) -> tuple[dict[Role, list[Utterance]], tuple[str, ...]]:
     """Draw enrolment and tests of the speakers, and who is background instead; say who is left out."""
-    of_speaker = _by_speaker(utterances)
+    of_speaker = by_speaker(utterances)
     names = sorted(of_speaker)
     enrolment = {name: _enrolment(of_speaker[name], rule, rng) for name in names}
     too_few = {name for name in names if len(enrolment[name]) == len(of_speaker[name])}
@@ -220,10 +212,12 @@ def _enrolment(own: Sequence[Utterance], rule: ProtocolConfig, rng: np.random.Ge
     return enrol
 
 
-def _roles_by_trials(utterances: Sequence[Utterance], lists: TrialLines) -> dict[Role, list[Utterance]]:
-    """Give utterances the roles that trial lists suppose; names in them that nobody knows are told of later."""
+def _roles_by_trials(
+    utterances: Sequence[Utterance], lists: TrialLines
+) -> tuple[dict[Role, list[Utterance]], tuple[str, ...]]:
+    """Give utterances the roles that trial lists suppose, and say what has none; unknown names are told of later."""
     by_id = {each.id: each for each in utterances}
-    of_speaker = _by_speaker(utterances)
+    of_speaker = by_speaker(utterances)
     trials = [trial for _, lines in lists.values() for _, trial in lines]
     tests = {known_name(trial.test, by_id) for trial in trials}
     models = dict.fromkeys(known_name(trial.model, by_id) for trial in trials)
@@ -234,7 +228,10 @@ def _roles_by_trials(utterances: Sequence[Utterance], lists: TrialLines) -> dict
     test = [each for each in utterances if each.id in tests]
     evaluated = {each.speaker for each in (*enrol, *test)}
     background = [each for each in utterances if each.speaker not in evaluated]
-    return {"background": background, "enrol": enrol, "test": test}
+    used = {each.id for each in (*background, *enrol, *test)}
+    idle = [each.id for each in utterances if each.id not in used]
+    notes = (f"{some(idle)}: of speakers who are in trials, but in none themselves; left out",) if idle else ()
+    return {"background": background, "enrol": enrol, "test": test}, notes
 
 
 def _enrolling(utterance: Utterance, model: str) -> Utterance:

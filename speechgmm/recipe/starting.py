@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +12,7 @@ from statistics import median_low
 
 from speechgmm.corpus.discovery import Found
 from speechgmm.corpus.formats import read_corpus
-from speechgmm.corpus.manifest import Role, Utterance
+from speechgmm.corpus.manifest import Role, Utterance, by_speaker
 from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.errors import CorpusError
 from speechgmm.files import replacing
@@ -67,10 +67,7 @@ class Survey:
     @cached_property
     def of_speaker(self) -> dict[str, list[Utterance]]:
         """The same, by who speaks."""
-        groups: defaultdict[str, list[Utterance]] = defaultdict(list)
-        for each in self.utterances:
-            groups[each.speaker].append(each)
-        return dict(groups)
+        return by_speaker(self.utterances)
 
     @property
     def rates(self) -> Counter[int]:
@@ -175,7 +172,7 @@ def plan(recordings: Survey) -> Plan:
     evaluated = {name: own for name, own in recordings.of_speaker.items() if len(own) > 1}
     if None not in roles:
         background = roles.get("background", [])
-        frames = 100 * min(map(recordings.seconds, _by_speaker(roles.get("enrol", [])).values()), default=0.0)
+        frames = 100 * min(map(recordings.seconds, by_speaker(roles.get("enrol", [])).values()), default=0.0)
         size = _ubm_size(recordings.seconds(background)) if background else _own_size(frames)
         return Plan(bool(background), size)
     if len(evaluated) < 2:
@@ -191,14 +188,6 @@ def plan(recordings: Survey) -> Plan:
     size = _ubm_size(recordings.seconds(recordings.utterances) / 2) if many else _own_size(frames)
     n_models = min(len(evaluated), len(recordings.of_speaker) // 2) if many else len(evaluated)
     return Plan(many, size, n_enrol, separate, MOST_MODELS if n_models > MOST_MODELS else None)
-
-
-def _by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
-    """Group utterances by who speaks."""
-    groups: defaultdict[str, list[Utterance]] = defaultdict(list)
-    for each in utterances:
-        groups[each.speaker].append(each)
-    return groups
 
 
 def _ubm_size(seconds: float) -> int:
