@@ -13,6 +13,7 @@ from speechgmm.gmm.adaptation import AdaptationConfig, RelevanceFactors
 from speechgmm.recipe.explaining import keys_of
 from speechgmm.recipe.loader import dump_recipe, load_recipe
 from speechgmm.recipe.schema import Recipe
+from speechgmm.recipe.series import load_series
 from speechgmm.recipe.yaml import dotted, read_document
 
 SHIPPED = [
@@ -44,8 +45,13 @@ def check_refused(tree, path, lines, expected):
         recipe = "recipe.yaml"
         (tree / recipe).write_text(f"corpus: {{kind: synthetic}}\n{path.parts[1]}: {path}\n")
     with pytest.raises(RecipeError) as caught:
-        load_recipe(recipe)
+        (load_series if "sweep:\n" in lines else load_recipe)(recipe)
     assert any(line.startswith(expected) for line in str(caught.value).splitlines()), (expected, str(caught.value))
+
+
+def named(key):
+    """Name a key as messages do; a value of a series goes by the key that it is for."""
+    return dotted(key[2:3] if key[:2] == ("sweep", "grid") and len(key) > 2 else key)
 
 
 def changed(lines, place, old, new):
@@ -65,10 +71,10 @@ def check_all_keys(tree, path, spellings):
         if not key or isinstance(key[-1], int):
             continue
         for wrong in spellings(key[-1]):
-            named = dotted((*section, *key[:-1], wrong))
-            expected = f"{path}:{place.line}:{place.column}: {named}: unknown key; "
+            told = named((*section, *key[:-1], wrong))
+            expected = f"{path}:{place.line}:{place.column}: {told}: unknown key; "
             if len(key[-1]) > 2:
-                expected += f"did you mean {key[-1]}?"
+                expected += f"did you mean {key[-1].rpartition('.')[2]}?"
             check_refused(tree, path, changed(lines, place, key[-1], wrong), expected)
     return len(places)
 
@@ -90,7 +96,8 @@ def check_all_numbers(tree, path):
         place = document.places[key]
         rest = lines[place.line - 1][place.column - 1 :]
         old = re.match(r"(?:\w+:\s*)?[-+.\w]+", rest)[0]
-        expected = f"{path}:{place.line}:{place.column}: {dotted((*section, *key))}: 'many'; expected "
+        told = document.places[key[:3]] if key[:2] == ("sweep", "grid") else place
+        expected = f"{path}:{told.line}:{told.column}: {named((*section, *key))}: 'many'; expected "
         check_refused(tree, path, changed(lines, place, old, re.sub(r"[-+.\w]+$", "many", old)), expected)
     return len(keys)
 

@@ -15,6 +15,7 @@ from speechgmm.cli.common import JobsOption, told
 from speechgmm.cli.extraction import features
 from speechgmm.cli.gallery import gallery
 from speechgmm.cli.running import run
+from speechgmm.cli.series import compare, sweep
 from speechgmm.cli.showing import schema, show
 from speechgmm.cli.starting import init
 from speechgmm.version import __version__
@@ -51,6 +52,8 @@ app.command()(check)
 app.command()(run)
 app.command()(show)
 app.command()(schema)
+app.command()(sweep)
+app.command()(compare)
 app.add_typer(gallery, name="gallery")
 
 

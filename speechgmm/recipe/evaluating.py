@@ -25,6 +25,9 @@ from speechgmm.scoring.thresholds import threshold_meaning
 
 METRICS_FILE, SCORES_FILE = "metrics.json", "scores.csv"
 
+IN_LIST = "list:"
+"""What a column of the scores is called, before the name of the trial list that it tells of."""
+
 
 @dataclass(frozen=True, eq=False)
 class Judged:
@@ -120,7 +123,7 @@ def evaluate(
         if judged is None:
             raise ValueError("evaluation without scores: it was to be planned only")
         write_json(folder / METRICS_FILE, _metrics(recipe, corpus, judged, calibrated))
-        _write_scores(folder / SCORES_FILE, corpus.distinct_trials, judged.raw, judged.llrs)
+        _write_scores(folder / SCORES_FILE, corpus, judged.raw, judged.llrs)
 
     return means.obtain("evaluation", inputs, run)
 
@@ -199,15 +202,26 @@ def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:
     }
 
 
-def _write_scores(path: Path, trials: Sequence[Trial], raw: Scores, scores: Scores) -> None:
-    """Write every trial with its scores; where there is none the fields are empty, and skipped.csv says why."""
+def _write_scores(path: Path, corpus: Corpus, raw: Scores, scores: Scores) -> None:
+    """Write every trial with its scores, who speaks in the test, and which lists it is in.
+
+    Where there is no score the fields are empty, and skipped.csv says why.
+    """
 
     def text(score: float) -> str:
         """Write all digits."""
         return "" if np.isnan(score) else repr(score)
 
+    trials = corpus.distinct_trials
+    speaker = {utterance.id: utterance.speaker for utterance in corpus.test}
+    lists = [frozenset(each) for each in corpus.trials.values()]
     rows = (
-        (trial.model, trial.test, text(score), text(llr), "target" if trial.target else "nontarget")
+        (
+            *(trial.model, trial.test, text(score), text(llr), "target" if trial.target else "nontarget"),
+            speaker[trial.test],
+            *("1" if trial in each else "0" for each in lists),
+        )
         for trial, score, llr in zip(trials, raw.of(trials).tolist(), scores.of(trials).tolist(), strict=True)
     )
-    write_csv(path, ("model", "test", "score", "llr", "label"), rows)
+    lists_columns = (IN_LIST + name for name in corpus.trials)
+    write_csv(path, ("model", "test", "score", "llr", "label", "speaker", *lists_columns), rows)

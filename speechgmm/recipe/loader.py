@@ -5,12 +5,13 @@ from pathlib import Path
 
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.recipe.explaining import checked
+from speechgmm.recipe.points import Point
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.sections import override, overriding_rate, parse_overrides, read_base, read_recipe
 from speechgmm.recipe.yaml import Document, Place, to_yaml
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, point: Point | None = None) -> Recipe:
     """Read a recipe.
 
     Parameters
@@ -23,6 +24,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     overrides : sequence of str
         ``KEY=VALUE``, with a dotted key and a YAML value: ``ubm.n_components=128``. Paths in them are relative to
         the current folder.
+    point : dict of str to JSON data, optional
+        Values by dotted key that stand in the recipe's own `sweep`; `overrides` override them.
 
     Returns
     -------
@@ -35,7 +38,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         If a file cannot be read, or keys or values are not those of the schema: all that is wrong at once, each
         with its file, line, column and key.
     """
-    return checked(Recipe, read_recipe(Path(path), overrides))
+    return checked(Recipe, read_recipe(Path(path), overrides, point))
 
 
 def load_features(source: str | None = None, overrides: Sequence[str] = ()) -> FeatureConfig:

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from speechgmm.errors import CorpusError, ModelError, ResultsError
+from speechgmm.errors import CorpusError, ModelError, RecipeError, ResultsError
 from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import FeatureStore, clipped_warnings
@@ -64,6 +64,7 @@ def run(
     console: Console | None = None,
     from_stage: str | None = None,
     until_stage: str | None = None,
+    cache: str | Path | None = None,
 ) -> RunResult:
     """Run an experiment.
 
@@ -84,6 +85,8 @@ def run(
         The first of `speechgmm.recipe.means.STAGES` that is made anew, and all after it, though it is there already.
     until_stage : str, optional
         The last stage to run; all when not given.
+    cache : str or Path, optional
+        Another folder for the outputs of stages.
 
     Returns
     -------
@@ -108,13 +111,16 @@ def run(
         recipe = load_recipe(recipe, overrides)
     elif overrides:
         raise ValueError("overrides are for a recipe's file; change the recipe itself")
+    if recipe.sweep is not None:
+        raise RecipeError(f"{recipe.name}: sweep: a series of experiments; run it with: speechgmm sweep RECIPE")
     results = Path(results).resolve()  # workers may have been born in another folder
     folder = results / recipe.name
     engine = engine or Engine("processes")
-    with _only_run(results / CACHE / LOCKS, folder), _log_to(folder / "log.txt"), Bars(console) as bars:
+    stored = Path(cache or results / CACHE).resolve()
+    with _only_run(stored / LOCKS, folder), _log_to(folder / "log.txt"), Bars(console) as bars:
         clear_results(folder)
         logger.info("run of %s, seed %d, on %s with %d jobs", recipe.name, recipe.seed, engine.kind, engine.n_jobs)
-        means = Means(StageCache(results / CACHE, again), engine, bars, until)
+        means = Means(StageCache(stored, again), engine, bars, until)
         done = _run_stages(recipe, folder, means, _git_state(source))
         logger.info("results in %s", folder)
     return done
@@ -202,7 +208,7 @@ def _git_state(folder: Path) -> str | None:
 def _only_run(locks: Path, folder: Path) -> Iterator[None]:
     """Be the only run that writes these results."""
     locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(locks / f"results-{folder.name}")
+    lock = FileLock(locks / f"results-{folder.parent.name}-{folder.name}")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

@@ -13,6 +13,7 @@ from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.given import GivenConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
+from speechgmm.recipe.points import SweepConfig
 from speechgmm.scoring.calibration import CalibrationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import NormalisationConfig
@@ -137,6 +138,8 @@ class Recipe(Configuration):
         From which log-likelihood ratio on a trial is accepted.
     evaluation : section
         What is computed from the scores.
+    sweep : section
+        Values that keys take one after another: a series of experiments, for ``speechgmm sweep``.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
@@ -151,6 +154,7 @@ class Recipe(Configuration):
     calibration: CalibrationSection = CalibrationSection()
     decision: ThresholdConfig = ThresholdConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    sweep: SweepConfig | None = None
 
     @model_validator(mode="after")
     def _decisions_can_be_learnt(self) -> Self:
@@ -168,8 +172,10 @@ class Recipe(Configuration):
             return self
         if own := [name for name in OF_SYSTEM if name in self.model_fields_set]:
             raise ValueError(f"{', '.join(own)}: systems have their own; expected none here")
-        if other := [system.name for system in self.systems if system.corpus != self.corpus or system.systems]:
-            raise ValueError(f"systems {', '.join(other)}: expected the corpus of this recipe, and no systems again")
+        if other := [each.name for each in self.systems if each.corpus != self.corpus or each.systems or each.sweep]:
+            raise ValueError(
+                f"systems {', '.join(other)}: expected the corpus of this recipe, no systems again, no sweep"
+            )
         if len({system.name for system in self.systems}) < max(2, len(self.systems)):
             raise ValueError("systems: expected two or more, of different names")
         if self.calibration.method == "pav" and self.calibration.systems == "trained":
@@ -206,6 +212,8 @@ class Recipe(Configuration):
         idle = {*OF_SYSTEM} if self.systems else {"systems"}
         if self.speakers.method == "independent":
             idle |= {*OF_BACKGROUND}
+        if self.sweep is None:
+            idle |= {"sweep"}
         data: dict[str, JsonValue] = self.model_dump(mode="json", exclude=idle)
         if self.systems:
             data["systems"] = [system.plain() for system in self.systems]

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from speechgmm.features.presets import PRESETS, preset_values
 from speechgmm.recipe.explaining import models_in
 from speechgmm.recipe.naming import nearest
+from speechgmm.recipe.points import Point
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.yaml import Document, Key, Place, Values, flow, parse_value, read_document
 
@@ -28,7 +29,7 @@ class Override(NamedTuple):
     notes: Document
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Document:
+def read_recipe(path: Path, overrides: Sequence[str] = (), point: Point | None = None) -> Document:
     """Read a recipe's file and all that it points to.
 
     Parameters
@@ -37,6 +38,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Document:
         The file.
     overrides : sequence of str
         ``KEY=VALUE`` each, as `load_recipe` takes them.
+    point : dict of str to JSON data, optional
+        Values by dotted key that stand in the recipe's own sweep.
 
     Returns
     -------
@@ -45,7 +48,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Document:
     """
     document = read_document(path)
     _name_after(path, document)
-    sets = parse_overrides(overrides, "ubm.n_components=128", document)
+    sets = [_of_point(document, key, value) for key, value in (point or {}).items()]
+    sets += parse_overrides(overrides, "ubm.n_components=128", document)
     for each in sets:
         if len(each.key) == 1:
             override(document, each)
@@ -130,6 +134,13 @@ def parse_overrides(texts: Sequence[str], example: str, document: Document) -> l
         else:
             document.refuse(None, f"expected KEY=VALUE, as in --set {example}", place)
     return overrides
+
+
+def _of_point(document: Document, name: str, value: JsonValue) -> Override:
+    """Override a key by a value that stands in the sweep of the recipe itself, or in a file that is its sweep."""
+    place = document.place_of(next((at for at in document.places if at[:1] == ("sweep",) and name in at), ("sweep",)))
+    key: Key = tuple(name.split("."))
+    return Override(key, deepcopy(value), Document({}, {(): place, key: place}))
 
 
 def override(document: Document, by: Override) -> None:

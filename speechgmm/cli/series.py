@@ -1,0 +1,212 @@
+"""The commands for many experiments: a series of them in one table, and what sets results apart."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speechgmm.cli.common import JobsOption, told
+from speechgmm.cli.running import EngineKind
+
+if TYPE_CHECKING:
+    from speechgmm.recipe.comparing import Comparison, Difference
+    from speechgmm.recipe.series import Series
+    from speechgmm.recipe.sweep import Outcome
+
+FAILED = 3
+"""Exit status where some of what was asked for could not be done, and the rest was."""
+
+
+class SortKey(StrEnum):
+    """The number that orders a table, of the first trial list."""
+
+    eer = "eer"
+    min_dcf = "min_dcf"
+    act_dcf = "act_dcf"
+    cllr = "cllr"
+    min_cllr = "min_cllr"
+
+
+def sweep(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE,...",
+            help="One experiment for each of the values, as in ubm.n_components=32,64; a single one is set for all. "
+            "Repeatable.",
+        ),
+    ] = None,
+    results: Annotated[
+        Path, typer.Option(help="Results go into folders of their own, in the folder of the recipe's name in here.")
+    ] = Path("results"),
+    sort: Annotated[SortKey, typer.Option(help="What orders the table.")] = SortKey.eer,
+    jobs: JobsOption = None,
+    engine: Annotated[EngineKind, typer.Option(help="Where the work is done.")] = EngineKind.processes,
+) -> None:
+    """Run an experiment at many points: of the recipe's own sweep, or of all values of --set, each with each.
+
+    They run one after another and share what they have in common. One that is finished already is not run again. If one
+    cannot be run, or fails, its reason is told and the others run; the exit status is 3 then.
+    """
+    from rich.console import Console
+
+    from speechgmm.parallel import Engine, available_cores
+    from speechgmm.recipe.series import load_series
+    from speechgmm.recipe.sweep import TABLE_FILE, run_series
+
+    where = Engine(engine.value, jobs or available_cores())
+    with told():
+        series = load_series(recipe, set_ or ())
+        typer.echo(f"{series.name}: {len(series.members)} experiments, over {', '.join(series.keys) or 'one point'}")
+        for member in series.members:
+            if member.recipe is None:
+                typer.secho(f"cannot be run: {member.name}: {member.problem}", fg="red")
+        told_of = _Counter(len(series.members))
+        outcomes = run_series(series, results=results, engine=where, console=Console(stderr=True), tell=told_of.tell)
+        _show(series, outcomes, sort.value)
+        typer.echo(f"table: {results / series.name / TABLE_FILE}")
+    if any(each.metrics is None for each in outcomes):
+        raise typer.Exit(FAILED)
+
+
+class _Counter:
+    """A line for each experiment that is done."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+
+    def tell(self, outcome: "Outcome") -> None:
+        """Print it."""
+        self._done += 1
+        state = "done" if outcome.metrics else f"failed: {outcome.reason}"
+        state = "kept" if outcome.kept else f"{state} ({outcome.seconds:.1f} s)"
+        if outcome.member.recipe is not None:
+            typer.echo(f"{self._done}/{self._total} {outcome.member.name}: {state}")
+
+
+def compare(
+    results: Annotated[list[Path], typer.Argument(help="Folders of results, two or more.", show_default=False)],
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    csv_: Annotated[bool, typer.Option("--csv", help="Print the numbers as CSV.")] = False,
+) -> None:
+    """Compare results with the first of them: keys of the recipes, numbers, and how sure the differences are.
+
+    Where the trials are the same, differences have intervals of paired draws of the speakers; they differ where an
+    interval does not hold 0.
+    """
+    import csv
+    import json
+    import sys
+
+    from speechgmm.recipe.comparing import compare as compare_results
+
+    with told():
+        found = compare_results(results)
+        if json_:
+            typer.echo(json.dumps(found.plain(), indent=2, ensure_ascii=False))
+        elif csv_:
+            rows = found.rows()
+            writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        else:
+            _show_comparison(found)
+
+
+def _show_comparison(found: "Comparison") -> None:
+    """Print what sets results apart."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in found.names:
+        table.add_column(Text(name), justify="right")
+    for key, texts in found.keys.items():
+        table.add_row(key, *map(Text, texts))
+    if found.keys:
+        table.add_section()
+    for number, values in found.numbers.items():
+        apart = found.differences.get(number, (None,) * len(values))
+        percent = number.endswith(".eer") or number == "identification"
+        table.add_row(number, *(_compared(value, each, percent) for value, each in zip(values, apart, strict=True)))
+    Console().print(table)
+    if found.differences:
+        typer.echo(
+            f"in brackets: the difference to {found.names[0]}, and its {found.confidence:.0%} interval over speakers"
+        )
+    else:
+        typer.echo("no intervals of differences: the trials are not the same")
+
+
+def _compared(value: float | None, apart: "Difference | None", percent: bool) -> str:
+    """Format a number, and its difference to the first."""
+    if value is None:
+        return "-"
+    scale, form = (100.0, ".2f") if percent else (1.0, ".3f")
+    text = f"{scale * value:{form}}{'%' if percent else ''}"
+    if apart is None:
+        return text
+    difference, low, high = (f"{scale * each:+{form}}" for each in apart)
+    return f"{text} [{difference}: {low} to {high}]"
+
+
+TITLES = {"eer": "EER", "min_dcf": "minDCF", "act_dcf": "actDCF", "cllr": "Cllr", "min_cllr": "minCllr"}
+
+
+def _show(series: "Series", outcomes: "Sequence[Outcome]", sort: str) -> None:
+    """Print the table, the best first and what failed last, and all warnings once."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from speechgmm.recipe.series import short_names
+
+    ranked = sorted(outcomes, key=lambda each: _rank(each, sort))
+    lists = list(dict.fromkeys(name for each in outcomes if each.metrics for name in each.metrics["trials"]))
+    shown = tuple(dict.fromkeys(("eer", "min_dcf", sort)))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for word in short_names(series.keys).values():
+        table.add_column(word, justify="right")
+    for name in lists:
+        for number in shown:
+            table.add_column(f"{name}\n{TITLES[number]}", justify="right", no_wrap=True)
+    for outcome in ranked:
+        values = [outcome.member.values.get(key, "") for key in series.keys]
+        trials = outcome.metrics["trials"] if outcome.metrics else {}
+        cells = [_cell(_one(trials[name], number), number) for name in lists if name in trials for number in shown]
+        table.add_row(*(Text(value) for value in values), *(cells or ["failed"][: len(lists)]))
+    Console().print(table)
+    for outcome in outcomes:
+        if outcome.metrics is None:
+            typer.secho(f"failed: {outcome.member.name}: {outcome.reason}", fg="red")
+    for warning in dict.fromkeys(warning for each in outcomes for warning in each.warnings):
+        typer.secho(f"warning: {warning}", fg="yellow")
+
+
+def _rank(outcome: "Outcome", sort: str) -> float:
+    """Give what orders an experiment: its number in the first trial list, or more than any."""
+    value = _one(next(iter(outcome.metrics["trials"].values())), sort) if outcome.metrics else None
+    return inf if value is None else value
+
+
+def _one(numbers: dict[str, Any], name: str) -> float | None:
+    """Give a number of a trial list; of detection costs, the last."""
+    value = numbers[name]
+    found: float | None = list(value.values())[-1] if isinstance(value, dict) else value
+    return found
+
+
+def _cell(value: float | None, name: str) -> str:
+    """Format a number, or a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.2%}" if name == "eer" else f"{value:.3f}"

@@ -1,0 +1,243 @@
+"""Series of experiments: their points, what they share, what fails in them, and their table."""
+
+import csv
+import os
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from conftest import ROOT
+from speechgmm.errors import RecipeError
+from speechgmm.parallel import Engine
+from speechgmm.recipe.points import Drawn, RandomConfig, SweepConfig, points
+from speechgmm.recipe.runner import run
+from speechgmm.recipe.series import load_series, short_names, split_values
+from speechgmm.recipe.sweep import run_series
+
+SERIAL = Engine("serial")
+TINY = """\
+name: tiny
+corpus:
+  {kind: synthetic, n_speakers: 2, n_background: 2, n_background_utterances: 1, n_enrol: 1, n_test: 1, seconds: 2.0}
+ubm: {n_components: 4, n_iterations: 2}
+evaluation: {dcf: [sre10, sre08], bootstrap: 10}
+"""
+GRID = "sweep:\n  grid:\n    ubm.n_components: [2, 4]\n    speakers.relevance_factor: [4, 16]\n"
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Write a recipe, perhaps with a sweep."""
+
+    def write(sweep=""):
+        (tmp_path / "tiny.yaml").write_text(TINY + sweep)
+        return tmp_path / "tiny.yaml"
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A series of four that has run, the largest of them in vain."""
+    folder = tmp_path_factory.mktemp("series")
+    (folder / "tiny.yaml").write_text(TINY + GRID.replace("[2, 4]", "[2, 99999]"))
+    told = []
+    series = load_series(folder / "tiny.yaml", ["ubm.weight_floor=0"])
+    outcomes = run_series(series, results=folder / "results", engine=SERIAL, tell=told.append)
+    return folder, series, outcomes, told
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_grid_is_each_with_each_the_last_fastest():
+    config = SweepConfig(grid={"a.b": [1, 2], "c": ["x", [3, 4]]})
+    assert points(config) == (
+        {"a.b": 1, "c": "x"}, {"a.b": 1, "c": [3, 4]}, {"a.b": 2, "c": "x"}, {"a.b": 2, "c": [3, 4]},
+    )  # fmt: skip
+
+
+def test_a_list_is_taken_as_it_stands():
+    assert points(SweepConfig(list=[{"a": 1}, {"b.c": None}])) == ({"a": 1}, {"b.c": None})
+
+
+def test_random_points_are_the_seeds_within_their_ranges_and_the_first_of_more():
+    keys = {
+        "a.choice": Drawn(choices=["x", "y"]),
+        "a.whole": Drawn(low=2, high=4),
+        "a.real": Drawn(low=0.5, high=1.5),
+        "a.log": Drawn(low=1, high=1000, log=True),
+    }
+    drawn = points(SweepConfig(random=RandomConfig(n=400, seed=3, keys=keys)))
+    assert drawn[:7] == points(SweepConfig(random=RandomConfig(n=7, seed=3, keys=keys)))
+    assert drawn[:7] != points(SweepConfig(random=RandomConfig(n=7, seed=4, keys=keys)))
+    assert {point["a.choice"] for point in drawn} == {"x", "y"}
+    assert {point["a.whole"] for point in drawn} == {2, 3, 4}
+    real = np.array([point["a.real"] for point in drawn])
+    assert (real.min() >= 0.5, real.max() <= 1.5, abs(real.mean() - 1.0) < 0.05) == (True, True, True)
+    logs = [point["a.log"] for point in drawn]
+    assert all(isinstance(each, int) and 1 <= each <= 1000 for each in logs)
+    # floor of a log-uniform number from 1 to 1001: below 32 with log(32) / log(1001) = 0.5016
+    assert abs(np.mean([each < 32 for each in logs]) - 0.5016) < 3 * 0.5 / np.sqrt(400)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "nothing given; expected one of grid, list and random"),
+        ({"grid": {"a": [1]}, "list": [{"a": 1}]}, "grid, list; expected one of"),
+        ({"grid": {}}, "at least 1"),
+        ({"grid": {"a": []}}, "at least 1"),
+        ({"grid": {"a..b": [1]}}, "should match"),
+        ({"random": {"n": 0, "keys": {"a": {"choices": [1]}}}}, "greater than or equal to 1"),
+        ({"random": {"n": 1, "keys": {"a": {"low": 1}}}}, "expected choices, or low below high"),
+        ({"random": {"n": 1, "keys": {"a": {"low": 1, "high": 1}}}}, "expected choices, or low below high"),
+        ({"random": {"n": 1, "keys": {"a": {"low": 0, "high": 1, "log": True}}}}, "expected more than 0, with log"),
+        ({"random": {"n": 1, "keys": {"a": {"choices": [1], "low": 0}}}}, "expected not both"),
+    ],
+)
+def test_a_sweep_without_meaning_is_refused(config, message):
+    with pytest.raises(ValidationError, match=message):
+        SweepConfig.model_validate(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("32", ["32"]),
+        ("32, 64,128", ["32", "64", "128"]),
+        ("[means],[means, variances]", ["[means]", "[means, variances]"]),
+        ("{a: 1, b: 2},3", ["{a: 1, b: 2}", "3"]),
+        ("'a,b',\"c,d\"", ["'a,b'", '"c,d"']),
+    ],
+)
+def test_values_are_parted_by_the_commas_outside(text, values):
+    assert split_values(text) == values
+
+
+def test_short_names_tell_keys_apart():
+    assert short_names(["ubm.n_iterations", "speakers.n_iterations", "ubm.n_components"]) == {
+        "ubm.n_iterations": "ubm.n_iterations",
+        "speakers.n_iterations": "speakers.n_iterations",
+        "ubm.n_components": "n_components",
+    }
+
+
+def test_what_is_typed_is_put_on_each_point_and_over_its_keys(tiny):
+    path = tiny(GRID)
+    series = load_series(path, ["ubm.n_components=8", "scoring.top_components=1,null", "seed=5"])
+    assert series.keys == ("speakers.relevance_factor", "scoring.top_components")
+    assert [member.name for member in series.members] == [
+        "relevance_factor-4_top_components-1", "relevance_factor-4_top_components-null",
+        "relevance_factor-16_top_components-1", "relevance_factor-16_top_components-null",
+    ]  # fmt: skip
+    for member in series.members:
+        assert (member.recipe.ubm.n_components, member.recipe.seed, member.recipe.sweep) == (8, 5, None)
+        assert str(member.recipe.speakers.relevance_factor).removesuffix(".0") == member.values[series.keys[0]]
+    assert [member.recipe.scoring.top_components for member in series.members[:2]] == [1, None]
+
+
+def test_equal_points_are_one_and_names_stay_apart(tiny):
+    series = load_series(tiny(), ["ubm.n_components=2,2,4"])
+    assert [member.name for member in series.members] == ["n_components-2", "n_components-4"]
+    adapt = [f"speakers.adapt={text}" for text in ("[means],[ means ],[means, weights]",)]
+    names = [member.name for member in load_series(tiny(), adapt).members]
+    assert len(set(names)) == 3
+    assert names[2] == "adapt-means-weights"
+
+
+def test_a_list_may_hold_sections_with_paths_beside_the_recipe(tiny, tmp_path, monkeypatch):
+    (tmp_path / "own.yaml").write_text("n_cepstra: 13\n")
+    monkeypatch.chdir(os.sep)
+    sweep = "sweep:\n  list:\n  - {}\n  - features: own.yaml\n  - features: {base: own.yaml, n_cepstra: 12}\n"
+    series = load_series(tiny(sweep))
+    assert [member.recipe.features.n_cepstra for member in series.members] == [24, 13, 12]
+    assert series.members[0].name == "as-it-is"
+
+
+def test_what_is_wrong_everywhere_is_told_once_with_its_line_before_anything_runs(tiny):
+    path = tiny(GRID.replace("n_components", "n_componets"))
+    with pytest.raises(RecipeError) as caught:
+        load_series(path)
+    assert str(caught.value).splitlines() == [f"{path}:8:5: ubm.n_componets: unknown key; did you mean n_components?"]
+    with pytest.raises(RecipeError, match=r"tiny\.yaml:8:5: ubm\.n_components: 'many'; expected"):
+        load_series(tiny(GRID.replace("[2, 4]", "[2, many]")))
+    with pytest.raises(RecipeError, match=r"--set speakers.adapt=\[medians\]: speakers\.adapt"):
+        load_series(tiny(GRID), ["speakers.adapt=[means],[medians]"])
+    with pytest.raises(RecipeError, match="nothing makes a series of it"):
+        load_series(tiny(), ["seed=3"])
+    with pytest.raises(RecipeError, match=r"tiny\.yaml:7:3: sweep\.gird: unknown key; did you mean grid\?"):
+        load_series(tiny(GRID.replace("grid", "gird")))
+
+
+def test_one_that_is_wrong_is_told_beforehand_and_is_no_reason_not_to_run_the_others(tiny):
+    series = load_series(tiny(GRID.replace("[2, 4]", "[1000000, 4]")), ["speakers.relevance_factor=4"])
+    wrong, right = series.members
+    assert (wrong.recipe, right.problem) == (None, "")
+    assert "weight_floor" in wrong.problem
+
+
+def test_a_failing_member_is_reported_and_the_others_are_in_the_table(whole):
+    folder, series, outcomes, told = whole
+    assert list(outcomes) == told
+    assert [outcome.metrics is None for outcome in outcomes] == [False, False, True, True]
+    table = rows(folder / "results" / "tiny" / "sweep.csv")
+    assert [row["member"] for row in table] == [member.name for member in series.members]
+    assert [row["status"] for row in table] == ["done", "done", "failed", "failed"]
+    assert [row["ubm.n_components"] for row in table] == ["2", "2", "99999", "99999"]
+    for row, outcome in zip(table[:2], outcomes, strict=False):
+        own = outcome.metrics["trials"]["trials"]
+        assert float(row["trials.eer"]) == own["eer"]
+        assert float(row["trials.min_dcf.sre10"]) == own["min_dcf"]["sre10"]
+        assert float(row["identification"]) == outcome.metrics["identification"]["rate"]
+    assert "n_components 99999 is more than the" in table[2]["reason"]
+    assert table[2]["trials.eer"] == ""
+    log = (folder / "results" / "tiny" / table[2]["member"] / "log.txt").read_text()
+    assert "Traceback" in log
+
+
+def test_members_are_what_they_would_be_alone_and_share_what_they_can(whole, tmp_path):
+    folder, series, _, _ = whole
+    member = series.members[1]
+    alone = run(member.recipe, results=tmp_path, engine=SERIAL).folder
+    for name in ("scores.csv", "metrics.json", "recipe.yaml", "speakers.safetensors"):
+        assert (alone / name).read_bytes() == (folder / "results" / "tiny" / member.name / name).read_bytes()
+    cache = folder / "results" / ".cache"
+    shared = {
+        stage: len(list((cache / stage).glob("[!.]*[!k]"))) for stage in ("corpus", "features", "ubm", "speakers")
+    }
+    assert shared == {"corpus": 1, "features": 3, "ubm": 1, "speakers": 2}
+    assert not (folder / "results" / "tiny" / ".cache").exists()
+
+
+def test_a_series_goes_on_where_it_was_and_gives_the_same_table(whole):
+    folder, series, outcomes, _ = whole
+    place = folder / "results" / "tiny"
+    before = (place / "sweep.csv").read_bytes()
+    (place / series.members[0].name / "report.html").unlink()  # what a run writes last
+    again = run_series(series, results=folder / "results", engine=SERIAL)
+    assert [outcome.kept for outcome in again] == [False, True, False, False]
+    assert again[1].warnings == outcomes[1].warnings
+    assert (place / "sweep.csv").read_bytes() == before
+
+
+def test_another_recipe_is_run_again(whole):
+    folder, series, _, _ = whole
+    other = load_series(folder / "tiny.yaml", ["ubm.weight_floor=0", "ubm.n_components=2,99999", "seed=1"])
+    kept = run_series(series, results=folder / "results", engine=SERIAL)
+    changed = run_series(other, results=folder / "results", engine=SERIAL)
+    assert (kept[0].kept, changed[0].kept) == (True, False)
+
+
+def test_a_series_is_no_single_run(tiny):
+    with pytest.raises(RecipeError, match="a series of experiments; run it with: speechgmm sweep"):
+        run(tiny(GRID), engine=SERIAL)
+
+
+def test_the_shipped_series_has_twelve_points():
+    series = load_series(ROOT / "recipes" / "so762_sweep.yaml")
+    assert len(series.members) == 12
+    assert all(member.recipe for member in series.members)
