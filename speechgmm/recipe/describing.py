@@ -150,8 +150,8 @@ def _members(models: list[type[Configuration]], default: object) -> list[dict[st
 
 def _object(model: type[Configuration], required: list[str] | None = None) -> dict[str, Any]:
     """Describe a configuration; `required` are keys that must be there though they have a default."""
-    plain = model.model_json_schema()
-    plain = plain.get("properties") or plain["$defs"][model.__name__]["properties"]
+    whole = model.model_json_schema()
+    plain = whole.get("properties") or whole["$defs"][model.__name__]["properties"]
     properties: dict[str, Any] = {}
     for name, meaning in meanings_of(model).items():
         field = model.model_fields[name]
@@ -160,6 +160,8 @@ def _object(model: type[Configuration], required: list[str] | None = None) -> di
             shape = {"anyOf": [*_members(models, field.default), *nothing]}
         else:
             shape = {key: value for key, value in plain[name].items() if key != "title"}
+            if model is not Recipe:  # whose systems are recipes again, which `json_schema` refers to
+                shape = _whole(shape, whole.get("$defs", {}))
         properties[name] = shape | {"description": f"{meaning.text} ({meaning.kind})"}
     missing = [
         name for name, field in model.model_fields.items() if field.is_required() and name not in (required or [])
@@ -171,6 +173,18 @@ def _object(model: type[Configuration], required: list[str] | None = None) -> di
         "required": [] if model is Recipe else [*(required or []), *missing],
         "additionalProperties": False,
     }
+
+
+def _whole(shape: Any, definitions: dict[str, Any]) -> Any:
+    """Put what references stand for in their place."""
+    if isinstance(shape, list):
+        return [_whole(each, definitions) for each in shape]
+    if not isinstance(shape, dict):
+        return shape
+    if "$ref" in shape:
+        meant = definitions[shape["$ref"].rpartition("/")[2]]
+        return _whole({key: value for key, value in meant.items() if key not in ("title", "description")}, definitions)
+    return {key: _whole(value, definitions) for key, value in shape.items()}
 
 
 def _page(name: str, heading: str, model: type[Configuration], told: dict[object, str]) -> Iterator[str]:
