@@ -203,7 +203,7 @@ def test_a_system_has_the_corpus_of_the_fusion_unless_it_says_another():
     assert all(system.corpus == recipe.corpus for system in recipe.systems)
     assert (recipe.corpus.seed, recipe.corpus.n_speakers) == (3, 5)
     (line,) = refused(text % ", corpus: {kind: synthetic}")
-    assert line == "r.yaml:2:1: systems b: expected the corpus of this recipe, and no systems again"
+    assert line == "r.yaml:2:1: systems b: expected the corpus of this recipe, no systems again, no sweep"
     (line,) = refused("corpus: {kind: synthetc}\nsystems: [{name: a}, {name: b}]\n")
     assert line.startswith("r.yaml:1:10: corpus.kind: 'synthetc'")
 

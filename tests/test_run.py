@@ -365,10 +365,21 @@ def test_quickstart_is_neither_trivial_nor_hopeless(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "worst"), [("so762", 0.0286), ("libri", 0.005)])
-def test_real_speech_is_as_good_as_kaldi_gets_it(speech_data, tmp_path, monkeypatch, name, worst):
+@pytest.mark.parametrize(
+    ("name", "worst", "identified"),
+    # Kaldi's and, of an4_feat, an untuned scikit-learn's error rates, and so762_best's targets.
+    [
+        ("so762", 0.0286, 0.948),
+        ("so762_best", 0.012, 0.948),
+        ("libri", 0.005, 0.948),
+        ("mini", 0.005, 0.948),
+        ("fsdd", 0.005, 0.948),
+        ("an4_feat", 0.0895, 0.9),
+    ],
+)
+def test_real_speech_is_as_good_as_others_get_it(speech_data, tmp_path, monkeypatch, name, worst, identified):
     monkeypatch.setenv("SPEECHGMM_DATA", str(speech_data))
     done = run(ROOT / "recipes" / f"{name}.yaml", results=tmp_path)
     assert done.metrics["trials"]["trials"]["eer"] < worst
-    assert done.metrics["identification"]["rate"] >= 0.948
+    assert done.metrics["identification"]["rate"] >= identified
     assert done.metrics["trials"]["trials.hard"]["n_unscored"] == 0
