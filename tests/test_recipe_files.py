@@ -270,5 +270,7 @@ def test_whatever_stands_there_is_read_or_refused(key):
     for odd in ODD:
         text = f"{'' if key == 'corpus' else SMALL}{key}: {odd}\n"
         for overrides in ([], [f"{key}={odd}"]):
+            read = None
             with suppress(RecipeError):
-                load_recipe(write(SMALL if overrides else text), overrides)
+                read = load_recipe(write(SMALL if overrides else text), overrides)
+            assert read is None or isinstance(read, Recipe)

@@ -191,7 +191,7 @@ def identify(
         tests, unusable = _each(files, opened.read)
         scores = score_tests(opened, [read.frames for _, read in tests])
         answers = [
-            output.Answer.of(opened, path, read, scores.names, column, raw, config)
+            output.Answer.of(opened, path, read, scores.names, column, config, raw=raw)
             for (path, read), column, raw in zip(tests, scores.matrix.T, scores.raw.T, strict=True)
         ]
         if json_:

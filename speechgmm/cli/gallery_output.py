@@ -67,8 +67,9 @@ class Answer:
         read: "Extraction",
         names: Sequence[str],
         scores: "Float64Array",
-        raw: "Float64Array",
         config: "IdentificationConfig",
+        *,
+        raw: "Float64Array",
     ) -> "Answer":
         """Answer by the scores (M,) of one recording, and what they were before calibration."""
         from speechgmm.scoring.identification import identify

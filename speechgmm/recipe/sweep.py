@@ -13,13 +13,18 @@ from rich.console import Console
 
 from speechgmm.files import replacing
 from speechgmm.parallel import Engine
+from speechgmm.recipe.evaluating import load_metrics
 from speechgmm.recipe.loader import dump_recipe
+from speechgmm.recipe.planning import plan
 from speechgmm.recipe.runner import run
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.series import Member, Series
 
 TABLE_FILE = "sweep.csv"
 """The table of a series, beside the folders of its members."""
+
+FAILURES = (ValueError, ArithmeticError, MemoryError, OSError, RuntimeError)
+"""What may befall one member, and leaves the others to be run: its keys, its data, the machine."""
 
 
 @dataclass(frozen=True)
@@ -129,18 +134,23 @@ def _flat(values: dict[str, Any]) -> Iterator[tuple[str, float | int | None]]:
 
 
 def _kept(member: Member, recipe: Recipe, folder: Path) -> Outcome | None:
-    """Find the results of a member; the report is what a run writes last."""
+    """Find the results of a member: whole (the report is written last), of this recipe, and of the data as they are."""
     place = folder / member.name
     try:
         if (place / "recipe.yaml").read_text(encoding="utf-8") != dump_recipe(recipe):
             return None
         if not (place / "report.html").is_file():
             return None
-        metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
-        warnings = json.loads((place / "provenance.json").read_text(encoding="utf-8"))["warnings"]
-    except (OSError, ValueError):
+        provenance = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
+        used = [stage["digest"] for stage in provenance["stages"]]
+        warnings = tuple(provenance["warnings"])
+        metrics = load_metrics(place)
+        planned, unknown = plan(recipe, folder.parent)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Outcome(member, metrics, kept=True, warnings=tuple(warnings))
+    if unknown or any(each.why for each in planned) or [each.output.digest for each in planned] != used:
+        return None
+    return Outcome(member, metrics, kept=True, warnings=warnings)
 
 
 def _run(member: Member, recipe: Recipe, folder: Path, engine: Engine | None, console: Console | None) -> Outcome:
@@ -148,7 +158,7 @@ def _run(member: Member, recipe: Recipe, folder: Path, engine: Engine | None, co
     started = time.perf_counter()
     try:
         done = run(recipe, results=folder, engine=engine, console=console, cache=folder.parent / ".cache")
-    except Exception as error:  # noqa: BLE001  # whatever befalls one, a bug too, the others are run
+    except FAILURES as error:
         place = folder / member.name
         place.mkdir(exist_ok=True)
         with (place / "log.txt").open("a", encoding="utf-8") as log:
