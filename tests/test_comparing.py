@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -80,6 +81,20 @@ def test_differences_are_paired_on_the_trials_in_any_order(results):
         first, second = found[f"trials.{name}"]
         assert first is None
         assert (second.low, second.high) == interval
+
+
+def test_models_that_are_not_named_after_their_speakers_share_their_draws(results, tmp_path):
+    # What a model is called makes no difference to how sure a difference is: it counts as often as its speaker.
+    for name in ("first", "second"):
+        shutil.copytree(results / name, tmp_path / name)
+        table = rows(tmp_path / name / "scores.csv")
+        with (tmp_path / name / "scores.csv").open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, table[0])
+            writer.writeheader()
+            writer.writerows(row | {"model": f"model-of-{row['model']}"} for row in table)
+    expected = compare([results / "first", results / "second"]).differences
+    assert expected
+    assert compare([tmp_path / "first", tmp_path / "second"]).differences == expected
 
 
 def test_of_pav_the_order_is_that_of_the_scores(results):

@@ -212,10 +212,12 @@ def _paired(
     own: _Trials, theirs: _Trials, presets: Sequence[str], config: EvaluationConfig
 ) -> dict[str, Interval | None]:
     """Compute intervals of the differences between two systems on the same trials."""
-    speakers = {name: n for n, name in enumerate(dict.fromkeys(who for row in own.order for who in (row[0], row[3])))}
-    models = np.array([speakers[row[0]] for row in own.order], np.intp)
-    tests = np.array([speakers[row[3]] for row in own.order], np.intp)
     target = np.array([row[2] == "target" for row in own.order], np.bool_)
+    speaker_of = {row[0]: row[3] for row in own.order if row[2] == "target"}  # a model may have a name of its own
+    claimed = [speaker_of.get(row[0], row[0]) for row in own.order]
+    heard = [row[3] for row in own.order]
+    speakers = {name: number for number, name in enumerate(dict.fromkeys((*claimed, *heard)))}
+    models, tests = (np.array([speakers[name] for name in names], np.intp) for names in (claimed, heard))
     scored = ~(np.isnan(own.llrs) | np.isnan(theirs.llrs))
     kinds = target & scored, ~target & scored
     if not all(kind.any() for kind in kinds):
