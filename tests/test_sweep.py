@@ -224,6 +224,15 @@ def test_a_series_goes_on_where_it_was_and_gives_the_same_table(whole):
     assert (place / "sweep.csv").read_bytes() == before
 
 
+def test_results_that_say_too_little_are_made_again(whole):
+    folder, series, _, _ = whole
+    place = folder / "results" / "tiny"
+    (place / series.members[0].name / "provenance.json").write_text("{}")
+    (place / series.members[1].name / "provenance.json").write_text("[]")
+    again = run_series(series, results=folder / "results", engine=SERIAL)
+    assert [outcome.kept for outcome in again[:2]] == [False, False]
+
+
 def test_another_recipe_is_run_again(whole):
     folder, series, _, _ = whole
     other = load_series(folder / "tiny.yaml", ["ubm.weight_floor=0", "ubm.n_components=2,99999", "seed=1"])
