@@ -377,6 +377,14 @@ def test_a_corpus_comes_back_from_a_table_as_it_was_written(tmp_path):
     assert read_corpus(CsvConfig(root=str(tmp_path), trials=("trials.txt", "more.txt"))) == corpus
 
 
+def test_the_background_has_no_models_of_other_names(tmp_path):
+    rows = (f"{role}-{n}.wav,{role}-ann,{role},phone\n" for role in ("background", "enrol", "test") for n in range(2))
+    (tmp_path / "utterances.csv").write_text("path,speaker,role,model\n" + "".join(rows))
+    corpus = read_corpus(CsvConfig(root=str(tmp_path)))
+    assert {each.enrols for each in corpus.background} == {"background-ann"}
+    assert corpus.models == ("phone",)
+
+
 @pytest.mark.parametrize("write", [write_table, write_kaldi])
 def test_names_that_a_list_cannot_hold_are_refused(tmp_path, write):
     enrol = (Utterance("a", "ann lee", str(tmp_path / "a.wav")),)

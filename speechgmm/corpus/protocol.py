@@ -109,7 +109,8 @@ def assemble(pool: Pool, lists: TrialLines, protocol: ProtocolConfig | None, pro
         problems.check()
     else:
         trials = {MADE: make_trials(enrol, test, rule.n_nontargets, rng)}
-    return Corpus(tuple(roles["background"]), tuple(enrol), tuple(test), trials, notes)
+    background = tuple(replace(each, model=None) for each in roles["background"])  # whose models go by their speakers
+    return Corpus(background, tuple(enrol), tuple(test), trials, notes)
 
 
 def make_trials(
