@@ -10,13 +10,16 @@ from typer.testing import CliRunner
 from speechgmm import run
 from speechgmm.cli import app
 from speechgmm.cli.running import Stage
+from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import ResultsError
 from speechgmm.parallel import Engine
 from speechgmm.recipe.cache import StageCache
+from speechgmm.recipe.evaluating import evaluate
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.means import STAGES
+from speechgmm.recipe.means import STAGES, Means
 from speechgmm.recipe.memory import forget_peak, peak_memory
 from speechgmm.recipe.planning import plan
+from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.stored import list_stored, prune
 
 RECIPE = """
@@ -234,6 +237,8 @@ def test_two_runs_of_one_name_do_not_write_the_same_results(whole):
     assert until[0].wait(20)
     with pytest.raises(ResultsError, match="another run is writing these results"):
         run(whole / "small.yaml", results=whole, engine=SERIAL)
+    with pytest.raises(ResultsError, match="small: a run is writing these results; prune when it has ended"):
+        prune(list_stored(whole))
     until[1].set()
     other.join(20)
     run(whole / "small.yaml", results=whole, engine=SERIAL)
@@ -248,6 +253,31 @@ def test_what_is_being_made_is_not_pruned(tmp_path):
 
     StageCache(tmp_path / ".cache").obtain("ubm", 1, {"key": 1}, making)
     assert [each.state for each in list_stored(tmp_path)] == ["whole"]
+
+
+def test_what_has_become_whole_meanwhile_is_not_pruned(tmp_path):
+    listed = []
+
+    def making(folder):
+        listed.extend(list_stored(tmp_path))
+        (folder / "out").write_text("made")
+
+    StageCache(tmp_path / ".cache").obtain("ubm", 1, {"key": 1}, making)
+    assert [each.state for each in listed] == ["unfinished"]
+    assert prune(listed) == ()
+    assert [each.state for each in list_stored(tmp_path)] == ["whole"]
+
+
+def test_the_numbers_depend_on_whose_a_model_is(tmp_path):
+    (tmp_path / "small.yaml").write_text(RECIPE)
+
+    def planned(speaker):
+        enrol = (Utterance("a", speaker, "a.wav", model="m"), Utterance("b", "bob", "b.wav"))
+        corpus = Corpus((), enrol, (Utterance("t", "bob", "t.wav"),), {"trials": (Trial("m", "t", False),)})
+        means = Means(StageCache(tmp_path / ".cache"), SERIAL, Bars(None), plan=[])
+        return evaluate(load_recipe(tmp_path / "small.yaml"), corpus, (), None, None, None, means).digest
+
+    assert planned("ann") == planned("ann") != planned("eve")
 
 
 def test_provenance_says_what_made_the_results(whole):

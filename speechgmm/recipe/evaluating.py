@@ -116,6 +116,7 @@ def evaluate(
             for name, trials in corpus.trials.items()
         },
         "speakers": [[each.id, each.speaker] for each in corpus.test],
+        "models": dict(corpus.speaker_of),
     }
 
     def run(folder: Path) -> None:

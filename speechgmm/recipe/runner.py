@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 CACHE = ".cache"
 """Where the outputs of stages are, below the folder of results."""
 
+RESULTS_LOCK = "results-"
+"""What the name of a lock begins with that a run holds as long as it writes its results."""
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -208,7 +211,7 @@ def _git_state(folder: Path) -> str | None:
 def _only_run(locks: Path, folder: Path) -> Iterator[None]:
     """Be the only run that writes these results."""
     locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(locks / f"results-{folder.parent.name}-{folder.name}")
+    lock = FileLock(locks / f"{RESULTS_LOCK}{folder.parent.name}-{folder.name}")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from speechgmm.errors import ResultsError
 from speechgmm.recipe.cache import LOCKS, RUNNING, STAGE_FILE, UNFINISHED
-from speechgmm.recipe.runner import CACHE
+from speechgmm.recipe.runner import CACHE, RESULTS_LOCK
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,13 @@ def prune(stored: Sequence[Stored]) -> tuple[Stored, ...]:
 
     Raises
     ------
+    ResultsError
+        If a run is under way: its results don't say yet what they rest on.
     OSError
         If something cannot be removed.
     """
+    for locks in {each.folder.parent.parent / LOCKS for each in stored}:
+        _check_idle(locks)
     removed = []
     for each in stored:
         if each.state == "whole" and each.used_by:
@@ -93,11 +98,24 @@ def prune(stored: Sequence[Stored]) -> tuple[Stored, ...]:
         lock_folder.mkdir(exist_ok=True)
         try:
             with lock.acquire(timeout=0):
+                if not each.folder.is_dir():  # it has become whole meanwhile
+                    continue
                 shutil.rmtree(each.folder)
         except Timeout:
             continue  # a run is at it
         removed.append(each)
     return tuple(removed)
+
+
+def _check_idle(locks: Path) -> None:
+    """Refuse to go on while a run holds the lock of its results."""
+    for path in sorted(locks.glob(f"{RESULTS_LOCK}*")):
+        try:
+            with FileLock(path).acquire(timeout=0):
+                pass
+        except Timeout as error:
+            run = path.name.removeprefix(RESULTS_LOCK)
+            raise ResultsError(f"{run}: a run is writing these results; prune when it has ended") from error
 
 
 def _users(results: Path) -> dict[str, list[str]]:
