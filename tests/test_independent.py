@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,6 +152,56 @@ def test_without_a_background_the_others_stand_for_everybody(small):
     small.write(RECIPE)
     with pytest.raises(CorpusError, match="there is no background to train a background model on; expected some, or"):
         system.build_system(load_recipe(small.folder / "small.yaml"), nobody, enrol, test, means)
+
+
+def builder(small, sections):
+    """Builds systems of the embedded voices with other lists."""
+    from speechgmm.recipe.cache import StageCache
+    from speechgmm.recipe.means import Means
+    from speechgmm.recipe.progress import Bars
+    from speechgmm.recipe.system import build_system
+    from speechgmm.recipe.voices import extract_voices
+
+    corpus = corpus_of(small(ALONE).folder.parent)
+    small.write(RECIPE + sections)
+    recipe = load_recipe(small.folder / "small.yaml")
+    means = Means(StageCache(small.folder / ".cache"), Engine("serial"), Bars(None))
+
+    def build(background, enrol):
+        own = (extract_voices("", each, recipe.features, means) for each in (background, enrol, corpus.test))
+        return build_system(recipe, *own, means).scores
+
+    return recipe, corpus, build
+
+
+def test_another_seed_trains_other_models(small):
+    speakers = []
+    for seed in ("", "seed: 1\n"):
+        speakers += [stage.digest for stage in small(ALONE + seed).stages if stage.title == "speakers"]
+    assert len({*speakers}) == 2
+
+
+def test_of_several_models_of_a_speaker_none_stands_for_others(small):
+    recipe, corpus, build = builder(small, ALONE)
+    enrol = [replace(each, model=each.id) for each in corpus.enrol]
+    models = {each.id: alone(each.id, extract(each.path, recipe.features)) for each in enrol}
+    frames = extract(corpus.test[0].path, recipe.features)
+    scores = build((), enrol)
+    for own in enrol[:3]:
+        others = [naive_of(models[each.id]) for each in enrol if each.speaker != own.speaker]
+        assert len(others) == len(enrol) - 2
+        expected = naive.cohort_score(frames, naive_of(models[own.id]), others, "utterance")
+        assert scores.matrix[scores.models.index(own.id), 0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_what_a_model_is_called_makes_no_difference_to_its_cohort(small):
+    sections = "ubm: {n_components: 4, n_iterations: 2}\nnormalisation: {method: s}\n"
+    _, corpus, build = builder(small, sections)
+    background = (*corpus.background, *corpus.test)  # who is enrolled is in the background too
+    named = build(background, corpus.enrol)
+    renamed = build(background, [replace(each, model=f"model-of-{each.speaker}") for each in corpus.enrol])
+    assert renamed.models == tuple(f"model-of-{name}" for name in named.models)
+    assert np.array_equal(renamed.matrix, named.matrix)
 
 
 def test_a_speaker_with_too_few_frames_is_named_and_the_others_are_scored(small):

@@ -104,6 +104,7 @@ def score_against_cohort(
     *,
     speakers: Path,
     cohort: Path,
+    speaker_of: tuple[Mapping[str, str], Mapping[str, str]],
     features: Path,
     utterances: Sequence[str],
     engine: Engine,
@@ -117,6 +118,8 @@ def score_against_cohort(
         Where to write.
     speakers, cohort : Path
         The models, and those that stand for everybody else; of these a speaker's own does not count for them.
+    speaker_of : two mappings of str to str
+        Whose each of the models is, and each of the cohort's.
     features : Path
         Feature store of the tests.
     utterances : sequence of str
@@ -135,12 +138,15 @@ def score_against_cohort(
     check_front_end(speakers, front_end)
     check_front_end(cohort, front_end)
     names, others = read_header(speakers).names, read_header(cohort).names
-    for name in names:
-        if not {*others} - {name}:
+    owners = [speaker_of[0][name] for name in names]
+    cohort_owners = [speaker_of[1][name] for name in others]
+    for name, owner in zip(names, owners, strict=True):
+        if not {*cohort_owners} - {owner}:
             raise ModelError(
                 f"{name} is alone: without a background model a score needs other speakers to compare with"
             )
-    score = partial(_score_block, speakers, cohort, features)
+    own: BoolArray = np.array(owners)[:, None] == np.array(cohort_owners)
+    score = partial(_score_block, speakers, cohort, own, features)
     score_in_blocks(folder, names, features, utterances, score, engine, tick)
 
 
@@ -157,21 +163,15 @@ def _train(
         return str(error)
 
 
-def _score_block(speakers: Path, cohort: Path, features: Path, tests: Sequence[str]) -> Float64Array:
-    """Score some tests against all models."""
+def _score_block(speakers: Path, cohort: Path, own: BoolArray, features: Path, tests: Sequence[str]) -> Float64Array:
+    """Score some tests against all models, without those of the cohort (M, B) that are a model's own speaker's."""
     store = open_store(features)
     models, others = _models(speakers), _models(cohort)
     frames = [store.frames(test) for test in tests]
-    return cohort_score_matrix([*models.values()], [*others.values()], frames, excluded=_own(models, others))
+    return cohort_score_matrix([*models.values()], [*others.values()], frames, excluded=own)
 
 
 @lru_cache(maxsize=4)
 def _models(path: Path) -> Mapping[str, DiagonalGMM]:
     """Read models, once in a worker."""
     return load_independent(path)
-
-
-def _own(models: Mapping[str, DiagonalGMM], cohort: Mapping[str, DiagonalGMM]) -> BoolArray:
-    """Tell which of the cohort (M, B) are a model's own speaker."""
-    own: BoolArray = np.array([*models])[:, None] == np.array([*cohort])
-    return own

@@ -143,15 +143,22 @@ def score_in_blocks(
         raise ModelError(f"there is nothing to score: {why_none(store)}")
     blocks = [tests[start : start + TESTS_AT_ONCE] for start in range(0, len(tests), TESTS_AT_ONCE)]
     columns = []
+    n_scored = 0
     tick(0, len(tests))
     for scores in map_in_order(score, blocks, engine):
         columns.append(scores)
-        tick(sum(block.shape[1] for block in columns), len(tests))
+        n_scored += scores.shape[1]
+        tick(n_scored, len(tests))
     _write_scores(folder, models, tests, np.concatenate(columns, axis=1))
 
 
 def normalise_scores(
-    folder: Path, *, parts: Mapping[str, Sequence[Path]], cohort: Mapping[str, str], config: NormalisationConfig
+    folder: Path,
+    *,
+    parts: Mapping[str, Sequence[Path]],
+    speaker_of: Mapping[str, str],
+    cohort: Mapping[str, str],
+    config: NormalisationConfig,
 ) -> None:
     """Normalise scores by those of a cohort: the files of `score_tests`.
 
@@ -162,6 +169,8 @@ def normalise_scores(
     parts : mapping of str to sequence of Path
         Folders of ``scores`` and, as far as the method needs them, of ``z_scores`` (the models against the cohort's
         utterances), ``t_scores`` (the cohort's models against the tests) and ``cohort_scores`` (the cohort by itself).
+    speaker_of : mapping of str to str
+        The speaker of each model.
     cohort : mapping of str to str
         The speaker of each of the cohort's utterances; the cohort of a trial does not hold the speaker of its model.
     config : NormalisationConfig
@@ -175,7 +184,9 @@ def normalise_scores(
     loaded = {name: load_scores(folders) for name, folders in parts.items()}
     scores, z, t = loaded.pop("scores"), loaded.get("z_scores"), loaded.get("t_scores")
     speakers = Speakers(
-        scores.models, None if z is None else [cohort[each] for each in z.tests], None if t is None else t.models
+        [speaker_of[each] for each in scores.models],
+        None if z is None else [cohort[each] for each in z.tests],
+        None if t is None else t.models,
     )
     matrices = {name: each.matrix for name, each in loaded.items()}
     matrix = normalise(

@@ -30,12 +30,15 @@ class Models:
         None where each was trained alone.
     speakers : StageOutput
         The speakers' models.
+    speaker_of : mapping of str to str
+        Whose each model is.
     sex : str or None
         Of the speakers, where each sex has a background model of its own.
     """
 
     ubm: StageOutput | None
     speakers: StageOutput
+    speaker_of: Mapping[str, str]
     sex: str | None = None
 
 
@@ -100,7 +103,7 @@ def build_system(recipe: Recipe, background: Voices, enrol: Voices, test: Voices
     models = work.models(ubms, enrol, "")
     scored = work.scores(models, test, "")
     if recipe.normalisation.method != "none":
-        scored = work.normalised(scored, _score_cohort(work, ubms, models, test))
+        scored = work.normalised(scored, enrol.speaker_of, _score_cohort(work, ubms, models, test))
     return System(models, scored)
 
 
@@ -149,12 +152,12 @@ class _Work:
         """Make the speakers' models, those of each sex from its background model."""
         config = self.recipe.speakers
         if isinstance(config, IndependentConfig):
-            return (Models(None, self._train_speakers(config, who, title)),)
+            return (Models(None, self._train_speakers(config, who, title), who.speaker_of),)
         sexes: list[str | None] = [None] if None in ubms else [*_sexes(who)]
         if lacking := [sex for sex in sexes if sex not in ubms]:
             raise CorpusError(f"ubm.per_sex: nobody of sex {', '.join(map(str, lacking))} is in the background")
         return tuple(
-            Models(ubm, self._adapt(config, ubm, _of_sex(who, sex), title + _named(sex)), sex)
+            Models(ubm, self._adapt(config, ubm, _of_sex(who, sex), title + _named(sex)), who.speaker_of, sex)
             for sex in sexes
             if (ubm := ubms[sex])
         )
@@ -163,19 +166,21 @@ class _Work:
         """Score tests against models."""
         return tuple(self._score(each, test, title + _named(each.sex)) for each in models)
 
-    def normalised(self, scored: Scored, cohort: Mapping[str, Scored]) -> Scored:
-        """Normalise scores by those of the cohort."""
+    def normalised(self, scored: Scored, speaker_of: Mapping[str, str], cohort: Mapping[str, Scored]) -> Scored:
+        """Normalise scores by those of the cohort, in which no model has its own speaker."""
         config = self.recipe.normalisation
         speakers = {utterance.id: utterance.speaker for utterance in self.background.utterances}
         parts = {"scores": scored, **cohort}
         inputs: dict[str, JsonValue] = {
             "config": plain(config),
             "cohort": [[*each] for each in speakers.items()],
+            "models": dict(speaker_of),
             **{name: [output.digest for output in part] for name, part in parts.items()},
         }
         stage = partial(
             normalise_scores,
             parts={name: [output.folder for output in part] for name, part in parts.items()},
+            speaker_of=speaker_of,
             cohort=speakers,
             config=config,
         )
@@ -257,17 +262,19 @@ class _Work:
         stage = partial(
             independent.score_against_cohort,
             speakers=speakers,
-            cohort=cohort.folder / stages.SPEAKERS_FILE,
+            cohort=cohort.speakers.folder / stages.SPEAKERS_FILE,
+            speaker_of=(models.speaker_of, cohort.speaker_of),
             features=test.features.folder,
             utterances=test.ids,
         )
-        return self._obtain("scores", {"cohort": cohort.digest, **inputs}, stage, title)
+        inputs |= {"cohort": cohort.speakers.digest, "models": [dict(models.speaker_of), dict(cohort.speaker_of)]}
+        return self._obtain("scores", inputs, stage, title)
 
-    def _cohort_of(self, models: Models) -> StageOutput:
+    def _cohort_of(self, models: Models) -> Models:
         """Give the models that stand for everybody else: the background's speakers', or the enrolled ones."""
         if not self.background.utterances:
-            return models.speakers
-        return self.models({None: None}, self.background, " of the cohort")[0].speakers
+            return models
+        return self.models({None: None}, self.background, " of the cohort")[0]
 
 
 def _speakers_of(who: Voices) -> dict[str, JsonValue]:

@@ -43,6 +43,11 @@ class Voices:
         """Names of the utterances."""
         return [utterance.id for utterance in self.utterances]
 
+    @property
+    def speaker_of(self) -> dict[str, str]:
+        """Who speaks, for each model that the utterances enrol."""
+        return {utterance.enrols: utterance.speaker for utterance in self.utterances}
+
 
 def extract_voices(
     title: str, utterances: Sequence[Utterance], config: FeatureConfig | GivenConfig, means: Means
