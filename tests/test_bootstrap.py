@@ -86,6 +86,16 @@ def test_draws_without_trials_of_a_kind_do_not_count(rng):
     assert intervals(only_one, few, **settings)["eer"] is None
 
 
+def test_an_interval_leaves_out_as_much_on_either_side(monkeypatch, rng):
+    values = np.full(200, np.nan)
+    monkeypatch.setattr(bootstrap, "resampled", lambda *_: {"eer": values})
+    side, settings = Side([0.0], [0], [0]), {"presets": (), "n_resamples": 1, "confidence": 0.95, "rng": rng}
+    values[:100] = rng.permutation(100)  # exactly half of the draws are of use
+    assert intervals(side, side, **settings)["eer"] is None
+    values[100] = 100  # of 0 to 100, 2.5 % are 2.525 values: the third from either end
+    assert intervals(side, side, **settings)["eer"] == (2.0, 98.0)
+
+
 def test_the_same_draws_and_order_of_speakers_alone(rng):
     target, nontarget = simulated(rng, 10, 2, 0.1)
     settings = {"presets": PRESETS, "n_resamples": 100, "confidence": 0.9}

@@ -97,6 +97,35 @@ def test_models_that_are_not_named_after_their_speakers_share_their_draws(result
     assert compare([tmp_path / "first", tmp_path / "second"]).differences == expected
 
 
+def without_scores(folder, which):
+    """Take the scores away from some rows of a table."""
+    table = rows(folder / "scores.csv")
+    with (folder / "scores.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, table[0])
+        writer.writeheader()
+        writer.writerows(row | ({"score": "", "llr": ""} if n in which else {}) for n, row in enumerate(table))
+
+
+def test_differences_are_of_the_trials_that_both_have_scored(results, tmp_path):
+    for name in ("first", "second"):
+        for each in ("one", "both"):
+            shutil.copytree(results / name, tmp_path / each / name)
+        without_scores(tmp_path / "both" / name, range(5))
+    without_scores(tmp_path / "one" / "second", range(5))
+    without_scores(tmp_path / "one" / "first", range(3))
+    one, both = (compare([tmp_path / each / name for name in ("first", "second")]) for each in ("one", "both"))
+    assert one.differences
+    assert one.differences == both.differences
+
+
+def test_without_resamples_there_are_no_differences(results, tmp_path):
+    for name in ("first", "second"):
+        shutil.copytree(results / name, tmp_path / name)
+    text = (tmp_path / "first" / "recipe.yaml").read_text()
+    (tmp_path / "first" / "recipe.yaml").write_text(text.replace("bootstrap: 50", "bootstrap: 0"))
+    assert compare([tmp_path / "first", tmp_path / "second"]).differences == {}
+
+
 def test_of_pav_the_order_is_that_of_the_scores(results):
     found = compare([results / "first", results / "pav"])
     # pav calibrates the very same scores: nothing that depends on their order alone is another

@@ -102,6 +102,8 @@ def test_sessions_are_kept_apart(speakers):
     assert len(enrol) == 8
     assert not enrol & {(each.speaker, each.session) for each in corpus.test}
     assert len(corpus.enrol) == 8 * 3
+    just_enough = protocol(speakers, background=0, n_enrol=3, separate_sessions=True)
+    assert len(just_enough.enrol) == 8 * 3
     with pytest.raises(CorpusError, match="8 with no utterance left for a test after 4 for enrolment"):
         protocol(speakers, background=0, n_enrol=4, separate_sessions=True)
 

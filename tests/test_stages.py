@@ -13,6 +13,7 @@ from speechgmm.cli.running import Stage
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import ResultsError
 from speechgmm.parallel import Engine
+from speechgmm.recipe import memory
 from speechgmm.recipe.cache import StageCache
 from speechgmm.recipe.evaluating import evaluate
 from speechgmm.recipe.loader import load_recipe
@@ -245,14 +246,41 @@ def test_two_runs_of_one_name_do_not_write_the_same_results(whole):
 
 
 def test_what_is_being_made_is_not_pruned(tmp_path):
+    cache = StageCache(tmp_path / ".cache")
+
     def making(folder):
         (stored,) = list_stored(tmp_path)
         assert stored.state == "unfinished"
-        assert prune([stored]) == ()
+        cache.unfinished("ubm", 1, {"key": 1}).mkdir()  # what it may go on from
+        assert len(list_stored(tmp_path)) == 2
+        assert prune(list_stored(tmp_path)) == ()
         (folder / "out").write_text("made")
 
     StageCache(tmp_path / ".cache").obtain("ubm", 1, {"key": 1}, making)
     assert [each.state for each in list_stored(tmp_path)] == ["whole"]
+
+
+def test_what_is_made_anew_goes_on_from_nothing(tmp_path):
+    cache = StageCache(tmp_path, frozenset({"ubm"}))
+    unfinished = cache.unfinished("ubm", 1, {})
+    unfinished.mkdir(parents=True)
+    left = []
+    cache.obtain("ubm", 1, {}, lambda _: left.append(unfinished.exists()))
+    assert left == [False]
+
+
+def test_an_output_is_made_anew_once_in_a_run(tmp_path):
+    made = []
+    cache = StageCache(tmp_path, frozenset({"ubm"}))
+    assert [cache.obtain("ubm", 1, {}, made.append).reused for _ in range(3)] == [False, True, True]
+    assert len(made) == 1
+
+
+def test_the_most_similar_output_says_what_is_different(tmp_path):
+    cache = StageCache(tmp_path)
+    for a, b in ((1, 1), (2, 2), (3, 3)):
+        cache.obtain("ubm", 1, {"config": {"a": a, "b": b}}, lambda _: None)
+    assert cache.why_not("ubm", 1, {"config": {"a": 2, "b": 9}}) == "stored with other b (2 there, 9 here)"
 
 
 def test_what_has_become_whole_meanwhile_is_not_pruned(tmp_path):
@@ -288,6 +316,16 @@ def test_provenance_says_what_made_the_results(whole):
         assert stage["seconds"] >= 0
         assert stage["made_at"].startswith("20")
         assert stage["peak_memory"] is None or 1e7 < stage["peak_memory"] < 1e11
+
+
+def test_the_peak_is_that_of_the_process_that_held_most(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "PROCESSES", tmp_path)
+    for process, peak in (("self", 100), ("7", 300), ("8", 200)):
+        (tmp_path / process).mkdir()
+        (tmp_path / process / "status").write_text(f"Name:\tpython\nVmHWM:\t  {peak} kB\nVmRSS:\t 9 kB\n")
+    (tmp_path / "self" / "task" / "1").mkdir(parents=True)
+    (tmp_path / "self" / "task" / "1" / "children").write_text("7 8 9 ")  # the last has ended
+    assert peak_memory() == 300 * 1024
 
 
 def test_the_peak_of_memory_is_that_since_it_was_forgotten():

@@ -149,6 +149,12 @@ def test_equal_points_are_one_and_names_stay_apart(tiny):
     assert names[2] == "adapt-means-weights"
 
 
+def test_names_that_differ_in_capitals_only_stay_apart(tiny):
+    sets = ["corpus={kind: kaldi, root: A},{kind: kaldi, root: a}"]
+    names = [member.name.lower() for member in load_series(tiny(), sets).members]
+    assert len({*names}) == 2
+
+
 def test_a_list_may_hold_sections_with_paths_beside_the_recipe(tiny, tmp_path, monkeypatch):
     (tmp_path / "own.yaml").write_text("n_cepstra: 13\n")
     monkeypatch.chdir(os.sep)
