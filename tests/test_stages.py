@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import time
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -12,6 +13,7 @@ from speechgmm.cli import app
 from speechgmm.cli.running import Stage
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import ResultsError
+from speechgmm.features.extract import FeatureConfig
 from speechgmm.parallel import Engine
 from speechgmm.recipe import memory
 from speechgmm.recipe.cache import StageCache
@@ -21,7 +23,9 @@ from speechgmm.recipe.means import STAGES, Means
 from speechgmm.recipe.memory import forget_peak, peak_memory
 from speechgmm.recipe.planning import plan
 from speechgmm.recipe.progress import Bars
+from speechgmm.recipe.scored import load_scores
 from speechgmm.recipe.stored import list_stored, prune
+from speechgmm.recipe.voices import extract_voices
 
 RECIPE = """
 corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
@@ -296,16 +300,42 @@ def test_what_has_become_whole_meanwhile_is_not_pruned(tmp_path):
     assert [each.state for each in list_stored(tmp_path)] == ["whole"]
 
 
-def test_the_numbers_depend_on_whose_a_model_is(tmp_path):
+def test_the_numbers_depend_on_seed_labels_and_speakers(tmp_path):
     (tmp_path / "small.yaml").write_text(RECIPE)
+    recipe = load_recipe(tmp_path / "small.yaml")
+    means = Means(StageCache(tmp_path / ".cache"), SERIAL, Bars(None), plan=[])
 
-    def planned(speaker):
-        enrol = (Utterance("a", speaker, "a.wav", model="m"), Utterance("b", "bob", "b.wav"))
-        corpus = Corpus((), enrol, (Utterance("t", "bob", "t.wav"),), {"trials": (Trial("m", "t", False),)})
-        means = Means(StageCache(tmp_path / ".cache"), SERIAL, Bars(None), plan=[])
-        return evaluate(load_recipe(tmp_path / "small.yaml"), corpus, (), None, None, None, means).digest
+    def planned(model="ann", test="bob", target=False, seed=0):
+        enrol = (Utterance("a", model, "a.wav", model="m"), Utterance("b", "bob", "b.wav"))
+        corpus = Corpus((), enrol, (Utterance("t", test, "t.wav"),), {"trials": (Trial("m", "t", target),)})
+        seeded = recipe.model_copy(update={"seed": seed})
+        return evaluate(seeded, corpus, (), None, None, None, means).digest
 
-    assert planned("ann") == planned("ann") != planned("eve")
+    assert planned() == planned()
+    others = planned(model="eve"), planned(test="eve"), planned(target=True), planned(seed=1)
+    assert len({planned(), *others}) == 5
+
+
+def test_features_depend_on_the_part_of_a_file_and_the_channel(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"a")
+    means = Means(StageCache(tmp_path / ".cache"), SERIAL, Bars(None), plan=[])
+
+    def planned(**part):
+        utterance = Utterance("a", "ann", str(tmp_path / "a.wav"), **part)
+        return extract_voices("features", [utterance], FeatureConfig(), means).features.digest
+
+    assert planned() == planned(session="monday")
+    assert len({planned(), planned(start=1.0), planned(end=1.0), planned(channel=1), planned(channel="mean")}) == 5
+
+
+def test_scores_of_several_groups_are_in_the_order_of_names(tmp_path):
+    for folder, models, scores in (("f", ["ann", "eve"], [[1.0], [3.0]]), ("m", ["bob"], [[2.0]])):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "scores.json").write_text(json.dumps({"models": models, "tests": ["t"]}))
+        np.save(tmp_path / folder / "scores.npy", np.array(scores))
+    found = load_scores([tmp_path / "f", tmp_path / "m"])
+    assert found.models == ("ann", "bob", "eve")
+    assert found.matrix.tolist() == [[1.0], [2.0], [3.0]]
 
 
 def test_provenance_says_what_made_the_results(whole):
