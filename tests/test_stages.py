@@ -158,6 +158,9 @@ def test_the_command_line_knows_the_stages(whole):
     both = CliRunner().invoke(app, ["run", *common, "--force", "--from", "ubm"])
     assert both.exit_code == 2
     assert "--force and --from ubm: expected one of them" in both.output
+    crossed = CliRunner().invoke(app, ["run", *common, "--from", "scores", "--until", "ubm"])
+    assert crossed.exit_code == 2
+    assert "--from scores is after --until ubm: nothing would be made anew" in crossed.output
     shown = CliRunner().invoke(app, ["show", str(whole / "small.yaml"), "--results", str(whole), "--json"])
     stages = json.loads(shown.output)["stages"]
     assert [each["stage"] for each in stages] == ALL

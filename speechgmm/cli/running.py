@@ -79,6 +79,8 @@ def run(
     with told():
         if force and from_:
             raise RecipeError(f"--force and --from {from_.value}: expected one of them")
+        if from_ and until and [*Stage].index(from_) > [*Stage].index(until):
+            raise RecipeError(f"--from {from_.value} is after --until {until.value}: nothing would be made anew")
         done = run_recipe(
             recipe,
             overrides=set_ or (),
