@@ -12,7 +12,7 @@ from speechgmm import run
 from speechgmm.cli import app
 from speechgmm.cli.running import Stage
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
-from speechgmm.errors import ResultsError
+from speechgmm.errors import CorpusError, ResultsError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.parallel import Engine
 from speechgmm.recipe import memory
@@ -147,6 +147,16 @@ def test_until_a_stage_only_what_it_needs_is_done(whole, tmp_path):
     assert not (numbers.folder / "report.html").exists()
     with pytest.raises(ValueError, match="stage 'ubms'; expected one of corpus, features"):
         run(whole / "small.yaml", results=whole, until_stage="ubms")
+
+
+def test_a_corpus_that_is_not_there_leaves_earlier_results(whole):
+    folder = whole / "small"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "log.txt"}
+    assert {"metrics.json", "report.html", "scores.csv"} <= set(before)
+    corpus = "corpus={kind: folder, root: nowhere, protocol: {background: 0.5}}"
+    with pytest.raises(CorpusError, match="nowhere: no such folder"):
+        run(whole / "small.yaml", overrides=[corpus], results=whole, engine=SERIAL)
+    assert {name: (folder / name).read_bytes() for name in before} == before
 
 
 def test_the_command_line_knows_the_stages(whole):

@@ -121,7 +121,6 @@ def run(
     engine = engine or Engine("processes")
     stored = Path(cache or results / CACHE).resolve()
     with _only_run(stored / LOCKS, folder), _log_to(folder / "log.txt"), Bars(console) as bars:
-        clear_results(folder)
         logger.info("run of %s, seed %d, on %s with %d jobs", recipe.name, recipe.seed, engine.kind, engine.n_jobs)
         means = Means(StageCache(stored, again), engine, bars, until)
         done = _run_stages(recipe, folder, means, _git_state(source))
@@ -135,6 +134,7 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means, git: str | None) -> 
     if corpus is None:
         raise ValueError("a corpus that is only planned")
     check_list(recipe, corpus)
+    clear_results(folder)  # not before: a root that is misspelt leaves what is there
     warnings = _logged(corpus.warnings())
     for member in recipe.members:
         if isinstance(member.features, FeatureConfig):
