@@ -15,7 +15,7 @@ from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError, ResultsError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.parallel import Engine
-from speechgmm.recipe import memory
+from speechgmm.recipe import evaluating, memory
 from speechgmm.recipe.cache import StageCache
 from speechgmm.recipe.evaluating import evaluate
 from speechgmm.recipe.loader import load_recipe
@@ -23,7 +23,7 @@ from speechgmm.recipe.means import STAGES, Means
 from speechgmm.recipe.memory import forget_peak, peak_memory
 from speechgmm.recipe.planning import plan
 from speechgmm.recipe.progress import Bars
-from speechgmm.recipe.scored import load_scores
+from speechgmm.recipe.scored import Scores, load_scores
 from speechgmm.recipe.stored import list_stored, prune
 from speechgmm.recipe.voices import extract_voices
 
@@ -381,3 +381,39 @@ def test_the_peak_of_memory_is_that_since_it_was_forgotten():
     del held
     forget_peak()
     assert peak_memory() - before < 1.5e8
+
+
+def test_a_calibration_that_was_refused_is_stored_with_its_reason(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise CorpusError("they tell nothing")
+
+    (tmp_path / "small.yaml").write_text(RECIPE)
+    monkeypatch.setattr("speechgmm.recipe.calibrating.check_overlap", refuse)
+    first = run(tmp_path / "small.yaml", results=tmp_path, engine=SERIAL)
+    monkeypatch.undo()
+    again = run(tmp_path / "small.yaml", results=tmp_path, engine=SERIAL)
+    for done in (first, again):
+        assert done.warnings == ("the scores are not calibrated: they tell nothing",)
+        assert done.metrics["calibration"] is None
+        assert not (done.folder / "calibration.json").exists()
+    assert not titles(again.stages, reused=False)
+    assert plan_of(tmp_path) == (ALL, {})
+
+
+def test_until_a_stage_leaves_earlier_results_as_they_are(whole):
+    run(whole / "small.yaml", overrides=["name=kept"], results=whole, engine=SERIAL)
+    before = (whole / "kept" / "metrics.json").read_bytes()
+    run(whole / "small.yaml", overrides=["name=kept"], results=whole, engine=SERIAL, until_stage="scores")
+    assert (whole / "kept" / "metrics.json").read_bytes() == before
+
+
+def test_a_model_is_identified_by_its_speaker_whatever_it_is_called():
+    utterances = [Utterance(f"{who}-1", who, "", model=model) for who, model in (("a", "A"), ("b", "B"), ("c", "C1"))]
+    more = Utterance("c-2", "c", "", model="C2")
+    tests = tuple(Utterance(f"{who}-t", who, "") for who in "abcd")
+    trials = {"trials": (Trial("A", "a-t", True),)}
+    corpus = Corpus((), (*utterances, more), tests, trials)
+    matrix = np.array([[2.0, 0.0, 9.0, 0.0], [1.0, -1.0, 0.0, 0.0], [0.0, -2.0, 0.0, 0.0], [0.0, -3.0, 0.0, 0.0]])
+    scores = Scores(("A", "B", "C1", "C2"), tuple(each.id for each in tests), matrix)
+    # c has two models and d has none; of a and b, a is right (2 > 1) and b is not (0 > -1).
+    assert evaluating._identification(corpus, scores) == {"n_tests": 2, "n_models": 4, "n_unscored": 0, "rate": 0.5}

@@ -302,6 +302,8 @@ def _leaves(inputs: JsonValue, key: str = "") -> dict[str, JsonValue]:
 
 def _change(key: str, there: JsonValue, here: JsonValue) -> str:
     """Say what is different: a key of a configuration with its values, or what kind of input."""
+    if key == "utterances":
+        return "recordings"
     name = key.removeprefix("config.")
     if name == key and key != "seed":
         return key

@@ -37,6 +37,9 @@ from speechgmm.scoring.thresholds import find_threshold
 
 HALVES = ("first", "second")
 
+REFUSED = "refused"
+"""The key under which a stage says why its trials taught nothing."""
+
 LEAST_SPEAKERS = 5
 """Speakers of two utterances in each half: fewer say little about all others, and that with great certainty."""
 
@@ -139,8 +142,8 @@ def calibrate(
     Raises
     ------
     CorpusError
-        If there are too few speakers of two utterances or more, a background model starts from one that may know them
-        all, or the trials teach nothing that can be relied on.
+        If there are too few speakers of two utterances or more, or a background model starts from one that may know
+        them all.
     """
     inputs: dict[str, JsonValue] = {
         "config": {"calibration": plain(recipe.calibration), "decision": plain(recipe.decision)},
@@ -158,8 +161,12 @@ def calibrate(
         learn = partial(_learn_on_trials, recipe, systems, trials, voices[0]["test"])
 
     def run(folder: Path) -> None:
-        """Write what is learnt."""
-        write_json(folder / CALIBRATION_FILE, learn().facts())
+        """Write what is learnt, or why nothing is."""
+        try:
+            facts = learn().facts()
+        except CorpusError as error:
+            facts = {REFUSED: str(error)}
+        write_json(folder / CALIBRATION_FILE, facts)
 
     return means.obtain("calibration", inputs, run)
 
@@ -176,8 +183,15 @@ def load_calibrated(folder: Path) -> Calibrated:
     -------
     Calibrated
         To apply to scores.
+
+    Raises
+    ------
+    CorpusError
+        If the trials taught nothing that can be relied on.
     """
     facts = json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8"))
+    if REFUSED in facts:
+        raise CorpusError(facts[REFUSED])
     of = {name: facts[name] for name in ("trained_on", "n_target", "n_nontarget", "threshold")}
     return Calibrated(load_calibration(facts["calibration"]), **of)
 

@@ -1,6 +1,7 @@
 """Evaluation as a stage: the numbers of each trial list, and a table of the scores."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,11 +186,13 @@ def _speakers(corpus: Corpus, trials: Sequence[Trial]) -> tuple[IntArray, IntArr
 
 
 def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:
-    """Compute how often the right model wins, among the tests whose speaker has a model."""
-    row = {model: number for number, model in enumerate(scores.models)}
+    """Compute how often the right model wins, among the tests whose speaker has one model, and no more."""
+    model_of = {speaker: model for model, speaker in corpus.speaker_of.items()}
+    several = Counter(corpus.speaker_of.values())
+    number = {model: number for number, model in enumerate(scores.models)}
+    row = {speaker: number[model] for speaker, model in model_of.items() if model in number}
     column = {test: number for number, test in enumerate(scores.tests)}
-    enrolled = set(corpus.models)
-    tests = [utterance for utterance in corpus.test if utterance.speaker in enrolled]
+    tests = [utterance for utterance in corpus.test if several[utterance.speaker] == 1]
     usable = [utterance for utterance in tests if utterance.id in column and utterance.speaker in row]
     rate = None
     if usable:

@@ -17,7 +17,7 @@ from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import FeatureStore, clipped_warnings
 from speechgmm.parallel import Engine
 from speechgmm.recipe.cache import LOCKS, StageCache, StageOutput
-from speechgmm.recipe.calibrating import calibrate, check_list, load_calibrated
+from speechgmm.recipe.calibrating import Calibrated, calibrate, check_list, load_calibrated
 from speechgmm.recipe.evaluating import evaluate, judge
 from speechgmm.recipe.experiment import Heard, build_systems, find_corpus, hear
 from speechgmm.recipe.loader import load_recipe
@@ -134,7 +134,8 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means, git: str | None) -> 
     if corpus is None:
         raise ValueError("a corpus that is only planned")
     check_list(recipe, corpus)
-    clear_results(folder)  # not before: a root that is misspelt leaves what is there
+    if not means.is_beyond("evaluation"):
+        clear_results(folder)  # not before: a root that is misspelt leaves what is there
     warnings = _logged(corpus.warnings())
     for member in recipe.members:
         if isinstance(member.features, FeatureConfig):
@@ -155,29 +156,31 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means, git: str | None) -> 
     untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}
     if any(untrained.values()):
         skipped = write_skipped(folder, corpus, stores, untrained)
-    calibration, why_not = _calibrate(recipe, systems, heard, means)
+    calibration, calibrated, why_not = _calibrate(recipe, systems, heard, means)
     warnings += _logged(why_not)
     if means.is_beyond("evaluation"):
         return RunResult(folder, {}, warnings, tuple(means.outputs))
-    calibrated = load_calibrated(calibration.folder) if calibration else None
     judged = judge(recipe, systems, calibrated, heard.voices[0]["test"].store)
     evaluation = evaluate(recipe, corpus, systems, calibration, judged, calibrated, means)
     outputs = tuple(means.outputs)
-    finished = Finished(corpus, stores, systems, judged, calibration, evaluation, outputs, skipped, warnings, git)
+    known = calibration if calibrated else None
+    finished = Finished(corpus, stores, systems, judged, known, evaluation, outputs, skipped, warnings, git)
     metrics = write_results(folder, recipe, finished, report=not means.is_beyond("report"))
     return RunResult(folder, metrics, warnings, outputs)
 
 
 def _calibrate(
     recipe: Recipe, systems: Sequence[System], heard: Heard, means: Means
-) -> tuple[StageOutput | None, tuple[str, ...]]:
+) -> tuple[StageOutput | None, Calibrated | None, tuple[str, ...]]:
     """Calibrate, if the recipe says so and the data allow it; or say why it could not be."""
+    stage: StageOutput | None = None
     if recipe.calibration.method == "none" or means.is_beyond("calibration"):
-        return None, ()
+        return None, None, ()
     try:
-        return calibrate(recipe, systems, heard.voices, heard.corpus, means), ()
+        stage = calibrate(recipe, systems, heard.voices, heard.corpus, means)
+        return stage, load_calibrated(stage.folder), ()
     except (CorpusError, ModelError) as error:
-        return None, (f"the scores are not calibrated: {error}",)
+        return stage, None, (f"the scores are not calibrated: {error}",)
 
 
 def _clipped(stores: Mapping[str, Mapping[str, FeatureStore]]) -> dict[str, float]:
