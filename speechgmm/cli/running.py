@@ -1,4 +1,4 @@
-"""The command that runs an experiment, and the table of its numbers."""
+"""The command that runs an experiment."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,24 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechgmm.cli.common import JobsOption, told
+from speechgmm.cli.numbers import number, show_numbers
 from speechgmm.errors import RecipeError
 
 if TYPE_CHECKING:
     from speechgmm.recipe.runner import RunResult
-
-MEANINGS = {
-    "n_target": "scored trials in which the model's speaker speaks",
-    "n_nontarget": "scored trials in which somebody else does",
-    "n_unscored": "trials whose model or test could not be used",
-    "eer": "where as large a share of targets is missed as of nontargets accepted; with other speakers (low-high)",
-    "cllr": "bits; cost of the scores taken as log-likelihood ratios",
-    "min_cllr": "bits; the same if the scores were calibrated perfectly",
-    "p_miss": "share of targets below the threshold, which are rejected",
-    "p_fa": "share of nontargets at the threshold or above, which are accepted",
-}
-
-NARROWEST = 24
-"""Columns that the meanings of the numbers need beside them; with fewer they follow below."""
 
 
 class Stage(StrEnum):
@@ -107,32 +94,11 @@ def _show_stages(done: "RunResult") -> None:
 
 def _show(done: "RunResult") -> None:
     """Print the numbers of a run, each with its meaning."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     lists: dict[str, Any] = done.metrics["trials"]
-    rows = _rows(list(lists.values()))
-    widths = [max(len(name), *(len(cells[n]) for _, cells, _ in rows)) for n, name in enumerate(lists)]
-    needed = max(len(title) for title, _, _ in rows) + sum(width + 3 for width in widths) + 3
-    width = Console().width
-    beside = width - needed >= NARROWEST
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for name, numbers in lists.items():
-        title = f"{name}*" if numbers.get("trains_calibration") else name
-        table.add_column(title, justify="right", no_wrap=True)
-    if beside:
-        table.add_column("", style="dim")
-    for title, cells, meaning in rows:
-        table.add_row(title, *cells, *([meaning] if beside else []))
-    Console(width=max(width, needed)).print(table)
-    if not beside:
-        for title, _, meaning in rows:
-            typer.echo(f"{title}: {meaning}")
+    show_numbers(lists)
     identification = done.metrics["identification"]
     typer.echo(
-        f"identification: {_number(identification['rate'], '{:.1%}')} of {identification['n_tests']} tests score "
+        f"identification: {number(identification['rate'], '{:.1%}')} of {identification['n_tests']} tests score "
         f"highest with their own speaker's model, of {identification['n_models']}"
     )
     calibration = done.metrics["calibration"]
@@ -151,43 +117,3 @@ def _show(done: "RunResult") -> None:
         typer.echo(f"{n_unscored} trials have no score; why: {done.folder / 'skipped.csv'}")
     typer.echo(f"report: {done.folder / 'report.html'}")
     typer.echo(f"results: {done.folder}")
-
-
-def _rows(lists: list[dict[str, Any]]) -> list[tuple[str, list[str], str]]:
-    """Lay out the numbers of the trial lists: a title, a cell for each list, a meaning."""
-    from speechgmm.evaluation.metrics import PRESETS
-
-    rows = [
-        ("target", [f"{each['n_target']:,}" for each in lists], MEANINGS["n_target"]),
-        ("nontarget", [f"{each['n_nontarget']:,}" for each in lists], MEANINGS["n_nontarget"]),
-        ("unscored", [f"{each['n_unscored']:,}" for each in lists], MEANINGS["n_unscored"]),
-        ("EER", [_number(each["eer"], "{:.2%}") + _interval(each) for each in lists], MEANINGS["eer"]),
-    ]
-    for preset in lists[0]["min_dcf"]:
-        costs = ", ".join(f"c_miss {c.c_miss:g} c_fa {c.c_fa:g} p_target {c.p_target:g}" for c in PRESETS[preset])
-        cells = [_number(each["min_dcf"][preset], "{:.3f}") for each in lists]
-        rows.append((f"minDCF {preset}", cells, f"least cost, relative to no scores; {costs}"))
-        cells = [_number(each["act_dcf"][preset], "{:.3f}") for each in lists]
-        rows.append((f"actDCF {preset}", cells, "cost of the decisions that the scores ask for, as ratios"))
-    rows.append(("Cllr", [_number(each["cllr"], "{:.3f}") for each in lists], MEANINGS["cllr"]))
-    if "cllr_uncalibrated" in lists[0]:
-        cells = [_number(each["cllr_uncalibrated"], "{:.3f}") for each in lists]
-        rows.append(("Cllr, raw", cells, "bits; of the scores before calibration"))
-    rows.append(("minCllr", [_number(each["min_cllr"], "{:.3f}") for each in lists], MEANINGS["min_cllr"]))
-    if "p_miss" in lists[0]:
-        rows.append(("P_miss", [_number(each["p_miss"], "{:.2%}") for each in lists], MEANINGS["p_miss"]))
-        rows.append(("P_fa", [_number(each["p_fa"], "{:.2%}") for each in lists], MEANINGS["p_fa"]))
-    return rows
-
-
-def _number(value: float | None, form: str) -> str:
-    """Format a number, or a dash where there is none."""
-    return "-" if value is None else form.format(value)
-
-
-def _interval(numbers: dict[str, Any]) -> str:
-    """Format the interval of the EER in per cent, where there is one."""
-    intervals = numbers["intervals"]
-    return (
-        " ({:.1f}-{:.1f})".format(*(100 * each for each in intervals["eer"])) if intervals and intervals["eer"] else ""
-    )
