@@ -12,6 +12,7 @@ import typer
 from speechgmm.cli.caching import cache
 from speechgmm.cli.checking import check
 from speechgmm.cli.common import JobsOption, told
+from speechgmm.cli.evaluating import evaluate
 from speechgmm.cli.extraction import features
 from speechgmm.cli.gallery import gallery
 from speechgmm.cli.running import run
@@ -54,6 +55,7 @@ app.command()(show)
 app.command()(schema)
 app.command()(sweep)
 app.command()(compare)
+app.command()(evaluate)
 app.add_typer(gallery, name="gallery")
 
 

@@ -32,6 +32,7 @@ def show_numbers(lists: Mapping[str, Mapping[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     rows = _rows(list(lists.values()))
     widths = [max(len(name), *(len(cells[n]) for _, cells, _ in rows)) for n, name in enumerate(lists)]
@@ -42,7 +43,7 @@ def show_numbers(lists: Mapping[str, Mapping[str, Any]]) -> None:
     table.add_column("", no_wrap=True)
     for name, numbers in lists.items():
         title = f"{name}*" if numbers.get("trains_calibration") else name
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(Text(title), justify="right", no_wrap=True)
     if beside:
         table.add_column("", style="dim")
     for title, cells, meaning in rows:

@@ -182,31 +182,16 @@ def read_rows(path: Path, columns: ColumnsConfig, problems: Problems) -> Iterato
     CorpusError
         If the table cannot be read, a name is there twice, or what is needed is not.
     """
-    text = read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
     names = columns.model_dump()
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        for needed in NEEDED:
-            if names[needed] not in header:
-                raise CorpusError(
-                    f"{path}:1: no column {names[needed]!r} among {', '.join(header) or 'none'}; it has the "
-                    f"{needed}; corpus.columns.{needed} gives it another name"
-                )
-        if repeated := sorted({name for name in header if header.count(name) > 1}):
-            raise CorpusError(f"{path}:1: column {repeated[0]!r} is there twice")
-        place = {ours: header.index(theirs) for ours, theirs in names.items() if theirs in header}
-        for row in reader:
-            if not any(field.strip() for field in row):
-                continue
-            if len(row) != len(header):
-                problems.add(
-                    f"{path}:{reader.line_num}: {len(row)} fields; expected {len(header)}, as in the first line"
-                )
-                continue
-            yield reader.line_num, {ours: row[place[ours]].strip() if ours in place else "" for ours in names}
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num}: {error}") from error
+    header = read_column_names(path)
+    for needed in NEEDED:
+        if names[needed] not in header:
+            raise CorpusError(
+                f"{path}:1: no column {names[needed]!r} among {', '.join(header) or 'none'}; it has the "
+                f"{needed}; corpus.columns.{needed} gives it another name"
+            )
+    for number, row in named_rows(path, problems):
+        yield number, {ours: row.get(theirs, "") for ours, theirs in names.items()}
 
 
 def read_column_names(path: Path) -> list[str]:
@@ -233,6 +218,47 @@ def read_column_names(path: Path) -> list[str]:
     except csv.Error as error:
         raise CorpusError(f"{path}:1: {error}") from error
     return [name.strip() for name in row]
+
+
+def named_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read the rows of any table whose first line names the columns.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    problems : Problems
+        Takes the rows that have more or fewer fields than the first line.
+
+    Yields
+    ------
+    number : int
+        Of the line that the row ends on.
+    row : dict of str to str
+        Its fields, without white space around them.
+
+    Raises
+    ------
+    CorpusError
+        If the table cannot be read, or a name is there twice.
+    """
+    text = read_text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if repeated := sorted({name for name in header if header.count(name) > 1}):
+            raise CorpusError(f"{path}:1: column {repeated[0]!r} is there twice")
+        for row in reader:
+            if not any(field.strip() for field in row):
+                continue
+            if len(row) != len(header):
+                problems.add(
+                    f"{path}:{reader.line_num}: {len(row)} fields; expected {len(header)}, as in the first line"
+                )
+                continue
+            yield reader.line_num, dict(zip(header, map(str.strip, row), strict=True))
+    except csv.Error as error:
+        raise CorpusError(f"{path}:{reader.line_num}: {error}") from error
 
 
 def _separator(text: str) -> str:

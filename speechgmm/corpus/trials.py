@@ -1,6 +1,6 @@
 """Trial lists: VoxCeleb's (label first) and NIST's (label last), read and written."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from speechgmm.corpus.manifest import Trial
@@ -72,6 +72,39 @@ def parse_trials(path: Path, problems: Problems) -> list[TrialLine]:
     """
     found: list[TrialLine] = []
     lines: dict[tuple[str, str], int] = {}
+    for number, trial, _ in labelled_lines(path, problems):
+        before = lines.setdefault((trial.model, trial.test), number)
+        if before != number:
+            problems.add(f"{path}:{number}: trial {trial.model} {trial.test} stands on line {before} already")
+            continue
+        found.append((number, trial))
+    return found
+
+
+def labelled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, Trial, str]]:
+    """Read the lines of a trial list, those that are there twice as well.
+
+    Parameters
+    ----------
+    path : Path
+        As for `parse_trials`.
+    problems : Problems
+        Takes the lines that are no trials.
+
+    Yields
+    ------
+    number : int >= 1
+        Of the line.
+    trial : Trial
+        What it says.
+    label : str
+        The word that says whether it is a target trial.
+
+    Raises
+    ------
+    CorpusError
+        If the list cannot be read.
+    """
     label_first: bool | None = None
     number = 0
     for number, line in numbered_lines(path):
@@ -85,14 +118,9 @@ def parse_trials(path: Path, problems: Problems) -> list[TrialLine]:
             problems.add(f"{path}:{number}: {line!r}; expected {expected}")
             continue
         model, test = fields[1:] if label_first else fields[:2]
-        before = lines.setdefault((model, test), number)
-        if before != number:
-            problems.add(f"{path}:{number}: trial {model} {test} stands on line {before} already")
-            continue
-        found.append((number, Trial(model, test, labels[label])))
+        yield number, Trial(model, test, labels[label]), label
     if not number:
         problems.add(f"{path}: no trials")
-    return found
 
 
 def check_trials(

@@ -1,0 +1,255 @@
+"""``speechgmm evaluate``: scores of any toolkit, trial lists of any kind, and all that may not fit."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import naive
+from speechgmm.cli import app
+from speechgmm.corpus.score_files import read_scored_trials
+from speechgmm.corpus.sides import read_manifest, speakers_of
+from speechgmm.evaluation.breakdown import binned
+from test_readme import README
+
+
+def evaluate(*arguments, columns=115):
+    words = ["evaluate", *map(str, arguments)]
+    return CliRunner().invoke(app, words, catch_exceptions=False, env={"COLUMNS": str(columns)})
+
+
+def numbers(*arguments):
+    done = evaluate(*arguments, "--json", "--bootstrap", 0)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def trials(rng):
+    """Everybody against two utterances of everybody: models, tests, kinds and scores, some of them equal."""
+    found = []
+    for test in range(12):
+        for model in range(6):
+            target = model == test // 2
+            found.append((f"s{model}", f"s{test // 2}-{test}", target, round(rng.normal() + 2 * target, 1)))
+    return found
+
+
+def write(path, lines):
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def files(trials, tmp_path):
+    """A Kaldi score file, not in the order of the list, and the list."""
+    scores = write(tmp_path / "scores", [f"{model} {test} {score}" for model, test, _, score in reversed(trials)])
+    lines = [f"{model} {test} {'target' if target else 'nontarget'}" for model, test, target, _ in trials]
+    return scores, write(tmp_path / "trials", lines)
+
+
+LISTS = {
+    "nist": ("{model} {test} {label}", "", ("target", "nontarget")),
+    "short": ("{model}\t{test}\t{label}", "", ("tgt", "imp")),
+    "numbers": ("{model} {test} {label}", "", ("1", "0")),
+    "voxceleb": ("{label} {model} {test}", "", ("1", "0")),
+    "table": ("{label};{model};{test};x", "label;model;test;other", ("target", "0")),
+}
+SCORES = {
+    "kaldi": ("{model} {test} {score}", ""),
+    "tabs": ("{model}\t{test}\t{score:e}", ""),
+    "alone": ("{score}", ""),
+    "table": ("{test},{score},{model}", "test,score,model"),
+    "calibrated": ("{test},99,{score},{model}", "test,score,llr,model"),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+@pytest.mark.parametrize("form", SCORES)
+def test_every_file_gives_the_numbers_of_the_scores(trials, tmp_path, kind, form):
+    line, header, labels = LISTS[kind]
+    lines = [line.format(model=m, test=t, label=labels[0 if target else 1]) for m, t, target, _ in trials]
+    listed = write(tmp_path / "list", [header, *lines] if header else lines)
+    line, header = SCORES[form]
+    lines = [line.format(model=m, test=t, score=score) for m, t, _, score in trials]
+    scores = write(tmp_path / "scores", [header, *lines] if header else lines)
+    found = numbers(scores, listed, "--preset", "sre08")
+    sides = [[score for *_, target, score in trials if target == side] for side in (True, False)]
+    assert found["trials"]["eer"] == pytest.approx(float(naive.eer(*sides)), abs=1e-12)
+    assert found["trials"]["min_dcf"] == {"sre08": pytest.approx(naive.min_dcf(*sides, (10, 1, 0.01)), abs=1e-12)}
+    assert found["trials"]["cllr"] == pytest.approx(naive.cllr(*sides), abs=1e-12)
+    assert (found["trials"]["n_target"], found["trials"]["n_nontarget"]) == (12, 60)
+    told = f"labels: {labels[0]} for target, {labels[1]} for nontarget"
+    assert (told in found["notes"]) == (kind in ("short", "numbers", "voxceleb"))
+
+
+def test_the_order_of_the_lines_does_not_matter(files, trials, tmp_path):
+    ordered = write(tmp_path / "ordered", [f"{model} {test} {score}" for model, test, _, score in trials])
+    assert numbers(*files) == numbers(ordered, files[1])
+
+
+FAULTS = {
+    "missing": (lambda scores, trials: (scores[:-2], trials), "trials without a score: 2", "missing", 70),
+    "nan": (lambda scores, trials: (["s5 s5-11 nan", *scores[1:]], trials), "s5 s5-11 'nan'", "missing", 71),
+    "word": (
+        lambda scores, trials: (["s5 s5-11 bad", *scores[1:]], trials),
+        "scores that are no number: 1",
+        "missing",
+        71,
+    ),
+    "extra": (
+        lambda scores, trials: ([*scores, "s9 x 1"], trials),
+        "scores of trials that are not in the list: 1",
+        "extra",
+        72,
+    ),
+    "again": (lambda scores, trials: ([*scores, scores[3]], trials), "line 4 says", "extra", 72),
+    "listed": (lambda scores, trials: (scores, [*trials, trials[3]]), "it is on line 4 already", "extra", 72),
+    "other": (lambda scores, trials: ([*scores, "s5 s5-11 77"], trials), "contradict", None, 0),
+    "kind": (lambda scores, trials: (scores, [*trials, "s0 s0-0 nontarget"]), "contradict", None, 0),
+    "label": (lambda scores, trials: (scores, [*trials, "s0 s0-0 maybe"]), "trials:73: 's0 s0-0 maybe'", None, 0),
+    "form": (lambda scores, trials: ([*scores, "s0 s0-0"], trials), "scores:73: 's0 s0-0'; expected", None, 0),
+    "no scores": (lambda _, trials: ([], trials), "no scores; expected", None, 0),
+    "no trials": (lambda scores, _: (scores, []), "no trials", None, 0),
+    "one kind": (
+        lambda scores, trials: (scores, [each for each in trials if " target" in each]),
+        "expected some of",
+        None,
+        0,
+    ),
+    "short": (lambda _, trials: (["0.1", "0.2"], trials), "2 scores; expected one for each of the 72", None, 0),
+    "commas": (lambda _, trials: (["a,b,0.2"], trials), "or a table with columns model, test and score", None, 0),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_does_not_fit_is_counted_and_named_and_an_error_unless_allowed(files, fault):
+    spoil, message, allowing, left = FAULTS[fault]
+    lines = spoil(*(path.read_text().splitlines() for path in files))
+    scores, listed = (write(path, each) for path, each in zip(files, lines, strict=True))
+    options = ["--allow-missing", "--allow-extra"]
+    refused = evaluate(scores, listed, *([] if allowing else options))
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert message in refused.stderr
+    if left:
+        other = next(each for each in options if each != f"--allow-{allowing}")
+        assert evaluate(scores, listed, other).exit_code == 2
+        assert f"--allow-{allowing} leaves them out" in refused.stderr
+        found = numbers(scores, listed, f"--allow-{allowing}")
+        counts = found["trials"]
+        assert counts["n_target"] + counts["n_nontarget"] == left
+        assert counts["n_unscored"] == 72 - left
+        assert any(message in note and "left out" in note for note in found["notes"])
+
+
+def test_the_first_of_many_faults_are_named_with_their_lines(files):
+    write(files[0], [line for line in files[0].read_text().splitlines() if not line.endswith("1")][:20])
+    said = evaluate(*files).stderr
+    count = int(re.search(r"trials without a score: (\d+)", said)[1])
+    assert f"{files[1]}:1: s0 s0-0\n" in said
+    assert said.count(f"{files[1]}:") == 3
+    assert f"and {count - 3} more" in said
+
+
+def test_speakers_come_from_what_knows_them(tmp_path):
+    manifest = write(tmp_path / "m.csv", ["path,speaker", "a/1.wav,Ann", "b/1.wav,Bo", "b/2.wav,Bo"])
+    listed = write(tmp_path / "list", ["1 b/1.wav b/2.wav", "0 Ann b/1.wav", "1 Ann a/1"])
+    scores = write(tmp_path / "scores", ["1", "2", "3"])
+    (models, tests), how = speakers_of(read_scored_trials(scores, listed), read_manifest(manifest))
+    assert how == "speakers of the manifest"
+    assert (models == tests).tolist() == [True, False, True]
+    assert models[1] == models[2] != models[0]
+    (models, tests), how = speakers_of(read_scored_trials(scores, listed), None)
+    assert "for want of speakers" in how
+    assert not set(models) & set(tests) - {tests[1]}
+    listed = write(tmp_path / "vox", ["1 id10270/x/1.wav id10270/y/2.wav", "0 id10270/x/1.wav id10300/z/1.wav"])
+    (models, tests), how = speakers_of(read_scored_trials(write(scores, ["1", "2"]), listed), None)
+    assert "VoxCeleb" in how
+    assert [*models, *tests] == [0, 0, 0, 1]
+
+
+def test_the_parts_are_those_of_the_column(files, trials, tmp_path):
+    rows = [f"{test},{'f' if test.startswith(('s0', 's1')) else 'm'}" for _, test, *_ in trials[::6]]
+    manifest = write(tmp_path / "manifest.csv", ["id,sex", *rows])
+    found = numbers(*files, "--by", "sex", "--manifest", manifest)
+    assert list(found["parts"]) == ["f", "m"]
+    for sex, part in found["parts"].items():
+        mine = [(target, s) for _, test, target, s in trials if test.startswith(("s0", "s1")) == (sex == "f")]
+        sides = [[score for target, score in mine if target == side] for side in (True, False)]
+        assert (part["n_target"], part["n_nontarget"]) == tuple(map(len, sides))
+        assert part["eer"] == pytest.approx(float(naive.eer(*sides)), abs=1e-12)
+    assert found["warnings"] == ["fewer than 30 target or nontarget trials, too few to say much, where sex is f, m"]
+    shown = evaluate(*files, "--by", "sex", "--manifest", manifest)
+    assert re.search(r"^ ?m +8 +40 ", shown.stdout, re.MULTILINE)
+    assert "warning: fewer than 30" in shown.stdout
+
+
+def test_a_column_that_is_nowhere_and_a_test_that_the_manifest_lacks_are_errors(files, tmp_path):
+    manifest = write(tmp_path / "manifest.csv", ["id,sex", "s0-0,f"])
+    assert "no column 'age' in the trial list or the manifest; columns: id, sex" in said(files, "age", manifest)
+    assert "11 tests are not in the manifest: s0-1, s1-2, s1-3 and 8 more" in said(files, "sex", manifest)
+    write(manifest, ["name,sex", "s0-0,f"])
+    assert "no column 'id' or 'path' among name, sex" in said(files, "sex", manifest)
+    write(manifest, ["id,sex", "s0-0,f", "s0-0,f"])
+    assert "manifest.csv:3: utterance 's0-0' is there already" in said(files, "sex", manifest)
+
+
+def said(files, by, manifest):
+    done = evaluate(*files, "--by", by, "--manifest", manifest)
+    assert done.exit_code == 2
+    return done.stderr
+
+
+def test_numbers_of_many_values_make_four_parts_of_as_many_trials(rng):
+    durations = rng.permutation(np.arange(1, 41) / 2)
+    parts = binned([str(each) for each in durations])
+    assert {part: parts.count(part) for part in sorted(parts)} == {
+        "1: 0.5 to 5": 10, "2: 5.5 to 10": 10, "3: 10.5 to 15": 10, "4: 15.5 to 20": 10,
+    }  # fmt: skip
+    assert parts[int(np.argmax(durations))].startswith("4")
+    assert binned(["1", "2", "2"]) == ["1", "2", "2"]
+    assert binned([*map(str, range(20)), "x"])[-1] == "x"
+
+
+def test_a_runs_own_scores_give_its_own_numbers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    corpus = "{kind: synthetic, n_speakers: 4, n_background: 3, n_background_utterances: 1, n_enrol: 1, n_test: 2}"
+    write(tmp_path / "tiny.yaml", [f"corpus: {corpus}", "ubm: {n_components: 4, n_iterations: 2}"])
+    assert CliRunner().invoke(app, ["run", "tiny.yaml", "--engine", "serial"]).exit_code == 0
+    metrics = json.loads((tmp_path / "results/tiny/metrics.json").read_text())
+    scores = tmp_path / "results/tiny/scores.csv"
+    document = json.loads(evaluate(scores, scores, "--json").stdout)
+    own = metrics["trials"]["trials"]
+    assert document["trials"] == {name: own[name] for name in document["trials"]}
+    assert document["trials"]["intervals"]["eer"]
+
+
+@pytest.mark.skipif(shutil.which("awk") is None, reason="the README splits a table with awk")
+def test_the_readme_shows_what_is_printed(tmp_path, monkeypatch, rng):
+    """With drawn scores in place of the quickstart's: all but the numbers is the same."""
+    monkeypatch.chdir(tmp_path)
+    lines = ["model,test,score,llr,label,speaker"]
+    for model, test in np.ndindex(20, 120):
+        label = "target" if model == test // 6 else "nontarget"
+        score = rng.normal() + 3 * (label == "target")
+        lines.append(f"f{model:03},f{test // 6:03}-test-{test % 6:02},0,{score},{label},f{test // 6:03}")
+    (tmp_path / "results" / "quickstart").mkdir(parents=True)
+    write(tmp_path / "results" / "quickstart" / "scores.csv", lines)
+    (block,) = (each for each in re.findall(r"```text\n(.*?)```", README, re.DOTALL) if "speechgmm evaluate" in each)
+    for each in block.split("\n$ "):
+        command, _, printed = each.removeprefix("$ ").partition("\n")
+        if command.startswith("speechgmm evaluate"):
+            done = evaluate(*command.split()[2:])
+            assert done.exit_code == 0, done.output
+            assert masked(done.output) == masked(printed), command
+        else:
+            subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL)
+
+
+def masked(text):
+    """The words of a text, numbers and lines as marks: a table may be wider by a digit."""
+    return re.sub(r"─+", "─", re.sub(r"[\d,.]*\d", "#", text)).replace("-#)", ")").split()
