@@ -183,7 +183,8 @@ def test_the_parts_are_those_of_the_column(files, trials, tmp_path):
         assert (part["n_target"], part["n_nontarget"]) == tuple(map(len, sides))
         assert part["eer"] == pytest.approx(float(naive.eer(*sides)), abs=1e-12)
     assert found["warnings"] == ["fewer than 30 target or nontarget trials, too few to say much, where sex is f, m"]
-    shown = evaluate(*files, "--by", "sex", "--manifest", manifest)
+    shown = evaluate(*files, "--by", "sex", "--manifest", manifest, columns=60)
+    assert "…" not in shown.stdout
     assert re.search(r"^ ?m +8 +40 ", shown.stdout, re.MULTILINE)
     assert "warning: fewer than 30" in shown.stdout
 

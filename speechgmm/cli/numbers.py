@@ -19,6 +19,9 @@ MEANINGS = {
 NARROWEST = 24
 """Columns that the meanings of the numbers need beside them; with fewer they follow below."""
 
+WIDEST = 10_000
+"""Columns in which a table of parts finds how many it needs."""
+
 
 def show_numbers(lists: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the numbers of trial lists, a column for each, and what they mean.
@@ -76,8 +79,8 @@ def show_parts(column: str, parts: Mapping[str, Mapping[str, Any]]) -> None:
         table.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
     for place, name in enumerate(parts):
         table.add_row(Text(name or "(empty)"), *(cells[place] for _, cells, _ in laid_out))
-    console = Console()
-    Console(width=max(console.width, console.measure(table).maximum)).print(table)
+    needed = Console(width=WIDEST).measure(table).maximum
+    Console(width=max(Console().width, needed)).print(table)
 
 
 def _rows(lists: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], str]]:
