@@ -62,7 +62,7 @@ def test_it_is_the_ratio_s_slope_at_the_ubm(rng, ubm):
 def test_a_score_does_not_depend_on_what_else_is_scored(rng, ubm, monkeypatch):
     monkeypatch.setattr("speechgmm.scoring.linear.VALUES_AT_ONCE", 64)
     models = [speaker(rng, ubm) for _ in range(5)]
-    utterances = [draw(rng, ubm, n_frames).astype(np.float32) for n_frames in (1, 300, 1500)]
+    utterances = [draw(rng, ubm, n_frames).astype(np.float32) for n_frames in (1, 300, 1500, *range(2, 20))]
     together = score_matrix(models, ubm, utterances, LINEAR)
     for column, frames in enumerate(utterances):
         assert np.array_equal(score_matrix(models, ubm, [frames], LINEAR)[:, 0], together[:, column])

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.arrays import Float32Array, Float64Array
 from speechgmm.errors import ModelError
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats
-from speechgmm.scoring.stacked import StackedModels, stack
 
 VALUES_AT_ONCE = 1 << 18
 """Values of the models' means that all statistics are multiplied by before the next: as many as a cache holds."""
+
+UTTERANCES_AT_ONCE = 16
+"""Rows of every product, filled up with zeros: a product of another shape may add in another order."""
 
 
 def linear_score_matrix(
@@ -45,11 +47,11 @@ def linear_score_matrix(
     ----------
     Glembek, Burget, Dehak, Brümmer, Kenny (2009), ICASSP, 4057-4060, section 3.5, without a channel's shift.
     """
-    return score_statistics(stack_means(models, ubm), statistics)
+    return score_statistics(mean_shifts(models, ubm), ubm, statistics)
 
 
-def stack_means(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> StackedModels:
-    """Stack models that differ from a background model in their means alone.
+def mean_shifts(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> Float32Array:
+    """Take how far models' means are from the background model's, in its standard deviations.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def stack_means(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> StackedModel
 
     Returns
     -------
-    StackedModels
+    np.ndarray, shape (M, C D), float32
         For `score_statistics`.
 
     Raises
@@ -66,21 +68,27 @@ def stack_means(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> StackedModel
     ValueError
         If shapes differ, or a model differs from the UBM in more than its means.
     """
-    stacked = stack(models, ubm)
+    deviations = np.sqrt(ubm.variances)
+    shifts = np.empty((len(models), ubm.means.size), np.float32)
     for number, model in enumerate(models):
+        if model.means.shape != ubm.means.shape:
+            raise ModelError(f"a model of shape {model.means.shape} for a UBM of shape {ubm.means.shape}")
         for name in ("weights", "variances"):
             if not np.array_equal(getattr(model, name), getattr(ubm, name)):
                 raise ModelError(f"model {number} has {name} of its own; linear scoring expects the UBM's")
-    return stacked
+        shifts[number] = ((model.means - ubm.means) / deviations).ravel()
+    return shifts
 
 
-def score_statistics(stacked: StackedModels, statistics: Sequence[SufficientStats]) -> Float64Array:
-    """Score the statistics of every utterance against stacked models.
+def score_statistics(shifts: Float32Array, ubm: DiagonalGMM, statistics: Sequence[SufficientStats]) -> Float64Array:
+    """Score the statistics of every utterance against models that have been prepared.
 
     Parameters
     ----------
-    stacked : StackedModels, M models
-        From `stack_means`.
+    shifts : np.ndarray, shape (M, C D), float32
+        From `mean_shifts`.
+    ubm : DiagonalGMM, C components over D features
+        The background model.
     statistics : sequence of U SufficientStats, shapes (C,), (C, D), (C, D)
         Statistics of each utterance under the UBM.
 
@@ -94,27 +102,26 @@ def score_statistics(stacked: StackedModels, statistics: Sequence[SufficientStat
     ValueError
         If shapes differ, or there are no frames.
     """
-    product = stacked.differences.product.reshape(-1, stacked.n_models)
-    centred = [_centred(each, stacked) for each in statistics]
-    scores = np.zeros((len(statistics), stacked.n_models))
-    n_rows = max(1, VALUES_AT_ONCE // max(1, stacked.n_models))
-    for start in range(0, len(product), n_rows):
-        part = product[start : start + n_rows]
-        # Utterance by utterance: in a product of all at once the bits of one would depend on how many there are.
-        for row, each in zip(scores, centred, strict=True):
-            row += each[start : start + n_rows] @ part
-    scores /= np.array([each.n_frames for each in statistics], np.float64)[:, None]
-    return np.ascontiguousarray(scores.T)
+    n_padded = -(-len(statistics) // UTTERANCES_AT_ONCE) * UTTERANCES_AT_ONCE
+    centred = np.zeros((n_padded, shifts.shape[1]), np.float32)
+    for row, each in zip(centred, statistics, strict=False):
+        row[:] = _centred(each, ubm)
+    scores = np.zeros((n_padded, len(shifts)))
+    n_columns = max(1, VALUES_AT_ONCE // max(1, len(shifts)))
+    for start in range(0, shifts.shape[1], n_columns):
+        part = np.ascontiguousarray(shifts[:, start : start + n_columns].T)
+        for first in range(0, n_padded, UTTERANCES_AT_ONCE):
+            rows = slice(first, first + UTTERANCES_AT_ONCE)
+            scores[rows] += centred[rows, start : start + n_columns] @ part
+    return np.ascontiguousarray(scores[: len(statistics)].T)
 
 
-def _centred(statistics: SufficientStats, stacked: StackedModels) -> FloatArray:
-    """Centre the first moments about the UBM's means, in the units of the stacked differences, shape (C (D + 1),)."""
-    ubm, coefficients = stacked.ubm, stacked.coefficients
+def _centred(statistics: SufficientStats, ubm: DiagonalGMM) -> Float64Array:
+    """Give the mean frame's first moments about the UBM's means, in its standard deviations, shape (C D,)."""
     if statistics.first.shape != ubm.means.shape:
         raise ModelError(f"statistics of shape {statistics.first.shape} for a UBM of shape {ubm.means.shape}")
     if statistics.n_frames == 0:
         raise ModelError("an utterance of no frames has no score")
-    centred = np.zeros((ubm.n_components, ubm.n_features + 1), coefficients.product.dtype)  # nothing for the constant
     moved = statistics.first - statistics.zeroth[:, None] * ubm.means
-    centred[:, :-1] = moved / coefficients.reference.scale
-    return centred.ravel()
+    centred: Float64Array = (moved / np.sqrt(ubm.variances) / statistics.n_frames).ravel()
+    return centred

@@ -11,7 +11,7 @@ from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
-from speechgmm.scoring.linear import score_statistics, stack_means
+from speechgmm.scoring.linear import mean_shifts, score_statistics
 from speechgmm.scoring.stacked import StackedModels, ratio_blocks, stack
 
 STATISTICS_AT_ONCE = 64
@@ -149,11 +149,11 @@ def grouped_score_matrix(
 
 def _linear(models: Sequence[DiagonalGMM], ubm: DiagonalGMM, utterances: Sequence[FloatArray]) -> Float64Array:
     """Score the statistics of utterances, shape (M, U)."""
-    stacked = stack_means(models, ubm)
+    shifts = mean_shifts(models, ubm)
     scores = np.empty((len(models), len(utterances)))
     for start in range(0, len(utterances), STATISTICS_AT_ONCE):
         some = slice(start, start + STATISTICS_AT_ONCE)
-        scores[:, some] = score_statistics(stacked, [accumulate(ubm, frames) for frames in utterances[some]])
+        scores[:, some] = score_statistics(shifts, ubm, [accumulate(ubm, frames) for frames in utterances[some]])
     return scores
 
 
