@@ -131,6 +131,10 @@ calibration: !x {}
     ("text", "message"),
     [
         ("features: {n_mels: 3}", "r.yaml:2:12: features.n_mels: unknown key; did you mean n_filters?"),
+        (
+            "speakers: {variance_floor: 3}",
+            "r.yaml:2:12: speakers.variance_floor: unknown key with method map; it is of method independent",
+        ),
         ("speakers: {relevance: 3}", "r.yaml:2:12: speakers.relevance: unknown key; did you mean relevance_factor?"),
         ("relevance_factor: 3", "r.yaml:2:1: relevance_factor: unknown key; did you mean speakers.relevance_factor?"),
         ("n_mfcc: 3", "r.yaml:2:1: n_mfcc: unknown key; did you mean features.n_cepstra?"),

@@ -103,7 +103,8 @@ def _explain(detail: "ErrorDetails", document: Document, schema: type[Configurat
     match detail["type"]:
         case "extra_forbidden":
             known = [*owner.model_fields, *(["base"] if owner in SECTION_MODELS else [])]
-            message = f"unknown key{nearest_key(str(key[-1]), known, list(dict.fromkeys(keys_of(schema))))}"
+            hint = _of_another(str(key[-1]), owner, members)
+            message = f"unknown key{hint or nearest_key(str(key[-1]), known, list(dict.fromkeys(keys_of(schema))))}"
         case "missing":
             message = "missing, and it has no default"
         case "union_tag_not_found":
@@ -126,6 +127,16 @@ def _explain(detail: "ErrorDetails", document: Document, schema: type[Configurat
             message = f"{_given(value)}; expected {expected}" if kind in EXPECTED else f"{_given(value)}: {expected}"
             message += _hint(kind, value, expected)
     return Problem(place, key, message)
+
+
+def _of_another(name: str, owner: type[Configuration], members: list[type[Configuration]]) -> str:
+    """Say which other member of a union a key belongs to, if it is one of a union's."""
+    others = [each for each in members if each is not owner and name in each.model_fields]
+    if not others:
+        return ""
+    key, tags = tags_of(members)
+    own, theirs = ([tag for tag, model in tags.items() if model is each] for each in (owner, others[0]))
+    return f" with {key} {own[0]}; it is of {key} {' or '.join(theirs)}"
 
 
 def _given(value: object) -> str:
