@@ -1,0 +1,97 @@
+"""How sure a detection error trade-off curve is: a band around it, from drawing the speakers as `bootstrap` does."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from speechgmm.arrays import Float64Array, IntArray
+from speechgmm.evaluation.bootstrap import Side
+from speechgmm.evaluation.metrics import error_rates
+
+N_POINTS: Final = 200
+"""False-alarm rates at which a band has its edges."""
+
+
+class Band(NamedTuple):
+    """Between which miss rates a curve may lie.
+
+    Parameters
+    ----------
+    p_fa : np.ndarray, shape (G,), increasing
+        Rates of false alarms, fractions of 1.
+    low, high : np.ndarray, shape (G,)
+        The lowest and the highest rate of misses at each.
+    confidence : float, 0 < confidence < 1
+        Share of experiments with other speakers that the band should hold, at any one rate of false alarms.
+    """
+
+    p_fa: Float64Array
+    low: Float64Array
+    high: Float64Array
+    confidence: float
+
+
+def det_band(
+    target: Side, nontarget: Side, rng: np.random.Generator, *, n_resamples: int = 200, confidence: float = 0.95
+) -> Band | None:
+    """Compute a pointwise percentile band of the miss rate over the false-alarm rate.
+
+    Parameters
+    ----------
+    target, nontarget : Side
+        The trials.
+    rng : numpy.random.Generator
+        Draws the speakers: the same draws as those of `speechgmm.evaluation.bootstrap.intervals`.
+    n_resamples : int >= 1
+        How many times to draw them.
+    confidence : float, 0 < confidence < 1
+        See `Band`.
+
+    Returns
+    -------
+    Band or None
+        At `N_POINTS` false-alarm rates, evenly spaced as normal deviates, from half an error on. The miss rate of a
+        draw is the lowest of any threshold that accepts no more nontarget trials than that, or the straight line
+        between two where scores of both kinds are equal. Draws that leave out all trials of a kind do not count; None
+        if more than half of them are such.
+
+    Raises
+    ------
+    ValueError
+        If a side is empty, scores are NaN, or lengths differ.
+    """
+    distinct = error_rates(target.scores, nontarget.scores).thresholds[:-1]
+    columns = [np.asarray(each) for side in (target, nontarget) for each in side[1:]]
+    present, numbers = np.unique(np.concatenate(columns), return_inverse=True)
+    speakers = np.split(numbers, np.cumsum([len(each) for each in columns])[:-1])
+    sides = (
+        _Placed(np.searchsorted(distinct, target.scores), *speakers[:2]),
+        _Placed(np.searchsorted(distinct, nontarget.scores), *speakers[2:]),
+    )
+    end = ndtri(0.5 / len(sides[1].places))
+    p_fa = ndtr(np.linspace(end, -end, N_POINTS))
+    curves = []
+    for draw in rng.multinomial(len(present), np.full(len(present), 1.0 / len(present)), n_resamples):
+        below, accepted = (_count(side, draw, len(distinct)) for side in sides)
+        if below[-1] > 0 and accepted[-1] > 0:
+            curves.append(np.interp(p_fa, 1.0 - accepted[::-1] / accepted[-1], below[::-1] / below[-1]))
+    if 2 * len(curves) <= n_resamples:
+        return None
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(curves, (tail, 1.0 - tail), axis=0, method="inverted_cdf")
+    return Band(p_fa, low, high, confidence)
+
+
+class _Placed(NamedTuple):
+    """A side's trials."""
+
+    places: IntArray  # of their scores among the distinct scores
+    models: IntArray
+    tests: IntArray
+
+
+def _count(side: _Placed, draw: IntArray, n_scores: int) -> Float64Array:
+    """Count the trials below each distinct score, and all of them, each as often as its speakers were drawn."""
+    repeats = draw[side.models] * np.where(side.models == side.tests, 1, draw[side.tests])
+    return np.append(0.0, np.cumsum(np.bincount(side.places, repeats, n_scores)))

@@ -1,0 +1,34 @@
+"""Pictures of scores, decisions and training: values -> Figure -> SVG or PNG.
+
+A figure is built without a display and without global state, in the same style whatever the user's matplotlib is
+set to, and the same values give the same bytes. There are two ways out: `save_figure` and `save_svg` write files that
+stand alone, on white, and `svg_text` gives an element to put into a page, where the neutral ink takes the colour of the
+page's text, light or dark. The curves have mid-tone colours that people with colour-blindness can tell apart (after
+Okabe and Ito 2008) and line styles that tell them apart without any colour.
+
+Each figure has a caption, `*_CAPTION`, that says in plain words how to read it.
+"""
+
+from speechgmm.evaluation.plots.detection import DET_CAPTION, det_figure
+from speechgmm.evaluation.plots.distributions import (
+    HISTOGRAM_CAPTION,
+    TIPPETT_CAPTION,
+    histogram_figure,
+    tippett_figure,
+)
+from speechgmm.evaluation.plots.house import save_figure, save_svg, svg_text
+from speechgmm.evaluation.plots.training import TRAINING_CAPTION, training_figure
+
+__all__ = [
+    "DET_CAPTION",
+    "HISTOGRAM_CAPTION",
+    "TIPPETT_CAPTION",
+    "TRAINING_CAPTION",
+    "det_figure",
+    "histogram_figure",
+    "save_figure",
+    "save_svg",
+    "svg_text",
+    "tippett_figure",
+    "training_figure",
+]

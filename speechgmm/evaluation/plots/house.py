@@ -1,0 +1,188 @@
+"""The style that all pictures share, and the ways out of a figure."""
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.typing import LineStyleType
+
+from speechgmm.arrays import BoolArray, Float64Array
+from speechgmm.evaluation.metrics import PRESETS
+from speechgmm.files import replacing, write_bytes
+
+COLOURS: Final = ("#1f82c0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+LINES: Final[tuple[LineStyleType, ...]] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+PRESET_MARKS: Final = dict(zip(PRESETS, ("D", "s", "^", "v"), strict=True))
+INK: Final = "#1c2023"  # replaced by the colour of the text in `svg_text`; used for nothing else
+WIDTH: Final = 4.6  # inches; the text stays readable when a phone shrinks this to its width
+NO_METADATA: Final[dict[str, dict[str, str | None]]] = {  # neither dates nor versions, by the format
+    "png": {"Software": None},
+    "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
+    "pdf": dict.fromkeys(("Creator", "Producer", "CreationDate")),
+}
+
+_DOTS_PER_INCH: Final = 200
+_STYLE: Final = {
+    "font.size": 9.5,
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],  # the first comes with matplotlib and is measured
+    "text.parse_math": False,  # a name may contain dollars
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.6,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "figure.constrained_layout.h_pad": 0.08,
+    "svg.fonttype": "none",  # text stays text: it can be searched, and any script can be shown
+    "svg.hashsalt": "speechgmm",  # identifiers would be random otherwise
+}
+
+
+def svg_text(figure: Figure) -> str:
+    """Render a figure as an SVG element for a page.
+
+    Parameters
+    ----------
+    figure : Figure
+        One of this package's.
+
+    Returns
+    -------
+    str
+        ``<svg ...>...</svg>`` on a transparent ground, its ink in the colour of the surrounding text
+        (`currentColor`). The same figure gives the same text.
+    """
+    return _svg(figure, "none").replace(INK, "currentColor")
+
+
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write a figure to an SVG file that stands alone: dark ink on white.
+
+    Parameters
+    ----------
+    figure : Figure
+        One of this package's.
+    path : Path
+        The file; an existing one is replaced. The same figure gives the same bytes.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(_svg(figure, "white"), encoding="utf-8", newline="\n")
+
+
+def save_figure(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("svg", "png")) -> tuple[Path, ...]:
+    """Write a figure to files that stand alone: dark ink on white.
+
+    Parameters
+    ----------
+    figure : Figure
+        One of this package's.
+    folder : Path
+        Where to; made if it does not exist.
+    name : str
+        Of the files, without a suffix; existing ones are replaced.
+    formats : sequence of "svg", "png"
+        A file for each; PNG has 200 dots per inch. The same figure gives the same bytes.
+
+    Returns
+    -------
+    tuple of Path
+        The files, in the order of the formats.
+
+    Raises
+    ------
+    ValueError
+        If a format is another.
+    OSError
+        If a file cannot be written.
+    """
+    for unknown in set(formats) - {"svg", "png"}:
+        raise ValueError(f"figure {name!r}: format {unknown!r}, expected svg or png")
+    paths = tuple(folder / f"{name}.{suffix}" for suffix in formats)
+    for path, suffix in zip(paths, formats, strict=True):
+        write_bytes(path, _svg(figure, "white").encode() if suffix == "svg" else rendered(figure, "png", "white"))
+    return paths
+
+
+def rendered(figure: Figure, suffix: str, ground: str) -> bytes:
+    """Turn a figure into the bytes of a file, without date or version.
+
+    Parameters
+    ----------
+    figure : Figure
+        Any.
+    suffix : "png", "svg" or "pdf"
+        The format.
+    ground : str
+        Colour of the ground.
+
+    Returns
+    -------
+    bytes
+        The same for the same figure.
+    """
+    buffer = io.BytesIO()
+    with house_style(), warnings.catch_warnings():
+        # in an SVG the text stays text, so a script that our measuring font lacks is shown all the same
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format=suffix, dpi=_DOTS_PER_INCH, facecolor=ground, metadata=NO_METADATA[suffix])
+    return buffer.getvalue()
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Set matplotlib to our style for a while, whatever the user's own settings are."""
+    with matplotlib.style.context(["default", _STYLE]):
+        yield
+
+
+def thin(line: Float64Array, cell: tuple[float, float]) -> Float64Array:
+    """Leave out points of a line that would be drawn too near to their neighbours to be seen.
+
+    Parameters
+    ----------
+    line : np.ndarray, shape (2, n)
+        Points, in the order in which they are joined.
+    cell : (float, float), > 0
+        Width and height of what counts as one place.
+
+    Returns
+    -------
+    np.ndarray, shape (2, m), m <= n
+        The points that are the first or the last in their place.
+    """
+    moves = (np.diff(np.round(line / np.reshape(cell, (2, 1)))) != 0.0).any(axis=0)
+    kept: BoolArray = np.append(True, moves) | np.append(moves, True)
+    return line[:, kept]
+
+
+def shorten(name: str) -> str:
+    """Leave out the middle of a name that would not fit into the width of the figure."""
+    return name if len(name) <= 38 else f"{name[:24]}…{name[-13:]}"
+
+
+def _svg(figure: Figure, ground: str) -> str:
+    """Turn a figure into an SVG element on a ground of this colour."""
+    text = rendered(figure, "svg", ground).decode()
+    return text[text.index("<svg") :]

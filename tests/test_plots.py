@@ -1,0 +1,176 @@
+"""Plots are checked through the data they draw, against literal computations; see also test_report.py."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from speechgmm.evaluation.bands import Band, det_band
+from speechgmm.evaluation.bootstrap import Side
+from speechgmm.evaluation.plots import det_figure, histogram_figure, save_figure, svg_text, tippett_figure
+
+SETTINGS = {"n_resamples": 50, "confidence": 0.9}
+
+
+def labels_of(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+# ---- the band of a DET curve ----
+
+
+def some_trials(rng, n_speakers=6, ties=False):
+    models, tests = np.divmod(np.arange(n_speakers**2), n_speakers)
+    scores = rng.normal(size=len(models)) + (models == tests)
+    scores = np.round(scores) if ties else scores
+    return [Side(scores[kind], models[kind], tests[kind]) for kind in (models == tests, models != tests)]
+
+
+def least_miss_rate(target, nontarget, p_fa):
+    """Over all thresholds, the lowest share of misses with no more false alarms."""
+    allowed = [np.mean(target < t) for t in [*target, *nontarget, np.inf] if np.mean(nontarget >= t) <= p_fa]
+    return min(allowed)
+
+
+def test_a_band_is_made_of_the_miss_rates_of_repeated_trials(rng):
+    target, nontarget = some_trials(rng)
+    band = det_band(target, nontarget, np.random.default_rng(3), **SETTINGS)
+    draws = np.random.default_rng(3).multinomial(6, np.full(6, 1 / 6), 50)
+    curves = []
+    for draw in draws:
+        repeated = [
+            np.repeat(
+                side.scores,
+                np.where(side.models == side.tests, draw[side.models], draw[side.models] * draw[side.tests]),
+            )
+            for side in (target, nontarget)
+        ]
+        curves.append([least_miss_rate(*repeated, p_fa) for p_fa in band.p_fa])
+    lows, highs = np.sort(curves, axis=0)[[2, 47]]  # 5 % of 50 are 2.5: the third from either end
+    np.testing.assert_allclose(band.low, lows, atol=1e-12)
+    np.testing.assert_allclose(band.high, highs, atol=1e-12)
+    assert band.confidence == 0.9
+
+
+def test_a_band_goes_straight_through_ties():
+    # everybody has the one target score 1 and the nontarget scores 0 and 1: whoever is drawn, the curve goes from
+    # (0, 1) to (1/2, 0)
+    target = Side([1.0, 1.0, 1.0], [0, 1, 2], [0, 1, 2])
+    nontarget = Side([0.0, 1.0, 0.0, 1.0, 0.0, 1.0], [0, 0, 1, 1, 2, 2], [1, 1, 2, 2, 0, 0])
+    band = det_band(target, nontarget, np.random.default_rng(0), n_resamples=20)
+    np.testing.assert_allclose(band.low, np.maximum(0, 1 - 2 * band.p_fa), atol=1e-12)
+    np.testing.assert_allclose(band.high, band.low, atol=1e-12)
+
+
+def test_a_band_holds_the_true_curve(rng):
+    # independent trials of many speakers: P_miss = Phi(Phi^-1(1 - P_fa) - 2)
+    speakers = np.arange(4000)
+    target = Side(rng.normal(2, 1, 4000), speakers, speakers)
+    nontarget = Side(rng.normal(0, 1, 4000), speakers, np.roll(speakers, 1))
+    band = det_band(target, nontarget, rng)
+    inner = (band.p_fa > 0.01) & (band.p_fa < 0.5)
+    truth = norm.cdf(norm.ppf(1 - band.p_fa[inner]) - 2)
+    assert np.mean((band.low[inner] <= truth) & (truth <= band.high[inner])) > 0.8
+    assert np.all(band.high[inner] - band.low[inner] < 0.15)
+
+
+def test_a_band_does_not_depend_on_the_order_of_trials(rng):
+    target, nontarget = some_trials(rng, 10, ties=True)
+    order = rng.permutation(len(nontarget.scores))
+    bands = [
+        det_band(target, side, np.random.default_rng(1))
+        for side in (nontarget, Side(*(each[order] for each in nontarget)))
+    ]
+    for first, second in zip(*bands, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_no_band_where_most_draws_have_no_trials_of_a_kind():
+    target, few = Side([1.0], [0], [0]), Side([0.0], [3], [4])
+    assert det_band(target, few, np.random.default_rng(0)) is None
+    with pytest.raises(ValueError, match="nontarget scores: none"):
+        det_band(target, Side([], [], []), np.random.default_rng(0))
+
+
+# ---- DET ----
+
+
+def test_det_draws_a_band_in_normal_deviates():
+    lists = {"list": (np.linspace(0, 2, 1000), np.linspace(-1, 1, 1000))}
+    band = Band(np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.1, 0.0]), np.array([0.4, 0.3, 0.2]), 0.95)
+    figure = det_figure(lists, bands={"list": band})
+    corners = figure.axes[0].collections[0].get_paths()[0].vertices
+    for p_fa, low, high in zip(*band[:3], strict=True):
+        for rate in (max(low, 0.0005), high):  # no error is half an error of 1000
+            assert np.abs(corners - norm.ppf([p_fa, rate])).sum(axis=1).min() < 1e-9
+    assert labels_of(figure)[-1] == "95 % band, other speakers drawn"
+    assert not det_figure(lists, bands={"list": None}).axes[0].collections
+
+
+def test_det_marks_the_decisions_that_were_made():
+    # from 1.5 on 4 of 10 targets are rejected and 1 of 10 nontargets is accepted
+    target, nontarget = 4 * [1.0] + 6 * [2.0], 9 * [1.0] + [1.5]
+    figure = det_figure({"list": (target, nontarget), "other": (target, nontarget)}, thresholds={"list": 1.5})
+    (mark,) = [line for line in figure.axes[0].lines if line.get_marker() == "X"]
+    np.testing.assert_allclose(np.ravel(mark.get_data()), norm.ppf([0.1, 0.4]), rtol=1e-12)
+    assert "the decisions that were made" in labels_of(figure)
+    with pytest.raises(ValueError, match="band or threshold of 'lost': expected one of the lists list"):
+        det_figure({"list": (target, nontarget)}, thresholds={"lost": 1.5})
+
+
+# ---- distributions ----
+
+
+def test_histogram_shows_the_threshold_of_the_decisions_beside_that_of_equal_errors():
+    figure = histogram_figure([2.0, 3.0], [0.0, 1.0], threshold=0.5)
+    assert [line.get_xdata()[0] for line in figure.axes[0].lines] == [2.0, 0.5]
+    assert labels_of(figure)[-2:] == ["EER threshold 2", "threshold of the decisions 0.5"]
+
+
+def share_drawn(line, place):
+    """Read a falling step curve: what it shows at a place, where it falls the value before."""
+    x, y = line.get_data()
+    assert line.get_drawstyle() == "steps-pre"
+    return y[np.argmax(x >= place)] if place <= x.max() else y[-1]
+
+
+def test_tippett_draws_the_share_of_trials_that_reach_each_ratio(rng):
+    target, nontarget = np.round(rng.normal(2, 2, 40), 1), np.round(rng.normal(-2, 2, 60), 1)
+    figure = tippett_figure(target, nontarget)
+    for line, scores in zip(figure.axes[0].lines, (target, nontarget), strict=False):
+        for place in np.arange(-10, 10, 0.05):
+            assert share_drawn(line, place) == pytest.approx(100 * np.mean(scores >= place), abs=1e-9)
+    assert figure.axes[0].lines[2].get_xdata()[0] == 0.0
+    assert labels_of(figure) == ["target", "nontarget"]
+
+
+def test_tippett_puts_raw_scores_beside():
+    raw, calibrated = tippett_figure([3.0, 5.0], [-4.0], raw=([0.3, 0.5], [0.1])).axes
+    assert raw.lines[0].get_xdata().tolist() == [0.1, 0.3, 0.5, 0.5]
+    assert calibrated.lines[0].get_xdata().tolist() == [-4.0, 3.0, 5.0, 5.0]
+    assert raw.lines[0].get_ydata().tolist() == calibrated.lines[0].get_ydata().tolist() == [100, 100, 50, 0]
+
+
+def test_tippett_counts_infinite_ratios():
+    figure = tippett_figure([1.0, np.inf, np.inf, np.inf], [-np.inf, 0.0])
+    target, nontarget, _ = figure.axes[0].lines
+    assert target.get_data()[1].tolist() == [100, 100, 75]
+    assert nontarget.get_data()[1].tolist() == [50, 0, 0]
+    assert figure.axes[0].get_xlabel() == "log-likelihood ratio, nats (3 target and 1 nontarget infinite, not shown)"
+    assert svg_text(tippett_figure([np.inf], [-np.inf]))
+
+
+# ---- files ----
+
+
+def test_a_figure_is_saved_in_the_same_bytes(tmp_path):
+    for folder in ("one", "two"):
+        paths = save_figure(tippett_figure([2.0, 1.0], [0.0]), tmp_path / folder, "tippett 声")
+        assert [path.name for path in paths] == ["tippett 声.svg", "tippett 声.png"]
+    for path in paths:
+        assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes()
+    header = paths[1].read_bytes()[:24]
+    assert header[:4] == b"\x89PNG"
+    assert int.from_bytes(header[16:20], "big") == 920  # 4.6 inches of 200 dots
+    assert [path.name for path in save_figure(tippett_figure([1.0], [0.0]), tmp_path, "a", ("png",))] == ["a.png"]
+    with pytest.raises(ValueError, match="figure 'a': format 'bmp', expected svg or png"):
+        save_figure(tippett_figure([1.0], [0.0]), tmp_path, "a", ("bmp",))
