@@ -6,7 +6,15 @@ from scipy.stats import norm
 
 from speechgmm.evaluation.bands import Band, det_band
 from speechgmm.evaluation.bootstrap import Side
-from speechgmm.evaluation.plots import det_figure, histogram_figure, save_figure, svg_text, tippett_figure
+from speechgmm.evaluation.plots import (
+    cmc_figure,
+    confusion_figure,
+    det_figure,
+    histogram_figure,
+    save_figure,
+    svg_text,
+    tippett_figure,
+)
 
 SETTINGS = {"n_resamples": 50, "confidence": 0.9}
 
@@ -25,10 +33,10 @@ def some_trials(rng, n_speakers=6, ties=False):
     return [Side(scores[kind], models[kind], tests[kind]) for kind in (models == tests, models != tests)]
 
 
-def least_miss_rate(target, nontarget, p_fa):
-    """Over all thresholds, the lowest share of misses with no more false alarms."""
-    allowed = [np.mean(target < t) for t in [*target, *nontarget, np.inf] if np.mean(nontarget >= t) <= p_fa]
-    return min(allowed)
+def least_miss_rates(target, nontarget, p_fas):
+    """Over all thresholds, the lowest share of misses with no more false alarms than each."""
+    rates = [(np.mean(target < t), np.mean(nontarget >= t)) for t in [*target, *nontarget, np.inf]]
+    return [min(p_miss for p_miss, false_alarms in rates if false_alarms <= p_fa) for p_fa in p_fas]
 
 
 def test_a_band_is_made_of_the_miss_rates_of_repeated_trials(rng):
@@ -44,7 +52,7 @@ def test_a_band_is_made_of_the_miss_rates_of_repeated_trials(rng):
             )
             for side in (target, nontarget)
         ]
-        curves.append([least_miss_rate(*repeated, p_fa) for p_fa in band.p_fa])
+        curves.append(least_miss_rates(*repeated, band.p_fa))
     lows, highs = np.sort(curves, axis=0)[[2, 47]]  # 5 % of 50 are 2.5: the third from either end
     np.testing.assert_allclose(band.low, lows, atol=1e-12)
     np.testing.assert_allclose(band.high, highs, atol=1e-12)
@@ -157,6 +165,79 @@ def test_tippett_counts_infinite_ratios():
     assert nontarget.get_data()[1].tolist() == [50, 0, 0]
     assert figure.axes[0].get_xlabel() == "log-likelihood ratio, nats (3 target and 1 nontarget infinite, not shown)"
     assert svg_text(tippett_figure([np.inf], [-np.inf]))
+
+
+# ---- identification ----
+
+
+def test_cmc_draws_shares_over_ranks():
+    figure = cmc_figure({"one": [0.5, 0.75, 1.0], "two": [0.25, 1.0, 1.0]})
+    one, two = figure.axes[0].lines
+    assert one.get_xydata().tolist() == [[1, 50], [2, 75], [3, 100]]
+    assert two.get_xydata().tolist() == [[1, 25], [2, 100], [3, 100]]
+    assert labels_of(figure) == ["rank 1 50.0 %, one", "rank 1 25.0 %, two"]
+    assert figure.axes[0].get_xscale() == "linear"
+    many = cmc_figure({"many": np.linspace(0.5, 1, 60)}).axes[0]
+    assert many.get_xscale() == "log"
+    assert [text.get_text() for text in many.get_xticklabels()] == ["1", "2", "5", "10", "20", "50"]
+
+
+@pytest.mark.parametrize("rates", [[], [0.5, 0.4], [0.5, 1.1], [-0.1], [np.nan], [[0.5]]])
+def test_cmc_of_bad_input(rates):
+    with pytest.raises(ValueError, match="CMC of 'one': expected fractions of 1 that never fall"):
+        cmc_figure({"one": rates})
+    with pytest.raises(ValueError, match="no curves, expected at least one"):
+        cmc_figure({})
+
+
+def shown_order(figure):
+    return [text.get_text() for text in figure.axes[0].get_yticklabels()]
+
+
+def test_confusion_puts_those_side_by_side_who_are_taken_for_each_other():
+    # two groups that never mix, whose members stand apart in the list
+    names, groups = ["a1", "b1", "a2", "b2", "a3", "b3"], np.array([0, 1, 0, 1, 0, 1])
+    counts = 8 * np.eye(6, dtype=int) + 2 * (groups[:, None] == groups)
+    order = shown_order(confusion_figure(counts, names))
+    assert {"".join(sorted(name[0] for name in half)) for half in (order[:3], order[3:])} == {"aaa", "bbb"}
+    # a chain of neighbours, shuffled
+    chain = 10 * np.eye(6, dtype=int) + 5 * (np.eye(6, k=1, dtype=int) + np.eye(6, k=-1, dtype=int))
+    shuffled = [3, 0, 4, 1, 5, 2]
+    figure = confusion_figure(chain[np.ix_(shuffled, shuffled)], [str(number) for number in shuffled])
+    assert shown_order(figure) in (list("012345"), list("543210"))
+
+
+def test_confusion_colours_shares_of_rows():
+    counts = np.array([[9, 1, 0], [0, 0, 0], [0, 4, 0]])  # the second speaker has no tests
+    figure = confusion_figure(counts, ["a", "b", "c"])
+    order = [["a", "b", "c"].index(name) for name in shown_order(figure)]
+    pixels = figure.axes[0].images[0].get_array()[np.argsort(order)][:, np.argsort(order)]
+    strengths = pixels[:, :, 3]
+    np.testing.assert_array_equal(strengths > 0, counts > 0)
+    assert strengths[2, 1] > strengths[0, 0] > strengths[0, 1] > 0.3  # 100 %, 90 %, 10 %
+    assert len({tuple(pixels[number, number, :3]) for number in range(3)}) == 1
+    assert tuple(pixels[0, 0, :3]) != tuple(pixels[0, 1, :3])
+    texts = {
+        (order[int(t.get_position()[1])], order[int(t.get_position()[0])]): t.get_text() for t in figure.axes[0].texts
+    }
+    assert texts == {(0, 0): "9", (0, 1): "1", (2, 1): "4"}
+
+
+def test_confusion_of_many_names_none():
+    figure = confusion_figure(np.eye(200, dtype=int), [f"speaker {number}" for number in range(200)])
+    assert shown_order(figure) == []
+    assert not figure.axes[0].texts
+    assert figure.axes[0].get_xlabel() == "speaker who was answered, 200 in all"
+    assert len(svg_text(figure)) < 50_000
+    assert shown_order(confusion_figure([[1]], ["a name that is far too long"])) == ["a name that i…"]
+
+
+def test_confusion_of_bad_input():
+    for counts in ([[1, 2]], [], [[-1]], [1]):
+        with pytest.raises(ValueError, match=r"confusion counts: shape .* expected speakers x speakers"):
+            confusion_figure(counts, ["a"])
+    with pytest.raises(ValueError, match="confusion counts of 1 speakers: 2 names"):
+        confusion_figure([[1]], ["a", "b"])
 
 
 # ---- files ----

@@ -17,13 +17,18 @@ from speechgmm.evaluation.plots.distributions import (
     tippett_figure,
 )
 from speechgmm.evaluation.plots.house import save_figure, save_svg, svg_text
+from speechgmm.evaluation.plots.identification import CMC_CAPTION, CONFUSION_CAPTION, cmc_figure, confusion_figure
 from speechgmm.evaluation.plots.training import TRAINING_CAPTION, training_figure
 
 __all__ = [
+    "CMC_CAPTION",
+    "CONFUSION_CAPTION",
     "DET_CAPTION",
     "HISTOGRAM_CAPTION",
     "TIPPETT_CAPTION",
     "TRAINING_CAPTION",
+    "cmc_figure",
+    "confusion_figure",
     "det_figure",
     "histogram_figure",
     "save_figure",
