@@ -2,15 +2,20 @@
 
 import numpy as np
 import pytest
+from scipy.special import logit
 from scipy.stats import norm
+from sklearn.isotonic import IsotonicRegression
 
 from speechgmm.evaluation.bands import Band, det_band
 from speechgmm.evaluation.bootstrap import Side
+from speechgmm.evaluation.metrics import PRESETS, act_dcf, min_dcf
 from speechgmm.evaluation.plots import (
+    bayes_error_figure,
     cmc_figure,
     confusion_figure,
     det_figure,
     histogram_figure,
+    reliability_figure,
     save_figure,
     svg_text,
     tippett_figure,
@@ -167,6 +172,88 @@ def test_tippett_counts_infinite_ratios():
     assert svg_text(tippett_figure([np.inf], [-np.inf]))
 
 
+# ---- calibration ----
+
+
+def some_ratios(rng):
+    """Log-likelihood ratios that claim half as much again as they should, with ties and infinities."""
+    target, nontarget = np.round(rng.normal(3, 3, 60), 1), np.round(rng.normal(-3, 3, 80), 1)
+    target[:2], nontarget[:3] = np.inf, -np.inf
+    return target, nontarget
+
+
+def test_bayes_error_draws_the_cost_of_decisions_at_each_prior(rng):
+    target, nontarget = some_ratios(rng)
+    actual, minimum, nothing = bayes_error_figure(target, nontarget).axes[0].lines
+    assert set(nothing.get_ydata()) == {1.0}
+    thresholds = [*target, *nontarget, np.inf]
+    for log_odds, drawn, least in zip(actual.get_xdata(), actual.get_ydata(), minimum.get_ydata(), strict=True):
+        p = 1 / (1 + np.exp(-log_odds))
+        costs = [
+            (p * np.mean(target < t) + (1 - p) * np.mean(nontarget >= t)) / min(p, 1 - p)
+            for t in [-log_odds, *thresholds]
+        ]
+        assert drawn == pytest.approx(costs[0], abs=1e-12)
+        assert least == pytest.approx(min(costs), abs=1e-12)
+
+
+def test_bayes_error_marks_the_presets(rng):
+    target, nontarget = (scores / 3 for scores in some_ratios(rng))  # which cost little enough to be in the frame
+    axes = bayes_error_figure(target, nontarget, list(PRESETS)).axes[0]
+    for preset, mark in zip(PRESETS, "Ds^v", strict=True):
+        actual, minimum = [line for line in axes.lines if line.get_marker() == mark]
+        assert np.mean(actual.get_ydata()) == pytest.approx(act_dcf(target, nontarget, preset), abs=1e-12)
+        assert np.mean(minimum.get_ydata()) == pytest.approx(min_dcf(target, nontarget, preset), abs=1e-12)
+    (sre08, _) = [line for line in axes.lines if line.get_marker() == "D"]
+    assert sre08.get_xdata()[0] == pytest.approx(np.log(10 * 0.01 / 0.99))
+    with pytest.raises(ValueError, match="costs 'sre80': expected one of sre08"):
+        bayes_error_figure(target, nontarget, ["sre80"])
+
+
+def test_bayes_error_does_not_follow_costs_out_of_sight():
+    axes = bayes_error_figure([-9.0, 1.0], [9.0, 0.0], ["sre08"]).axes[0]
+    assert axes.get_ylim()[1] == 2.0
+    assert max(line.get_ydata()[0] for line in axes.lines if line.get_marker() == "D") == 2.0
+
+
+def test_reliability_draws_the_map_of_isotonic_regression(rng):
+    target, nontarget = (scores[np.isfinite(scores)] for scores in some_ratios(rng))
+    scores = np.concatenate([target, nontarget])
+    truth, weights = (
+        np.repeat([1.0, 0.0], [len(target), len(nontarget)]),
+        np.repeat([1 / len(target), 1 / len(nontarget)], [len(target), len(nontarget)]),
+    )
+    shares = IsotonicRegression().fit(scores, truth, sample_weight=weights).predict(scores)
+    above, below = reliability_figure(target, nontarget).axes
+    diagonal, curve = above.lines
+    assert diagonal.get_slope() == 1.0
+    lowest, highest = above.get_ylim()
+    x, y = curve.get_data()
+    with np.errstate(divide="ignore"):
+        expected = np.clip(logit(shares), lowest, highest)
+    np.testing.assert_allclose(np.interp(scores, x, y), expected, atol=1e-9)
+    finite = logit(shares[(shares > 0) & (shares < 1)])
+    assert lowest < finite.min() < finite.max() < highest
+    counts = [step.get_data().values.sum() for step in below.patches]
+    assert counts == [len(target), len(nontarget)]
+
+
+def test_reliability_of_calibrated_ratios_is_the_diagonal(rng):
+    # N(2, 4) against N(-2, 4): the score is its own log-likelihood ratio
+    target, nontarget = rng.normal(2, 2, 100_000), rng.normal(-2, 2, 100_000)
+    x, y = reliability_figure(target, nontarget).axes[0].lines[1].get_data()
+    places = np.linspace(-4, 4, 50)
+    np.testing.assert_allclose(np.interp(places, x, y), places, atol=0.25)
+
+
+def test_reliability_of_the_simplest_scores():
+    for target, nontarget in (([1.0], [1.0]), ([0.0], [1.0]), ([np.inf], [-np.inf]), ([1e17], [1e17])):
+        assert svg_text(reliability_figure(target, nontarget))
+        assert svg_text(bayes_error_figure(target, nontarget))
+    label = reliability_figure([1.0, np.inf], [0.0]).axes[1].get_xlabel()
+    assert label == "log-likelihood ratio that was given, nats (1 target infinite, not shown)"
+
+
 # ---- identification ----
 
 
@@ -241,6 +328,19 @@ def test_confusion_of_bad_input():
 
 
 # ---- files ----
+
+
+def test_pictures_of_many_trials_stay_small(rng):
+    target, nontarget = rng.normal(2, 2, 100_000), rng.normal(-2, 2, 200_000)
+    for figure in (
+        det_figure({"many": (target, nontarget)}, list(PRESETS)),
+        histogram_figure(target, nontarget),
+        tippett_figure(target, nontarget, raw=(target, nontarget)),
+        bayes_error_figure(target, nontarget),
+        reliability_figure(target, nontarget),
+        cmc_figure({"many": np.linspace(0.5, 1, 5000)}),
+    ):
+        assert len(svg_text(figure)) < 100_000
 
 
 def test_a_figure_is_saved_in_the_same_bytes(tmp_path):

@@ -9,6 +9,12 @@ Okabe and Ito 2008) and line styles that tell them apart without any colour.
 Each figure has a caption, `*_CAPTION`, that says in plain words how to read it.
 """
 
+from speechgmm.evaluation.plots.calibration import (
+    BAYES_ERROR_CAPTION,
+    RELIABILITY_CAPTION,
+    bayes_error_figure,
+    reliability_figure,
+)
 from speechgmm.evaluation.plots.detection import DET_CAPTION, det_figure
 from speechgmm.evaluation.plots.distributions import (
     HISTOGRAM_CAPTION,
@@ -21,16 +27,20 @@ from speechgmm.evaluation.plots.identification import CMC_CAPTION, CONFUSION_CAP
 from speechgmm.evaluation.plots.training import TRAINING_CAPTION, training_figure
 
 __all__ = [
+    "BAYES_ERROR_CAPTION",
     "CMC_CAPTION",
     "CONFUSION_CAPTION",
     "DET_CAPTION",
     "HISTOGRAM_CAPTION",
+    "RELIABILITY_CAPTION",
     "TIPPETT_CAPTION",
     "TRAINING_CAPTION",
+    "bayes_error_figure",
     "cmc_figure",
     "confusion_figure",
     "det_figure",
     "histogram_figure",
+    "reliability_figure",
     "save_figure",
     "save_svg",
     "svg_text",

@@ -48,10 +48,10 @@ def histogram_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike, threshold:
     of_equal_errors = eer_threshold(target, nontarget)
     sides = {"target": np.asarray(target, np.float64), "nontarget": np.asarray(nontarget, np.float64)}
     finite = {name: scores[np.isfinite(scores)] for name, scores in sides.items()}
-    edges = _bin_edges(np.concatenate(list(finite.values())))
+    edges = bin_edges(np.concatenate(list(finite.values())))
     with house_style():
         figure = Figure(figsize=(WIDTH, 0.72 * WIDTH), layout="constrained")
-        axes = figure.add_subplot(xlabel=_label("score", target, nontarget), ylabel="trials in each bin, %")
+        axes = figure.add_subplot(xlabel=score_label("score", target, nontarget), ylabel="trials in each bin, %")
         for (name, scores), colour, line in zip(sides.items(), COLOURS, ("-", "--"), strict=False):
             heights = 100.0 * np.histogram(finite[name], edges)[0] / scores.size
             axes.stairs(heights, edges, fill=True, color=colour, alpha=0.35)
@@ -102,11 +102,49 @@ def tippett_figure(
             figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True
         ):
             _draw_shares(axes, *sides)
-            axes.set(xlabel=_label(name, *sides), ylim=(-1, 101))
+            axes.set(xlabel=score_label(name, *sides), ylim=(-1, 101))
         figure.axes[0].set_ylabel("trials with at least this, %")
         figure.axes[-1].axvline(0.0, color=INK, linestyle=":", linewidth=1.0)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
+
+
+def score_label(quantity: str, target: npt.ArrayLike, nontarget: npt.ArrayLike) -> str:
+    """Name an axis of scores, and say how many are infinite.
+
+    Parameters
+    ----------
+    quantity : str
+        What is on the axis.
+    target, nontarget : array_like, shapes (N,) and (M,)
+        Scores.
+
+    Returns
+    -------
+    str
+        The name alone if all are finite.
+    """
+    sides = {"target": np.asarray(target), "nontarget": np.asarray(nontarget)}
+    infinite = [f"{n} {name}" for name, scores in sides.items() if (n := np.count_nonzero(~np.isfinite(scores)))]
+    return f"{quantity} ({' and '.join(infinite)} infinite, not shown)" if infinite else quantity
+
+
+def bin_edges(scores: Float64Array) -> Float64Array:
+    """Lay 60 equal bins over scores, or around them where they hardly differ.
+
+    Parameters
+    ----------
+    scores : np.ndarray, shape (n,), finite
+
+    Returns
+    -------
+    np.ndarray, shape (61,)
+        Their edges, from the lowest score to the highest.
+    """
+    lowest, highest = (scores.min(), scores.max()) if scores.size else (0.0, 0.0)
+    size = max(1.0, abs(lowest), abs(highest))
+    margin = 0.0 if highest - lowest > 1e-9 * size else 0.5 * size
+    return np.linspace(lowest - margin, highest + margin, 61)
 
 
 def _draw_shares(axes: Axes, target: npt.ArrayLike, nontarget: npt.ArrayLike) -> None:
@@ -123,18 +161,3 @@ def _draw_shares(axes: Axes, target: npt.ArrayLike, nontarget: npt.ArrayLike) ->
     for (name, share), colour, line in zip(shares.items(), COLOURS, ("-", "--"), strict=False):
         steps = thin(np.stack([scores, 100.0 * share[reached]]), (cell, 0.25))
         axes.plot(*steps, color=colour, linestyle=line, drawstyle="steps-pre", label=name)
-
-
-def _label(quantity: str, target: npt.ArrayLike, nontarget: npt.ArrayLike) -> str:
-    """Name an axis of scores, and say how many are infinite."""
-    sides = {"target": np.asarray(target), "nontarget": np.asarray(nontarget)}
-    infinite = [f"{n} {name}" for name, scores in sides.items() if (n := np.count_nonzero(~np.isfinite(scores)))]
-    return f"{quantity} ({' and '.join(infinite)} infinite, not shown)" if infinite else quantity
-
-
-def _bin_edges(scores: Float64Array) -> Float64Array:
-    """Lay 60 equal bins over finite scores, or around them where they hardly differ."""
-    lowest, highest = (scores.min(), scores.max()) if scores.size else (0.0, 0.0)
-    size = max(1.0, abs(lowest), abs(highest))
-    margin = 0.0 if highest - lowest > 1e-9 * size else 0.5 * size
-    return np.linspace(lowest - margin, highest + margin, 61)
