@@ -116,6 +116,7 @@ def evaluate(
             name: [[trial.model, trial.test, trial.target] for trial in trials]
             for name, trials in corpus.trials.items()
         },
+        "lists": list[JsonValue](corpus.trials),  # in their order, which is that of the tables
         "speakers": [[each.id, each.speaker] for each in corpus.test],
         "models": dict(corpus.speaker_of),
     }
