@@ -2,7 +2,7 @@
 
 import math
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise
 from statistics import NormalDist, fmean, median, pstdev
 
 import numpy as np
@@ -219,6 +219,28 @@ def eer(target, nontarget):
     raise AssertionError("the line goes from one side of the diagonal to the other")
 
 
+def eer_hull(target, nontarget):
+    """The least crossing of the diagonal by a line between any two operating points, or at one of them."""
+    points = [(p_fa, p_miss) for _, p_miss, p_fa in error_rates(target, nontarget)]
+    crossings = [x for x, y in points if x == y]
+    for (x0, y0), (x1, y1) in combinations(points, 2):
+        if (x0 - y0) * (x1 - y1) < 0:
+            s = (x0 - y0) / ((y1 - y0) - (x1 - x0))
+            crossings.append(y0 + s * (y1 - y0))
+    return min(crossings)
+
+
+def auc(target, nontarget):
+    """Count the pairs in which the target trial scores higher, and half of those that are equal."""
+    pairs = [(one, other) for one in target for other in nontarget]
+    return Fraction(sum(2 * (one > other) + (one == other) for one, other in pairs), 2 * len(pairs))
+
+
+def miss_rate_at(target, nontarget, p_fa):
+    """The lowest miss rate of all thresholds that accept few enough nontargets."""
+    return min(p_miss for _, p_miss, accepted in error_rates(target, nontarget) if accepted <= Fraction(str(p_fa)))
+
+
 def cost(p_miss, p_fa, costs):
     """The detection cost of Martin and others, over that of the better blind decision."""
     c_miss, c_fa, p_target = costs
@@ -274,6 +296,46 @@ def identification_rate(scores, truth):
         others = [row[test] for model, row in enumerate(scores) if model != right]
         n_right += all(scores[right][test] > other for other in others)
     return n_right / len(truth)
+
+
+def rank(scores, test, right):
+    """One, and one more for each other model that scores as high as the right one or higher."""
+    others = [row[test] for model, row in enumerate(scores) if model != right]
+    return 1 + sum(1 for other in others if other >= scores[right][test])
+
+
+def cmc(scores, truth):
+    """For each number of models, the share of tests whose right model is among so many."""
+    ranks = [rank(scores, test, right) for test, right in enumerate(truth)]
+    return [sum(1 for each in ranks if each <= k) / len(ranks) for k in range(1, len(scores) + 1)]
+
+
+def confusion(scores, truth):
+    """Give each test to the right model if it wins, or else to the first other one that nobody beats."""
+    counts = [[0] * len(scores) for _ in scores]
+    for test, right in enumerate(truth):
+        answer = right
+        if rank(scores, test, right) > 1:
+            highest = max(row[test] for row in scores)
+            answer = next(model for model, row in enumerate(scores) if row[test] == highest and model != right)
+        counts[right][answer] += 1
+    return counts
+
+
+def detection_identification_rate(known, truth, unknown, p_fa):
+    """The highest rate of any threshold at which few enough unknown tests are answered by a model."""
+    best_unknown = [max(row[test] for row in unknown) for test in range(len(unknown[0]))]
+    rates = [Fraction(0)]  # a threshold that nothing reaches
+    for threshold in {score for row in (*known, *unknown) for score in row}:
+        alarms = sum(1 for score in best_unknown if score >= threshold)
+        if Fraction(alarms, len(best_unknown)) <= Fraction(str(p_fa)):
+            n_right = sum(
+                1
+                for test, right in enumerate(truth)
+                if rank(known, test, right) == 1 and known[right][test] >= threshold
+            )
+            rates.append(Fraction(n_right, len(truth)))
+    return float(max(rates))
 
 
 def centre_and_spread(values, statistics="mean", trimmed_share=0.1, top_n=None):

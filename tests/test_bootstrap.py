@@ -8,6 +8,7 @@ from speechgmm.evaluation import bootstrap, metrics
 from speechgmm.evaluation.bootstrap import Side, differences, intervals, resampled
 
 PRESETS = ("sre08", "sre16")
+RATES = (0.1, 0.01)
 
 
 def simulated(rng, n_speakers, n_tests, eer):
@@ -40,6 +41,9 @@ def numbers(target, nontarget):
     """The numbers as the functions in `metrics` give them."""
     return {
         "eer": metrics.eer(target, nontarget),
+        "eer_hull": metrics.eer_hull(target, nontarget),
+        "auc": metrics.auc(target, nontarget),
+        **{f"p_miss_at_fa.{rate}": metrics.miss_rate_at(target, nontarget, rate) for rate in RATES},
         **{f"min_dcf.{preset}": metrics.min_dcf(target, nontarget, preset) for preset in PRESETS},
         **{f"act_dcf.{preset}": metrics.act_dcf(target, nontarget, preset) for preset in PRESETS},
         "cllr": metrics.cllr(target, nontarget),
@@ -56,7 +60,7 @@ def test_a_resample_is_its_trials_repeated(rng, ties, monkeypatch):
         nontarget.scores[:3] = -np.inf
         target.scores[:2] = np.inf
     counts = rng.multinomial(8, np.full(8, 1 / 8), 20).T
-    found = resampled(target, nontarget, counts, PRESETS)
+    found = resampled(target, nontarget, counts, PRESETS, RATES)
     for number, drawn in enumerate(counts.T):
         expected = numbers(repeated(target, drawn), repeated(nontarget, drawn))
         assert {name: values[number] for name, values in found.items()} == pytest.approx(expected, abs=1e-12)
@@ -65,14 +69,14 @@ def test_a_resample_is_its_trials_repeated(rng, ties, monkeypatch):
 def test_a_certain_error_costs_without_limit_where_it_is_drawn():
     target = Side([-np.inf, 1.0, 2.0], [0, 1, 2], [0, 1, 2])
     nontarget = Side([0.0, -1.0], [1, 2], [2, 1])
-    found = resampled(target, nontarget, [[1, 0], [1, 1], [1, 1]], ())
+    found = resampled(target, nontarget, [[1, 0], [1, 1], [1, 1]], (), ())
     assert found["cllr"][0] == np.inf
     assert found["cllr"][1] == pytest.approx(metrics.cllr([1.0, 2.0], [0.0, -1.0]))
 
 
 def test_draws_without_trials_of_a_kind_do_not_count(rng):
     target, nontarget = Side([1.0, 2.0], [0, 1], [0, 1]), Side([0.0, -1.0], [0, 1], [1, 0])
-    found = resampled(target, nontarget, [[1, 2], [1, 0]], ("sre08",))
+    found = resampled(target, nontarget, [[1, 2], [1, 0]], ("sre08",), (0.1,))
     for values in found.values():
         assert np.isfinite(values[0])
         assert np.isnan(values[1])
@@ -80,7 +84,7 @@ def test_draws_without_trials_of_a_kind_do_not_count(rng):
     many = Side(
         np.zeros(20), np.repeat(np.arange(5), 4), (np.repeat(np.arange(5), 4) + np.tile(np.arange(1, 5), 5)) % 5
     )
-    settings = {"presets": (), "n_resamples": 200, "confidence": 0.95, "rng": rng}
+    settings = {"presets": (), "false_alarm_rates": (), "n_resamples": 200, "confidence": 0.95, "rng": rng}
     assert intervals(only_one, many, **settings)["eer"] == (0.0, 0.0)
     few = Side([0.0], [3], [4])  # and only about a third have the two others
     assert intervals(only_one, few, **settings)["eer"] is None
@@ -89,7 +93,10 @@ def test_draws_without_trials_of_a_kind_do_not_count(rng):
 def test_an_interval_leaves_out_as_much_on_either_side(monkeypatch, rng):
     values = np.full(200, np.nan)
     monkeypatch.setattr(bootstrap, "resampled", lambda *_: {"eer": values})
-    side, settings = Side([0.0], [0], [0]), {"presets": (), "n_resamples": 1, "confidence": 0.95, "rng": rng}
+    side, settings = (
+        Side([0.0], [0], [0]),
+        {"presets": (), "false_alarm_rates": (), "n_resamples": 1, "confidence": 0.95, "rng": rng},
+    )
     values[:100] = rng.permutation(100)  # exactly half of the draws are of use
     assert intervals(side, side, **settings)["eer"] is None
     values[100] = 100  # of 0 to 100, 2.5 % are 2.525 values: the third from either end
@@ -98,7 +105,7 @@ def test_an_interval_leaves_out_as_much_on_either_side(monkeypatch, rng):
 
 def test_the_same_draws_and_order_of_speakers_alone(rng):
     target, nontarget = simulated(rng, 10, 2, 0.1)
-    settings = {"presets": PRESETS, "n_resamples": 100, "confidence": 0.9}
+    settings = {"presets": PRESETS, "false_alarm_rates": RATES, "n_resamples": 100, "confidence": 0.9}
     first = intervals(target, nontarget, **settings, rng=np.random.default_rng(5))
     again = intervals(target, nontarget, **settings, rng=np.random.default_rng(5))
     assert first == again
@@ -113,7 +120,7 @@ def test_the_same_draws_and_order_of_speakers_alone(rng):
 
 def test_a_difference_is_paired(rng):
     target, nontarget = simulated(rng, 20, 3, 0.1)
-    settings = {"presets": PRESETS, "n_resamples": 200, "confidence": 0.95, "rng": rng}
+    settings = {"presets": PRESETS, "false_alarm_rates": RATES, "n_resamples": 200, "confidence": 0.95, "rng": rng}
     same = differences(target, nontarget, (target.scores, nontarget.scores), **settings)
     assert set(same.values()) == {(0.0, 0.0)}
     worse = differences(target, nontarget, (target.scores - 0.7, nontarget.scores + 0.7), **settings)
@@ -134,7 +141,7 @@ def test_no_interval_of_what_is_no_number():
         (Side([1.0], [0], [-1]), "nontarget tests.*not negative"),
     ):
         with pytest.raises(ValueError, match=message):
-            resampled(good, bad, [[1], [1]], ())
+            resampled(good, bad, [[1], [1]], (), ())
 
 
 @pytest.mark.slow

@@ -75,7 +75,13 @@ def test_differences_are_paired_on_the_trials_in_any_order(results):
         codes = [np.array([number[row[column]] for row in own]) for column in ("model", "speaker")]
         sides.append(Side([float(row["llr"]) for row in own], *codes))
         others.append([float(row["llr"]) for row in theirs])
-    settings = {"presets": ("sre08",), "n_resamples": 50, "confidence": 0.8, "rng": np.random.default_rng(0)}
+    settings = {
+        "presets": ("sre08",),
+        "false_alarm_rates": (0.01, 0.001),
+        "n_resamples": 50,
+        "confidence": 0.8,
+        "rng": np.random.default_rng(0),
+    }
     expected = differences(*sides, tuple(others), **settings)
     for name, interval in expected.items():
         first, second = found[f"trials.{name}"]

@@ -16,7 +16,8 @@ from speechgmm.cli import app
 from speechgmm.corpus.formats import KaldiConfig, read_kaldi
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError, RecipeError
-from speechgmm.evaluation.metrics import act_dcf, cllr, eer, identification_rate, min_cllr, min_dcf
+from speechgmm.evaluation.identification import identification_rate
+from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
 from speechgmm.features.store import open_store
 from speechgmm.parallel import Engine
 from speechgmm.recipe import calibrating

@@ -82,6 +82,10 @@ def test_every_file_gives_the_numbers_of_the_scores(trials, tmp_path, kind, form
     assert found["trials"]["eer"] == pytest.approx(float(naive.eer(*sides)), abs=1e-12)
     assert found["trials"]["min_dcf"] == {"sre08": pytest.approx(naive.min_dcf(*sides, (10, 1, 0.01)), abs=1e-12)}
     assert found["trials"]["cllr"] == pytest.approx(naive.cllr(*sides), abs=1e-12)
+    assert found["trials"]["eer_hull"] == pytest.approx(float(naive.eer_hull(*sides)), abs=1e-12)
+    assert found["trials"]["auc"] == pytest.approx(float(naive.auc(*sides)), abs=1e-12)
+    rates = {rate: float(naive.miss_rate_at(*sides, rate)) for rate in ("0.01", "0.001")}
+    assert found["trials"]["p_miss_at_fa"] == rates
     assert (found["trials"]["n_target"], found["trials"]["n_nontarget"]) == (12, 60)
     told = f"labels: {labels[0]} for target, {labels[1]} for nontarget"
     assert (told in found["notes"]) == (kind in ("short", "numbers", "voxceleb"))
@@ -144,6 +148,35 @@ def test_what_does_not_fit_is_counted_and_named_and_an_error_unless_allowed(file
         assert counts["n_target"] + counts["n_nontarget"] == left
         assert counts["n_unscored"] == 72 - left
         assert any(message in note and "left out" in note for note in found["notes"])
+
+
+def test_infinite_scores_are_ranks_and_those_that_are_wrong_are_told(files, trials, tmp_path):
+    lines = files[0].read_text().splitlines()
+    target = next(f"{model} {test}" for model, test, is_target, _ in trials if is_target)
+    spoiled = write(
+        tmp_path / "spoiled", [f"{target} -inf" if line.startswith(f"{target} ") else line for line in lines]
+    )
+    done = evaluate(spoiled, files[1], "--json", "--bootstrap", 20)
+    document = json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    found = document["trials"]
+    assert (found["cllr"], found["n_certain_errors"], found["intervals"]["cllr"]) == (None, 1, None)
+    assert found["intervals"]["eer"]
+    sides = [
+        [-np.inf if f"{m} {t}" == target else score for m, t, kind, score in trials if kind == side]
+        for side in (True, False)
+    ]
+    assert found["eer"] == pytest.approx(float(naive.eer(*sides)), abs=1e-12)
+    assert found["auc"] == pytest.approx(float(naive.auc(*sides)), abs=1e-12)
+    told = "Cllr is infinite: 1 trials are certain and wrong, targets at -inf or nontargets at inf"
+    assert document["warnings"] == [told]
+    shown = evaluate(spoiled, files[1]).stdout
+    assert re.search(r"^ ?Cllr +inf ", shown, re.MULTILINE)
+    assert f"warning: {told}" in shown
+    right = write(tmp_path / "right", [f"{target} inf" if line.startswith(f"{target} ") else line for line in lines])
+    found = numbers(right, files[1])
+    assert found["trials"]["n_certain_errors"] == 0
+    assert found["trials"]["cllr"] < 2
+    assert found["warnings"] == []
 
 
 def test_the_first_of_many_faults_are_named_with_their_lines(files):

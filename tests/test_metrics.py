@@ -12,21 +12,25 @@ from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 from sklearn.isotonic import IsotonicRegression
-from sklearn.metrics import roc_curve
+from sklearn.metrics import roc_auc_score, roc_curve
 
 import naive
 from speechgmm.evaluation.metrics import (
     PRESETS,
     Costs,
+    act_dcf,
+    auc,
     cllr,
     dcf,
     eer,
+    eer_hull,
     eer_threshold,
     error_rates,
-    identification_rate,
     min_cllr,
     min_dcf,
+    miss_rate_at,
 )
+from speechgmm.evaluation.operating_points import ordered_numbers
 
 EVEN = Costs(1.0, 1.0, 0.5)
 # few distinct values, so that ties within and between the sides are common
@@ -119,6 +123,146 @@ def test_eer_does_not_change_when_both_sides_change_places(target, nontarget):
 )
 def test_eer_threshold_by_hand(target, nontarget, expected):
     assert eer_threshold(target, nontarget) == expected
+
+
+# ---- equal error rate of the convex hull ----
+
+
+@pytest.mark.parametrize(
+    ("target", "nontarget", "expected"),
+    [
+        pytest.param([2, 3], [0, 1], 0.0, id="separated"),
+        # the hull is the chance diagonal, which the raw EER of 1 is beyond
+        pytest.param([0, 1], [2, 3], 0.5, id="separated the wrong way"),
+        pytest.param([1], [0], 0.0, id="one trial a side"),
+        pytest.param([0], [1], 0.5, id="one trial a side, the wrong way"),
+        pytest.param([5, 5, 5], [5, 5], 0.5, id="all equal"),
+        # the corner at (1/2, 1/2) is cut by the line from (1/2, 0) to (0, 1/2)
+        pytest.param([1, 3], [0, 2], 0.25, id="a step crosses the diagonal"),
+        pytest.param([1, 2], [0, 1], 0.25, id="a tie crosses the diagonal"),
+        # corners (1, 0), (1/4, 0), (0, 1/2) and (0, 1); y = 1/2 - 2 x meets y = x at 1/6
+        pytest.param([1, 2, 3, 4], [-1, 0, 0, 2], 1 / 6, id="a point on the diagonal is no corner"),
+        pytest.param([np.inf], [np.inf], 0.5, id="certain, and of no use"),
+    ],
+)
+def test_eer_of_the_hull_by_hand(target, nontarget, expected):
+    assert eer_hull(target, nontarget) == pytest.approx(expected, abs=1e-15)
+
+
+@given(scores, scores)
+def test_eer_of_the_hull_is_that_of_the_literal_twin(target, nontarget):
+    assert eer_hull(target, nontarget) == pytest.approx(float(naive.eer_hull(target, nontarget)), abs=1e-15)
+    assert eer_hull(target, nontarget) <= min(eer(target, nontarget), 0.5) + 1e-15
+
+
+@given(scores, scores)
+@settings(max_examples=30)
+def test_eer_of_the_hull_is_the_worst_case_of_the_best_decisions(target, nontarget):
+    # the minimax theorem: max over priors of the least error rate, which a search over priors comes close to
+    _, p_miss, p_fa = error_rates(target, nontarget)
+    least = [(prior * p_miss + (1 - prior) * p_fa).min() for prior in np.linspace(0, 1, 1001)]
+    assert max(least) <= eer_hull(target, nontarget) + 1e-15
+    assert max(least) == pytest.approx(eer_hull(target, nontarget), abs=1e-3)
+
+
+# ---- area under the ROC ----
+
+
+@pytest.mark.parametrize(
+    ("target", "nontarget", "expected"),
+    [
+        ([1], [0], 1.0),
+        ([0], [1], 0.0),
+        ([0], [0], 0.5),
+        ([1, 3], [0, 2], 0.75),
+        ([1, 2], [0, 1], 0.875),
+        ([np.inf, 0], [-np.inf, 0], 0.875),
+    ],
+)
+def test_area_by_hand(target, nontarget, expected):
+    assert auc(target, nontarget) == expected
+
+
+@given(scores, scores)
+def test_area_is_the_share_of_pairs_in_order(target, nontarget):
+    assert auc(target, nontarget) == pytest.approx(float(naive.auc(target, nontarget)), abs=1e-15)
+
+
+def test_area_is_that_of_scikit_learn():
+    rng = np.random.default_rng(4)
+    target, nontarget = rng.normal(1, 1, 300).round(1), rng.normal(0, 1, 500).round(1)
+    expected = roc_auc_score(np.repeat([1, 0], [300, 500]), np.concatenate([target, nontarget]))
+    assert auc(target, nontarget) == pytest.approx(expected, abs=1e-12)
+
+
+# ---- misses at a false-alarm rate ----
+
+
+def test_misses_at_a_false_alarm_rate_by_hand():
+    target, nontarget = [0.5, 2, 2, 7], [0, 1, 2, 3]
+    # none of the nontargets: above 3; one: above 2, where the ties are; two: from the 2s on; three: above 0
+    assert [miss_rate_at(target, nontarget, p_fa) for p_fa in (0, 0.25, 0.5, 0.75)] == [0.75, 0.75, 0.25, 0.0]
+    assert miss_rate_at(target, nontarget, 0.49) == 0.75
+    assert miss_rate_at([np.inf], [np.inf], 0) == 1
+    assert miss_rate_at([1], [0], 0.001) == 0
+
+
+@given(scores, scores, st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.25, 0.3, 0.5, 0.75, 0.9]))
+def test_misses_at_a_false_alarm_rate_are_those_of_the_literal_twin(target, nontarget, p_fa):
+    assert miss_rate_at(target, nontarget, p_fa) == float(naive.miss_rate_at(target, nontarget, p_fa))
+
+
+def test_a_share_of_the_trials_is_that_share_whatever_its_digits():
+    # k of 1000 may be accepted at k / 1000, for every k: no rounding makes it one less
+    target, nontarget = np.arange(1000) + 0.5, np.arange(1000)
+    for k in range(1000):
+        assert miss_rate_at(target, nontarget, float(f"0.{k:03}")) == (1000 - k - 1) / 1000
+
+
+@pytest.mark.parametrize("p_fa", [-0.1, 1.0, np.nan])
+def test_a_false_alarm_rate_that_is_none(p_fa):
+    with pytest.raises(ValueError, match=f"p_fa = {p_fa}: expected a share from 0 to 1, 1 excluded"):
+        miss_rate_at([1.0], [0.0], p_fa)
+
+
+# ---- closed forms ----
+
+
+@pytest.mark.parametrize("d_prime", [1.0, 2.5])
+def test_a_million_gaussian_ratios_give_the_closed_forms(d_prime):
+    """Ratios N(+-d^2/2, d^2), all that follows from them, and errors of sampling four times as large as expected."""
+    n = 500_000
+    target, nontarget = gaussian_llrs(d_prime, n, n)
+    eer_ = norm.cdf(-d_prime / 2)
+    four_errors = 4 * np.sqrt(eer_ / n)
+    assert eer(target, nontarget) == pytest.approx(eer_, abs=four_errors)
+    assert eer_hull(target, nontarget) == pytest.approx(eer_, abs=four_errors)
+    area = norm.cdf(d_prime / np.sqrt(2))
+    assert auc(target, nontarget) == pytest.approx(area, abs=4 * np.sqrt(2 * area * (1 - area) / n))
+    for p_fa in (0.1, 0.01, 0.001):
+        p_miss = norm.cdf(norm.isf(p_fa) - d_prime)
+        # the threshold is a quantile of the nontargets, and its error moves the misses too
+        slope = norm.pdf(norm.isf(p_fa) - d_prime) / norm.pdf(norm.isf(p_fa))
+        error = np.sqrt((p_miss * (1 - p_miss) + slope**2 * p_fa) / n)
+        assert miss_rate_at(target, nontarget, p_fa) == pytest.approx(p_miss, abs=4 * error)
+    for costs in (EVEN, Costs(1, 1, 0.1), Costs(10, 1, 0.01), Costs(1, 1, 0.01)):
+        miss, alarm = costs.c_miss * costs.p_target, costs.c_fa * (1 - costs.p_target)
+        best = np.log(alarm / miss)
+        p_miss, p_fa = norm.cdf((best - d_prime**2 / 2) / d_prime), norm.sf((best + d_prime**2 / 2) / d_prime)
+        least = (miss * p_miss + alarm * p_fa) / min(miss, alarm)
+        error = np.sqrt(miss**2 * p_miss + alarm**2 * p_fa) / min(miss, alarm) / np.sqrt(n)
+        assert act_dcf(target, nontarget, costs) == pytest.approx(least, abs=4 * error)
+        assert min_dcf(target, nontarget, costs) == pytest.approx(least, abs=4 * error)
+        assert min_dcf(target, nontarget, costs) <= act_dcf(target, nontarget, costs)
+
+    def cost(x):
+        return norm.pdf(x, d_prime**2 / 2, d_prime) * np.log2(1 + np.exp(-x))
+
+    expected, _ = quad(cost, d_prime**2 / 2 - 9 * d_prime, d_prime**2 / 2 + 9 * d_prime)
+    spread = np.logaddexp(0, -target).std() / np.log(2) / np.sqrt(2 * n)
+    assert cllr(target, nontarget) == pytest.approx(expected, abs=4 * spread)
+    assert min_cllr(target, nontarget) == pytest.approx(expected, abs=4 * spread + 1e-4)  # PAV fits some noise
+    assert min_cllr(target, nontarget) <= cllr(target, nontarget)
 
 
 # ---- detection cost ----
@@ -263,7 +407,17 @@ def test_calibration_never_makes_cllr_worse(target, nontarget):
 # ---- what the numbers may depend on ----
 
 
-@pytest.mark.parametrize("metric", [eer, min_cllr, lambda target, nontarget: min_dcf(target, nontarget, "sre08")])
+ORDERED = {
+    "eer": eer,
+    "eer_hull": eer_hull,
+    "auc": auc,
+    "miss_rate_at": lambda target, nontarget: miss_rate_at(target, nontarget, 0.25),
+    "min_dcf": lambda target, nontarget: min_dcf(target, nontarget, "sre08"),
+    "min_cllr": min_cllr,
+}
+
+
+@pytest.mark.parametrize("metric", ORDERED.values(), ids=ORDERED)
 @given(target=scores, nontarget=scores)
 @settings(max_examples=40)
 def test_only_the_order_matters(metric, target, nontarget):
@@ -281,36 +435,27 @@ def test_order_and_repetition_of_trials_do_not_matter(metric, target, nontarget,
     assert moved == pytest.approx(metric(target, nontarget), abs=1e-12)
 
 
+@given(target=scores, nontarget=scores)
+def test_numbers_computed_together_are_those_computed_alone(target, nontarget):
+    found = ordered_numbers(error_rates(target, nontarget), ("sre08", "sre16"), (0.25, 0.01))
+    assert found == {
+        "eer": eer(target, nontarget),
+        "eer_hull": eer_hull(target, nontarget),
+        "auc": auc(target, nontarget),
+        "p_miss_at_fa.0.25": miss_rate_at(target, nontarget, 0.25),
+        "p_miss_at_fa.0.01": miss_rate_at(target, nontarget, 0.01),
+        "min_dcf.sre08": min_dcf(target, nontarget, "sre08"),
+        "min_dcf.sre16": min_dcf(target, nontarget, "sre16"),
+        "min_cllr": min_cllr(target, nontarget),
+    }
+
+
 def test_inputs_are_not_changed():
     target, nontarget = np.array([3.0, 1.0, 2.0]), np.array([2.0, 0.0])
-    for metric in (eer, cllr, min_cllr, eer_threshold):
+    for metric in (*ORDERED.values(), cllr, eer_threshold):
         metric(target, nontarget)
     assert target.tolist() == [3, 1, 2]
     assert nontarget.tolist() == [2, 0]
-
-
-# ---- identification ----
-
-
-def test_identification_by_hand():
-    # won; lost; tied at the top; won by an infinite score
-    table = [[2.0, 1.0, 5.0, -np.inf], [1.0, 3.0, 5.0, -np.inf], [0.0, 2.0, 0.0, np.inf]]
-    assert identification_rate(table, [0, 0, 0, 2]) == 0.5
-
-
-@given(
-    st.integers(1, 5).flatmap(
-        lambda n_models: st.lists(
-            st.tuples(st.lists(st.integers(0, 3), min_size=n_models, max_size=n_models), st.integers(0, n_models - 1)),
-            min_size=1,
-            max_size=8,
-        )
-    )
-)
-def test_identification_is_that_of_the_literal_twin(tests):
-    table = np.array([column for column, _ in tests]).T
-    truth = [right for _, right in tests]
-    assert identification_rate(table, truth) == naive.identification_rate(table.tolist(), truth)
 
 
 # ---- bad input ----
@@ -319,12 +464,11 @@ def test_identification_is_that_of_the_literal_twin(tests):
 @pytest.mark.parametrize(
     "metric",
     [
+        *ORDERED.values(),
         error_rates,
-        eer,
         eer_threshold,
         cllr,
-        min_cllr,
-        lambda target, nontarget: min_dcf(target, nontarget, "sre08"),
+        lambda target, nontarget: act_dcf(target, nontarget, "sre08"),
         lambda target, nontarget: dcf(target, nontarget, 0.0, EVEN),
     ],
 )
@@ -357,23 +501,6 @@ def test_costs_without_meaning(costs, message):
 def test_a_threshold_that_is_no_number():
     with pytest.raises(ValueError, match="threshold = nan"):
         dcf([1.0], [0.0], np.nan, EVEN)
-
-
-@pytest.mark.parametrize(
-    ("table", "truth", "message"),
-    [
-        ([1.0, 2.0], [0], r"scores: shape \(2,\), expected models x tests"),
-        (np.zeros((0, 3)), [0, 0, 0], r"scores: shape \(0, 3\)"),
-        ([[1.0, 2.0]], [0], r"truth: shape \(1,\), expected \(2,\)"),
-        ([[1.0, 2.0], [1.0, np.nan]], [0, 0], r"scores: NaN for model 1 and test 1"),
-        ([[1.0, 2.0]], [0, 1], r"truth: 1 for test 1, expected 0 to 0"),
-        ([[1.0, 2.0]], [-1, 0], r"truth: -1 for test 0"),
-        ([[1.0, 2.0]], [0.0, 0.0], r"truth: float64 values, expected whole numbers"),
-    ],
-)
-def test_identification_of_bad_input(table, truth, message):
-    with pytest.raises(ValueError, match=message):
-        identification_rate(table, truth)
 
 
 def test_numbers_need_no_plots():

@@ -72,7 +72,8 @@ def test_a_run_leaves_everything_behind(corpus):
     metrics = json.loads((done.folder / "metrics.json").read_text())
     assert metrics == done.metrics
     assert set(metrics["trials"]["trials"]) == {
-        "n_target", "n_nontarget", "n_unscored", "eer", "min_dcf", "act_dcf", "cllr", "min_cllr", "intervals",
+        "n_target", "n_nontarget", "n_unscored", "n_certain_errors", "eer", "eer_hull", "auc", "p_miss_at_fa",
+        "min_dcf", "act_dcf", "cllr", "min_cllr", "intervals",
     }  # fmt: skip
     assert (metrics["trials"]["trials"]["n_target"], metrics["trials"]["trials"]["n_nontarget"]) == (6, 12)
     assert metrics["identification"]["n_tests"] == 6

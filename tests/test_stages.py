@@ -13,6 +13,7 @@ from speechgmm.cli import app
 from speechgmm.cli.running import Stage
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError, ResultsError
+from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.parallel import Engine
 from speechgmm.recipe import evaluating, memory
@@ -416,4 +417,18 @@ def test_a_model_is_identified_by_its_speaker_whatever_it_is_called():
     matrix = np.array([[2.0, 0.0, 9.0, 0.0], [1.0, -1.0, 0.0, 0.0], [0.0, -2.0, 0.0, 0.0], [0.0, -3.0, 0.0, 0.0]])
     scores = Scores(("A", "B", "C1", "C2"), tuple(each.id for each in tests), matrix)
     # c has two models and d has none; of a and b, a is right (2 > 1) and b is not (0 > -1).
-    assert evaluating._identification(corpus, scores) == {"n_tests": 2, "n_models": 4, "n_unscored": 0, "rate": 0.5}
+    config = EvaluationConfig(bootstrap=0)
+    assert evaluating._identification(corpus, scores, config, 0) == {
+        **{"n_tests": 2, "n_models": 4, "n_unscored": 0, "rate": 0.5, "cmc": [0.5, 1.0, 1.0, 1.0]},
+        # d scores 0 at most, a scores 2, and b is not identified
+        "open_set": {"n_known": 2, "n_unknown": 1, "dir_at_fa": {"0.01": 0.5, "0.1": 0.5}},
+        "intervals": None,
+    }
+    found = evaluating._identification(corpus, scores, EvaluationConfig(bootstrap=500), 0)
+    assert found["intervals"]["rate"] == (0.0, 1.0)
+    assert list(found["intervals"]["dir_at_fa"]) == ["0.01", "0.1"]
+    no_models = Scores(("C1", "C2"), scores.tests, scores.matrix[2:])
+    assert evaluating._identification(corpus, no_models, config, 0) == {
+        **{"n_tests": 0, "n_models": 2, "n_unscored": 2, "rate": None},
+        **dict.fromkeys(("cmc", "open_set", "intervals")),
+    }

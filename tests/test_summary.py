@@ -19,13 +19,13 @@ def trials(rng):
 
 def test_the_intervals_are_those_of_the_scored_trials_under_the_names_of_the_numbers(trials):
     scores, target, (models, tests) = trials
-    config = EvaluationConfig(dcf=("sre10", "sre16"), bootstrap=50, confidence=0.8)
+    config = EvaluationConfig(dcf=("sre10", "sre16"), false_alarm_rates=(0.1,), bootstrap=50, confidence=0.8)
     found = uncertainty(scores, target, (models, tests), config, np.random.default_rng(3))
     numbers = summarise(scores, target, config)
     assert list(found) == [name for name in numbers if not name.startswith("n_")]
     kinds = target & ~np.isnan(scores), ~target & ~np.isnan(scores)
     sides = [Side(scores[kind], models[kind], tests[kind]) for kind in kinds]
-    settings = {"presets": ("sre10", "sre16"), "n_resamples": 50, "confidence": 0.8}
+    settings = {"presets": ("sre10", "sre16"), "false_alarm_rates": (0.1,), "n_resamples": 50, "confidence": 0.8}
     expected = intervals(*sides, **settings, rng=np.random.default_rng(3))
     assert tuple(found["eer"]) == expected["eer"]
     assert tuple(found["min_dcf"]["sre16"]) == expected["min_dcf.sre16"]

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import naive
+from speechgmm.evaluation.costs import bayes_threshold
 from speechgmm.evaluation.metrics import Costs, dcf, eer_threshold, min_dcf
 from speechgmm.scoring.thresholds import (
     CostsConfig,
     ThresholdConfig,
-    bayes_threshold,
     find_threshold,
     min_dcf_threshold,
     p_fa_threshold,

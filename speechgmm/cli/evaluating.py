@@ -72,7 +72,7 @@ def evaluate(
     with told():
         document = _evaluate(scores, trials, config, by, manifest, allow_missing, allow_extra)
         if as_json:
-            typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+            typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
         else:
             _show(trials, document)
 
@@ -108,14 +108,21 @@ def _evaluate(
     of_all = uncertainty(scored.scores, scored.target, speakers, config, np.random.default_rng(SEED))
     parts = breakdown(scored.scores, scored.target, speakers, values, config, SEED) if by else {}
     drawn = [f"intervals: {config.confidence:.0%}, drawing {how}"] if of_all else []
-    few = [name or "(empty)" for name in too_few(parts)]
-    says = f"fewer than {FEWEST} target or nontarget trials, too few to say much, where {by} is {some(few)}"
+    warnings = []
+    if wrong := numbers["n_certain_errors"]:
+        warnings.append(
+            f"Cllr is infinite: {wrong:,} trials are certain and wrong, targets at -inf or nontargets at inf"
+        )
+    if few := [name or "(empty)" for name in too_few(parts)]:
+        warnings.append(
+            f"fewer than {FEWEST} target or nontarget trials, too few to say much, where {by} is {some(few)}"
+        )
     return {
         "trials": numbers | {"intervals": of_all},
         "by": by,
         "parts": parts,
         "notes": [*scored.notes, *drawn],
-        "warnings": [says] if few else [],
+        "warnings": warnings,
     }
 
 

@@ -1,20 +1,20 @@
 """The table of the numbers of trial lists, each with its meaning."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
 
-MEANINGS = {
+COUNTED = {
     "n_target": "scored trials in which the model's speaker speaks",
     "n_nontarget": "scored trials in which somebody else does",
     "n_unscored": "trials without a score",
-    "eer": "where as large a share of targets is missed as of nontargets accepted; with other speakers (low-high)",
-    "cllr": "bits; cost of the scores taken as log-likelihood ratios",
-    "min_cllr": "bits; the same if the scores were calibrated perfectly",
-    "p_miss": "share of targets below the threshold, which are rejected",
-    "p_fa": "share of nontargets at the threshold or above, which are accepted",
 }
+"""Kinds of trials."""
+
+Row = tuple[str, list[str], str]
+"""A title, a cell for each list, a meaning."""
 
 NARROWEST = 24
 """Columns that the meanings of the numbers need beside them; with fewer they follow below."""
@@ -37,7 +37,7 @@ def show_numbers(lists: Mapping[str, Mapping[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    rows = _rows(list(lists.values()))
+    rows = _rows(list(lists.values()), intervals=True)
     widths = [max(len(name), *(len(cells[n]) for _, cells, _ in rows)) for n, name in enumerate(lists)]
     needed = max(len(title) for title, _, _ in rows) + sum(width + 3 for width in widths) + 3
     width = Console().width
@@ -72,7 +72,7 @@ def show_parts(column: str, parts: Mapping[str, Mapping[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    laid_out = _rows(list(parts.values()))
+    laid_out = _rows(list(parts.values()), intervals=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(Text(column), no_wrap=True)
     for title, _, _ in laid_out:
@@ -83,31 +83,108 @@ def show_parts(column: str, parts: Mapping[str, Mapping[str, Any]]) -> None:
     Console(width=max(Console().width, needed)).print(table)
 
 
-def _rows(lists: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], str]]:
-    """Lay out the numbers of the trial lists: a title, a cell for each list, a meaning."""
-    from speechgmm.evaluation.metrics import PRESETS
+def show_identification(found: Mapping[str, Any]) -> None:
+    """Print how well speakers are told apart.
 
-    rows = [
-        ("target", [f"{each['n_target']:,}" for each in lists], MEANINGS["n_target"]),
-        ("nontarget", [f"{each['n_nontarget']:,}" for each in lists], MEANINGS["n_nontarget"]),
-        ("unscored", [f"{each['n_unscored']:,}" for each in lists], MEANINGS["n_unscored"]),
-        ("EER", [number(each["eer"], "{:.2%}") + _interval(each) for each in lists], MEANINGS["eer"]),
-    ]
+    Parameters
+    ----------
+    found : mapping of str to Any
+        What ``metrics.json`` has of it.
+    """
+    intervals = found["intervals"] or {"rate": None, "dir_at_fa": {}}
+    rate = number(found["rate"], "{:.1%}") + interval(intervals["rate"], "{:.2%}")
+    typer.echo(
+        f"identification: {rate} of {found['n_tests']} tests score highest with their own speaker's model, "
+        f"of {found['n_models']}"
+    )
+    if found["open_set"]:
+        rates = [
+            f"{number(rate, '{:.1%}')}{interval(intervals['dir_at_fa'].get(at), '{:.2%}')} at {float(at):.0%}"
+            for at, rate in found["open_set"]["dir_at_fa"].items()
+        ]
+        typer.echo(
+            f"open set, with {found['open_set']['n_unknown']} tests of unknown speakers: detected and identified are "
+            f"{', '.join(rates)} false alarms"
+        )
+
+
+def _rows(lists: Sequence[Mapping[str, Any]], *, intervals: bool) -> list[Row]:
+    """Lay out the numbers of the trial lists; with intervals of all, or of the EER alone."""
+    from speechgmm.evaluation.costs import PRESETS
+
+    def row(title: str, name: str, form: str, meaning: str, of: str | None = None) -> Row:
+        """Give a cell for each list."""
+        shown = intervals or name == "eer"
+        return (
+            title,
+            [_cell(each, name, of, form) + (_interval(each, name, of, form) if shown else "") for each in lists],
+            meaning,
+        )
+
+    rows = [(kind.removeprefix("n_"), [f"{each[kind]:,}" for each in lists], COUNTED[kind]) for kind in COUNTED]
+    rows.append(
+        row(
+            "EER",
+            "eer",
+            "{:.2%}",
+            "where as large a share of targets is missed as of nontargets accepted; with other speakers (low-high)",
+        )
+    )
+    rows.append(
+        row("EER, hull", "eer_hull", "{:.2%}", "the same on the convex hull of the ROC, where lots may be drawn")
+    )
+    rows.append(row("AUC", "auc", "{:.4f}", "area under the ROC: how often a target scores above a nontarget"))
+    for rate in lists[0]["p_miss_at_fa"]:
+        percent = f"{100 * float(rate):g}%"
+        meaning = f"share of targets missed where no more than {percent} of nontargets are accepted"
+        rows.append(row(f"P_miss at {percent}", "p_miss_at_fa", "{:.2%}", meaning, rate))
     for preset in lists[0]["min_dcf"]:
         costs = ", ".join(f"c_miss {c.c_miss:g} c_fa {c.c_fa:g} p_target {c.p_target:g}" for c in PRESETS[preset])
-        cells = [number(each["min_dcf"][preset], "{:.3f}") for each in lists]
-        rows.append((f"minDCF {preset}", cells, f"least cost, relative to no scores; {costs}"))
-        cells = [number(each["act_dcf"][preset], "{:.3f}") for each in lists]
-        rows.append((f"actDCF {preset}", cells, "cost of the decisions that the scores ask for, as ratios"))
-    rows.append(("Cllr", [number(each["cllr"], "{:.3f}") for each in lists], MEANINGS["cllr"]))
+        rows.append(row(f"minDCF {preset}", "min_dcf", "{:.3f}", f"least cost, relative to no scores; {costs}", preset))
+        meaning = "cost of the decisions that the scores ask for, as ratios"
+        rows.append(row(f"actDCF {preset}", "act_dcf", "{:.3f}", meaning, preset))
+    rows.append(row("Cllr", "cllr", "{:.3f}", "bits; cost of the scores taken as log-likelihood ratios"))
     if "cllr_uncalibrated" in lists[0]:
-        cells = [number(each["cllr_uncalibrated"], "{:.3f}") for each in lists]
-        rows.append(("Cllr, raw", cells, "bits; of the scores before calibration"))
-    rows.append(("minCllr", [number(each["min_cllr"], "{:.3f}") for each in lists], MEANINGS["min_cllr"]))
+        rows.append(row("Cllr, raw", "cllr_uncalibrated", "{:.3f}", "bits; of the scores before calibration"))
+    rows.append(row("minCllr", "min_cllr", "{:.3f}", "bits; the same if the scores were calibrated perfectly"))
     if "p_miss" in lists[0]:
-        rows.append(("P_miss", [number(each["p_miss"], "{:.2%}") for each in lists], MEANINGS["p_miss"]))
-        rows.append(("P_fa", [number(each["p_fa"], "{:.2%}") for each in lists], MEANINGS["p_fa"]))
+        rows.append(row("P_miss", "p_miss", "{:.2%}", "share of targets below the threshold, which are rejected"))
+        rows.append(row("P_fa", "p_fa", "{:.2%}", "share of nontargets at the threshold or above, which are accepted"))
     return rows
+
+
+def _cell(numbers: Mapping[str, Any], name: str, of: str | None, form: str) -> str:
+    """Format a number of a list, by what it is for where there are several."""
+    if name == "cllr" and numbers["n_certain_errors"]:
+        return "inf"
+    return number(numbers[name] if of is None else numbers[name][of], form)
+
+
+def _interval(numbers: Mapping[str, Any], name: str, of: str | None, form: str) -> str:
+    """Format the interval of a number, with a digit less, where there is one."""
+    found = (numbers["intervals"] or {}).get(name)
+    return interval(found if of is None or found is None else found[of], form)
+
+
+def interval(ends: Sequence[float] | None, form: str) -> str:
+    """Format an interval to stand behind its number, or nothing where there is none.
+
+    Parameters
+    ----------
+    ends : two floats or None
+        Low and high.
+    form : str
+        Of the number, as in ``{:.1%}``; the interval has a digit less.
+
+    Returns
+    -------
+    str
+        As in `` (1.2-3.4)``, without the sign of per cent.
+    """
+    if ends is None:
+        return ""
+    shorter = re.sub(r"\d", lambda digit: str(int(digit[0]) - 1), form)
+    return " ({}-{})".format(*(shorter.format(each).rstrip("%") for each in ends))
 
 
 def number(value: float | None, form: str) -> str:
@@ -126,11 +203,3 @@ def number(value: float | None, form: str) -> str:
         As it is printed.
     """
     return "-" if value is None else form.format(value)
-
-
-def _interval(numbers: Mapping[str, Any]) -> str:
-    """Format the interval of the EER in per cent, where there is one."""
-    intervals = numbers["intervals"]
-    return (
-        " ({:.1f}-{:.1f})".format(*(100 * each for each in intervals["eer"])) if intervals and intervals["eer"] else ""
-    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechgmm.cli.common import JobsOption, told
-from speechgmm.cli.numbers import number, show_numbers
+from speechgmm.cli.numbers import show_identification, show_numbers
 from speechgmm.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -96,11 +96,7 @@ def _show(done: "RunResult") -> None:
     """Print the numbers of a run, each with its meaning."""
     lists: dict[str, Any] = done.metrics["trials"]
     show_numbers(lists)
-    identification = done.metrics["identification"]
-    typer.echo(
-        f"identification: {number(identification['rate'], '{:.1%}')} of {identification['n_tests']} tests score "
-        f"highest with their own speaker's model, of {identification['n_models']}"
-    )
+    show_identification(done.metrics["identification"])
     calibration = done.metrics["calibration"]
     if calibration:
         decision = done.metrics["decision"]

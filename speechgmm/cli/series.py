@@ -135,7 +135,7 @@ def _show_comparison(found: "Comparison") -> None:
         table.add_section()
     for number, values in found.numbers.items():
         apart = found.differences.get(number, (None,) * len(values))
-        percent = number.endswith(".eer") or number == "identification"
+        percent = number.endswith((".eer", ".eer_hull")) or number == "identification"
         table.add_row(number, *(_compared(value, each, percent) for value, each in zip(values, apart, strict=True)))
     Console().print(table)
     if found.differences:

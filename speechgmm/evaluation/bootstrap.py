@@ -22,14 +22,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
-from scipy.special import rel_entr
 
-from speechgmm.arrays import Float64Array, IntArray
-from speechgmm.evaluation.metrics import PRESETS, Costs, detection_cost
+from speechgmm.arrays import BoolArray, Float64Array, IntArray
+from speechgmm.evaluation.costs import PRESETS, bayes_threshold, detection_cost
+from speechgmm.evaluation.identification import detected_and_identified
+from speechgmm.evaluation.operating_points import OperatingPoints, error_rates, ordered_numbers
 
 BLOCK: Final = 2**22
 """Trials times resamples that are in memory at once: 32 MB for each array of them."""
+
+ABSOLUTE: Final = ("cllr", "act_dcf.")
+"""How the names begin of numbers for which more than the order of the scores counts."""
 
 Interval = tuple[float, float]
 
@@ -50,11 +53,30 @@ class Side(NamedTuple):
     tests: npt.ArrayLike
 
 
+class Answers(NamedTuple):
+    """How tests were answered by the models of a set.
+
+    Parameters
+    ----------
+    won : np.ndarray, shape (U,), bool
+        Whether the test's own model scores strictly higher than every other.
+    best : np.ndarray, shape (U,)
+        The highest score of any model.
+    speakers : np.ndarray of int, shape (U,), >= 0
+        Who speaks in the test, by number.
+    """
+
+    won: BoolArray
+    best: Float64Array
+    speakers: IntArray
+
+
 def intervals(
     target: Side,
     nontarget: Side,
     *,
     presets: Sequence[str],
+    false_alarm_rates: Sequence[float],
     n_resamples: int,
     confidence: float,
     rng: np.random.Generator,
@@ -67,6 +89,8 @@ def intervals(
         The trials.
     presets : sequence of str
         Names in `metrics.PRESETS`, of detection costs.
+    false_alarm_rates : sequence of float, 0 <= rate < 1
+        At which misses are counted.
     n_resamples : int >= 1
         How many times to draw the speakers.
     confidence : float, 0 < confidence < 1
@@ -77,17 +101,18 @@ def intervals(
     Returns
     -------
     dict of str to (float, float) or None
-        Low and high of ``eer``, ``cllr``, ``min_cllr``, and ``min_dcf.P`` and ``act_dcf.P`` for each preset P, in the
-        units of `metrics`. Draws that leave out all trials of a kind have no numbers and do not count; None if more
-        than half of them are such.
+        Low and high of ``eer``, ``eer_hull``, ``auc``, ``cllr``, ``min_cllr``, of ``min_dcf.P`` and ``act_dcf.P`` for
+        each preset P, and of ``p_miss_at_fa.R`` for each false-alarm rate R, in the units of `metrics`. Draws that
+        leave out all trials of a kind have no numbers and do not count; None if half of them or more are such, or if
+        low or high is infinite.
 
     Raises
     ------
     ValueError
         If a side is empty, scores are NaN, or lengths differ.
     """
-    counts = _draw(target, nontarget, n_resamples, rng)
-    return _percentiles(resampled(target, nontarget, counts, presets), confidence)
+    counts = _draw((*target[1:], *nontarget[1:]), n_resamples, rng)
+    return _percentiles(resampled(target, nontarget, counts, presets, false_alarm_rates), confidence)
 
 
 def differences(
@@ -96,6 +121,7 @@ def differences(
     others: tuple[npt.ArrayLike, npt.ArrayLike],
     *,
     presets: Sequence[str],
+    false_alarm_rates: Sequence[float],
     n_resamples: int,
     confidence: float,
     rng: np.random.Generator,
@@ -108,7 +134,7 @@ def differences(
         The trials, with the scores of one system.
     others : two array_likes, shapes as the scores of `target` and `nontarget`
         The scores of the other system, in the same order.
-    presets, n_resamples, confidence, rng
+    presets, false_alarm_rates, n_resamples, confidence, rng
         As for `intervals`.
 
     Returns
@@ -121,13 +147,16 @@ def differences(
     ValueError
         As for `intervals`.
     """
-    counts = _draw(target, nontarget, n_resamples, rng)
-    first = resampled(target, nontarget, counts, presets)
-    second = resampled(target._replace(scores=others[0]), nontarget._replace(scores=others[1]), counts, presets)
+    counts = _draw((*target[1:], *nontarget[1:]), n_resamples, rng)
+    first = resampled(target, nontarget, counts, presets, false_alarm_rates)
+    other = target._replace(scores=others[0]), nontarget._replace(scores=others[1])
+    second = resampled(*other, counts, presets, false_alarm_rates)
     return _percentiles({name: second[name] - values for name, values in first.items()}, confidence)
 
 
-def resampled(target: Side, nontarget: Side, counts: npt.ArrayLike, presets: Sequence[str]) -> dict[str, Float64Array]:
+def resampled(
+    target: Side, nontarget: Side, counts: npt.ArrayLike, presets: Sequence[str], false_alarm_rates: Sequence[float]
+) -> dict[str, Float64Array]:
     """Compute the numbers of each resample.
 
     Scores are sorted once, for all resamples, and successive scores of one kind are taken together: between them the
@@ -139,8 +168,8 @@ def resampled(target: Side, nontarget: Side, counts: npt.ArrayLike, presets: Seq
         The trials.
     counts : array_like of int, shape (S, R), >= 0
         How often each of S speakers is in each of R resamples.
-    presets : sequence of str
-        Names in `metrics.PRESETS`.
+    presets, false_alarm_rates
+        As for `intervals`.
 
     Returns
     -------
@@ -155,8 +184,10 @@ def resampled(target: Side, nontarget: Side, counts: npt.ArrayLike, presets: Seq
     """
     drawn = np.asarray(counts, dtype=np.float64)  # whole numbers, whose sums are exact
     sides = _checked("target", target), _checked("nontarget", nontarget)
-    asked = {preset: [_bayes_threshold(costs) for costs in PRESETS[preset]] for preset in presets}
-    starts = _starts(sides[0].scores, sides[1].scores, [each for several in asked.values() for each in several])
+    names = ordered_numbers(error_rates(sides[0].scores, sides[1].scores), presets, false_alarm_rates)
+    asked = _Asked(presets, false_alarm_rates, tuple(names))
+    cuts = [bayes_threshold(costs) for preset in presets for costs in PRESETS[preset]]
+    starts = _starts(sides[0].scores, sides[1].scores, cuts)
     sorted_sides = [_sorted(side, starts, sign) for side, sign in zip(sides, (-1.0, 1.0), strict=True)]
     step = max(1, BLOCK // max(len(side.scores) for side in sides))
     blocks = []
@@ -165,6 +196,60 @@ def resampled(target: Side, nontarget: Side, counts: npt.ArrayLike, presets: Seq
         target_side, nontarget_side = (_weigh(side, block, len(starts)) for side in sorted_sides)
         blocks.append(_numbers(target_side, nontarget_side, starts, asked))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def identification_intervals(
+    known: Answers,
+    unknown: Answers | None,
+    *,
+    false_alarm_rates: Sequence[float],
+    n_resamples: int,
+    confidence: float,
+    rng: np.random.Generator,
+) -> dict[str, Interval | None]:
+    """Compute percentile intervals of identification rates, as far as chance in the speakers of the tests goes.
+
+    The models stay who they are: a set with a speaker twice could not tell the two apart.
+
+    Parameters
+    ----------
+    known : Answers
+        Of the tests of speakers with a model.
+    unknown : Answers, optional
+        Of those of speakers without.
+    false_alarm_rates : sequence of float, 0 <= rate < 1
+        For the open set.
+    n_resamples, confidence, rng
+        As for `intervals`.
+
+    Returns
+    -------
+    dict of str to (float, float) or None
+        Low and high of ``rate``, and, if there are unknown speakers, of ``dir_at_fa.R`` for each false-alarm rate R.
+        None if half of the draws or more leave out all tests of a kind.
+    """
+    both = [known] if unknown is None else [known, unknown]
+    counts = _draw([each.speakers for each in both], n_resamples, rng)
+    rates = np.full((n_resamples, 1 if unknown is None else 1 + len(false_alarm_rates)), np.nan)
+    for draw, drawn in enumerate(counts.T):
+        again = np.repeat(np.arange(len(known.won)), drawn[known.speakers])
+        if not len(again):
+            continue
+        rates[draw, 0] = np.mean(known.won[again])
+        strangers = () if unknown is None else np.repeat(np.arange(len(unknown.won)), drawn[unknown.speakers])
+        if unknown is not None and len(strangers):
+            found = known.won[again], known.best[again], unknown.best[strangers]
+            rates[draw, 1:] = [detected_and_identified(*found, rate) for rate in false_alarm_rates]
+    names = ("rate", *(f"dir_at_fa.{rate}" for rate in false_alarm_rates))
+    return _percentiles(dict(zip(names, rates.T, strict=False)), confidence)
+
+
+class _Asked(NamedTuple):
+    """Which numbers are asked for."""
+
+    presets: Sequence[str]
+    false_alarm_rates: Sequence[float]
+    names: tuple[str, ...]  # of those that `ordered_numbers` gives
 
 
 class _Checked(NamedTuple):
@@ -193,10 +278,9 @@ class _Weighed(NamedTuple):
     cost: Float64Array  # (B,): their mean cost
 
 
-def _draw(target: Side, nontarget: Side, n_resamples: int, rng: np.random.Generator) -> IntArray:
+def _draw(speakers: Sequence[npt.ArrayLike], n_resamples: int, rng: np.random.Generator) -> IntArray:
     """Draw how often each speaker is in each resample, shape (S, R)."""
-    speakers = np.concatenate([np.asarray(each) for side in (target, nontarget) for each in side[1:]])
-    present = np.unique(speakers)
+    present = np.unique(np.concatenate([np.asarray(each) for each in speakers]))
     counts = np.zeros((present[-1] + 1, n_resamples), np.intp)
     counts[present] = rng.multinomial(len(present), np.full(len(present), 1.0 / len(present)), n_resamples).T
     return counts
@@ -212,11 +296,6 @@ def _checked(name: str, side: Side) -> _Checked:
         if speakers.shape != scores.shape or not np.issubdtype(speakers.dtype, np.integer) or speakers.min() < 0:
             raise ValueError(f"{name} {what}: expected {scores.size} numbers of speakers, whole and not negative")
     return _Checked(scores, models, tests)
-
-
-def _bayes_threshold(costs: Costs) -> float:
-    """Give the log-likelihood ratio from which on accepting costs less, as `metrics.act_dcf` says."""
-    return math.log(costs.c_fa) + math.log1p(-costs.p_target) - math.log(costs.c_miss) - math.log(costs.p_target)
 
 
 def _starts(targets: Float64Array, nontargets: Float64Array, thresholds: Sequence[float]) -> Float64Array:
@@ -253,52 +332,25 @@ def _weigh(side: _Sorted, counts: Float64Array, n_groups: int) -> _Weighed:
         return _Weighed(grouped, total, cost / total)
 
 
-def _numbers(
-    target: _Weighed, nontarget: _Weighed, starts: Float64Array, asked: Mapping[str, Sequence[float]]
-) -> dict[str, Float64Array]:
+@np.errstate(invalid="ignore")  # 0 / 0 is NaN: a kind of trial is missing
+def _numbers(target: _Weighed, nontarget: _Weighed, starts: Float64Array, asked: _Asked) -> dict[str, Float64Array]:
     """Compute the numbers of some resamples."""
-    both = (target.total > 0) & (nontarget.total > 0)
-    targets, nontargets = target.grouped[:, both], nontarget.grouped[:, both]
-    before = np.zeros((1, targets.shape[1]))
-    p_miss = np.vstack([before, np.cumsum(targets, axis=0)]) / target.total[both]
-    accepted = nontarget.total[both] - np.vstack([before, np.cumsum(nontargets, axis=0)])
-    p_fa = accepted / nontarget.total[both]
-    found = {"eer": _eer(p_miss, p_fa)}
-    for preset, thresholds in asked.items():
-        costs = [detection_cost(p_miss, p_fa, each) for each in PRESETS[preset]]
-        found[f"min_dcf.{preset}"] = np.mean([each.min(axis=0) for each in costs], axis=0)
-        cuts = np.searchsorted(starts, thresholds)
-        found[f"act_dcf.{preset}"] = np.mean([each[cut] for each, cut in zip(costs, cuts, strict=True)], axis=0)
-    found["cllr"] = (target.cost + nontarget.cost)[both] / (2.0 * np.log(2.0))
-    shares = targets / target.total[both], nontargets / nontarget.total[both]
-    found["min_cllr"] = np.array([_min_cllr(*each) for each in zip(*(share.T for share in shares), strict=True)])
-    numbers = {}
-    for name, values in found.items():
-        numbers[name] = np.full(len(both), np.nan)
-        numbers[name][both] = values
-    return numbers
-
-
-def _eer(p_miss: Float64Array, p_fa: Float64Array) -> Float64Array:
-    """Find where the lines through the operating points cross P_miss = P_fa, as `metrics.eer` does, by columns."""
-    gap = p_miss - p_fa
-    after = (gap < 0).sum(axis=0)
-    column = np.arange(gap.shape[1])
-    low, high = gap[after - 1, column], gap[after, column]
-    share = -low / (high - low)
-    crossing: Float64Array = (1.0 - share) * p_miss[after - 1, column] + share * p_miss[after, column]
-    return crossing
-
-
-def _min_cllr(targets: Float64Array, nontargets: Float64Array) -> float:
-    """Pool the groups of one resample by PAV, as `metrics.min_cllr` does."""
-    weights = targets + nontargets
-    there = weights > 0
-    targets, nontargets, weights = targets[there], nontargets[there], weights[there]
-    blocks = isotonic_regression(targets / weights, weights=weights).blocks[:-1]
-    pooled = np.add.reduceat(targets, blocks), np.add.reduceat(nontargets, blocks)
-    costs = -rel_entr(pooled[0], pooled[0] + pooled[1]) - rel_entr(pooled[1], pooled[0] + pooled[1])
-    return float(costs.sum() / (2.0 * np.log(2.0)))
+    before = np.zeros((1, len(target.total)))
+    p_miss = np.vstack([before, np.cumsum(target.grouped, axis=0)]) / target.total
+    p_fa = (nontarget.total - np.vstack([before, np.cumsum(nontarget.grouped, axis=0)])) / nontarget.total
+    found = {"cllr": (target.cost + nontarget.cost) / (2.0 * np.log(2.0))}
+    for preset in asked.presets:
+        cuts = [np.searchsorted(starts, bayes_threshold(costs)) for costs in PRESETS[preset]]
+        costs = [detection_cost(p_miss[cut], p_fa[cut], of) for cut, of in zip(cuts, PRESETS[preset], strict=True)]
+        found[f"act_dcf.{preset}"] = np.mean(costs, axis=0)
+    thresholds = np.append(starts, np.inf)
+    there = np.vstack([target.grouped + nontarget.grouped > 0, np.ones_like(before, np.bool_)])
+    ordered = [dict.fromkeys(asked.names, math.nan)] * len(target.total)
+    for draw in np.flatnonzero((target.total > 0) & (nontarget.total > 0)).tolist():
+        kept = there[:, draw]
+        points = OperatingPoints(thresholds[kept], p_miss[kept, draw], p_fa[kept, draw])
+        ordered[draw] = ordered_numbers(points, asked.presets, asked.false_alarm_rates)
+    return found | {name: np.array([numbers[name] for numbers in ordered]) for name in asked.names}
 
 
 def _percentiles(numbers: Mapping[str, Float64Array], confidence: float) -> dict[str, Interval | None]:
@@ -308,5 +360,6 @@ def _percentiles(numbers: Mapping[str, Float64Array], confidence: float) -> dict
     for name, values in numbers.items():
         usable = values[~np.isnan(values)]
         low, high = np.quantile(usable, (tail, 1.0 - tail), method="inverted_cdf") if usable.size else (0.0, 0.0)
-        found[name] = (float(low), float(high)) if 2 * usable.size > values.size else None
+        known = 2 * usable.size > values.size and math.isfinite(low) and math.isfinite(high)
+        found[name] = (float(low), float(high)) if known else None
     return found

@@ -1,15 +1,31 @@
 """The numbers of one trial list, as `metrics.json` holds them."""
 
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from pydantic import Field
 
 from speechgmm.arrays import BoolArray, Float64Array, IntArray
 from speechgmm.configuration import Configuration
-from speechgmm.evaluation.bootstrap import Interval, Side, intervals
-from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
+from speechgmm.evaluation.bootstrap import (
+    ABSOLUTE,
+    Answers,
+    Interval,
+    Side,
+    identification_intervals,
+    intervals,
+)
+from speechgmm.evaluation.identification import cmc, detection_identification_rate, identification_rate, true_ranks
+from speechgmm.evaluation.metrics import act_dcf, cllr
+from speechgmm.evaluation.operating_points import error_rates, ordered_numbers
+
+MOST_RANKS: Final = 20
+"""Ranks that a cumulative match characteristic is told of."""
+
+OPEN_SET_FALSE_ALARMS: Final = (0.01, 0.1)
+"""Shares of the tests of unknown speakers that may be answered by a model, where speakers are identified."""
 
 
 class EvaluationConfig(Configuration):
@@ -19,6 +35,8 @@ class EvaluationConfig(Configuration):
     ----------
     dcf : list of "sre08", "sre10", "sre16", "voxceleb"
         Detection costs, by the evaluation whose costs they take.
+    false_alarm_rates : list of float, 0 < rate < 1
+        Shares of nontarget trials that may be accepted, at which the misses are told.
     bootstrap : int >= 0
         Times that the speakers are drawn for the intervals of the numbers; 0 for no intervals.
     confidence : float, 0 < confidence < 1
@@ -29,6 +47,7 @@ class EvaluationConfig(Configuration):
         "sre08",
         "voxceleb",
     )
+    false_alarm_rates: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] = (0.01, 0.001)
     bootstrap: int = Field(1000, ge=0)
     confidence: float = Field(0.95, gt=0, lt=1)
 
@@ -57,28 +76,28 @@ def summarise(
     Returns
     -------
     dict
-        ``n_target`` and ``n_nontarget`` count the trials with a score, ``n_unscored`` those without; ``eer`` is a
-        fraction of 1, ``min_dcf`` and ``act_dcf`` normalised, by preset, ``cllr`` and ``min_cllr`` in bits. Where one
-        kind of trial has no score, the numbers that need both are None.
+        ``n_target`` and ``n_nontarget`` count the trials with a score, ``n_unscored`` those without,
+        ``n_certain_errors`` those that are certain and wrong: targets that score -inf, nontargets that score +inf.
+        ``eer``, ``eer_hull`` and ``auc`` are fractions of 1, and so is ``p_miss_at_fa``, by false-alarm rate;
+        ``min_dcf`` and ``act_dcf`` normalised, by preset, ``cllr`` and ``min_cllr`` in bits. Where one kind of trial
+        has no score, the numbers that need both are None; ``cllr`` is None as well where it is infinite, which
+        certain errors make it.
     """
     scored = ~np.isnan(llrs)
     sides = llrs[scored & target], llrs[scored & ~target]
-    ordered = sides if ranks is None else (ranks[scored & target], ranks[scored & ~target])
     counts: dict[str, object] = {
         "n_target": len(sides[0]),
         "n_nontarget": len(sides[1]),
         "n_unscored": int(np.count_nonzero(~scored)),
+        "n_certain_errors": int(np.count_nonzero(sides[0] == -np.inf) + np.count_nonzero(sides[1] == np.inf)),
     }
     if min(map(len, sides)) == 0:
-        none = dict.fromkeys(config.dcf)
-        return counts | {"eer": None, "min_dcf": none, "act_dcf": none, "cllr": None, "min_cllr": None}
-    return counts | {
-        "eer": eer(*ordered),
-        "min_dcf": {preset: min_dcf(*ordered, preset) for preset in config.dcf},
-        "act_dcf": {preset: act_dcf(*sides, preset) for preset in config.dcf},
-        "cllr": cllr(*sides),
-        "min_cllr": min_cllr(*ordered),
-    }
+        return counts | _nested({}, config)
+    ordered = sides if ranks is None else (ranks[scored & target], ranks[scored & ~target])
+    numbers: dict[str, float | None] = {**ordered_numbers(error_rates(*ordered), config.dcf, config.false_alarm_rates)}
+    numbers |= {f"act_dcf.{preset}": act_dcf(*sides, preset) for preset in config.dcf}
+    numbers["cllr"] = None if counts["n_certain_errors"] else cllr(*sides)
+    return counts | _nested(numbers, config)
 
 
 def error_shares(llrs: Float64Array, target: BoolArray, threshold: float) -> dict[str, float | None]:
@@ -132,8 +151,8 @@ def uncertainty(
     Returns
     -------
     dict or None
-        Low and high of each number, under the names of `summarise`; None where most draws leave out a kind of trial.
-        None altogether if none are asked for, or a kind has no scores.
+        Low and high of each number, under the names of `summarise`; None where most draws leave out a kind of trial, or
+        where one of them is infinite. None altogether if none are asked for, or a kind has no scores.
     """
     scored = ~np.isnan(llrs)
     kinds = target & scored, ~target & scored
@@ -145,6 +164,7 @@ def uncertainty(
         return intervals(
             *(Side(scores[kind], speakers[0][kind], speakers[1][kind]) for kind in kinds),
             presets=config.dcf,
+            false_alarm_rates=config.false_alarm_rates,
             n_resamples=config.bootstrap,
             confidence=config.confidence,
             rng=rng,
@@ -152,18 +172,75 @@ def uncertainty(
 
     ordered = of(llrs if ranks is None else ranks, deepcopy(rng))
     absolute = ordered if ranks is None or np.array_equal(ranks, llrs, equal_nan=True) else of(llrs, rng)
-    of_costs = {"min_dcf": ordered, "act_dcf": absolute}
-    return {
-        "eer": _listed(ordered["eer"]),
-        **{
-            number: {preset: _listed(flat[f"{number}.{preset}"]) for preset in config.dcf}
-            for number, flat in of_costs.items()
-        },
-        "cllr": _listed(absolute["cllr"]),
-        "min_cllr": _listed(ordered["min_cllr"]),
+    return _nested(ordered | {name: absolute[name] for name in absolute if name.startswith(ABSOLUTE)}, config)
+
+
+def summarise_identification(
+    known: tuple[Float64Array, IntArray, IntArray],
+    unknown: tuple[Float64Array, IntArray],
+    config: EvaluationConfig,
+    rng: np.random.Generator,
+) -> dict[str, object]:
+    """Compute the numbers of identification, and their intervals.
+
+    Parameters
+    ----------
+    known : np.ndarrays, shapes (M, U), (U,) and (U,)
+        Scores of M models for U >= 1 tests of their speakers, the index of the right model of each test, and the
+        speaker in it, by number.
+    unknown : np.ndarrays, shapes (M, V) and (V,)
+        Scores for V >= 0 tests of speakers without a model, and the speaker in each.
+    config : EvaluationConfig
+        How many draws, and how sure.
+    rng : numpy.random.Generator
+        Draws the speakers of the tests.
+
+    Returns
+    -------
+    dict
+        ``rate``, the identification rate; ``cmc``, the shares of tests whose model is among the best k, from 1 to
+        `MOST_RANKS` or all models; ``open_set`` with ``n_known`` and ``n_unknown`` tests and ``dir_at_fa``, by
+        false-alarm rate, or None if no speaker is unknown; ``intervals`` of ``rate`` and ``dir_at_fa``, or None if none
+        are asked for. All are fractions of 1.
+    """
+    matrix, truth, speakers = known
+    n_unknown = len(unknown[1])
+    found: dict[str, object] = {
+        "rate": identification_rate(matrix, truth),
+        "cmc": cmc(matrix, truth)[:MOST_RANKS].tolist(),
+        "open_set": None,
+        "intervals": None,
     }
+    if n_unknown:
+        rates = {
+            str(rate): detection_identification_rate(matrix, truth, unknown[0], rate) for rate in OPEN_SET_FALSE_ALARMS
+        }
+        found["open_set"] = {"n_known": len(truth), "n_unknown": n_unknown, "dir_at_fa": rates}
+    if config.bootstrap:
+        flat = identification_intervals(
+            Answers(true_ranks(matrix, truth) == 1, matrix.max(axis=0), speakers),
+            Answers(np.zeros(n_unknown, np.bool_), unknown[0].max(axis=0), unknown[1]) if n_unknown else None,
+            false_alarm_rates=OPEN_SET_FALSE_ALARMS,
+            n_resamples=config.bootstrap,
+            confidence=config.confidence,
+            rng=rng,
+        )
+        of_rates = {str(rate): flat.get(f"dir_at_fa.{rate}") for rate in OPEN_SET_FALSE_ALARMS}
+        found["intervals"] = {"rate": flat["rate"], "dir_at_fa": of_rates}
+    return found
 
 
-def _listed(interval: Interval | None) -> list[float] | None:
-    """Give an interval as JSON has it."""
-    return None if interval is None else list(interval)
+def _nested(flat: Mapping[str, object], config: EvaluationConfig) -> dict[str, object]:
+    """Lay out numbers, or intervals of them, as JSON has them; None for those that there are not."""
+
+    def of(name: str, keys: Sequence[object]) -> dict[str, object]:
+        """Give the numbers of one name by what they are for."""
+        return {str(key): flat.get(f"{name}.{key}") for key in keys}
+
+    return {
+        **{name: flat.get(name) for name in ("eer", "eer_hull", "auc")},
+        "p_miss_at_fa": of("p_miss_at_fa", config.false_alarm_rates),
+        "min_dcf": of("min_dcf", config.dcf),
+        "act_dcf": of("act_dcf", config.dcf),
+        **{name: flat.get(name) for name in ("cllr", "min_cllr")},
+    }

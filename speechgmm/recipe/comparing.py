@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from speechgmm.arrays import Float64Array
 from speechgmm.errors import RecipeError
-from speechgmm.evaluation.bootstrap import Interval, Side, differences
+from speechgmm.evaluation.bootstrap import ABSOLUTE, Interval, Side, differences
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.recipe.evaluating import IN_LIST
 from speechgmm.recipe.sweep import numbers
@@ -231,6 +231,7 @@ def _paired(
             nontarget_side,
             (others[kinds[0]], others[kinds[1]]),
             presets=presets,
+            false_alarm_rates=config.false_alarm_rates,
             n_resamples=config.bootstrap,
             confidence=config.confidence,
             rng=np.random.default_rng(0),
@@ -240,7 +241,7 @@ def _paired(
     if own.ranks is own.llrs and theirs.ranks is theirs.llrs:
         return absolute
     ordered = of(own.ranks, theirs.ranks)
-    return {name: (absolute if name.startswith(("act_dcf", "cllr")) else ordered)[name] for name in absolute}
+    return {name: (absolute if name.startswith(ABSOLUTE) else ordered)[name] for name in absolute}
 
 
 def _names(folders: Sequence[Path]) -> tuple[str, ...]:

@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from speechgmm.arrays import IntArray
-from speechgmm.corpus.manifest import Corpus, Trial
-from speechgmm.evaluation.metrics import identification_rate
-from speechgmm.evaluation.summary import error_shares, summarise, uncertainty
+from speechgmm.arrays import Float64Array, IntArray
+from speechgmm.corpus.manifest import Corpus, Trial, Utterance
+from speechgmm.evaluation.summary import (
+    EvaluationConfig,
+    error_shares,
+    summarise,
+    summarise_identification,
+    uncertainty,
+)
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import write_csv, write_json
 from speechgmm.recipe.cache import StageOutput
@@ -149,7 +154,7 @@ def load_metrics(folder: Path) -> dict[str, Any]:
 
 
 def _metrics(recipe: Recipe, corpus: Corpus, judged: Judged, calibrated: Calibrated | None) -> dict[str, Any]:
-    """Compute the numbers of each trial list, what they rest on, and closed-set identification."""
+    """Compute the numbers of each trial list, what they rest on, and those of identification."""
     lists = {}
     for name, trials in corpus.trials.items():
         target = np.array([trial.target for trial in trials], np.bool_)
@@ -163,7 +168,8 @@ def _metrics(recipe: Recipe, corpus: Corpus, judged: Judged, calibrated: Calibra
             lists[name]["cllr_uncalibrated"] = summarise(judged.raw.of(trials), target, recipe.evaluation)["cllr"]
             lists[name]["trains_calibration"] = name == recipe.calibration.on
     facts = {"calibration": None, "decision": None} if calibrated is None else _learnt(recipe, calibrated)
-    return {"trials": lists, **facts, "identification": _identification(corpus, judged.ranks)}
+    identification = _identification(corpus, judged.ranks, recipe.evaluation, recipe.seed)
+    return {"trials": lists, **facts, "identification": identification}
 
 
 def _learnt(recipe: Recipe, calibrated: Calibrated) -> dict[str, Any]:
@@ -186,25 +192,29 @@ def _speakers(corpus: Corpus, trials: Sequence[Trial]) -> tuple[IntArray, IntArr
     return np.array(models, np.intp), np.array([number[heard[trial.test]] for trial in trials], np.intp)
 
 
-def _identification(corpus: Corpus, scores: Scores) -> dict[str, Any]:
-    """Compute how often the right model wins, among the tests whose speaker has one model, and no more."""
+def _identification(corpus: Corpus, scores: Scores, config: EvaluationConfig, seed: int) -> dict[str, Any]:
+    """Compute how often the right model wins, where a test has one, and what becomes of tests that have none."""
     model_of = {speaker: model for model, speaker in corpus.speaker_of.items()}
     several = Counter(corpus.speaker_of.values())
-    number = {model: number for number, model in enumerate(scores.models)}
-    row = {speaker: number[model] for speaker, model in model_of.items() if model in number}
+    row = {model: number for number, model in enumerate(scores.models)}
     column = {test: number for number, test in enumerate(scores.tests)}
-    tests = [utterance for utterance in corpus.test if several[utterance.speaker] == 1]
-    usable = [utterance for utterance in tests if utterance.id in column and utterance.speaker in row]
-    rate = None
-    if usable:
-        matrix = scores.matrix[:, [column[utterance.id] for utterance in usable]]
-        rate = identification_rate(matrix, np.array([row[utterance.speaker] for utterance in usable]))
-    return {
-        "n_tests": len(usable),
-        "n_models": len(scores.models),
-        "n_unscored": len(tests) - len(usable),
-        "rate": rate,
-    }
+    tests = [each for each in corpus.test if several[each.speaker] == 1]
+    known = [each for each in tests if each.id in column and model_of[each.speaker] in row]
+    unknown = [each for each in corpus.test if several[each.speaker] == 0 and each.id in column]
+    counts = {"n_tests": len(known), "n_models": len(scores.models), "n_unscored": len(tests) - len(known)}
+    if not known:
+        return counts | {"rate": None, "cmc": None, "open_set": None, "intervals": None}
+    number = {name: number for number, name in enumerate(dict.fromkeys(each.speaker for each in corpus.test))}
+
+    def of(utterances: Sequence[Utterance]) -> tuple[Float64Array, IntArray]:
+        """Give the scores of tests, models x tests, and who speaks in them."""
+        speakers = np.array([number[each.speaker] for each in utterances], np.intp)
+        return scores.matrix[:, [column[each.id] for each in utterances]], speakers
+
+    matrix, speakers = of(known)
+    truth = np.array([row[model_of[each.speaker]] for each in known])
+    found = summarise_identification((matrix, truth, speakers), of(unknown), config, np.random.default_rng(seed))
+    return counts | found
 
 
 def _write_scores(path: Path, corpus: Corpus, raw: Scores, scores: Scores) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import GalleryError
-from speechgmm.evaluation.metrics import Costs
+from speechgmm.evaluation.costs import Costs, bayes_threshold
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.scoring.calibration import duration_side
 from speechgmm.scoring.gallery import Gallery
@@ -15,7 +15,6 @@ from speechgmm.scoring.gallery_cohort import Cohort
 from speechgmm.scoring.identification import Identification, IdentificationConfig, identify
 from speechgmm.scoring.llr import score_matrix
 from speechgmm.scoring.normalisation import Speakers, normalise
-from speechgmm.scoring.thresholds import bayes_threshold
 
 
 @dataclass(frozen=True, eq=False)

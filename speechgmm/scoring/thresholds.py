@@ -10,7 +10,9 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from speechgmm.configuration import Configuration
-from speechgmm.evaluation.metrics import Costs, detection_cost, eer_threshold, error_rates
+from speechgmm.evaluation.costs import Costs, bayes_threshold, detection_cost
+from speechgmm.evaluation.metrics import eer_threshold
+from speechgmm.evaluation.operating_points import error_rates
 
 
 class CostsConfig(Configuration):
@@ -55,32 +57,6 @@ class ThresholdConfig(Configuration):
         if self.costs != CostsConfig() and self.method not in ("bayes", "min_dcf"):
             raise ValueError(f"costs are for methods bayes and min_dcf, and method is {self.method}")
         return self
-
-
-def bayes_threshold(costs: Costs) -> float:
-    """Find the threshold of calibrated log-likelihood ratios at which decisions cost least.
-
-    Parameters
-    ----------
-    costs : Costs
-        What errors cost, and how often a target trial is expected.
-
-    Returns
-    -------
-    float, nats
-        ``log(c_fa (1 - p_target) / (c_miss p_target))``.
-
-    Raises
-    ------
-    ValueError
-        If a cost is not positive and finite, or `p_target` is not between 0 and 1.
-
-    References
-    ----------
-    Brümmer, du Preez (2006), Computer Speech and Language 20, for the Bayes decision.
-    """
-    detection_cost(np.zeros(1), np.zeros(1), costs)  # refuses costs without a meaning
-    return float(np.log(costs.c_fa) + np.log1p(-costs.p_target) - np.log(costs.c_miss) - np.log(costs.p_target))
 
 
 def min_dcf_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, costs: Costs) -> float:
