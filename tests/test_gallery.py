@@ -26,7 +26,7 @@ from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
 from speechgmm.scoring.recognition import identify_speaker, score_tests, verify_speaker
-from speechgmm.scoring.timeline import draw_timeline, make_timeline, write_table
+from speechgmm.scoring.timeline import make_timeline, write_table
 
 OPEN = IdentificationConfig(threshold=0.5)  # nats per frame; chosen for these voices
 CLOSED = IdentificationConfig(p_unknown=0.0)
@@ -422,32 +422,6 @@ def test_a_timeline_of_odd_lengths(filled, meeting):
         make_timeline(filled, read, 0.001, CLOSED)
     with pytest.raises(GalleryError, match="not calibrated"):
         make_timeline(filled, read, 2.0)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_a_timeline_is_drawn_in_the_same_bytes(filled, meeting, tmp_path, suffix):
-    made = make_timeline(filled, filled.read(meeting), 1.0, OPEN)
-    for name in ("a", "b"):
-        draw_timeline(tmp_path / (name + suffix), made, "a $meeting$ 王")
-    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
-    if suffix == ".svg":
-        text = (tmp_path / "a.svg").read_text()
-        for label in ("a $meeting$ 王; bars: who speaks", "f001", "unknown", "nats per frame, not calibrated"):
-            assert label in text
-    with pytest.raises(GalleryError, match=r"suffix '.txt'; pictures are written to .png, .svg, .pdf"):
-        draw_timeline(tmp_path / "a.txt", made, "")
-
-
-def test_a_timeline_of_many_speakers_draws_those_who_speak(filled, gallery, meeting, tmp_path):
-    for number in range(25):
-        enrol(gallery, f"someone-with-a-long-name-{number:02d}", filled.speaker("f003").recordings[:1])
-    made = make_timeline(gallery, gallery.read(meeting), 2.0, OPEN)
-    draw_timeline(tmp_path / "many.svg", made, "many")
-    text = (tmp_path / "many.svg").read_text()
-    assert "many; 20 of 28 speakers" in text
-    assert ">f001<" in text
-    assert ">m002<" in text
-    assert "someone-with-a-long-nam…" in text
 
 
 @pytest.fixture(scope="module")

@@ -250,7 +250,8 @@ def timeline(
     with told("interrupted"):
         from speechgmm.scoring.gallery import Gallery
         from speechgmm.scoring.recognition import is_decidable
-        from speechgmm.scoring.timeline import check_picture, draw_timeline, make_timeline, write_table
+        from speechgmm.scoring.timeline import make_timeline, write_table
+        from speechgmm.scoring.timeline_picture import check_picture, draw_timeline, read_envelope
 
         picture = out or Path(f"{file.stem}.timeline.png")
         check_picture(picture)
@@ -258,10 +259,11 @@ def timeline(
         config = _identification(opened, threshold, closed_set)
         if not is_decidable(opened, config):
             config = _identification(opened, None, closed_set=True)
-        made = make_timeline(opened, opened.read(file), window, config)
+        read = opened.read(file)
+        made = make_timeline(opened, read, window, config)
         table = picture.with_suffix(".csv")
         write_table(table, made)
-        draw_timeline(picture, made, f"{file.name}, windows of {window:g} s")
+        draw_timeline(picture, made, read_envelope(file, read.seconds), f"{file.name}, windows of {window:g} s")
         if json_:
             output.print_json(output.timeline_data(opened, config, file, made))
         else:

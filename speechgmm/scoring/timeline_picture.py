@@ -1,0 +1,199 @@
+"""A picture of who speaks when: the waveform, and under it each speaker's scores and answers.
+
+The recording is read in blocks, and of each stretch of it only the extremes are kept.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from speechgmm.arrays import Float32Array
+from speechgmm.audio import audio_blocks
+from speechgmm.errors import GalleryError
+from speechgmm.evaluation.plots.house import COLOURS, INK, house_style, rendered
+from speechgmm.files import write_bytes
+from speechgmm.scoring.enrolled import UNKNOWN
+from speechgmm.scoring.timeline import Timeline
+
+PICTURES: Final = (".png", ".svg", ".pdf")
+"""Suffixes of pictures."""
+
+MOST_DRAWN: Final = 20
+"""Speakers that have a row in the picture."""
+
+LONGEST_LABEL: Final = 24
+"""Characters of a name that are shown beside its row."""
+
+COLUMNS: Final = 2000
+"""Stretches of the waveform that are drawn, at most."""
+
+
+class Envelope(NamedTuple):
+    """How far a waveform goes in stretches of equal length.
+
+    Parameters
+    ----------
+    lows, highs : np.ndarray, shape (C,), full scale at 1
+        The lowest and the highest sample of each.
+    seconds : float, seconds
+        Length of the whole.
+    """
+
+    lows: Float32Array
+    highs: Float32Array
+    seconds: float
+
+
+def read_envelope(path: Path, seconds: float) -> Envelope:
+    """Read how far a recording's waveform goes, in bounded memory however long it is.
+
+    Parameters
+    ----------
+    path : Path
+        An audio file.
+    seconds : float > 0, seconds
+        Its length.
+
+    Returns
+    -------
+    Envelope
+        Of `COLUMNS` stretches, or of the samples, if they are fewer.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be read.
+    """
+    blocks, rate = audio_blocks(path)
+    n_samples = max(1, round(seconds * rate))
+    n_columns = min(COLUMNS, n_samples)
+    lows, highs = np.full(n_columns, np.inf, np.float32), np.full(n_columns, -np.inf, np.float32)
+    at = 0
+    for block in blocks:
+        columns = np.minimum((at + np.arange(len(block))) * n_columns // n_samples, n_columns - 1)
+        starts = np.flatnonzero(np.diff(columns, prepend=-1))
+        touched = columns[starts]
+        lows[touched] = np.minimum(lows[touched], np.minimum.reduceat(block, starts))
+        highs[touched] = np.maximum(highs[touched], np.maximum.reduceat(block, starts))
+        at += len(block)
+    return Envelope(lows, highs, seconds)
+
+
+def draw_timeline(path: Path, timeline: Timeline, waveform: Envelope, title: str) -> None:
+    """Draw a timeline: the waveform, and a row for each speaker with colours for scores and a bar for the answer.
+
+    Parameters
+    ----------
+    path : Path
+        Where to, with a suffix in `PICTURES`; replaced if it exists.
+    timeline : Timeline
+        What to draw; of more than `MOST_DRAWN` speakers, those who speak longest or come nearest to it.
+    waveform : Envelope
+        Of the recording, as `read_envelope` gives it.
+    title : str
+        What was recorded.
+
+    Raises
+    ------
+    GalleryError
+        If the suffix is of no kind of picture.
+    OSError
+        If the picture cannot be written.
+    """
+    check_picture(path)
+    write_bytes(path, rendered(timeline_figure(timeline, waveform, title), path.suffix.lower()[1:], "white"))
+
+
+def timeline_figure(timeline: Timeline, waveform: Envelope, title: str) -> Figure:
+    """Draw what `draw_timeline` writes.
+
+    Parameters
+    ----------
+    timeline, waveform, title
+        As for `draw_timeline`.
+
+    Returns
+    -------
+    Figure
+        The waveform above, the speakers below, over the same time.
+    """
+    shown = _shown(timeline)
+    labels = [timeline.names[number] for number in shown] + [UNKNOWN] * (UNKNOWN in timeline.answers)
+    heights = 1.2, 0.42 * max(len(labels), 3)  # inches
+    with house_style():
+        figure = Figure(figsize=(10.0, 1.5 + sum(heights)), layout="constrained")
+        above, below = figure.subplots(2, sharex=True, height_ratios=heights)
+        cut = f"; {len(shown)} of {len(timeline.names)} speakers" if len(shown) < len(timeline.names) else ""
+        above.set_title(f"{title}{cut}; bars: who speaks", loc="left", fontsize="medium")
+        _draw_waveform(above, waveform)
+        _draw_scores(below, timeline, shown)
+        _draw_answers(below, timeline, labels)
+        short = [name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…" for name in labels]
+        below.set_yticks(range(len(labels)), short)
+        below.tick_params(axis="y", length=0)
+        below.set(ylim=(len(labels) - 0.4, -0.6), xlim=(0, float(timeline.stops[-1])), xlabel="time, s")
+        below.grid(visible=False)
+        below.spines["left"].set_visible(False)
+    return figure
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a file that is no picture by its name.
+
+    Parameters
+    ----------
+    path : Path
+        Where a picture is to be written.
+
+    Raises
+    ------
+    GalleryError
+        If its suffix is not in `PICTURES`.
+    """
+    if path.suffix.lower() not in PICTURES:
+        raise GalleryError(f"{path}: suffix {path.suffix!r}; pictures are written to {', '.join(PICTURES)}")
+
+
+def _shown(timeline: Timeline) -> list[int]:
+    """Choose the speakers who have a row, in the order of their names."""
+    seconds = timeline.seconds()
+    highest = np.nanmax(timeline.scores, axis=0)
+    order = sorted(
+        range(len(timeline.names)), key=lambda number: (-seconds.get(timeline.names[number], 0.0), -highest[number])
+    )
+    return sorted(order[:MOST_DRAWN])
+
+
+def _draw_waveform(axes: Axes, waveform: Envelope) -> None:
+    """Draw between the extremes."""
+    edges = np.linspace(0.0, waveform.seconds, len(waveform.lows) + 1)
+    axes.stairs(waveform.highs, edges, baseline=waveform.lows, fill=True, color=INK, alpha=0.75, linewidth=0.4)
+    peak = 1.05 * float(max(waveform.highs.max(), -waveform.lows.min()))
+    axes.set(ylim=(-peak, peak), ylabel="amplitude\n(full scale: 1)")
+
+
+def _draw_scores(axes: Axes, timeline: Timeline, shown: Sequence[int]) -> None:
+    """Draw the scores as colours, whose lightness alone tells them apart."""
+    edges = np.append(timeline.starts, timeline.stops[-1])
+    scores = timeline.scores[:, shown].T
+    low, high = np.nanquantile(scores, 0.05), np.nanmax(scores)
+    rows = np.arange(len(shown) + 1) - 0.5
+    image = axes.pcolormesh(edges, rows, scores, cmap="cividis", vmin=low, vmax=max(high, low + 1e-6), rasterized=True)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, extend="min").set_label(
+        f"{timeline.quantity},\n{timeline.unit}"
+    )
+
+
+def _draw_answers(axes: Axes, timeline: Timeline, labels: Sequence[str]) -> None:
+    """Draw a bar in the row of whoever speaks."""
+    edges = np.append(timeline.starts, timeline.stops[-1])
+    for row, label in enumerate(labels):
+        changes = np.flatnonzero(np.diff([answer == label for answer in timeline.answers], prepend=False, append=False))
+        spans = [(edges[first], edges[last] - edges[first]) for first, last in changes.reshape(-1, 2)]
+        axes.broken_barh(spans, (row + 0.2, 0.3), facecolor=COLOURS[1], edgecolor="white", linewidth=0.4)
