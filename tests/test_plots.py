@@ -102,6 +102,8 @@ def test_no_band_where_most_draws_have_no_trials_of_a_kind():
     assert det_band(target, few, np.random.default_rng(0)) is None
     with pytest.raises(ValueError, match="nontarget scores: none"):
         det_band(target, Side([], [], []), np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"nontarget trials: \[1, 2, 1\] scores, models and tests, expected as many"):
+        det_band(target, Side([1.0], [0, 1], [1]), np.random.default_rng(0))
 
 
 # ---- DET ----

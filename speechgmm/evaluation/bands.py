@@ -7,7 +7,7 @@ from scipy.special import ndtr, ndtri
 
 from speechgmm.arrays import Float64Array, IntArray
 from speechgmm.evaluation.bootstrap import Side
-from speechgmm.evaluation.metrics import error_rates
+from speechgmm.evaluation.metrics import OperatingPoints, error_rates
 
 N_POINTS: Final = 200
 """False-alarm rates at which a band has its edges."""
@@ -61,19 +61,25 @@ def det_band(
     ValueError
         If a side is empty, scores are NaN, or lengths differ.
     """
-    distinct = error_rates(target.scores, nontarget.scores).thresholds[:-1]
+    for name, side in (("target", target), ("nontarget", nontarget)):
+        if not np.shape(side.scores) == np.shape(side.models) == np.shape(side.tests):
+            raise ValueError(
+                f"{name} trials: {[np.size(each) for each in side]} scores, models and tests, expected as many"
+            )
+    points = error_rates(target.scores, nontarget.scores)
+    groups = _groups(points)
     columns = [np.asarray(each) for side in (target, nontarget) for each in side[1:]]
     present, numbers = np.unique(np.concatenate(columns), return_inverse=True)
-    speakers = np.split(numbers, np.cumsum([len(each) for each in columns])[:-1])
-    sides = (
-        _Placed(np.searchsorted(distinct, target.scores), *speakers[:2]),
-        _Placed(np.searchsorted(distinct, nontarget.scores), *speakers[2:]),
-    )
-    end = ndtri(0.5 / len(sides[1].places))
+    rows = np.split(numbers, np.cumsum([len(each) for each in columns])[:-1])
+    sides = [
+        _Grouped.of(groups[np.searchsorted(points.thresholds, side.scores)], models, tests, len(present))
+        for side, models, tests in ((target, rows[0], rows[1]), (nontarget, rows[2], rows[3]))
+    ]
+    end = ndtri(0.5 / len(columns[-1]))
     p_fa = ndtr(np.linspace(end, -end, N_POINTS))
     curves = []
     for draw in rng.multinomial(len(present), np.full(len(present), 1.0 / len(present)), n_resamples):
-        below, accepted = (_count(side, draw, len(distinct)) for side in sides)
+        below, accepted = (side.counts_below(np.append(draw, 1.0), groups[-1] + 1) for side in sides)
         if below[-1] > 0 and accepted[-1] > 0:
             curves.append(np.interp(p_fa, 1.0 - accepted[::-1] / accepted[-1], below[::-1] / below[-1]))
     if 2 * len(curves) <= n_resamples:
@@ -83,15 +89,27 @@ def det_band(
     return Band(p_fa, low, high, confidence)
 
 
-class _Placed(NamedTuple):
-    """A side's trials."""
+class _Grouped(NamedTuple):
+    """A side's trials, by increasing score."""
 
-    places: IntArray  # of their scores among the distinct scores
-    models: IntArray
-    tests: IntArray
+    groups: IntArray
+    models: IntArray  # rows of a draw
+    tests: IntArray  # rows of a draw; the one after the last, which is 1, where the speaker is the model's
+
+    @classmethod
+    def of(cls, groups: IntArray, models: IntArray, tests: IntArray, n_speakers: int) -> "_Grouped":
+        """Sort them."""
+        order = np.argsort(groups, kind="stable")
+        return cls(groups[order], models[order], np.where(models == tests, n_speakers, tests)[order])
+
+    def counts_below(self, draw: Float64Array, n_groups: int) -> Float64Array:
+        """Count the trials before each group, and all of them, each as often as its speakers were drawn."""
+        repeats = draw[self.models] * draw[self.tests]
+        return np.append(0.0, np.cumsum(np.bincount(self.groups, repeats, n_groups)))
 
 
-def _count(side: _Placed, draw: IntArray, n_scores: int) -> Float64Array:
-    """Count the trials below each distinct score, and all of them, each as often as its speakers were drawn."""
-    repeats = draw[side.models] * np.where(side.models == side.tests, 1, draw[side.tests])
-    return np.append(0.0, np.cumsum(np.bincount(side.places, repeats, n_scores)))
+def _groups(points: OperatingPoints) -> IntArray:
+    """Put successive distinct scores of one kind, (K,), into groups: inside of one, the curve has no corner."""
+    kinds = np.where(np.diff(points.p_miss) > 0, 1, 0) + np.where(np.diff(points.p_fa) < 0, 2, 0)
+    numbers: IntArray = np.cumsum(np.append(False, (kinds[1:] != kinds[:-1]) | (kinds[1:] == 3)))
+    return numbers
