@@ -264,7 +264,7 @@ def test_cmc_draws_shares_over_ranks():
     one, two = figure.axes[0].lines
     assert one.get_xydata().tolist() == [[1, 50], [2, 75], [3, 100]]
     assert two.get_xydata().tolist() == [[1, 25], [2, 100], [3, 100]]
-    assert labels_of(figure) == ["rank 1 50.0 %, one", "rank 1 25.0 %, two"]
+    assert labels_of(figure) == ["50.0 % at rank 1, one", "25.0 % at rank 1, two"]
     assert figure.axes[0].get_xscale() == "linear"
     many = cmc_figure({"many": np.linspace(0.5, 1, 60)}).axes[0]
     assert many.get_xscale() == "log"

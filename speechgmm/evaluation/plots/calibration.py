@@ -117,9 +117,9 @@ def reliability_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike) -> Figur
     with house_style():
         figure = Figure(figsize=(WIDTH, 1.1 * WIDTH), layout="constrained")
         above, below = figure.subplots(2, sharex=True, height_ratios=(2.5, 1.0))
-        above.axline((0.0, 0.0), slope=1.0, color=INK, linestyle=":", linewidth=1.0, label="as they should be")
+        above.axline((0.0, 0.0), slope=1.0, color=INK, linestyle=":", linewidth=1.0, label="well calibrated")
         line = np.clip(scores, edges[0], edges[-1]), np.clip(ratios, *frame)
-        above.plot(*line, color=COLOURS[2], label="as they are", clip_on=False)
+        above.plot(*line, color=COLOURS[2], label="these ratios", clip_on=False)
         above.set(xlim=(edges[0], edges[-1]), ylim=frame, ylabel="log-likelihood ratio by PAV, nats")
         counts = {name: np.histogram(values[np.isfinite(values)], edges)[0] for name, values in sides.items()}
         below.set(ylim=(0.7, 2.0 * max(1, *(each.max() for each in counts.values()))), ylabel="trials in a bin")

@@ -70,7 +70,7 @@ def cmc_figure(curves: Mapping[str, npt.ArrayLike]) -> Figure:
                 linestyle=LINES[number % len(LINES)],
                 marker="o",
                 markersize=3.5 if n_ranks <= 20 else 0.0,
-                label=f"rank 1 {100.0 * rates[0]:.1f} %, {shorten(name)}",
+                label=f"{100.0 * rates[0]:.1f} % at rank 1, {shorten(name)}",
             )
         if n_ranks > 20:
             axes.set_xscale("log")
@@ -79,7 +79,8 @@ def cmc_figure(curves: Mapping[str, npt.ArrayLike]) -> Figure:
             axes.minorticks_off()
         else:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_ylim(top=101.0)
+        lowest = min(100.0 * min(rates[0] for rates in shares.values()), 99.0)
+        axes.set_ylim(lowest - 0.04 * (100.0 - lowest), 100.0 + 0.04 * (100.0 - lowest))
         figure.legend(loc="outside lower left", handlelength=3.2)
     return figure
 
