@@ -191,9 +191,10 @@ def _draw_scores(axes: Axes, timeline: Timeline, shown: Sequence[int]) -> None:
 
 
 def _draw_answers(axes: Axes, timeline: Timeline, labels: Sequence[str]) -> None:
-    """Draw a bar in the row of whoever speaks."""
+    """Draw bars in the row of whoever speaks, on a white strip."""
     edges = np.append(timeline.starts, timeline.stops[-1])
     for row, label in enumerate(labels):
         changes = np.flatnonzero(np.diff([answer == label for answer in timeline.answers], prepend=False, append=False))
         spans = [(edges[first], edges[last] - edges[first]) for first, last in changes.reshape(-1, 2)]
-        axes.broken_barh(spans, (row + 0.2, 0.3), facecolor=COLOURS[1], edgecolor="white", linewidth=0.4)
+        axes.axhspan(row + 0.2, row + 0.5, color="white", linewidth=0)
+        axes.broken_barh(spans, (row + 0.23, 0.24), color=COLOURS[1], linewidth=0)
