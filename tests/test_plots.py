@@ -171,7 +171,8 @@ def test_tippett_counts_infinite_ratios():
     assert target.get_data()[1].tolist() == [100, 100, 75]
     assert nontarget.get_data()[1].tolist() == [50, 0, 0]
     assert figure.axes[0].get_xlabel() == "log-likelihood ratio, nats (3 target and 1 nontarget infinite, not shown)"
-    assert svg_text(tippett_figure([np.inf], [-np.inf]))
+    for target, nontarget in (([np.inf], [-np.inf]), ([1e17], [1e17]), ([1.0], [1.0 + 2**-52])):
+        assert svg_text(tippett_figure(target, nontarget))
 
 
 # ---- calibration ----

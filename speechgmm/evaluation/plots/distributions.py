@@ -156,7 +156,7 @@ def _draw_shares(axes: Axes, target: npt.ArrayLike, nontarget: npt.ArrayLike) ->
     # after the last finite score, what reaches +inf is left
     scores = np.append(points.thresholds[places], points.thresholds[places[-1]])
     reached = np.append(places, places[-1] + 1)
-    cell = max(float(np.ptp(scores)), 1e-300) / 500
+    cell = float(np.ptp(scores)) / 500 or 1.0
     shares = {"target": 1.0 - points.p_miss, "nontarget": points.p_fa}
     for (name, share), colour, line in zip(shares.items(), COLOURS, ("-", "--"), strict=False):
         steps = thin(np.stack([scores, 100.0 * share[reached]]), (cell, 0.25))
