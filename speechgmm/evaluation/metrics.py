@@ -14,7 +14,8 @@ Conventions
   are a `ValueError` that names the side. One trial a side is enough for a number.
 - Everything is computed in float64 and in O(n log n) time for n trials.
 
-What the functions take and rest on, `Costs`, `PRESETS`, `error_rates` and `detection_cost`, has this home as well.
+What the functions take and rest on, `Costs`, `PRESETS`, `detection_cost`, `OperatingPoints` and `error_rates`, can be
+had from here as well.
 """
 
 import numpy as np
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from speechgmm.evaluation.costs import PRESETS, Costs, bayes_threshold, detection_cost, several_costs
 from speechgmm.evaluation.operating_points import (
+    OperatingPoints,
     area_under_roc,
     checked_scores,
     convex_hull,
@@ -32,7 +34,7 @@ from speechgmm.evaluation.operating_points import (
     least_miss_rate,
 )
 
-__all__ = ["PRESETS", "Costs", "detection_cost", "error_rates"]
+__all__ = ["PRESETS", "Costs", "OperatingPoints", "detection_cost", "error_rates"]
 __all__ += ["act_dcf", "auc", "cllr", "dcf", "eer", "eer_hull", "eer_threshold", "min_cllr", "min_dcf", "miss_rate_at"]
 
 
