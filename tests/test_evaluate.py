@@ -115,7 +115,12 @@ FAULTS = {
     "listed": (lambda scores, trials: (scores, [*trials, trials[3]]), "it is on line 4 already", "extra", 72),
     "other": (lambda scores, trials: ([*scores, "s5 s5-11 77"], trials), "contradict", None, 0),
     "kind": (lambda scores, trials: (scores, [*trials, "s0 s0-0 nontarget"]), "contradict", None, 0),
-    "label": (lambda scores, trials: (scores, [*trials, "s0 s0-0 maybe"]), "trials:73: 's0 s0-0 maybe'", None, 0),
+    "label": (
+        lambda scores, trials: (scores, [*trials, "s0 s0-0 maybe"]),
+        "trials:73: 's0 s0-0 maybe'; expected a model, a test utterance and a label: target or nontarget, tgt or imp",
+        None,
+        0,
+    ),
     "form": (lambda scores, trials: ([*scores, "s0 s0-0"], trials), "scores:73: 's0 s0-0'; expected", None, 0),
     "no scores": (lambda _, trials: ([], trials), "no scores; expected", None, 0),
     "no trials": (lambda scores, _: (scores, []), "no trials", None, 0),
@@ -167,7 +172,7 @@ def test_infinite_scores_are_ranks_and_those_that_are_wrong_are_told(files, tria
     ]
     assert found["eer"] == pytest.approx(float(naive.eer(*sides)), abs=1e-12)
     assert found["auc"] == pytest.approx(float(naive.auc(*sides)), abs=1e-12)
-    told = "Cllr is infinite: 1 trials are certain and wrong, targets at -inf or nontargets at inf"
+    told = "Cllr is infinite; targets that score -inf or nontargets that score inf: 1"
     assert document["warnings"] == [told]
     shown = evaluate(spoiled, files[1]).stdout
     assert re.search(r"^ ?Cllr +inf ", shown, re.MULTILINE)
@@ -225,6 +230,7 @@ def test_the_parts_are_those_of_the_column(files, trials, tmp_path):
 def test_a_column_that_is_nowhere_and_a_test_that_the_manifest_lacks_are_errors(files, tmp_path):
     manifest = write(tmp_path / "manifest.csv", ["id,sex", "s0-0,f"])
     assert "no column 'age' in the trial list or the manifest; columns: id, sex" in said(files, "age", manifest)
+    assert "no column 'age' in the trial list, and there is no manifest; columns: none" in said(files, "age")
     assert "11 tests are not in the manifest: s0-1, s1-2, s1-3 and 8 more" in said(files, "sex", manifest)
     write(manifest, ["name,sex", "s0-0,f"])
     assert "no column 'id' or 'path' among name, sex" in said(files, "sex", manifest)
@@ -232,8 +238,8 @@ def test_a_column_that_is_nowhere_and_a_test_that_the_manifest_lacks_are_errors(
     assert "manifest.csv:3: utterance 's0-0' is there already" in said(files, "sex", manifest)
 
 
-def said(files, by, manifest):
-    done = evaluate(*files, "--by", by, "--manifest", manifest)
+def said(files, by, manifest=None):
+    done = evaluate(*files, "--by", by, *(["--manifest", manifest] if manifest else []))
     assert done.exit_code == 2
     return done.stderr
 

@@ -110,9 +110,7 @@ def _evaluate(
     drawn = [f"intervals: {config.confidence:.0%}, drawing {how}"] if of_all else []
     warnings = []
     if wrong := numbers["n_certain_errors"]:
-        warnings.append(
-            f"Cllr is infinite: {wrong:,} trials are certain and wrong, targets at -inf or nontargets at inf"
-        )
+        warnings.append(f"Cllr is infinite; targets that score -inf or nontargets that score inf: {wrong:,}")
     if few := [name or "(empty)" for name in too_few(parts)]:
         warnings.append(
             f"fewer than {FEWEST} target or nontarget trials, too few to say much, where {by} is {some(few)}"

@@ -78,8 +78,9 @@ def values_of(column: str, trials: ScoredTrials, manifest: Manifest | None) -> l
         return trials.columns[column]
     known = list(next(iter(manifest.values()))) if manifest else []
     if manifest is None or column not in known:
+        where = "the trial list, and there is no manifest" if manifest is None else "the trial list or the manifest"
         there = ", ".join((*trials.columns, *known)) or "none"
-        raise CorpusError(f"no column {column!r} in the trial list or the manifest; columns: {there}")
+        raise CorpusError(f"no column {column!r} in {where}; columns: {there}")
     keys = {test: known_name(test, manifest) for test in dict.fromkeys(trials.tests)}
     if unknown := [test for test, key in keys.items() if key not in manifest]:
         raise CorpusError(f"{len(unknown):,} tests are not in the manifest: {some(unknown)}")

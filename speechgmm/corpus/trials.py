@@ -12,7 +12,7 @@ FIRST = {"1": True, "0": False}
 LAST = {"target": True, "nontarget": False, "tgt": True, "imp": False, **FIRST}
 """What labels mean, by where they stand."""
 
-EXPECTED = "a model, a test utterance, and target or nontarget"
+EXPECTED = "a model, a test utterance and a label: target or nontarget, tgt or imp, 1 or 0"
 
 TrialLine = tuple[int, Trial]
 """A trial, and the number of its line."""
