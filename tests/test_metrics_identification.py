@@ -10,6 +10,7 @@ from scipy.stats import norm
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
 import naive
+from speechgmm.cli.numbers import show_identification
 from speechgmm.evaluation.bootstrap import Answers, identification_intervals
 from speechgmm.evaluation.identification import (
     cmc,
@@ -158,6 +159,26 @@ def test_a_draw_is_its_tests_repeated(rng):
         for p_fa in (0.1, 0.3):
             expected = detection_identification_rate(table[:, again], truth[again], strangers[:, others], p_fa)
             assert found[f"dir_at_fa.{p_fa}"] == (expected,) * 2
+
+
+def test_what_is_printed_of_them(capsys):
+    found = {
+        **{"n_tests": 40, "n_models": 10, "rate": 0.925, "cmc": [0.925]},
+        "open_set": {"n_known": 40, "n_unknown": 20, "dir_at_fa": {"0.01": 0.5, "0.1": 0.75}},
+        "intervals": {"rate": [0.85, 0.9751], "dir_at_fa": {"0.01": [0.25, 0.625], "0.1": None}},
+    }
+    show_identification(found)
+    show_identification(found | {"intervals": None})
+    show_identification(found | {"n_tests": 0, "rate": None, "open_set": None, "intervals": None})
+    tests = "tests score highest with their own speaker's model, of 10"
+    strangers = "open set, with 20 tests of unknown speakers: detected and identified are"
+    assert capsys.readouterr().out.splitlines() == [
+        f"identification: 92.5% (85.0-97.5) of 40 {tests}",
+        f"{strangers} 50.0% (25.0-62.5) at 1%, 75.0% at 10% false alarms",
+        f"identification: 92.5% of 40 {tests}",
+        f"{strangers} 50.0% at 1%, 75.0% at 10% false alarms",
+        f"identification: - of 0 {tests}",
+    ]
 
 
 # ---- bad input ----

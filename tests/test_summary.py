@@ -39,7 +39,42 @@ def test_there_are_none_where_none_are_asked_for_or_a_kind_is_missing(trials, rn
     assert uncertainty(only, target, speakers, EvaluationConfig(), rng) is None
 
 
-@pytest.mark.parametrize("keys", [{"bootstrap": -1}, {"confidence": 1.0}, {"confidence": 0.0}, {"bootstrap": 1.5}])
+def test_numbers_that_there_are_not_have_their_names(trials):
+    scores, target, _ = trials
+    config = EvaluationConfig(dcf=("sre10",), false_alarm_rates=(0.25,))
+    there = summarise(scores, target, config)
+    for kind, sides in ((target, (0, 60 - 1)), (~target, (12, 0))):
+        found = summarise(np.where(kind, np.nan, scores), target, config)
+        assert list(found) == list(there)
+        assert (found["n_target"], found["n_nontarget"]) == sides
+        assert {found[name] for name in ("eer", "eer_hull", "auc", "cllr", "min_cllr")} == {None}
+        assert (found["p_miss_at_fa"], found["min_dcf"], found["act_dcf"]) == ({"0.25": None}, *[{"sre10": None}] * 2)
+
+
+def test_one_trial_of_each_kind_has_numbers_and_a_certain_error_has_no_cllr():
+    config = EvaluationConfig(dcf=("sre08",))
+    found = summarise(np.array([1.0, -1.0]), np.array([True, False]), config)
+    assert (found["eer"], found["eer_hull"], found["auc"], found["min_cllr"]) == (0, 0, 1, 0)
+    assert (found["p_miss_at_fa"], found["n_certain_errors"]) == ({"0.01": 0, "0.001": 0}, 0)
+    wrong = summarise(np.array([-np.inf, np.inf]), np.array([True, False]), config)
+    assert (wrong["eer"], wrong["eer_hull"], wrong["auc"], wrong["min_cllr"]) == (1, 0.5, 0, 1)
+    assert (wrong["cllr"], wrong["n_certain_errors"]) == (None, 2)
+    right = summarise(np.array([np.inf, -np.inf]), np.array([True, False]), config)
+    assert (right["cllr"], right["n_certain_errors"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"bootstrap": -1},
+        {"confidence": 1.0},
+        {"confidence": 0.0},
+        {"bootstrap": 1.5},
+        {"false_alarm_rates": [0.0]},
+        {"false_alarm_rates": [0.01, 1.0]},
+        {"false_alarm_rates": 0.01},
+    ],
+)
 def test_what_has_no_meaning_is_refused(keys):
     with pytest.raises(ValidationError):
         EvaluationConfig(**keys)
