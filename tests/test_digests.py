@@ -22,8 +22,9 @@ from speechgmm.recipe.planning import _is_heard
 from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.schema import CalibrationSection, Recipe
 from speechgmm.recipe.scored import Scores
-from speechgmm.recipe.system import System
+from speechgmm.recipe.system import System, build_system
 from speechgmm.recipe.voices import Voices, extract_voices
+from speechgmm.scoring.normalisation import NormalisationConfig
 
 SERIAL = Engine("serial")
 DEV = {"method": "logistic", "on": "dev", "allow_evaluated": True}
@@ -208,6 +209,27 @@ def changed(lab, sections, *, corpus=None, **others):
 )
 def test_a_change_to_a_section_changes_what_depends_on_it_and_nothing_else(lab, sections, expected):
     assert changed(lab, {"normalisation": {"method": "zt"}}, **sections) == (ALL, expected)
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        ("background", SYSTEM),
+        ("enrol", {"speakers", "scores", Z, "normalisation"}),
+        ("test", {"scores", T, "normalisation"}),
+    ],
+)
+def test_parts_of_a_store_are_told_apart(lab, role, expected):
+    recipe = Recipe(name="x", corpus=SyntheticConfig(), normalisation=NormalisationConfig(method="zt"))
+    (voices,) = hear(recipe, lab.corpus, Means(lab.cache, SERIAL, Bars(None), plan=[])).voices
+    some = voices[role].utterances
+    planned = []
+    for part in (some[: len(some) // 2], some[len(some) // 2 :]):
+        means = Means(lab.cache, SERIAL, Bars(None), plan=[])
+        own = {**voices, role: replace(voices[role], utterances=part)}
+        build_system(recipe, own["background"], own["enrol"], own["test"], means)
+        planned.append({(each.output.title, each.output.digest) for each in means.plan})
+    assert {title for title, _ in planned[0] - planned[1]} == expected
 
 
 def test_a_cohort_of_recordings_is_one_of_their_speakers(lab):
