@@ -6,12 +6,22 @@ from typing import Any
 
 import typer
 
-COUNTED = {
+MEANINGS = {
     "n_target": "scored trials in which the model's speaker speaks",
     "n_nontarget": "scored trials in which somebody else does",
     "n_unscored": "trials without a score",
+    "eer": "where as large a share of targets is missed as of nontargets accepted; with other speakers (low-high)",
+    "eer_hull": "the same on the convex hull of the ROC, where lots may be drawn",
+    "auc": "area under the ROC: how often a target scores above a nontarget",
+    "act_dcf": "cost of the decisions that the scores ask for, as ratios",
+    "cllr": "bits; cost of the scores taken as log-likelihood ratios",
+    "cllr_uncalibrated": "bits; of the scores before calibration",
+    "min_cllr": "bits; the same if the scores were calibrated perfectly",
+    "p_miss": "share of targets below the threshold, which are rejected",
+    "p_fa": "share of nontargets at the threshold or above, which are accepted",
 }
-"""Kinds of trials."""
+
+PERCENT, SHARE, COST = "{:.2%}", "{:.4f}", "{:.3f}"
 
 Row = tuple[str, list[str], str]
 """A title, a cell for each list, a meaning."""
@@ -112,44 +122,28 @@ def _rows(lists: Sequence[Mapping[str, Any]], *, intervals: bool) -> list[Row]:
     """Lay out the numbers of the trial lists; with intervals of all, or of the EER alone."""
     from speechgmm.evaluation.costs import PRESETS
 
-    def row(title: str, name: str, form: str, meaning: str, of: str | None = None) -> Row:
+    def row(title: str, name: str, form: str, meaning: str = "", of: str | None = None) -> Row:
         """Give a cell for each list."""
         shown = intervals or name == "eer"
-        return (
-            title,
-            [_cell(each, name, of, form) + (_interval(each, name, of, form) if shown else "") for each in lists],
-            meaning,
-        )
+        cells = [_cell(each, name, of, form) + (_interval(each, name, of, form) if shown else "") for each in lists]
+        return title, cells, meaning or MEANINGS[name]
 
-    rows = [(kind.removeprefix("n_"), [f"{each[kind]:,}" for each in lists], COUNTED[kind]) for kind in COUNTED]
-    rows.append(
-        row(
-            "EER",
-            "eer",
-            "{:.2%}",
-            "where as large a share of targets is missed as of nontargets accepted; with other speakers (low-high)",
-        )
-    )
-    rows.append(
-        row("EER, hull", "eer_hull", "{:.2%}", "the same on the convex hull of the ROC, where lots may be drawn")
-    )
-    rows.append(row("AUC", "auc", "{:.4f}", "area under the ROC: how often a target scores above a nontarget"))
+    rows = [row(name.removeprefix("n_"), name, "{:,}") for name in ("n_target", "n_nontarget", "n_unscored")]
+    rows += [row("EER", "eer", PERCENT), row("EER, hull", "eer_hull", PERCENT), row("AUC", "auc", SHARE)]
     for rate in lists[0]["p_miss_at_fa"]:
         percent = f"{100 * float(rate):g}%"
         meaning = f"share of targets missed where no more than {percent} of nontargets are accepted"
-        rows.append(row(f"P_miss at {percent}", "p_miss_at_fa", "{:.2%}", meaning, rate))
+        rows.append(row(f"P_miss at {percent}", "p_miss_at_fa", PERCENT, meaning, rate))
     for preset in lists[0]["min_dcf"]:
         costs = ", ".join(f"c_miss {c.c_miss:g} c_fa {c.c_fa:g} p_target {c.p_target:g}" for c in PRESETS[preset])
-        rows.append(row(f"minDCF {preset}", "min_dcf", "{:.3f}", f"least cost, relative to no scores; {costs}", preset))
-        meaning = "cost of the decisions that the scores ask for, as ratios"
-        rows.append(row(f"actDCF {preset}", "act_dcf", "{:.3f}", meaning, preset))
-    rows.append(row("Cllr", "cllr", "{:.3f}", "bits; cost of the scores taken as log-likelihood ratios"))
+        rows.append(row(f"minDCF {preset}", "min_dcf", COST, f"least cost, relative to no scores; {costs}", preset))
+        rows.append(row(f"actDCF {preset}", "act_dcf", COST, MEANINGS["act_dcf"], preset))
+    rows.append(row("Cllr", "cllr", COST))
     if "cllr_uncalibrated" in lists[0]:
-        rows.append(row("Cllr, raw", "cllr_uncalibrated", "{:.3f}", "bits; of the scores before calibration"))
-    rows.append(row("minCllr", "min_cllr", "{:.3f}", "bits; the same if the scores were calibrated perfectly"))
+        rows.append(row("Cllr, raw", "cllr_uncalibrated", COST))
+    rows.append(row("minCllr", "min_cllr", COST))
     if "p_miss" in lists[0]:
-        rows.append(row("P_miss", "p_miss", "{:.2%}", "share of targets below the threshold, which are rejected"))
-        rows.append(row("P_fa", "p_fa", "{:.2%}", "share of nontargets at the threshold or above, which are accepted"))
+        rows += [row("P_miss", "p_miss", PERCENT), row("P_fa", "p_fa", PERCENT)]
     return rows
 
 
