@@ -7,7 +7,7 @@ from scipy.special import ndtr, ndtri
 
 from speechgmm.arrays import Float64Array, IntArray
 from speechgmm.evaluation.bootstrap import Side
-from speechgmm.evaluation.metrics import OperatingPoints, error_rates
+from speechgmm.evaluation.operating_points import OperatingPoints, error_rates
 
 N_POINTS: Final = 200
 """False-alarm rates at which a band has its edges."""

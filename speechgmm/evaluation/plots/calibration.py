@@ -8,11 +8,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
-from scipy.optimize import isotonic_regression
 from scipy.special import expit
 
 from speechgmm.arrays import Float64Array
-from speechgmm.evaluation.metrics import PRESETS, Costs, OperatingPoints, detection_cost, error_rates
+from speechgmm.evaluation.costs import PRESETS, Costs, bayes_threshold, detection_cost
+from speechgmm.evaluation.operating_points import OperatingPoints, convex_hull, error_rates
 from speechgmm.evaluation.plots.distributions import bin_edges, score_label
 from speechgmm.evaluation.plots.house import COLOURS, INK, PRESET_MARKS, WIDTH, house_style
 
@@ -41,7 +41,7 @@ def bayes_error_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike, presets:
     ----------
     target, nontarget : array_like, shapes (N,) and (M,), nats
         Scores, taken as natural log-likelihood ratios; infinite ones are allowed.
-    presets : sequence of str, names in `speechgmm.evaluation.metrics.PRESETS`
+    presets : sequence of str, names in `speechgmm.evaluation.costs.PRESETS`
         Detection costs to mark, at the prior that amounts to the same with equal costs.
 
     Returns
@@ -64,7 +64,7 @@ def bayes_error_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike, presets:
         if preset not in PRESETS:
             raise ValueError(f"costs {preset!r}: expected one of {', '.join(PRESETS)}")
     points = error_rates(target, nontarget)
-    hull = _convex_hull(points)
+    hull = convex_hull(points)
     actual, minimum = _costs(points, hull, _PRIOR_LOG_ODDS)
     with house_style():
         figure = Figure(figsize=(WIDTH, 0.8 * WIDTH), layout="constrained")
@@ -132,14 +132,6 @@ def reliability_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike) -> Figur
     return figure
 
 
-def _convex_hull(points: OperatingPoints) -> OperatingPoints:
-    """Keep the corners of the ROC's convex hull; between two of them is a pool of PAV."""
-    of_targets, of_nontargets = np.diff(points.p_miss), -np.diff(points.p_fa)
-    weights = of_targets + of_nontargets
-    corners = isotonic_regression(of_targets / weights, weights=weights).blocks
-    return OperatingPoints(*(each[corners] for each in points))
-
-
 def _costs(points: OperatingPoints, hull: OperatingPoints, log_odds: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Compute the actual and the minimum cost at each of some priors, with equal costs of both errors."""
     decided = np.searchsorted(points.thresholds, -log_odds)
@@ -153,9 +145,7 @@ def _costs(points: OperatingPoints, hull: OperatingPoints, log_odds: Float64Arra
 
 def _mark_preset(axes: Axes, points: OperatingPoints, hull: OperatingPoints, preset: str) -> None:
     """Mark actual (filled) and minimum costs of a preset."""
-    log_odds = np.array(
-        [np.log(c.c_miss) - np.log(c.c_fa) + np.log(c.p_target) - np.log1p(-c.p_target) for c in PRESETS[preset]]
-    )
+    log_odds = -np.array([bayes_threshold(costs) for costs in PRESETS[preset]])
     actual, minimum = _costs(points, hull, log_odds)
     shape = PRESET_MARKS[preset]
     seen = np.minimum(actual, axes.get_ylim()[1])
@@ -165,7 +155,7 @@ def _mark_preset(axes: Axes, points: OperatingPoints, hull: OperatingPoints, pre
 
 def _pav_map(points: OperatingPoints) -> tuple[Float64Array, Float64Array]:
     """Give the corners of the map from scores to log-likelihood ratios: each pool's lowest and highest score."""
-    hull = _convex_hull(points)
+    hull = convex_hull(points)
     after = np.searchsorted(points.thresholds, hull.thresholds[1:])
     with np.errstate(divide="ignore"):
         ratios = np.log(np.diff(hull.p_miss)) - np.log(-np.diff(hull.p_fa))

@@ -15,7 +15,9 @@ from scipy.special import ndtri
 
 from speechgmm.arrays import Float64Array
 from speechgmm.evaluation.bands import Band
-from speechgmm.evaluation.metrics import PRESETS, OperatingPoints, detection_cost, eer, error_rates
+from speechgmm.evaluation.costs import PRESETS, detection_cost
+from speechgmm.evaluation.metrics import eer
+from speechgmm.evaluation.operating_points import OperatingPoints, error_rates
 from speechgmm.evaluation.plots.house import COLOURS, INK, LINES, PRESET_MARKS, WIDTH, house_style, shorten, thin
 
 DET_CAPTION: Final = (
@@ -43,7 +45,7 @@ def det_figure(
     ----------
     lists : mapping from str to (array_like, array_like), at least one
         Target and nontarget scores by the name of the trial list; one curve each.
-    presets : sequence of str, names in `speechgmm.evaluation.metrics.PRESETS`
+    presets : sequence of str, names in `speechgmm.evaluation.costs.PRESETS`
         Detection costs whose minima are marked on every curve; a preset of several has several marks.
     bands : mapping from str to (Band or None), optional
         How sure the curves of some lists are, as `speechgmm.evaluation.bands.det_band` says.

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from speechgmm.arrays import Float64Array
-from speechgmm.evaluation.metrics import eer_threshold, error_rates
+from speechgmm.evaluation.metrics import eer_threshold
+from speechgmm.evaluation.operating_points import error_rates
 from speechgmm.evaluation.plots.house import COLOURS, INK, WIDTH, house_style, thin
 
 HISTOGRAM_CAPTION: Final = (

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.typing import LineStyleType
 
 from speechgmm.arrays import BoolArray, Float64Array
-from speechgmm.evaluation.metrics import PRESETS
+from speechgmm.evaluation.costs import PRESETS
 from speechgmm.files import replacing, write_bytes
 
 COLOURS: Final = ("#1f82c0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
