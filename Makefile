@@ -51,6 +51,10 @@ format: .venv/.dev  ## put the source into its one format
 schema: .venv/.package  ## what follows from the docstrings: recipes/recipe.schema.json and the keys in docs/recipes.md
 	$(BIN)/python docs/make_recipes.py
 
+.venv/.torch: .venv/.dev  # its build for the processor alone, 0.8 GB on disk; the one for cards takes several
+	$(BIN)/pip install --quiet 'torch==2.13.0+cpu'
+	@touch $@
+
 .venv/.benchmarks: .venv/.dev
 	$(BIN)/pip install --quiet --editable '.[benchmarks]'
 	@touch $@

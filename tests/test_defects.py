@@ -199,7 +199,7 @@ def test_every_documented_parameter_does_something(rng, tmp_path):
         plain, changed = (map_iterate(start, lambda gmm: accumulate(gmm, frames[:50]), each) for each in configs)
         same = np.allclose(plain.means, changed.means) and np.allclose(plain.variances, changed.variances)
         assert not same, key
-    assert {"method", "top_components"} == ScoringConfig.model_fields.keys()
+    assert {"method", "top_components", "kernel"} == ScoringConfig.model_fields.keys()
     models = [map_adapt(start, accumulate(start, frames[:50]))]
     scores = [score_matrix(models, start, [frames], ScoringConfig(top_components=number)) for number in (1, 2, None)]
     assert len({float(score[0, 0]) for score in scores}) == 3

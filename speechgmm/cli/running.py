@@ -11,6 +11,7 @@ from speechgmm.cli.numbers import show_identification, show_numbers
 from speechgmm.errors import RecipeError
 
 if TYPE_CHECKING:
+    from speechgmm.gmm.kernel_choice import TorchKernel
     from speechgmm.recipe.runner import RunResult
 
 
@@ -26,6 +27,17 @@ class Stage(StrEnum):
     calibration = "calibration"
     evaluation = "evaluation"
     report = "report"
+
+
+class Device(StrEnum):
+    """Where PyTorch computes."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+KERNELS: "dict[Device, TorchKernel]" = {Device.cpu: "torch", Device.cuda: "cuda"}
+"""The kernel of each device."""
 
 
 class EngineKind(StrEnum):
@@ -47,6 +59,13 @@ def run(
     ),
     jobs: JobsOption = None,
     engine: Annotated[EngineKind, typer.Option(help="Where the work is done.")] = EngineKind.processes,
+    device: Annotated[
+        Device | None,
+        typer.Option(
+            show_default="as the recipe says",
+            help="Train and score by PyTorch, on the processor or an NVIDIA card: sets kernel to torch or cuda.",
+        ),
+    ] = None,
     from_: Annotated[
         Stage | None, typer.Option("--from", help="Make this stage and those after it anew, though they are stored.")
     ] = None,
@@ -73,6 +92,7 @@ def run(
             overrides=set_ or (),
             results=results,
             engine=where,
+            kernel=None if device is None else KERNELS[device],
             console=Console(stderr=True),
             from_stage="corpus" if force else from_ and from_.value,
             until_stage=until and until.value,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels, marginals
+from speechgmm.gmm.kernel_choice import Kernel, check_kernel, is_torch, of_torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,12 @@ class DiagonalGMM:
 
 
 def log_likelihood(
-    gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating] = np.float32, missing: bool = False
+    gmm: DiagonalGMM,
+    frames: FloatArray,
+    *,
+    dtype: type[np.floating] = np.float32,
+    missing: bool = False,
+    kernel: Kernel = "numpy",
 ) -> Float64Array:
     """Compute the log-density of each frame.
 
@@ -97,6 +103,9 @@ def log_likelihood(
     missing : bool
         Whether NaN stands for a feature that was not observed, rather than for an error. The density is then that of
         the features that were, which is 1 where there are none.
+    kernel : "numpy", "numba", "torch" or "cuda"
+        Who computes: ``torch`` and ``cuda`` as for `speechgmm.gmm.statistics.accumulate`. It is numpy with ``numba``,
+        and with features missing.
 
     Returns
     -------
@@ -106,9 +115,14 @@ def log_likelihood(
     Raises
     ------
     ValueError
-        If the shape does not fit the model, or a value is not finite.
+        If the shape does not fit the model, or a value is not finite; or `kernel` is none of these or not there.
     """
     frames = checked_frames(gmm, frames)
+    check_kernel(kernel)
+    if is_torch(kernel) and not missing:
+        values: Float64Array = of_torch(kernel).log_likelihoods(frames, model_coefficients(gmm, dtype), kernel)
+        check_sums(gmm, frames, values)
+        return values
     result = np.empty(len(frames))
     for rows, joint in log_joint_blocks(gmm, frames, dtype, missing=missing):
         result[rows] = kernels.log_sum(joint, axis=1)
@@ -329,3 +343,23 @@ def checked_blocks(gmm: DiagonalGMM, frames: FloatArray, *, missing: bool = Fals
             expected = "finite, or NaN where missing" if missing else "finite"
             raise ModelError(f"frame {row} holds {'' if missing else 'NaN or '}infinity; features must be {expected}")
         yield start, block
+
+
+def check_sums(gmm: DiagonalGMM, frames: FloatArray, sums: npt.ArrayLike) -> None:
+    """Find the frame that made NaN of what was computed before its frames were checked.
+
+    Parameters
+    ----------
+    gmm, frames
+        As for `checked_blocks`.
+    sums : array_like
+        What a kernel of torch gave.
+
+    Raises
+    ------
+    ValueError
+        As for `checked_blocks`.
+    """
+    if np.isnan(sums).any():
+        for _ in checked_blocks(gmm, frames):
+            pass

@@ -1,8 +1,7 @@
 """Baum-Welch statistics: the E step."""
 
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Literal, Self, get_args
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,17 +9,16 @@ import numpy.typing as npt
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
+from speechgmm.gmm.kernel_choice import Kernel, check_kernel, compiled, is_torch, of_torch
 from speechgmm.gmm.model import (
     DiagonalGMM,
+    check_sums,
     checked_blocks,
     checked_frames,
     expanded_blocks,
     model_coefficients,
     real_numbers,
 )
-
-Kernel = Literal["numpy", "numba"]
-"""Who computes an exact E step."""
 
 SINGLE_ROUNDING = 1e-5
 """Statistics of the same frames, accumulated in single precision in other blocks, differ by less than this share."""
@@ -151,10 +149,11 @@ def accumulate(
         posterior left out is below it, too; 0 leaves none out. With hundreds of components and features of speech,
         2e-7 is about twice as fast, and statistics stay within 1e-5 of those of double precision. Needs the extra
         `fast`; the first call compiles for some seconds, where no call before has.
-    kernel : "numpy" or "numba"
-        Who computes what skips nothing. ``numba`` is faster where there are many components, and its last bits are
-        others; it needs the extra `fast`, and its first call compiles, too. In double precision both are numpy's.
-        What skips has one kernel only, and does not ask.
+    kernel : "numpy", "numba", "torch" or "cuda"
+        Who computes what skips nothing; the last bits of each are others. ``numba`` is faster where there are many
+        components; it needs the extra `fast`, and its first call compiles, too. In double precision it is numpy's, and
+        what skips has one kernel only, and does not ask which of the two. ``torch`` is PyTorch on the processor and
+        ``cuda`` on an NVIDIA card, by the extra `torch`; they skip nothing.
 
     Returns
     -------
@@ -165,7 +164,7 @@ def accumulate(
     ------
     ValueError
         If shapes disagree, or a value is not finite or a weight negative, or `skip_below` is not in its range or
-        `kernel` not one of these, or numba is not there for them.
+        `kernel` not one of these, or what they need is not there or has no room.
 
     References
     ----------
@@ -175,18 +174,20 @@ def accumulate(
     counts, unit = _in_units(weights, len(frames))
     if not 0 <= skip_below < 1:
         raise ModelError(f"skip_below {skip_below}: expected 0, to skip nothing, or a share below 1")
-    if kernel not in get_args(Kernel):
-        raise ModelError(f"kernel {kernel!r}: expected {' or '.join(get_args(Kernel))}")
+    check_kernel(kernel, skip_below)
     coefficients = model_coefficients(gmm, dtype)
     moments = np.zeros((gmm.n_components, 2 * gmm.n_features + 1))
     blocks = ((block, counts[at : at + len(block)]) for at, block in checked_blocks(gmm, frames))
     skipped = 0.0
     if skip_below:
-        _, skipping = _compiled("skip_below")
+        _, skipping = compiled("skip_below")
         log_likelihood, skipped = skipping.add_blocks(blocks, coefficients, skip_below, moments)
     elif kernel == "numba":
-        fused, _ = _compiled("kernel numba")
+        fused, _ = compiled("kernel numba")
         log_likelihood = fused.add_blocks(blocks, coefficients, moments)
+    elif is_torch(kernel):
+        log_likelihood = of_torch(kernel).add_frames(frames, counts, coefficients, moments, kernel)
+        check_sums(gmm, frames, log_likelihood)
     else:
         blocks = ((block, counts[at : at + len(block)]) for at, block in expanded_blocks(gmm, frames, coefficients))
         log_likelihood = kernels.add_blocks(blocks, coefficients, moments)
@@ -202,17 +203,6 @@ def _in_units(weights: npt.ArrayLike | None, n_frames: int) -> tuple[Float64Arra
     largest = counts.max(initial=0.0)
     unit = float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0
     return counts / unit, unit
-
-
-def _compiled(wanted_by: str) -> tuple[ModuleType, ModuleType]:
-    """Import the compiled kernels, the exact and the skipping ones, which only those who ask for them need."""
-    try:
-        from speechgmm.gmm import fused, skipping
-    except ModuleNotFoundError as error:
-        if error.name != "numba":
-            raise
-        raise ModelError(f"{wanted_by} needs the package numba: pip install 'speechgmm[fast]'") from error
-    return fused, skipping
 
 
 def check_weights(weights: npt.ArrayLike, n_frames: int, name: str = "weights") -> FloatArray:

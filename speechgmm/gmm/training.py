@@ -262,7 +262,7 @@ class _Steps:
 
     def _held_out(self, gmm: DiagonalGMM) -> float:
         """Give the mean log-likelihood of the frames that are held out."""
-        values = self.setup.sum_over(partial(_log_likelihood, gmm, self.setup.dtype), self.held)
+        values = self.setup.sum_over(partial(_log_likelihood, gmm, self.setup.dtype, self.config), self.held)
         return values / total_weight(self.held)
 
 
@@ -301,10 +301,10 @@ def _accumulate(gmm: DiagonalGMM, dtype: type[np.floating], config: TrainingConf
         raise
 
 
-def _log_likelihood(gmm: DiagonalGMM, dtype: type[np.floating], part: Part) -> float:
+def _log_likelihood(gmm: DiagonalGMM, dtype: type[np.floating], config: TrainingConfig, part: Part) -> float:
     """Add up the log-likelihood of one part."""
     try:
-        values = log_likelihood(gmm, part.frames(), dtype=dtype)
+        values = log_likelihood(gmm, part.frames(), dtype=dtype, kernel=config.kernel)
     except ModelError:
         part.check()
         raise

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from speechgmm.configuration import Configuration
-from speechgmm.gmm.statistics import Kernel
+from speechgmm.gmm.kernel_choice import Kernel, is_torch
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -62,9 +62,10 @@ class TrainingConfig(Configuration):
         Components whose density is below this share of the likeliest one's are left out of a frame, which is faster
         with hundreds of components; 0 leaves none out, and 2e-7 keeps statistics of speech within 1e-5. Needs the extra
         ``fast``.
-    kernel : "numpy" or "numba"
-        Who computes the exact E step of each iteration: ``numba`` is faster, by the extra ``fast``, and its last bits
-        differ. What skips has one kernel only, and does not ask.
+    kernel : "numpy", "numba", "torch" or "cuda"
+        Who computes the exact E step of each iteration; the last bits of each differ. ``numba`` is faster, by the extra
+        ``fast``; what skips has one kernel only, and does not ask which of the two. ``torch`` is PyTorch on the
+        processor and ``cuda`` on an NVIDIA card, by the extra ``torch``.
     """
 
     n_components: Annotated[int | Literal["auto"], BeforeValidator(_size_or_auto)] = 256
@@ -86,8 +87,8 @@ class TrainingConfig(Configuration):
     kernel: Kernel = "numpy"
 
     @model_validator(mode="after")
-    def _limits_leave_room(self) -> Self:
-        """Refuse floors that the weights of all components, or the ceiling, cannot keep."""
+    def _keys_agree(self) -> Self:
+        """Refuse floors that the weights of all components, or the ceiling, cannot keep, and what no kernel does."""
         if len(set(self.candidates)) < len(self.candidates):
             raise ValueError(f"candidates {', '.join(map(str, self.candidates))}: expected each once")
         largest = max(self.candidates) if self.n_components == "auto" else self.n_components
@@ -97,6 +98,8 @@ class TrainingConfig(Configuration):
             raise ValueError(
                 f"variance_ceiling {self.variance_ceiling} is below the variance_floor {self.variance_floor}"
             )
+        if self.skip_below and is_torch(self.kernel):
+            raise ValueError(f"skip_below {self.skip_below}: kernel {self.kernel} skips nothing; expected 0")
         return self
 
     @property

@@ -15,6 +15,7 @@ from speechgmm.errors import CorpusError, ModelError, RecipeError, ResultsError
 from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import FeatureStore, clipped_warnings
+from speechgmm.gmm.kernel_choice import TorchKernel
 from speechgmm.parallel import Engine
 from speechgmm.recipe.cache import LOCKS, StageCache, StageOutput
 from speechgmm.recipe.calibrating import Calibrated, calibrate, check_list, load_calibrated
@@ -64,6 +65,7 @@ def run(
     overrides: Sequence[str] = (),
     results: str | Path = "results",
     engine: Engine | None = None,
+    kernel: TorchKernel | None = None,
     console: Console | None = None,
     from_stage: str | None = None,
     until_stage: str | None = None,
@@ -82,6 +84,8 @@ def run(
         experiments share, into ``.cache`` below it.
     engine : Engine, optional
         Where to run; the results are the same, bit for bit. Processes on all cores when not given.
+    kernel : "torch" or "cuda", optional
+        Train and score by this kernel of PyTorch, whatever the recipe names; the last bits are its own.
     console : rich.console.Console, optional
         Where progress is shown, if it is a terminal; nowhere when not given.
     from_stage : str, optional
@@ -114,6 +118,8 @@ def run(
         recipe = load_recipe(recipe, overrides)
     elif overrides:
         raise ValueError("overrides are for a recipe's file; change the recipe itself")
+    if kernel is not None:
+        recipe = recipe.with_kernel(kernel)
     if recipe.sweep is not None:
         raise RecipeError(f"{recipe.name}: sweep: a series of experiments; run it with: speechgmm sweep RECIPE")
     results = Path(results).resolve()  # workers may have been born in another folder

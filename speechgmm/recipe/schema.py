@@ -8,10 +8,12 @@ from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats import CorpusConfig as CorpusConfig
 from speechgmm.corpus.kaldi import KaldiConfig
+from speechgmm.errors import RecipeError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.given import GivenConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
+from speechgmm.gmm.kernel_choice import TorchKernel, of_torch
 from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
 from speechgmm.recipe.points import SweepConfig
 from speechgmm.scoring.calibration import CalibrationConfig
@@ -218,6 +220,39 @@ class Recipe(Configuration):
         if self.systems:
             data["systems"] = [system.plain() for system in self.systems]
         return data
+
+    def with_kernel(self, kernel: TorchKernel) -> Self:
+        """Give the recipe that trains and scores by a kernel of PyTorch.
+
+        Parameters
+        ----------
+        kernel : "torch" or "cuda"
+            Which.
+
+        Returns
+        -------
+        Recipe
+            With the kernel in every section that has one: whose results these are stands in them.
+
+        Raises
+        ------
+        RecipeError
+            If a section skips, which no kernel of PyTorch does.
+        ModelError
+            If PyTorch or its device is not there.
+        """
+        of_torch(kernel)
+        if self.systems:
+            return self.model_copy(update={"systems": tuple(each.with_kernel(kernel) for each in self.systems)})
+        names = ("speakers",) if self.speakers.method == "independent" else OF_BACKGROUND
+        sections = {name: getattr(self, name) for name in names}
+        for name, section in sections.items():
+            if skip_below := getattr(section, "skip_below", 0):
+                raise RecipeError(
+                    f"{self.name}: {name}.skip_below {skip_below}: kernel {kernel} skips nothing; expected 0"
+                )
+        chosen = {name: section.model_copy(update={"kernel": kernel}) for name, section in sections.items()}
+        return self.model_copy(update=chosen)
 
     @property
     def members(self) -> "tuple[Recipe, ...]":

@@ -9,10 +9,11 @@ from pydantic import Field
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
+from speechgmm.gmm.kernel_choice import TorchKernel
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
 from speechgmm.scoring.linear import mean_shifts, score_statistics
-from speechgmm.scoring.stacked import StackedModels, ratio_blocks, stack
+from speechgmm.scoring.stacked import ratio_sums, stack
 
 STATISTICS_AT_ONCE = 64
 """Utterances whose statistics are in memory together, for linear scoring."""
@@ -30,10 +31,15 @@ class ScoringConfig(Configuration):
     top_components : int >= 1, or null
         How many of the background model's components, the best for each frame, both likelihoods are summed over;
         null for all, which is exact. `linear` takes all, whatever is here.
+    kernel : "numpy", "torch" or "cuda"
+        Who computes the likelihoods, or the statistics; the last bits of each differ. ``torch`` is PyTorch on the
+        processor and ``cuda`` on an NVIDIA card, by the extra ``torch``. Scores of single frames, of windows and of
+        live audio are numpy's.
     """
 
     method: Literal["llr", "linear"] = "llr"
     top_components: int | None = Field(10, ge=1)
+    kernel: Literal["numpy", TorchKernel] = "numpy"
 
 
 def llr(model: DiagonalGMM, ubm: DiagonalGMM, frames: FloatArray, *, top_components: int | None = None) -> float:
@@ -97,11 +103,13 @@ def score_matrix(
         As for `llr`.
     """
     if config.method == "linear":
-        return _linear(models, ubm, utterances)
-    stacked = stack(models, ubm)
+        return _linear(models, ubm, utterances, config)
+    sums = ratio_sums(stack(models, ubm), config.top_components, config.kernel)
     scores = np.empty((len(models), len(utterances)))
     for column, frames in enumerate(utterances):
-        scores[:, column] = _mean_llr(stacked, frames, config.top_components)
+        if len(frames) == 0:
+            raise ModelError("an utterance of no frames has no score")
+        scores[:, column] = sums(frames) / len(frames)
     return scores
 
 
@@ -147,22 +155,14 @@ def grouped_score_matrix(
     return scores
 
 
-def _linear(models: Sequence[DiagonalGMM], ubm: DiagonalGMM, utterances: Sequence[FloatArray]) -> Float64Array:
+def _linear(
+    models: Sequence[DiagonalGMM], ubm: DiagonalGMM, utterances: Sequence[FloatArray], config: ScoringConfig
+) -> Float64Array:
     """Score the statistics of utterances, shape (M, U)."""
     shifts = mean_shifts(models, ubm)
     scores = np.empty((len(models), len(utterances)))
     for start in range(0, len(utterances), STATISTICS_AT_ONCE):
         some = slice(start, start + STATISTICS_AT_ONCE)
-        scores[:, some] = score_statistics(shifts, ubm, [accumulate(ubm, frames) for frames in utterances[some]])
+        statistics = [accumulate(ubm, frames, kernel=config.kernel) for frames in utterances[some]]
+        scores[:, some] = score_statistics(shifts, ubm, statistics)
     return scores
-
-
-def _mean_llr(stacked: StackedModels, frames: FloatArray, top_components: int | None) -> Float64Array:
-    """Score one utterance against the stacked models, shape (M,)."""
-    if len(frames) == 0:
-        raise ModelError("an utterance of no frames has no score")
-    total = np.zeros(stacked.n_models)
-    for ratios in ratio_blocks(stacked, frames, top_components):
-        total += ratios.sum(axis=0, dtype=np.float64)
-    mean: Float64Array = total / len(frames)
-    return mean

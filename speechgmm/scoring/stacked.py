@@ -1,14 +1,16 @@
 """Many models side by side, as their differences from one background model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from speechgmm.arrays import FloatArray
+from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
-from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients
+from speechgmm.gmm.kernel_choice import Kernel, is_torch, of_torch
+from speechgmm.gmm.model import DiagonalGMM, check_sums, checked_frames, expanded_blocks, model_coefficients
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +93,62 @@ def ratio_blocks(stacked: StackedModels, frames: FloatArray, top_components: int
     ValueError
         If the shape does not fit the models, or a frame is not finite.
     """
-    n_components = stacked.ubm.n_components
-    n_top = min(top_components or n_components, n_components)
+    n_top = _n_top(stacked, top_components)
     n_rows = kernels.frames_at_once(n_top)
     for _, block in expanded_blocks(stacked.ubm, frames, stacked.coefficients):
         for start in range(0, len(block), n_rows):
             yield kernels.frame_llr(block[start : start + n_rows], stacked.coefficients, stacked.differences, n_top)
+
+
+def ratio_sums(
+    stacked: StackedModels, top_components: int | None, kernel: Kernel
+) -> Callable[[FloatArray], Float64Array]:
+    """Prepare to add up the log-likelihood ratios of any number of utterances.
+
+    Parameters
+    ----------
+    stacked : StackedModels, M models
+        The models; those of a kernel of torch are put on its device here, once.
+    top_components : int >= 1, or None
+        As for `ratio_blocks`.
+    kernel : Kernel
+        Who computes.
+
+    Returns
+    -------
+    callable
+        From an utterance's frames (T, D) to the sums over them for each model, shape (M,), float64, nats. It raises
+        ValueError as `ratio_blocks` does.
+
+    Raises
+    ------
+    ModelError
+        If the kernel is not there, or its device has no room.
+    """
+    if not is_torch(kernel):
+        return partial(_ratio_sums, stacked, top_components)
+    n_top = _n_top(stacked, top_components)
+    on_device = of_torch(kernel).ratio_sums(stacked.coefficients, stacked.differences, n_top, kernel)
+
+    def sums(frames: FloatArray) -> Float64Array:
+        """Add up the ratios of an utterance there."""
+        frames = checked_frames(stacked.ubm, frames)
+        values: Float64Array = on_device(frames)
+        check_sums(stacked.ubm, frames, values)
+        return values
+
+    return sums
+
+
+def _ratio_sums(stacked: StackedModels, top_components: int | None, frames: FloatArray) -> Float64Array:
+    """Add up the ratios of an utterance, block by block."""
+    total = np.zeros(stacked.n_models)
+    for ratios in ratio_blocks(stacked, frames, top_components):
+        total += ratios.sum(axis=0, dtype=np.float64)
+    return total
+
+
+def _n_top(stacked: StackedModels, top_components: int | None) -> int:
+    """Give the number of components that likelihoods are summed over."""
+    n_components = stacked.ubm.n_components
+    return min(top_components or n_components, n_components)

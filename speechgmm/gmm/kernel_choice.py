@@ -1,0 +1,104 @@
+"""Who computes: the kernels by name. Those that an extra brings are imported when somebody asks for them."""
+
+from types import ModuleType
+from typing import Literal, TypeGuard, get_args
+
+from speechgmm.errors import ModelError
+
+TorchKernel = Literal["torch", "cuda"]
+"""PyTorch's, on the processor or on an NVIDIA card."""
+
+Kernel = Literal["numpy", "numba", TorchKernel]
+"""Who computes an exact E step."""
+
+
+def check_kernel(kernel: Kernel, skip_below: float = 0.0) -> None:
+    """Refuse a kernel that is none, and one that is to skip and cannot.
+
+    Parameters
+    ----------
+    kernel : str
+        What somebody gave.
+    skip_below : float
+        The threshold of `speechgmm.gmm.statistics.accumulate`.
+
+    Raises
+    ------
+    ModelError
+        If it is no `Kernel`, or is torch's while something is to be skipped.
+    """
+    if kernel not in get_args(Kernel):
+        raise ModelError(f"kernel {kernel!r}: expected one of {', '.join(get_args(Kernel))}")
+    if skip_below and is_torch(kernel):
+        raise ModelError(f"skip_below {skip_below} with kernel {kernel}: expected 0, as only numba's kernel skips")
+
+
+def is_torch(kernel: Kernel) -> TypeGuard[TorchKernel]:
+    """Tell whether a kernel is one of PyTorch's.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Any.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+    """
+    return kernel in get_args(TorchKernel)
+
+
+def compiled(wanted_by: str) -> tuple[ModuleType, ModuleType]:
+    """Import the compiled kernels, which only those who ask for them need.
+
+    Parameters
+    ----------
+    wanted_by : str
+        Who asks, for the message.
+
+    Returns
+    -------
+    tuple of module
+        `speechgmm.gmm.fused`, which is exact, and `speechgmm.gmm.skipping`.
+
+    Raises
+    ------
+    ModelError
+        If numba is not there.
+    """
+    try:
+        from speechgmm.gmm import fused, skipping
+    except ModuleNotFoundError as error:
+        if error.name != "numba":
+            raise
+        raise ModelError(f"{wanted_by} needs the package numba: pip install 'speechgmm[fast]'") from error
+    return fused, skipping
+
+
+def of_torch(kernel: TorchKernel) -> ModuleType:
+    """Import PyTorch's kernels, and see that their device is there.
+
+    Parameters
+    ----------
+    kernel : "torch" or "cuda"
+        Which.
+
+    Returns
+    -------
+    module
+        `speechgmm.gmm.torch_kernels`.
+
+    Raises
+    ------
+    ModelError
+        If PyTorch or the device is not there.
+    """
+    try:
+        from speechgmm.gmm import torch_kernels
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ModelError(f"kernel {kernel} needs the package torch: pip install 'speechgmm[torch]'") from error
+    torch_kernels.check_device(kernel)
+    return torch_kernels
