@@ -66,6 +66,7 @@ benchmarks: .venv/.benchmarks  ## speed against other packages, as ratios in one
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/scale.py --hours 16
 
 clean:           ## remove what make made; results stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

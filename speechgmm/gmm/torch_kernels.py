@@ -55,14 +55,18 @@ def check_device(kernel: TorchKernel) -> None:
 
 
 def add_frames(
-    frames: FloatArray, counts: Float64Array, model: Coefficients, moments: Float64Array, kernel: TorchKernel
+    frames: FloatArray | torch.Tensor,
+    counts: Float64Array,
+    model: Coefficients,
+    moments: Float64Array,
+    kernel: TorchKernel,
 ) -> float:
     """Add the moments of frames.
 
     Parameters
     ----------
-    frames : np.ndarray, shape (T, D)
-        Frames, in memory or mapped.
+    frames : np.ndarray or torch.Tensor, shape (T, D)
+        Frames, in memory, mapped, or on the device already.
     counts : np.ndarray, shape (T,), float64
         How often each counts.
     model : Coefficients
@@ -215,10 +219,13 @@ def _rows_at_once(kernel: TorchKernel, n_values: int) -> int:
     return max(1, n_rows // BLOCK_FRAMES * BLOCK_FRAMES or n_rows)
 
 
-def _blocks(frames: FloatArray, n_rows: int, device: Any) -> Iterator[tuple[int, Any]]:
+def _blocks(frames: FloatArray | torch.Tensor, n_rows: int, device: Any) -> Iterator[tuple[int, Any]]:
     """Bring frames to a device, so many at a time, in the precision that they have."""
     for start in range(0, len(frames), n_rows):
         block = frames[start : start + n_rows]
+        if isinstance(block, torch.Tensor):
+            yield start, block.to(device)
+            continue
         dtype = block.dtype if block.dtype in (np.float32, np.float64) else np.float64
         yield start, torch.from_numpy(np.array(block, dtype, order="C")).to(device)
 
