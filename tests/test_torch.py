@@ -13,10 +13,12 @@ from conftest import ROOT, draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, log_likelihood, map_adapt, run, score_matrix, train
 from speechgmm.cli import app
 from speechgmm.errors import ModelError, RecipeError
+from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.kernel_choice import of_torch
-from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
 from speechgmm.parallel import Engine, sum_over
 from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.schema import Recipe
 from speechgmm.scoring.llr import ScoringConfig
 from test_fused import all_of, assert_close
 
@@ -208,11 +210,20 @@ def test_a_recipe_computes_by_the_kernel_of_the_device_asked_for():
     chosen = recipe.with_kernel("torch")
     assert (chosen.ubm.kernel, chosen.scoring.kernel) == ("torch", "torch")
     assert chosen.ubm.n_components == recipe.ubm.n_components
-    alone = load_recipe(ROOT / "recipes" / "quickstart.yaml").model_copy(
-        update={"ubm": recipe.ubm.model_copy(update={"skip_below": 1e-6})}
+    corpus = recipe.corpus
+    alone = Recipe(name="alone", corpus=corpus, speakers=IndependentConfig(n_components=4))
+    assert alone.with_kernel("torch") == alone.model_copy(
+        update={"speakers": IndependentConfig(n_components=4, kernel="torch")}
     )
+    both = Recipe(name="both", corpus=corpus, systems=(alone, Recipe(name="plain", corpus=corpus)))
+    kernels = [(each.speakers, each.ubm.kernel) for each in both.with_kernel("torch").members]
+    assert kernels == [(IndependentConfig(n_components=4, kernel="torch"), "numpy"), (AdaptationConfig(), "torch")]
+
+
+def test_a_recipe_that_skips_is_not_computed_by_a_device():
+    recipe = load_recipe(ROOT / "recipes" / "quickstart.yaml", ["ubm.skip_below=1e-6"])
     with pytest.raises(RecipeError, match=r"quickstart: ubm.skip_below 1e-06: kernel torch skips nothing; expected 0"):
-        alone.with_kernel("torch")
+        recipe.with_kernel("torch")
 
 
 def test_what_skips_has_no_kernel_of_torch(rng):
