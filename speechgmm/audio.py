@@ -11,9 +11,9 @@ import soundfile
 from speechgmm.arrays import Float32Array
 from speechgmm.audio_headers import WIDTHS, announced_samples, ogg_has_end
 from speechgmm.errors import AudioError
-from speechgmm.samples import check_samples, resample, resampled
+from speechgmm.samples import check_rates, check_samples, resample, resampled
 
-CHUNK = 2**20  # samples decoded at a time: memory follows what a file holds, not what its header says
+CHUNK = 2**20  # samples of all channels decoded at a time: memory follows what a file holds, not what its header says
 NO_LENGTH = 2**62  # from here on, libsndfile's way to say that a header gives no number of samples
 
 Channel = int | Literal["mean"] | None
@@ -82,8 +82,8 @@ def read_audio(
     path = Path(source)
     file, first, last = _open(path, channel, start, stop, raw)
     with file:
-        file_rate = int(file.samplerate)
-        blocks = [_pick(block, channel) for block in _decode(path, file, first, last, CHUNK)]
+        file_rate = _convertible(path, int(file.samplerate), sample_rate)
+        blocks = [_pick(block, channel) for block in _decode(path, file, first, last, _most(file))]
     samples = _checked(path, blocks[0] if len(blocks) == 1 else np.concatenate(blocks), first)
     if sample_rate is None or sample_rate == file_rate:
         return samples, file_rate
@@ -123,7 +123,7 @@ def audio_blocks(
     if not 0 < block_seconds < np.inf:
         raise AudioError(f"{path}: blocks of {block_seconds:g} s; expected a positive length")
     with _open(path, channel, start, stop, raw)[0] as file:
-        file_rate = int(file.samplerate)
+        file_rate = _convertible(path, int(file.samplerate), sample_rate)
     blocks = _blocks(path, max(1, round(block_seconds * file_rate)), channel, start, stop, raw)
     if sample_rate is None or sample_rate == file_rate:
         return blocks, file_rate
@@ -264,6 +264,15 @@ def _pick(block: Float32Array, channel: Channel) -> Float32Array:
     return mean
 
 
+def _convertible(path: Path, file_rate: int, sample_rate: int | None) -> int:
+    """Give a file's rate, if it can be turned into the one that is wanted."""
+    try:
+        check_rates(file_rate, file_rate if sample_rate is None else sample_rate)
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from error
+    return file_rate
+
+
 def _checked(path: Path, samples: Float32Array, first: int) -> Float32Array:
     """Do what `check_samples` does, and name the file."""
     try:
@@ -272,14 +281,27 @@ def _checked(path: Path, samples: Float32Array, first: int) -> Float32Array:
         raise AudioError(f"{path}: {error}") from error
 
 
+def _most(file: _Forward) -> int:
+    """Say how many samples of each channel make a piece."""
+    return max(1, CHUNK // int(file.channels))
+
+
 def _read(file: _Forward, n_samples: int) -> Float32Array:
-    """Read the next samples (n, channels); those of 16 bits scaled here, exactly as libsndfile does, but quicker."""
-    block: Float32Array
+    """Read the next samples (n, channels), as many as there are, piece by piece."""
+    pieces = [_read_piece(file, min(n_samples, _most(file)))]
+    while len(pieces[-1]) == _most(file) and (n_samples := n_samples - _most(file)):
+        pieces.append(_read_piece(file, min(n_samples, _most(file))))
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _read_piece(file: _Forward, n_samples: int) -> Float32Array:
+    """Read the next samples; those of 16 bits scaled here, exactly as libsndfile does, but quicker."""
+    piece: Float32Array
     if file.subtype == "PCM_16":
-        block = np.multiply(file.read(n_samples, dtype="int16", always_2d=True), 2.0**-15, dtype=np.float32)
+        piece = np.multiply(file.read(n_samples, dtype="int16", always_2d=True), 2.0**-15, dtype=np.float32)
     else:
-        block = file.read(n_samples, dtype="float32", always_2d=True)
-    return block
+        piece = file.read(n_samples, dtype="float32", always_2d=True)
+    return piece
 
 
 def _decode(path: Path, file: _Forward, first: int, last: int | None, size: int) -> Iterator[Float32Array]:

@@ -53,7 +53,7 @@ def announced_samples(stream: BinaryIO, n_bytes: int, file: Opened) -> int:
         order: Literal["big", "little"] = "big" if head[:1] == b"." else "little"
         at, size = (int.from_bytes(head[k : k + 4], order) for k in (4, 8))
     else:
-        at, size = _data_chunk(stream, head)
+        at, size = _data_chunk(stream, head, n_bytes)
     streamed = file.format != "W64" and any(0 <= unknown - size < 256 for unknown in STREAMED)
     if streamed or size <= n_bytes - at:
         return 0
@@ -61,17 +61,17 @@ def announced_samples(stream: BinaryIO, n_bytes: int, file: Opened) -> int:
     return size // (width * int(file.channels)) if width else int(file.frames) * size // max(1, n_bytes - at)
 
 
-def _data_chunk(stream: BinaryIO, head: bytes) -> tuple[int, int]:
+def _data_chunk(stream: BinaryIO, head: bytes, n_bytes: int) -> tuple[int, int]:
     """Find where the samples of a file of chunks begin, and the bytes that they should take; (0, 0) if not found."""
     order: Literal["big", "little"] = "big" if head[:4] in {b"FORM", b"RIFX"} else "little"
     wave64 = head[:4] == b"riff"
     at, n_name, n_size, align = (40, 16, 8, 8) if wave64 else (12, 4, 4, 2)
     long_size = 0
     for _ in range(1000):  # more chunks than any file has
+        if at + n_name + n_size > n_bytes:
+            break
         stream.seek(at)
         chunk = stream.read(n_name + n_size)
-        if len(chunk) < n_name + n_size:
-            break
         body, size = at + len(chunk), int.from_bytes(chunk[n_name:], order) - wave64 * len(chunk)
         if chunk[:4] == b"data":
             return body, long_size or size

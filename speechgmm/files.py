@@ -161,6 +161,25 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file, or a link to one, and never fail.
+
+    Parameters
+    ----------
+    path : Path
+        Of any name, too long for a file's or with a NUL in it.
+
+    Returns
+    -------
+    bool
+        False of a folder, and of what cannot be looked at.
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def files_below(folder: Path) -> list[str]:
     """List the files below a folder that are not hidden, entering no folder twice, however it is linked.
 

@@ -10,6 +10,7 @@ from speechgmm.arrays import Float32Array, FloatArray
 from speechgmm.errors import AudioError
 
 LOUDEST = 1e12  # beyond it, squares in single precision overflow; integers taken for samples are far below
+LARGEST_RATIO = 100  # of two sample rates; beyond it a header lies, and what follows takes any time and memory
 CLIPPED = 1 - 2.0**-15  # the largest value of 16-bit audio, full scale at 1
 
 
@@ -111,6 +112,26 @@ def clipped_share(samples: FloatArray) -> float:
     return float(clipped.mean())
 
 
+def check_rates(from_rate: int, to_rate: int) -> None:
+    """Refuse sample rates that are too far apart to be turned into each other.
+
+    Parameters
+    ----------
+    from_rate, to_rate : int > 0, Hz
+        The rate that there is, and the rate wanted.
+
+    Raises
+    ------
+    AudioError
+        If one is more than `LARGEST_RATIO` times the other.
+    """
+    if max(from_rate, to_rate) > LARGEST_RATIO * min(from_rate, to_rate):
+        raise AudioError(
+            f"sample rate {from_rate} Hz, and {to_rate} Hz is wanted; expected rates of which none is more than "
+            f"{LARGEST_RATIO} times the other"
+        )
+
+
 def resample(samples: Float32Array, from_rate: int, to_rate: int) -> Float32Array:
     """Change the sample rate of a waveform, with soxr's high-quality band-limited filter.
 
@@ -125,7 +146,13 @@ def resample(samples: Float32Array, from_rate: int, to_rate: int) -> Float32Arra
     -------
     np.ndarray, shape (about n * to_rate / from_rate,), float32
         The waveform at `to_rate`.
+
+    Raises
+    ------
+    AudioError
+        As `check_rates` does.
     """
+    check_rates(from_rate, to_rate)
     resampled: Float32Array = soxr.resample(samples, from_rate, to_rate, quality="HQ")
     return resampled
 
@@ -144,7 +171,13 @@ def resampled(blocks: Iterable[Float32Array], from_rate: int, to_rate: int) -> I
     ------
     np.ndarray, shape (n,), n >= 1, float32
         The waveform at `to_rate`.
+
+    Raises
+    ------
+    AudioError
+        As `check_rates` does.
     """
+    check_rates(from_rate, to_rate)
     stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
     for block in chain(blocks, [np.zeros(0, np.float32)]):
         piece: Float32Array = stream.resample_chunk(block, last=len(block) == 0)

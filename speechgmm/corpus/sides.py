@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from speechgmm.arrays import IntArray
 from speechgmm.corpus.manifest import some
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.score_files import ScoredTrials
-from speechgmm.corpus.tables import named_rows, read_column_names
+from speechgmm.corpus.tables import id_of_path, named_rows, read_column_names
 from speechgmm.corpus.trials import known_name
 from speechgmm.errors import CorpusError
 
@@ -45,8 +45,10 @@ def read_manifest(path: Path) -> Manifest:
     problems = Problems()
     manifest: Manifest = {}
     for number, row in named_rows(path, problems):
-        name = row.get("id") or PurePosixPath(row["path"]).with_suffix("").as_posix()
-        if manifest.setdefault(name, row) is not row:
+        name = row.get("id") or (row.get("path") and id_of_path(row["path"]))
+        if not name:
+            problems.add(f"{path}:{number}: no id and no path")
+        elif manifest.setdefault(name, row) is not row:
             problems.add(f"{path}:{number}: utterance {name!r} is there already")
     problems.check()
     return manifest

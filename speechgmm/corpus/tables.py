@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, fields
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ from speechgmm.errors import CorpusError
 from speechgmm.files import read_text, replacing
 
 NEEDED = ("path", "speaker")
+CHANNEL = re.compile(r"[0-9]{1,4}")
 
 
 class ColumnsConfig(Configuration):
@@ -285,13 +287,13 @@ def _utterance(row: Mapping[str, str], root: Path, where: str, problems: Problem
         problems.add(
             f"{where}: start {row['start']!r}, end {row['end']!r}; expected seconds, 0 or more, and a later end"
         )
-    channel: Channel = int(row["channel"]) if row["channel"].isdecimal() else None
+    channel: Channel = int(row["channel"]) if CHANNEL.fullmatch(row["channel"]) else None
     if row["channel"] == "mean":
         channel = "mean"
     if row["channel"] and channel is None:
         problems.add(f"{where}: channel {row['channel']!r}; expected a number from 0 on, or mean")
     return Utterance(
-        row["id"] or PurePosixPath(row["path"]).with_suffix("").as_posix(),
+        row["id"] or id_of_path(row["path"]),
         row["speaker"],
         str(root / row["path"]),
         row["sex"] or None,
@@ -301,6 +303,23 @@ def _utterance(row: Mapping[str, str], root: Path, where: str, problems: Problem
         row["session"] or None,
         row["model"] or None,
     )
+
+
+def id_of_path(path: str) -> str:
+    """Name an utterance after its file.
+
+    Parameters
+    ----------
+    path : str
+        As a list has it.
+
+    Returns
+    -------
+    str
+        The path without the suffix.
+    """
+    pure = PurePosixPath(path)
+    return (pure.with_suffix("") if pure.name else pure).as_posix()
 
 
 def _seconds(text: str) -> float | None:

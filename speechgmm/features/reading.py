@@ -4,11 +4,13 @@ A file is not trusted: nothing in it is run, no command in an index is started, 
 taken than the file has bytes to fill.
 """
 
+import io
 import math
 import os
 import re
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -34,12 +36,15 @@ from speechgmm.files import numbered_lines
 
 DAMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError),
-    *(TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+    *(SystemError, TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 """What the libraries' readers raise over files that are not what they expect."""
 
 MAX_INFLATION = 1032
 """zlib's deflate makes nothing smaller than this share of itself."""
+
+LONGEST_NPY_HEADER = 2**14
+"""More bytes than numpy reads of a header; what it says of its own length takes no memory."""
 
 KALDI_MATRIX = re.compile(rb"\x00B(?:([FD]M) \x04(.{4})\x04(.{4})|(CM[23]?) .{8}(.{4})(.{4}))", re.DOTALL)
 SCP_PLACE = re.compile(r"(?P<path>.+?)(?::(?P<offset>\d+))?(?:\[(?:(?P<first>\d+):(?P<last>\d+)|:)\])?")
@@ -210,8 +215,8 @@ def _placed_matrix(found: re.Match[str], where: str) -> npt.NDArray[Any]:
     with _reading(where), Path(found["path"]).open("rb") as stream:
         stream.seek(int(found["offset"] or 0))
         matrix = _kaldi_matrix(stream, where)
+        first, last = int(found["first"] or 0), int(found["last"] or 0)
     if found["first"]:
-        first, last = int(found["first"]), int(found["last"])
         # Kaldi forgives 3 frames too many: segments are cut by time, without a thought for the last window.
         if not first <= last < len(matrix) + 3 or first >= len(matrix):
             raise CorpusError(f"{where}: rows {first} to {last} of {len(matrix)}; expected rows that are there")
@@ -295,8 +300,9 @@ def _check_dataset(item: Any, where: str, size: int) -> None:
         raise CorpusError(f"{where}: its values lie in other files; expected them here")
     filtered = item.id.get_create_plist().get_nfilters() > 0
     stored = min(item.id.get_storage_size(), size)
-    if item.nbytes > stored * (MAX_INFLATION if filtered else 1):
-        raise CorpusError(f"{where}: {item.nbytes} bytes announced, {stored} in the file")
+    n_bytes = max(item.size, math.prod(item.chunks or ())) * item.dtype.itemsize  # a chunk is unpacked as a whole
+    if item.size and n_bytes > stored * (MAX_INFLATION if filtered else 1):
+        raise CorpusError(f"{where}: {n_bytes} bytes announced, {stored} in the file")
 
 
 def _read_npz(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[Any]]]:
@@ -305,6 +311,8 @@ def _read_npz(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[A
         for info in archive.infolist():
             utterance = info.filename.removesuffix(".npy")
             where = f"{path}: {utterance}"
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise CorpusError(f"{where}: packed by ZIP's method {info.compress_type}; numpy stores or deflates")
             if info.compress_size > _size(stream):
                 raise CorpusError(f"{where}: {info.compress_size} bytes announced, {_size(stream)} in the file")
             with _reading(where), archive.open(info) as member:
@@ -314,10 +322,13 @@ def _read_npz(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[A
 
 def _numpy_array(stream: Any, size: int, where: str) -> npt.NDArray[Any]:
     """Read a `.npy` file of known length, open for reading bytes."""
-    with _reading(where):
-        version = np.lib.format.read_magic(stream)
+    with _reading(where), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that Python 2 wrote the file, and names of types that nobody uses now
+        head = io.BytesIO(stream.read(LONGEST_NPY_HEADER))
+        version = np.lib.format.read_magic(head)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = read_header(stream)
+        shape, fortran_order, dtype = read_header(head)
+        stream.seek(head.tell())
         check_kind(shape, dtype, where)
         n_bytes = math.prod(shape) * dtype.itemsize
         if n_bytes != size - stream.tell():

@@ -5,15 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from speechgmm.arrays import Float64Array
 from speechgmm.errors import CheckpointError
 from speechgmm.files import write_bytes
 from speechgmm.gmm.model import DiagonalGMM
-
-PARAMETERS = ("weights", "means", "variances")
+from speechgmm.gmm.storage import DAMAGE, PARAMETERS
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def load_state(path: Path, training: str) -> TrainingState | None:
         gmm, best = (DiagonalGMM(*(arrays[f"{part}.{name}"] for name in PARAMETERS)) for part in ("gmm", "best"))
         state = TrainingState(gmm, best, tuple(HISTORY.validate_json(json.dumps(header["history"]), strict=True)))
         found = header["training"]
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"{path}: not readable as the state of a training ({error}); remove it to begin anew"
         ) from error

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from speechgmm.arrays import Float64Array, read_only
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import ModelError
-from speechgmm.files import write_bytes
+from speechgmm.files import is_file, write_bytes
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.version import __version__
 
@@ -25,6 +25,11 @@ FORMAT_VERSION = 1
 FrontEnd = Mapping[str, JsonValue]
 
 PARAMETERS = ("weights", "means", "variances")
+
+DAMAGE = (
+    *(SafetensorError, OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
+)
+"""What comes of reading a damaged safetensors file, arrays of types that numpy does not have, and its header."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +253,7 @@ def read_header(path: str | Path) -> Header:
         If the file is missing, damaged, not ours, or in a newer format.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(f"{path}: no such model file")
     try:
         with safe_open(path, framework="numpy") as file:

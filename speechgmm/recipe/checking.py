@@ -16,6 +16,7 @@ from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig, check_rate
 from speechgmm.features.reading import file_of_place
 from speechgmm.features.shards import end_within
+from speechgmm.files import is_file
 from speechgmm.parallel import Engine, map_in_order
 from speechgmm.recipe.calibrating import check_list
 from speechgmm.recipe.schema import Recipe
@@ -231,7 +232,7 @@ def _read_header(audio: Audio) -> Header:
         end = end_within(path, end)
         _, rate = audio_blocks(path, channel=channel, start=start, stop=end)
     except AudioError as error:
-        return Header(missing=not Path(path).is_file(), error=str(error))
+        return Header(missing=not is_file(Path(path)), error=str(error))
     stop = duration(path) if end is None else end
     return Header((stop or 0.0) - (start or 0.0), rate)
 
@@ -285,7 +286,7 @@ def _utterances(corpus: Corpus) -> Iterator[tuple[str, Utterance]]:
 
 def _missing_features(corpus: Corpus) -> Finding:
     """Find archives of features that are not there."""
-    there = {file: Path(file).is_file() for file in {file_of_place(each.path) for _, each in _utterances(corpus)}}
+    there = {file: is_file(Path(file)) for file in {file_of_place(each.path) for _, each in _utterances(corpus)}}
     missing = [f"{name}: {each.path}" for name, each in _utterances(corpus) if not there[file_of_place(each.path)]]
     return Finding("error", "missing file", tuple(missing))
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, get_args
 from pydantic import JsonValue
 
 from speechgmm.features.presets import PRESETS, preset_values
+from speechgmm.files import is_file
 from speechgmm.recipe.explaining import models_in
 from speechgmm.recipe.naming import nearest
 from speechgmm.recipe.points import Point
@@ -91,11 +92,11 @@ def read_base(
         return _preset(name, at, rate)
     path = _path_of(name, place)
     nothing = Document({}, {(): place}, at)
+    if not is_file(path):
+        nothing.refuse(at, _no_such_file(path, name, section), place)
+        return nothing
     if path.resolve() in above:
         nothing.refuse(at, f"{path} is based on itself", place)
-        return nothing
-    if not path.is_file():
-        nothing.refuse(at, _no_such_file(path, name, section), place)
         return nothing
     document = read_document(path, at)
     base = document.values.pop("base", None)
@@ -325,7 +326,7 @@ def _read_system(value: JsonValue, at: Key, document: Document) -> Document | No
     """Read a system, which is a path or the recipe itself, noting in the document what is known of it."""
     if isinstance(value, str):
         path = _path_of(value, document.place_of(at))
-        if not path.is_file():
+        if not is_file(path):
             document.refuse(at, _no_such_file(path, value, "systems"))
             return None
         read = read_document(path, at)

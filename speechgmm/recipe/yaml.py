@@ -5,6 +5,7 @@ keys and recursive anchors are refused, and what is refused is noted, so that al
 """
 
 import re
+import warnings
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
@@ -12,19 +13,22 @@ from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
 from speechgmm.errors import RecipeError
 
-LARGEST = 1_000_000
-"""Bytes of the largest document that is read."""
+LARGEST = 50_000
+"""Bytes of the largest document that is read: what is worst of it takes seconds."""
 
 MOST_KEYS = 10_000
 DEEPEST = 50
 """Keys and levels of the largest recipe, an anchor's counted wherever it is used."""
+
+MOST_DIGITS = 100
+"""Of a whole number; Python turns no more than 4,300 into a number, or back."""
 
 # YAML 1.2.2, section 10.3.2: what a scalar without quotes stands for; all others are text.
 CONSTANTS: dict[str, JsonValue] = {
@@ -266,7 +270,9 @@ def _compose(text: str, key: Key, place: Place, document: Document) -> Node | No
         if OTHER_VERSION.search(text):
             document.refuse(key, "says that it is of another version than YAML 1.2", place)
             return None
-        node: Node | None = reader.compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2.2, section 7.1: the last one counts
+            node: Node | None = reader.compose(text)
     except RecursionError:
         document.refuse(key, "too deeply nested", place)
     except YAMLError as error:
@@ -348,9 +354,8 @@ def _scalar(text: str, key: Key, place: Place, document: Document) -> JsonValue:
     if text in CONSTANTS:
         return CONSTANTS[text]
     if WHOLE.fullmatch(text):
-        try:
+        if len(text) <= MOST_DIGITS:
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-        except ValueError:  # more digits than Python turns into a number
-            document.refuse(key, f"{text[:40]}...: {len(text)} digits", place)
-            return None
+        document.refuse(key, f"{text[:40]}...: {len(text)} digits", place)
+        return None
     return float(re.sub(r"\.(?=[a-zA-Z])", "", text)) if FLOAT.fullmatch(text) else text

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
+from speechgmm.configuration import Configuration
 from speechgmm.errors import GalleryError
 from speechgmm.files import replacing
 from speechgmm.gmm.statistics import SufficientStats
+from speechgmm.gmm.storage import DAMAGE
 from speechgmm.version import __version__
 
 FORMAT_VERSION = 1
@@ -154,7 +156,7 @@ def save_speaker(path: Path, speaker: EnrolledSpeaker, background: str) -> None:
         "package_version": __version__,
         "background": background,
         "name": speaker.name,
-        "recordings": [{key: getattr(each, key) for key in _PROVENANCE} for each in speaker.recordings],
+        "recordings": [{key: getattr(each, key) for key in _Provenance.model_fields} for each in speaker.recordings],
     }
     header["digest"] = _digest(header, tensors)
     write_durably(path, save(tensors, {"speechgmm": _canonical(header)}))
@@ -190,19 +192,20 @@ def load_speaker(path: Path, background: str) -> EnrolledSpeaker:
         version, kind = header["format_version"], header["kind"]
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise GalleryError(f"{path}: damaged, or not an enrolled speaker ({error})") from error
     if (version, kind) != (FORMAT_VERSION, "enrolled"):
         raise GalleryError(f"{path}: {kind!r} of format version {version}; expected 'enrolled' of {FORMAT_VERSION}")
     try:
         if header.pop("digest") != _digest(header, tensors):
             raise GalleryError(f"{path}: damaged: its digest is not that of its content")
-        speaker = EnrolledSpeaker(header["name"], _recordings(header["recordings"], tensors))
+        rests_on, name = header["background"], header["name"]
+        speaker = EnrolledSpeaker(name, _recordings(header["recordings"], tensors))
     except GalleryError:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except DAMAGE as error:
         raise GalleryError(f"{path}: damaged header ({error})") from error
-    if header["background"] != background:
+    if rests_on != background:
         raise GalleryError(f"{path}: enrolled with another front end or background model than this gallery's")
     if unicodedata.normalize("NFC", path.stem) != speaker.name:
         raise GalleryError(f"{path}: holds the speaker {speaker.name!r}; files are not to be renamed")
@@ -253,14 +256,27 @@ def sync_folder(folder: Path) -> None:
 
 
 _NOT_IN_NAMES = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs
-_PROVENANCE = ("file", "digest", "seconds", "speech_seconds")
+
+
+class _Provenance(Configuration):
+    """What a header says of a recording."""
+
+    file: str
+    digest: str
+    seconds: float
+    speech_seconds: float
 
 
 def _recordings(provenance: list[dict[str, Any]], tensors: dict[str, npt.NDArray[Any]]) -> tuple[Recording, ...]:
     """Put each recording's statistics to where they are from."""
+    if not provenance or {len(array) for array in tensors.values()} != {len(provenance)}:
+        raise ValueError(f"{len(provenance)} recordings; expected one or more, and statistics of each")
+    for key, array in tensors.items():
+        if array.dtype != (np.int64 if key == "n_frames" else np.float64):
+            raise TypeError(f"{key} of type {array.dtype}")
     return tuple(
         Recording(
-            **each,
+            **_Provenance(**each).model_dump(),
             statistics=SufficientStats(
                 tensors["zeroth"][row],
                 tensors["first"][row],

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from speechgmm.arrays import Float32Array
@@ -24,7 +24,7 @@ from speechgmm.files import write_bytes
 from speechgmm.gmm.adaptation import AdaptationConfig, map_adapt
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
-from speechgmm.gmm.storage import FORMAT_VERSION, read_header
+from speechgmm.gmm.storage import DAMAGE, FORMAT_VERSION, read_header
 from speechgmm.version import __version__
 
 
@@ -102,12 +102,15 @@ def load_cohort(path: str | Path) -> Cohort:
     try:
         with safe_open(path, framework="numpy") as file:
             frames, lengths, speakers = map(file.get_tensor, ("frames", "lengths", "speakers"))
-        names = tuple(header.names[number] for number in speakers)
-        ends = np.cumsum(lengths)
-        if len(names) != len(lengths) or ends[-1] != len(frames):
-            raise ModelError(f"{len(lengths)} utterances of {len(names)} speakers")
-        return Cohort(names, tuple(np.split(frames, ends[:-1])))
-    except (SafetensorError, OSError, IndexError, ModelError) as error:
+        kinds = [(array.dtype, array.ndim) for array in (frames, lengths, speakers)]
+        if kinds != [(np.float32, 2), (np.int64, 1), (np.int64, 1)] or len(lengths) != len(speakers):
+            raise ModelError("expected frames, and a length and a speaker of each utterance")
+        if lengths.min() < 1 or lengths.max() > len(frames) or lengths.sum() != len(frames) or speakers.min() < 0:
+            raise ModelError(f"lengths that do not make {len(frames)} frames, or speakers that are not named")
+        return Cohort(
+            tuple(header.names[number] for number in speakers), tuple(np.split(frames, np.cumsum(lengths)[:-1]))
+        )
+    except DAMAGE as error:
         raise ModelError(f"{path}: damaged cohort ({error})") from error
 
 

@@ -101,7 +101,7 @@ def read_config(path: Path) -> GalleryConfig:
         raise GalleryError(f"{path}: not readable ({error})") from error
     try:
         version = json.loads(text).get("format_version")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise GalleryError(f"{path}: damaged ({error})") from error
     if version != FORMAT_VERSION:
         raise GalleryError(f"{path}: gallery of format version {version!r}; this speechgmm reads {FORMAT_VERSION}")
@@ -110,11 +110,19 @@ def read_config(path: Path) -> GalleryConfig:
     except ValidationError as error:
         first = error.errors()[0]
         raise GalleryError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    if fingerprint(config.front_end) != config.fingerprint:
+    if _has_other_fingerprint(config):
         raise GalleryError(f"{path}: front_end is not the one of the fingerprint; it cannot be changed")
     if config.adaptation.n_iterations > 1:
         raise GalleryError(f"{path}: adaptation.n_iterations {config.adaptation.n_iterations}: {NO_ITERATIONS}")
     return config
+
+
+def _has_other_fingerprint(config: GalleryConfig) -> bool:
+    """Tell whether a front end was changed; infinity and NaN, which have no fingerprint, were never in one."""
+    try:
+        return fingerprint(config.front_end) != config.fingerprint
+    except ValueError:
+        return True
 
 
 NO_ITERATIONS = "expected 1, as a gallery keeps statistics under the background model and no frames"
@@ -198,7 +206,7 @@ def read_calibration(path: Path) -> Calibration:
         calibration = load_calibration(data.get("calibration"))
     except ModelError as error:
         raise GalleryError(f"{path}: {error}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GalleryError(f"{path}: not readable as a calibration ({error})") from error
     for key in ("n_target", "n_nontarget"):
         if data.get(key) == 0:
