@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.resolver import VersionedResolver
+from ruamel.yaml.scanner import Scanner
 from ruamel.yaml.tag import Tag
 
 from speechgmm.errors import RecipeError
@@ -262,10 +263,20 @@ class _Resolver(VersionedResolver):
         return Tag(suffix="sequence" if kind is SequenceNode else "mapping")
 
 
+class _Scanner(Scanner):
+    """Gives up on brackets in brackets: each may start a key, and to look ahead takes the square of their number."""
+
+    def save_possible_simple_key(self) -> None:
+        """Note that a key may start here."""
+        if self.flow_level > DEEPEST:
+            raise RecursionError
+        super().save_possible_simple_key()
+
+
 def _compose(text: str, key: Key, place: Place, document: Document) -> Node | None:
     """Parse YAML text into nodes, which know their lines; none, if it cannot be."""
     reader = YAML(typ="safe", pure=True)
-    reader.Resolver = _Resolver
+    reader.Resolver, reader.Scanner = _Resolver, _Scanner
     try:
         if OTHER_VERSION.search(text):
             document.refuse(key, "says that it is of another version than YAML 1.2", place)
