@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install quickstart test test-slow lint types layers unit format schema benchmarks clean
+.PHONY: help install quickstart test test-slow lint types layers unit format schema benchmarks fuzz clean
 
 help:            ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -67,6 +67,13 @@ benchmarks: .venv/.benchmarks  ## speed against other packages, as ratios in one
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/scale.py --hours 16
+
+.venv/.fuzz: .venv/.dev
+	$(BIN)/pip install --quiet --editable '.[fuzz]'
+	@touch $@
+
+fuzz: .venv/.fuzz  ## 10,000 inputs for every reader, and a table of what they found
+	$(BIN)/python tests/fuzz/run.py
 
 clean:           ## remove what make made; results stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
