@@ -33,17 +33,17 @@ pytestmark = pytest.mark.slow
 
 def run_in_child(recipe, results, begun):
     """Run, telling when each stage begins."""
-    make, write = StageCache._make, runner.write_results
+    only_maker, write = StageCache._only_maker, runner.write_results
 
-    def told(self, name, inputs, stage, folder, title, anew):
+    def told(self, folder, title):
         begun.send(title)
-        return make(self, name, inputs, stage, folder, title, anew)
+        return only_maker(self, folder, title)
 
     def told_at_last(*arguments, **keys):
         begun.send(LAST)
         return write(*arguments, **keys)
 
-    StageCache._make, runner.write_results = told, told_at_last
+    StageCache._only_maker, runner.write_results = told, told_at_last
     runner.run(recipe, results=results, engine=Engine("serial"))
     os._exit(0)
 

@@ -108,8 +108,17 @@ def _show_stages(done: "RunResult") -> None:
     for stage in done.stages:
         how = "was there" if stage.reused else f"done in {stage.made['seconds']:.1f} s"
         typer.echo(f"{stage.title}: {how}, in {stage.folder}")
+    _warn(done)
+
+
+def _warn(done: "RunResult") -> None:
+    """Print what makes the results look better than they are, and what was damaged."""
     for warning in done.warnings:
         typer.secho(f"warning: {warning}", fg="yellow")
+    for stage in done.stages:
+        if stage.damage:
+            what = f"{stage.title}: what was stored is damaged ({stage.damage}), and made again"
+            typer.secho(f"warning: {what}", fg="yellow")
 
 
 def _show(done: "RunResult") -> None:
@@ -126,8 +135,7 @@ def _show(done: "RunResult") -> None:
         typer.echo(f"calibrated on {calibration['trained_on']} ({trials}){duration}")
         if any(numbers["trains_calibration"] for numbers in lists.values()):
             typer.echo("*: calibration was trained on this list, so its numbers look better than they are")
-    for warning in done.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow")
+    _warn(done)
     n_unscored = sum(numbers["n_unscored"] for numbers in lists.values())
     if n_unscored:
         typer.echo(f"{n_unscored} trials have no score; why: {done.folder / 'skipped.csv'}")

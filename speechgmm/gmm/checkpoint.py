@@ -1,14 +1,19 @@
 """The state of a training on disk, so that one that was killed goes on where it was, with the same bits."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from pydantic import TypeAdapter
 from safetensors import safe_open
 from safetensors.numpy import save
 
 from speechgmm.arrays import Float64Array
+from speechgmm.configuration import fingerprint
 from speechgmm.errors import CheckpointError
 from speechgmm.files import write_bytes
 from speechgmm.gmm.model import DiagonalGMM
@@ -100,7 +105,8 @@ def save_state(path: Path, state: TrainingState, training: str) -> None:
         If it cannot be written.
     """
     tensors = {f"{part}.{name}": getattr(getattr(state, part), name) for part in ("gmm", "best") for name in PARAMETERS}
-    header = {"training": training, "history": [asdict(each) for each in state.history]}
+    header: dict[str, Any] = {"training": training, "history": [asdict(each) for each in state.history]}
+    header["digest"] = _digest(header, tensors)
     write_bytes(path, save(tensors, {"speechgmm_training": json.dumps(header)}))
 
 
@@ -132,6 +138,8 @@ def load_state(path: Path, training: str) -> TrainingState | None:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})["speechgmm_training"])
             arrays: dict[str, Float64Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header.pop("digest") != _digest(header, arrays):
+            raise ValueError("its digest is not that of its content")
         gmm, best = (DiagonalGMM(*(arrays[f"{part}.{name}"] for name in PARAMETERS)) for part in ("gmm", "best"))
         state = TrainingState(gmm, best, tuple(HISTORY.validate_json(json.dumps(header["history"]), strict=True)))
         found = header["training"]
@@ -142,3 +150,12 @@ def load_state(path: Path, training: str) -> TrainingState | None:
     if found != training:
         raise CheckpointError(f"{path}: the state of another training; name another file, or remove it to begin anew")
     return state
+
+
+def _digest(header: dict[str, Any], tensors: Mapping[str, Float64Array]) -> str:
+    """Digest all that a state says: a bit that has changed would be trained on."""
+    digest = hashlib.sha256(fingerprint(header).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].shape}".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()

@@ -1,12 +1,13 @@
 """Outputs of stages on disk, each under the digest of what it depends on."""
 
+import hashlib
 import json
 import logging
 import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -27,7 +28,7 @@ PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safete
 """Whose versions may change a number."""
 
 STAGE_FILE = "stage.json"
-"""What a stage's folder says of itself: its inputs, what made it, how, and the sizes of its files."""
+"""What a stage's folder says of itself: its inputs, what made it, how, and the digests of its files and of itself."""
 
 RUNNING, UNFINISHED = ".running-", ".unfinished-"
 """What stands before a digest: the folder that a stage is writing, and the one that it may go on from."""
@@ -70,6 +71,8 @@ class StageOutput:
     made : dict
         What its ``stage.json`` says: ``made_at``, ``seconds`` and ``peak_memory`` (bytes) of the making, and
         ``made_by``, the versions that made it, which may be older than those in use.
+    damage : str
+        What was wrong with what was there before, where that was why it was made.
     """
 
     title: str
@@ -77,13 +80,15 @@ class StageOutput:
     digest: str
     reused: bool
     made: dict[str, Any]
+    damage: str = ""
 
 
 @dataclass(frozen=True)
 class StageCache:
     """A folder of outputs of stages. A stage's folder is complete, or does not exist; a damaged one is made again.
 
-    A lock for each output keeps two runs from making it at once: the second waits, and finds it.
+    What is there is read and compared with its digests before it is used, once by each cache. A lock for each output
+    keeps two runs from making it at once: the second waits, and finds it.
 
     Parameters
     ----------
@@ -95,7 +100,7 @@ class StageCache:
 
     root: Path
     again: frozenset[str] = frozenset()
-    _anew: set[str] = field(default_factory=set)
+    _obtained: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def obtain(
         self,
@@ -129,18 +134,22 @@ class StageCache:
         """
         digest, folder = self.place(name, version, inputs)
         title = title or name
-        anew = name in self.again and digest not in self._anew
-        made = None if anew else _read_whole(folder)
+        anew = name in self.again and digest not in self._obtained
+        made, damage = self._obtained.get(digest), ""
+        if made is None and not anew:
+            made = _read_whole(folder)[0]
         reused = made is not None
         if made is None:
             with self._only_maker(folder, title):
-                made = None if anew else _read_whole(folder)  # another run may have made it meanwhile
+                made, damage = (None, "") if anew else _read_whole(folder)  # another run may have made it meanwhile
                 reused = made is not None
+                if damage:
+                    logger.warning("%s: %s is damaged: %s; it is made again", title, folder, damage)
                 if made is None:
-                    made = self._make(name, inputs, run, folder, title, anew)
-        self._anew.add(digest)
+                    made = self._make(name, inputs, run, folder, anew)
+        self._obtained[digest] = made
         logger.info("%s: %s (%s)", title, "reused" if reused else f"done in {made['seconds']:.1f} s", digest[:12])
-        return StageOutput(title, folder, digest, reused, made)
+        return StageOutput(title, folder, digest, reused, made, damage)
 
     def look(
         self, name: str, version: int, inputs: dict[str, JsonValue], *, title: str | None = None
@@ -158,7 +167,7 @@ class StageCache:
             Where it is.
         """
         digest, folder = self.place(name, version, inputs)
-        made = None if name in self.again else _read_whole(folder)
+        made = None if name in self.again else _read_whole(folder)[0]
         return None if made is None else StageOutput(title or name, folder, digest, True, made)
 
     def why_not(self, name: str, version: int, inputs: dict[str, JsonValue]) -> str:
@@ -177,14 +186,13 @@ class StageCache:
         if name in self.again:
             return "it is to be made anew"
         _, folder = self.place(name, version, inputs)
-        if folder.is_dir():
-            return "its output is damaged"
+        if damage := _read_whole(folder)[1]:
+            return f"its output is damaged: {damage}"
         wanted = _leaves(inputs)
         differences = []
         for other in sorted((self.root / name).glob("[0-9a-f]*")):
-            made = _read_whole(other)
-            if made is not None:
-                found = _leaves(made["inputs"])
+            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # a damaged one tells nothing
+                found = _leaves(json.loads((other / STAGE_FILE).read_text(encoding="utf-8"))["inputs"])
                 keys = [key for key in {**wanted, **found} if wanted.get(key) != found.get(key)]
                 differences.append([_change(key, found.get(key), wanted.get(key)) for key in keys])
         if not differences:
@@ -235,12 +243,9 @@ class StageCache:
         inputs: dict[str, JsonValue],
         run: Callable[[Path], None],
         folder: Path,
-        title: str,
         anew: bool,
     ) -> dict[str, Any]:
         """Run a stage beside its place, then move its folder there; give what it says of itself."""
-        if folder.is_dir() and not anew:
-            logger.warning("%s: %s is damaged; it is made again", title, folder)
         running, unfinished = _beside(folder, RUNNING), _beside(folder, UNFINISHED)
         shutil.rmtree(running, ignore_errors=True)  # of a run that was killed: there is no other
         if anew:
@@ -250,16 +255,17 @@ class StageCache:
         started = time.perf_counter()
         try:
             run(running)
-            made = {
+            made: dict[str, Any] = {
                 "stage": name,
                 "inputs": inputs,
                 "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.perf_counter() - started, 3),
                 "peak_memory": peak_memory(),
                 "made_by": versions(),
-                "sizes": _sizes(running),
+                "digests": _digests(running),
             }
-            (running / STAGE_FILE).write_text(json.dumps(made), encoding="utf-8")
+            said = json.dumps({**made, "digest": fingerprint(made)})
+            (running / STAGE_FILE).write_text(said, encoding="utf-8")
             if folder.is_dir():
                 shutil.rmtree(folder)
             running.rename(folder)
@@ -310,18 +316,33 @@ def _change(key: str, there: JsonValue, here: JsonValue) -> str:
     return f"{name} ({there} there, {here} here)"
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """Give the size of each file of a stage, but for what it says of itself."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-    sizes.pop(STAGE_FILE, None)
-    return sizes
+def _digests(folder: Path) -> dict[str, str]:
+    """Digest each file of a stage, but for what it says of itself."""
+    digests = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as stream:
+            digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    digests.pop(STAGE_FILE, None)
+    return digests
 
 
-def _read_whole(folder: Path) -> dict[str, Any] | None:
-    """Read what a stage says of itself; None if it is not there, or its files have other sizes than it says."""
+def _read_whole(folder: Path) -> tuple[dict[str, Any] | None, str]:
+    """Read what a stage says of itself, if all its files are as they were written; or say what is damaged, if any."""
+    if not folder.is_dir():
+        return None, ""
     try:
         made: dict[str, Any] = json.loads((folder / STAGE_FILE).read_text(encoding="utf-8"))
-        return made if made["sizes"] == _sizes(folder) and {"made_by", "made_at", "seconds"} <= made.keys() else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        if made.pop("digest") != fingerprint(made):
+            return None, f"{STAGE_FILE} is not as it was written"
+        found = _digests(folder)
+    except OSError as error:
+        return None, f"{error.filename}: {error.strerror}"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None, f"{STAGE_FILE} is not readable, or of a version that kept no digests"
+    written = made["digests"]
+    for name in sorted(found.keys() | written.keys()):
+        if name not in found:
+            return None, f"{name} is missing"
+        if found[name] != written.get(name):
+            return None, f"{name} is not as it was written"
+    return made, ""
