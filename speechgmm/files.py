@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -226,6 +227,23 @@ def is_audio(name: str) -> bool:
     return Path(name).suffix.lower() in AUDIO_SUFFIXES
 
 
+def printable_name(name: str) -> str:
+    """Give the name of a file as text that any list can hold, the same in every locale.
+
+    Parameters
+    ----------
+    name : str
+        As the system gives it.
+
+    Returns
+    -------
+    str
+        UTF-8 text; what is not printable in it, and bytes that are no text, are written as in an address: ``%0A``.
+    """
+    text = os.fsencode(name).decode(errors="surrogateescape")
+    return "".join(each if each.isprintable() else quote(each.encode(errors="surrogateescape")) for each in text)
+
+
 def _fail(error: OSError) -> None:
     """Raise what os.walk would pass over."""
     raise error
@@ -239,14 +257,17 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
     path : Path
         Replaced in one step if it exists.
     header, rows : sequences of str
-        The columns' names, and the lines.
+        The columns' names, and the lines; bytes of paths that are no text are written as escapes.
 
     Raises
     ------
     OSError
         If it cannot be written.
     """
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,
+    ):
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
@@ -269,4 +290,4 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """
     with replacing(path) as temporary:
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")  # of paths that are no text

@@ -33,7 +33,8 @@ app = typer.Typer(
 def _version(asked: bool) -> None:
     """Print the version and leave."""
     if asked:
-        typer.echo(f"speechgmm {__version__}")
+        with told():
+            typer.echo(f"speechgmm {__version__}")
         raise typer.Exit
 
 

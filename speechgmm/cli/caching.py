@@ -28,13 +28,13 @@ def cache(
 
     with told():
         listed = remove(list_stored(results)) if prune else list_stored(results)
-    if as_json:
-        typer.echo(json.dumps([asdict(each) | {"folder": str(each.folder)} for each in listed], indent=2))
-        return
-    size = f"{sum(each.size for each in listed) / MEGABYTE:,.1f} MB"
-    if listed:
-        _print(listed)
-    typer.echo(f"{len(listed)} removed, {size} freed" if prune else f"{len(listed)} stored, {size}")
+        if as_json:
+            typer.echo(json.dumps([asdict(each) | {"folder": str(each.folder)} for each in listed], indent=2))
+            return
+        size = f"{sum(each.size for each in listed) / MEGABYTE:,.1f} MB"
+        if listed:
+            _print(listed)
+        typer.echo(f"{len(listed)} removed, {size} freed" if prune else f"{len(listed)} stored, {size}")
 
 
 def _print(listed: "tuple[Stored, ...]") -> None:

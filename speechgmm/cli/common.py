@@ -1,6 +1,8 @@
 """What the commands share."""
 
+import io
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -12,11 +14,29 @@ from speechgmm.errors import SpeechGMMError
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, show_default="all cores", help="Workers.")]
 
 
+def printable(text: str) -> str:
+    """Give text that a terminal shows and does not obey: names that come from lists may hold anything.
+
+    Parameters
+    ----------
+    text : str
+        Any, of one line or more.
+
+    Returns
+    -------
+    str
+        With escapes for what is not printable.
+    """
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+
+
 @contextmanager
 def told(
     interrupted: str = "interrupted; what is finished is kept, and the same command goes on from there",
 ) -> Iterator[None]:
     """Turn what the user can mend into a message and status 2, and an interruption into one and 130."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # where it cannot show a name, as Python's own errors do
     for name in ("SIGTERM", "SIGHUP"):  # requests to end, as Ctrl-C is; not every system has both
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
@@ -33,5 +53,5 @@ def told(
     else:
         return
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(message, err=True)
+    typer.echo(printable(message), err=True)
     raise typer.Exit(status)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechgmm.cli.common import JobsOption, told
+from speechgmm.cli.common import JobsOption, printable, told
 from speechgmm.cli.numbers import show_identification, show_numbers
 from speechgmm.errors import RecipeError
 
@@ -114,7 +114,7 @@ def _show_stages(done: "RunResult") -> None:
 def _warn(done: "RunResult") -> None:
     """Print what makes the results look better than they are, and what was damaged."""
     for warning in done.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow")
+        typer.secho(f"warning: {printable(warning)}", fg="yellow")
     for stage in done.stages:
         if stage.damage:
             what = f"{stage.title}: what was stored is damaged ({stage.damage}), and made again"

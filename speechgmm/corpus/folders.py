@@ -14,7 +14,7 @@ from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
 from speechgmm.corpus.trials import trial_lists
 from speechgmm.errors import CorpusError
-from speechgmm.files import files_below, is_audio, read_text
+from speechgmm.files import files_below, is_audio, printable_name, read_text
 
 
 class LayoutConfig(Configuration):
@@ -226,9 +226,10 @@ def find_utterances(root: Path, kind: str) -> tuple[tuple[Utterance, ...], tuple
     sexes = _sexes(root / layout.table, layout.row) if layout.row else {}
     found, others = [], []
     for name in audio:
-        match = layout.pattern.fullmatch(str(Path(name).with_suffix("").as_posix()))
+        shown = printable_name(name)
+        match = layout.pattern.fullmatch(str(Path(shown).with_suffix("").as_posix()))
         if match is None:
-            others.append(name)
+            others.append(shown)
             continue
         groups = match.groupdict()
         speaker = groups["speaker"]

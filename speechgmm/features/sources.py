@@ -1,19 +1,17 @@
 """Finding the recordings that somebody points to, giving each an id, and telling where there is speech in it."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote
 
 from speechgmm.audio import Channel
 from speechgmm.errors import CorpusError
 from speechgmm.features.labels import read_rttm, read_segments
 from speechgmm.features.shards import Source
 from speechgmm.features.store import Unusable
-from speechgmm.files import files_below, is_audio, numbered_lines
+from speechgmm.files import files_below, is_audio, numbered_lines, printable_name
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,9 @@ def find_sources(paths: Sequence[str | Path], *, channel: Channel = None) -> tup
     found = [each for path in paths for each in _find(Path(path))]
     shared = {name for name, number in Counter(each.utterance for each in found).items() if number > 1}
     names = [each.longer if each.utterance in shared else each.utterance for each in found]
-    sources = tuple(Source(_printable(name), str(each.path), channel) for name, each in zip(names, found, strict=True))
+    sources = tuple(
+        Source(printable_name(name), str(each.path), channel) for name, each in zip(names, found, strict=True)
+    )
     _check_ids(sources)
     return sources
 
@@ -162,11 +162,6 @@ def _listed(scp: Path) -> Iterator[_Found]:
         yield _Found(utterance, utterance, Path(audio))
     if not number:
         raise CorpusError(f"{scp}: empty; expected lines of an utterance and its file")
-
-
-def _printable(name: str) -> str:
-    """Write the characters that no list can hold, and bytes that are none, as in an address."""
-    return "".join(each if each.isprintable() else quote(os.fsencode(each)) for each in name)
 
 
 def _check_ids(sources: Sequence[Source]) -> None:

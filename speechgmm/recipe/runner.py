@@ -2,8 +2,9 @@
 
 import logging
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,7 @@ def _git_state(folder: Path) -> str | None:
 def _only_run(locks: Path, folder: Path) -> Iterator[None]:
     """Be the only run that writes these results."""
     locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(locks / f"{RESULTS_LOCK}{folder.parent.name}-{folder.name}")
+    lock = FileLock(locks / f"{RESULTS_LOCK}{folder.parent.name[-40:]}-{folder.name}")  # a name has 255 bytes at most
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -238,11 +239,23 @@ def _logged(warnings: tuple[str, ...]) -> tuple[str, ...]:
     return warnings
 
 
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written ends the run, as any other file of the results would."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002  # logging's own name
+        """Raise the error that logging would print."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            error.filename = self.baseFilename
+        raise  # logging calls this where it has caught the error
+
+
 @contextmanager
 def _log_to(path: Path) -> Iterator[None]:
-    """Write the package's log messages to a file, from the start."""
+    """Write the package's log messages to a file, from the start; a link in its place is not written through."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8", errors="backslashreplace")
+    path.unlink(missing_ok=True)
+    handler = _LogFile(path, mode="w", encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     package = logging.getLogger("speechgmm")
     level = package.level
@@ -253,4 +266,5 @@ def _log_to(path: Path) -> Iterator[None]:
     finally:
         package.setLevel(level)
         package.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # every message was written when it came, or ended the run
+            handler.close()

@@ -150,6 +150,8 @@ def _kept(member: Member, recipe: Recipe, folder: Path) -> Outcome | None:
         return None
     if unknown or any(each.why for each in planned) or [each.output.digest for each in planned] != used:
         return None
+    if metrics != load_metrics(planned[-1].output.folder):  # numbers that have changed since the run wrote them
+        return None
     return Outcome(member, metrics, kept=True, warnings=warnings)
 
 

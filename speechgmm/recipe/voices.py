@@ -1,21 +1,24 @@
 """Utterances with their features: the stage that all others begin with."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from speechgmm.corpus.manifest import Utterance
+from speechgmm.corpus.manifest import Utterance, some
+from speechgmm.errors import CorpusError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.given import GivenConfig
 from speechgmm.features.reading import file_of_place
 from speechgmm.features.store import FeatureStore, open_store
+from speechgmm.parallel import Engine
 from speechgmm.recipe import stages
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.means import Means, plain
+from speechgmm.recipe.scored import Tick
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,42 @@ def extract_voices(
     Voices
         The utterances with their features.
     """
-    stage = partial(stages.extract_features, utterances=utterances, config=config)
-    inputs = {"config": plain(config), "utterances": _digests(utterances, given=isinstance(config, GivenConfig))}
+    given = isinstance(config, GivenConfig)
+    before = {file: _stamp(file) for file in _files(utterances, given=given)}
+    stage = partial(_extract_steadily, before, utterances=utterances, config=config)
+    inputs = {"config": plain(config), "utterances": _digests(utterances, given=given)}
     output = means.obtain("features", inputs, means.spread(stage, title), title)
     return Voices(tuple(utterances), output)
+
+
+def _files(utterances: Sequence[Utterance], *, given: bool) -> list[str]:
+    """List the files that utterances are in, each once."""
+    return list(dict.fromkeys(file_of_place(each.path) if given else each.path for each in utterances))
+
+
+def _stamp(file: str) -> tuple[int, int] | None:
+    """Give the size of a file and when it was changed; None if there is none."""
+    try:
+        status = Path(file).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _extract_steadily(
+    before: Mapping[str, tuple[int, int] | None],
+    folder: Path,
+    *,
+    utterances: Sequence[Utterance],
+    config: FeatureConfig | GivenConfig,
+    engine: Engine,
+    tick: Tick,
+) -> None:
+    """Extract features, of what was digested: of another content they would be stored under the wrong digest."""
+    stages.extract_features(folder, utterances, config, engine, tick)
+    changed = [file for file, stamp in before.items() if _stamp(file) != stamp]
+    if changed:
+        raise CorpusError(f"{some(changed)}: changed, or gone, while features were extracted; run again")
 
 
 def _digests(utterances: Sequence[Utterance], *, given: bool) -> JsonValue:

@@ -1,0 +1,127 @@
+"""Faults, planted in a command that runs in a process of its own, and what its user sees of them."""
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import traceback
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechgmm.cli import app
+from speechgmm.recipe import results, runner
+from speechgmm.recipe.cache import StageCache
+
+RECIPE = """
+corpus: {kind: synthetic, n_speakers: 2, n_background: 10, n_background_utterances: 2, n_test: 1, seconds: 2}
+ubm: {n_components: 2, n_iterations: 2}
+normalisation: {method: z}
+evaluation: {bootstrap: 20, dcf: [sre08]}
+"""
+SAME_BYTES = ("ubm.safetensors", "speakers.safetensors", "calibration.json", "scores.csv", "metrics.json")
+STAGES = ("corpus", "features", "ubm", "speakers", "scores", "normalisation", "calibration", "evaluation", "report")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a user sees of a command: its exit status, and all that it prints."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def message(self) -> str:
+        """The one line of an error: no traceback, and nothing beside it."""
+        line, end, more = self.err.partition("\n")
+        assert (line[:7], end, more) == ("error: ", "\n", ""), self.err
+        return line[7:]
+
+
+def speechgmm(folder: Path, *arguments: str, plant=lambda: None) -> Told:
+    """Run a command in a folder, in a process of its own that a fault is planted in first."""
+    pipes = [os.pipe(), os.pipe()]
+    process = multiprocessing.get_context("fork").Process(target=_child, args=(folder, arguments, plant, pipes))
+    process.start()
+    for _, end in pipes:
+        os.close(end)
+    out, err = (_read(end) for end, _ in pipes)
+    process.join()
+    return Told(process.exitcode, out, err)
+
+
+def _read(end):
+    """Read what comes out of a pipe, to its end."""
+    with os.fdopen(end, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
+def _child(folder, arguments, plant, pipes):
+    """Be the command."""
+    for number, (_, end) in enumerate(pipes, 1):
+        os.dup2(end, number)
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", encoding="utf-8") for number in (1, 2))
+    status = 1
+    try:
+        warnings.resetwarnings()
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)  # as Python has it where no tests run
+        os.chdir(folder)
+        plant()
+        app(arguments)
+    except SystemExit as end:
+        status = end.code or 0
+    except BaseException:  # noqa: BLE001  # what a user would see of it
+        traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # of a full disk
+            stream.flush()
+    os._exit(status)
+
+
+def run(folder: Path, *arguments: str, plant=lambda: None) -> Told:
+    """Run the recipe of `RECIPE` there."""
+    return speechgmm(folder, "run", "small.yaml", "--engine", "serial", *arguments, plant=plant)
+
+
+def at(stage: str, fault, *, after: bool = True) -> None:
+    """Let something happen in a stage: when it has written its files and is not done, or before it writes any."""
+    make, write_report = StageCache._make, results._write_report
+
+    def make_faultily(self, name, inputs, write, folder, anew):
+        def write_faultily(running):
+            if not after:
+                fault()
+            write(running)
+            if after:
+                fault()
+
+        return make(self, name, inputs, write_faultily if name == stage else write, folder, anew)
+
+    def report_faultily(*arguments):
+        if not after:
+            fault()
+        write_report(*arguments)
+        if after:
+            fault()
+
+    StageCache._make = make_faultily
+    if stage == "report":
+        results._write_report = report_faultily
+
+
+def stored(folder: Path, stage: str) -> list[Path]:
+    """List the outputs of a stage."""
+    return sorted((folder / "results" / runner.CACHE / stage).glob("[0-9a-f]*"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Read what a run leaves that must be the same, whatever happened before."""
+    return {name: (folder / "results" / "small" / name).read_bytes() for name in SAME_BYTES}
+
+
+def left_behind(folder: Path) -> list[str]:
+    """List what is half written."""
+    half = (".running-*", ".writing-*")
+    return [path.name for pattern in half for path in (folder / "results").rglob(pattern)]

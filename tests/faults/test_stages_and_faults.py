@@ -1,0 +1,171 @@
+"""Faults in each stage of a run: what its user is told, and that nothing half done passes for whole."""
+
+import errno
+import os
+import resource
+import shutil
+import signal
+from functools import partial
+
+import pytest
+
+from harness import RECIPE, STAGES, at, content, left_behind, run, stored
+from speechgmm import run as run_recipe
+from speechgmm.parallel import Engine
+from speechgmm.recipe.cache import _read_whole
+
+SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
+ALL_SIGNALS = [
+    pytest.param(stage, name, marks=[] if number % len(SIGNALS) == order else pytest.mark.slow)
+    for number, stage in enumerate(STAGES)
+    for order, name in enumerate(SIGNALS)
+]
+
+
+def slow(stages):
+    """Leave these to the slow tests."""
+    return [pytest.param(stage, marks=pytest.mark.slow) for stage in sorted(stages)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A recipe that has run."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "small.yaml").write_text(RECIPE)
+    run_recipe(folder / "small.yaml", results=folder / "results", engine=Engine("serial"))
+    return folder
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    """A copy of it to do harm to."""
+    return shutil.copytree(whole, tmp_path / "copy")
+
+
+def forget(folder, stage):
+    """Let a stage have to be made, and no other."""
+    shutil.rmtree(folder / "results" / ".cache" / stage, ignore_errors=True)
+
+
+def assert_stopped(folder, stage):
+    """Nothing of a stage that was stopped passes for whole, nor do the results."""
+    made = {"features": 2, "ubm": 2, "speakers": 2, "scores": 2, "normalisation": 2}
+    assert len(stored(folder, stage)) <= made.get(stage, 1) - 1 or stage == "report"
+    whole = {"corpus": (), "report": ("report.html",)}.get(stage, ("metrics.json", "report.html"))  # the last written
+    assert not [name for name in whole if (folder / "results" / "small" / name).exists()]
+    assert not left_behind(folder)
+
+
+def assert_goes_on(folder, whole, until="evaluation"):
+    """The same command makes what is missing, and ends with the same bytes."""
+    again = run(folder, "--until", until)
+    assert (again.status, again.err) == (0, "")
+    assert content(folder) == content(whole)
+    assert not left_behind(folder)
+
+
+@pytest.mark.parametrize(("stage", "name"), ALL_SIGNALS)
+def test_a_request_to_end(whole, folder, stage, name):
+    forget(folder, stage)
+    told = run(folder, plant=partial(at, stage, partial(send, SIGNALS[name]), after=stage != "report"))
+    assert told.status == 130
+    assert told.message == "interrupted; what is finished is kept, and the same command goes on from there"
+    assert_stopped(folder, stage)
+    assert_goes_on(folder, whole, "report" if stage == "report" else "evaluation")
+
+
+def send(number):
+    """Send a signal to oneself."""
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_full_disk(whole, folder, stage):
+    forget(folder, stage)
+    told = run(folder, plant=partial(at, stage, fill, after=False))
+    assert told.status == 2
+    assert told.message.endswith(": File too large")  # what the system says where a quota is full
+    assert str(folder) in told.message
+    assert_stopped(folder, stage)
+
+
+def fill():
+    """Let no file grow: the limit of the system stands for the end of the disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+@pytest.mark.parametrize("stage", ["ubm", *slow({*STAGES[:-1]} - {"ubm"})])
+def test_a_bug(folder, stage):
+    forget(folder, stage)
+    told = run(folder, plant=partial(at, stage, stumble))
+    assert told.status == 1
+    assert "ZeroDivisionError" in told.err  # a traceback is for what the user cannot mend
+    assert_stopped(folder, stage)
+
+
+def stumble():
+    """Do what no code of ours should."""
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("stage", ["scores", *slow({*STAGES[:-1]} - {"scores"})])
+def test_a_device_that_fails(folder, stage):
+    forget(folder, stage)
+    told = run(folder, plant=partial(at, stage, fail))
+    assert told.status == 2
+    assert told.message == f"{folder / 'disk'}: Input/output error"
+    assert_stopped(folder, stage)
+
+
+def fail():
+    """Fail as a disk does."""
+    raise OSError(errno.EIO, os.strerror(errno.EIO), os.path.join(os.getcwd(), "disk"))  # noqa: PTH109, PTH118
+
+
+def test_every_file_of_every_stage_shows_that_a_byte_has_changed(whole, rng):
+    n_files = 0
+    for stage in STAGES[:-1]:
+        for output in stored(whole, stage):
+            for path in sorted(path for path in output.rglob("*") if path.is_file()):
+                before = path.read_bytes()
+                place = int(rng.integers(len(before))) if before else 0
+                path.write_bytes(before[:place] + bytes([before[place] ^ 1]) + before[place + 1 :] if before else b"x")
+                made, damage = _read_whole(output)
+                path.write_bytes(before)
+                assert made is None
+                assert path.relative_to(output).as_posix() in damage
+                n_files += 1
+            assert _read_whole(output)[1] == ""
+    assert n_files > 50
+
+
+def test_a_byte_that_has_changed_in_each_stage(whole, folder):
+    harmed = {}
+    for stage in STAGES[:-1]:
+        path = max(stored(folder, stage)[0].rglob("*.*"), key=lambda path: (path.name != "stage.json", path.name))
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        harmed[stage] = path.relative_to(stored(folder, stage)[0]).as_posix()
+    told = run(folder)
+    assert told.status == 0
+    log = (folder / "results" / "small" / "log.txt").read_text()
+    assert log.count("it is made again") == told.out.count("\nwarning: ") == len(harmed)
+    for name in harmed.values():
+        assert f"{name} is not as it was written; it is made again" in log
+        assert f"what was stored is damaged ({name} is not as it was written), and made again" in told.out
+    assert content(folder) == content(whole)
+    assert "warning" not in run(folder).out
+
+
+def test_a_state_of_training_in_which_a_byte_has_changed(whole, folder):
+    forget(folder, "ubm")
+    run(folder, plant=partial(at, "ubm", partial(send, signal.SIGTERM)))
+    (state,) = (folder / "results" / ".cache" / "ubm").glob(".unfinished-*/*")
+    data = bytearray(state.read_bytes())
+    data[-5] ^= 1
+    state.write_bytes(data)
+    assert_goes_on(folder, whole)
+    log = (folder / "results" / "small" / "log.txt").read_text()
+    assert "ubm: begun anew: " in log
+    assert "its digest is not that of its content" in log

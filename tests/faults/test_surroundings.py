@@ -1,0 +1,292 @@
+"""Faults of what surrounds a run: disk, rights, files, processes, clock, home, locale and names."""
+
+import contextlib
+import datetime
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from harness import RECIPE, at, content, run, speechgmm, stored
+from speechgmm import run as run_recipe
+from speechgmm.features.store import open_store
+from speechgmm.parallel import Engine
+from speechgmm.recipe import cache, results, runner, stages
+from test_stages_and_faults import forget
+
+KALDI = """
+corpus: {kind: kaldi, root: corpus}
+ubm: {n_components: 2, n_iterations: 2}
+calibration: {method: none}
+evaluation: {bootstrap: 0}
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A recipe that has run, and its recordings with a recipe for them."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "small.yaml").write_text(RECIPE)
+    run_recipe(folder / "small.yaml", results=folder / "results", engine=Engine("serial"))
+    shutil.copytree(stored(folder, "corpus")[0], folder / "corpus")
+    (folder / "kaldi.yaml").write_text(KALDI)
+    return folder
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    """A copy of it to do harm to."""
+    return shutil.copytree(whole, tmp_path / "copy")
+
+
+@contextlib.contextmanager
+def mounted(folder, *arguments):
+    """Mount something there, where one may."""
+    folder.mkdir(exist_ok=True)
+    if subprocess.run(["mount", *arguments, folder], capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount, and not everywhere")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts as Linux does")
+@pytest.mark.parametrize("size", ["40k", "100k"])
+def test_a_disk_that_is_full_from_the_start(folder, size):
+    disk = folder / "disk"
+    with mounted(disk, "-t", "tmpfs", "-o", f"size={size}", "tmpfs"):
+        if size == "40k":
+            with contextlib.suppress(OSError):
+                (disk / "filling").write_bytes(bytes(100_000))
+        told = run(folder, "--results", "disk")
+        assert told.status == 2
+        assert told.message.startswith(f"{disk}/")
+        assert told.message.endswith(": No space left on device")
+        assert not [*disk.rglob(".running-*"), *disk.rglob(".writing-*")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts as Linux does")
+def test_results_that_can_only_be_read(folder):
+    disk = folder / "disk"
+    with mounted(disk, "--bind", folder / "results"):
+        subprocess.run(["mount", "-o", "remount,ro,bind", disk], check=True)
+        told = run(folder, "--results", "disk")
+        assert told.status == 2
+        assert told.message.startswith(f"{disk}/")
+        assert told.message.endswith(": Read-only file system")
+        shown = speechgmm(folder, "show", "small.yaml", "--results", "disk", "--json")
+        assert all(stage["stored"] for stage in json.loads(shown.out)["stages"])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do all")
+def test_what_one_may_not_do(folder):
+    recording = next((folder / "corpus").rglob("*.flac"))
+    recording.chmod(0)
+    told = speechgmm(folder, "run", "kaldi.yaml", "--engine", "serial")
+    assert told.status == 0
+    assert "Permission denied" in (folder / "results" / "kaldi" / "skipped.csv").read_text()
+    (folder / "results" / "small").chmod(0o555)
+    try:
+        assert run(folder).message.endswith(": Permission denied")
+    finally:
+        (folder / "results" / "small").chmod(0o755)
+    (folder / "small.yaml").chmod(0)
+    assert run(folder).message.endswith("not readable (Permission denied)")
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_recording_that_goes_between_check_and_read(folder, read):
+    forget(folder, "features")
+    recording, away = next((folder / "corpus").rglob("bg-*.flac")), folder / "away.flac"
+    extract = stages.extract_features
+
+    def extract_faultily(*arguments):
+        if read:
+            extract(*arguments)
+        recording.rename(away)
+        if not read:
+            extract(*arguments)
+
+    def plant():
+        stages.extract_features = extract_faultily
+
+    told = speechgmm(folder, "run", "kaldi.yaml", "--engine", "serial", plant=plant)
+    assert told.status == 2
+    assert told.message.endswith(f"{recording.name}: changed, or gone, while features were extracted; run again")
+    assert not stored(folder, "features")
+    away.rename(recording)
+    again = speechgmm(folder, "run", "kaldi.yaml", "--engine", "serial")
+    assert again.status == 0
+    assert (folder / "results" / "kaldi" / "skipped.csv").read_text().count("\n") == 1
+
+
+def test_a_stored_file_that_goes_while_it_is_used(folder):
+    forget(folder, "ubm")
+    indices = [output / "index.json" for output in stored(folder, "features")]
+
+    def plant():
+        for index in indices:
+            at("ubm", partial(index.unlink, missing_ok=True), after=False)
+
+    told = run(folder, plant=plant)
+    assert told.status == 2
+    assert told.message.endswith("index.json: No such file or directory")
+    assert run(folder).status == 0
+
+
+def test_a_model_of_a_newer_format(folder):
+    from safetensors.numpy import load_file, save_file
+
+    model = folder / "results" / "small" / "ubm.safetensors"
+    header = {"format_version": 9, "kind": "gmm", "package_version": "7.0", "front_end": None, "names": []}
+    save_file(load_file(model), folder / "first.safetensors", {"speechgmm": json.dumps(header)})
+    told = run(folder, "--set", "ubm.initial_model=first.safetensors")
+    assert told.status == 2
+    assert "first.safetensors: model of format version 9, written by speechgmm 7.0; this speechgmm" in told.message
+
+
+def test_a_store_and_a_gallery_of_a_newer_format(folder):
+    from speechgmm.errors import GalleryError, ModelError
+    from speechgmm.scoring.gallery import Gallery
+
+    (folder / "index.json").write_text('{"format_version": 9}')
+    with pytest.raises(ModelError, match="feature store of format version 9; expected 2"):
+        open_store(folder)
+    (folder / "gallery.json").write_text('{"format_version": 9}')
+    with pytest.raises(GalleryError, match="gallery of format version 9; this speechgmm reads 1"):
+        Gallery(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds workers as Linux shows them")
+def test_a_worker_that_is_killed(folder):
+    (folder / "small.yaml").write_text(RECIPE.replace("n_iterations: 2", "n_iterations: 300"))
+    command = [sys.executable, "-m", "speechgmm", "run", "small.yaml", "--jobs", "2"]
+    told = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log = folder / "results" / "small" / "log.txt"
+    while "ubm: iteration 3," not in log.read_text():
+        time.sleep(0.01)
+    os.kill(worker_of(told.pid), signal.SIGKILL)
+    out, err = told.communicate()
+    assert (told.returncode, out) == (2, "")
+    assert err == "error: a worker process was killed, perhaps for want of memory; try fewer jobs\n"
+    assert len(list((folder / "results" / ".cache" / "ubm").glob(".unfinished-*"))) == 1
+    assert run(folder).status == 0
+
+
+def worker_of(parent):
+    """Find a worker process."""
+    for entry in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            ours = f"\nPPid:\t{parent}\n" in entry.read_text()
+            if ours and b"popen_loky" in (entry.parent / "cmdline").read_bytes():
+                return int(entry.parent.name)
+    raise LookupError(parent)
+
+
+def test_two_runs_on_one_folder_of_results(whole, folder):
+    (folder / "results" / ".cache" / ".locks").mkdir(exist_ok=True)
+    with FileLock(folder / "results" / ".cache" / ".locks" / f"{runner.RESULTS_LOCK}results-small"):
+        told = run(folder)
+    assert told.status == 2
+    assert (
+        told.message == f"{folder}/results/small: another run is writing these results; wait for it, or give it a name"
+    )
+    assert content(folder) == content(whole)
+
+
+def test_a_clock_that_goes_backwards(whole, folder):
+    shutil.rmtree(folder / "results" / ".cache")
+    told = run(folder, plant=turn_back)
+    assert (told.status, told.err) == (0, "")
+    assert content(folder) == content(whole)
+    listed = json.loads(speechgmm(folder, "cache", "--json").out)
+    assert {each["made_at"][:4] for each in listed} == {"1971"}
+    assert run(folder).status == 0
+
+
+def turn_back():
+    """Let each look at the clock see an earlier time than the last one."""
+    now = iter(range(50_000_000, 0, -1000))
+
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls.fromtimestamp(next(now), tz)
+
+    cache.datetime = results.datetime = Clock
+    time.time = lambda: float(next(now))
+
+
+BARE = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii:strict"}
+ENVIRONMENTS = {
+    "no home and no UTF-8": BARE | ASCII | {"HOME": "/nonexistent"},
+    "no home": BARE | {"HOME": "/nonexistent"},
+    "nothing": {"PATH": os.environ["PATH"]},
+}
+FEW = [name if number == 0 else pytest.param(name, marks=pytest.mark.slow) for number, name in enumerate(ENVIRONMENTS)]
+ODD = ["with space", "quo'te\"d", "new\nline", "日本語 é", "x" * 255, "<b>&amp;", "=cmd|' '!A0", "-dash", "%s{{7*7}}"]
+ODD += ["\x1b[2J"]
+
+
+@pytest.fixture(scope="module")
+def odd(whole, tmp_path_factory):
+    """Recordings in folders of odd names."""
+    folder = tmp_path_factory.mktemp("odd")
+    recordings = sorted(path for path in (whole / "corpus").rglob("*.flac"))
+    for number, name in enumerate(ODD):
+        (folder / "odd" / name).mkdir(parents=True)
+        for recording in recordings[number * 2 : number * 2 + 2]:
+            shutil.copy(recording, folder / "odd" / name / f"{recording.stem[-2:]} {name[:200]}.flac")
+    (folder / "odd.yaml").write_text(
+        "corpus: {kind: folder, root: odd, protocol: {background: 0.4, n_enrol: 1}}\n" + KALDI.split("\n", 2)[2]
+    )
+    return folder
+
+
+@pytest.mark.parametrize("environment", FEW)
+def test_names_in_any_locale_and_without_a_home(odd, environment, tmp_path):
+    command = [sys.executable, "-m", "speechgmm", "run", "odd.yaml", "--engine", "serial", "--results", tmp_path]
+    told = subprocess.run(command, cwd=odd, env=ENVIRONMENTS[environment], capture_output=True, check=False)
+    assert (told.returncode, told.stderr) == (0, b"")
+    scores = (tmp_path / "odd" / "scores.csv").read_text(encoding="utf-8")
+    names = {row.split(",")[0] for row in scores.splitlines()[1:]}
+    enrolled = {name.replace("\n", "%0A").replace("\x1b", "%1B").replace('"', '""') for name in ODD}
+    assert {name.strip('"') for name in names} < enrolled
+    assert b"\x1b" not in told.stdout + scores.encode()
+
+
+@pytest.mark.parametrize("name", ["new\nline", "x" * 255])
+def test_results_in_folders_of_odd_names(folder, name):
+    (folder / "results").rename(folder / name)
+    assert run(folder, "--results", name, "--until", "corpus").status == 0
+    assert (folder / name / "small" / "log.txt").is_file()
+
+
+def test_a_name_that_is_too_long(folder):
+    told = run(folder, "--results", "x" * 256)
+    assert told.status == 2
+    assert told.message.endswith(": File name too long")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["--version"], ["cache"], ["show", "small.yaml"], ["run", "small.yaml"]])
+def test_output_that_cannot_be_written(folder, arguments):
+    told = speechgmm(folder, *arguments, plant=fill_output)
+    assert told.status == 2
+    assert told.message == "output: No space left on device"
+
+
+def fill_output():
+    """Let standard output be a full disk."""
+    sys.stdout = Path("/dev/full").open("w")  # noqa: SIM115  # for as long as the process lives
