@@ -40,8 +40,11 @@ DAMAGE = (
 )
 """What the libraries' readers raise over files that are not what they expect."""
 
-MAX_INFLATION = 1032
-"""zlib's deflate makes nothing smaller than this share of itself."""
+MAX_INFLATION = 100
+"""Times that a compressed array may grow if it is a large one: features hardly do, a bomb does a thousand times."""
+
+SMALL = 2**24
+"""Bytes of an array that may be compressed to nothing."""
 
 LONGEST_NPY_HEADER = 2**14
 """More bytes than numpy reads of a header; what it says of its own length takes no memory."""
@@ -301,7 +304,7 @@ def _check_dataset(item: Any, where: str, size: int) -> None:
     filtered = item.id.get_create_plist().get_nfilters() > 0
     stored = min(item.id.get_storage_size(), size)
     n_bytes = max(item.size, math.prod(item.chunks or ())) * item.dtype.itemsize  # a chunk is unpacked as a whole
-    if item.size and n_bytes > stored * (MAX_INFLATION if filtered else 1):
+    if item.size and n_bytes > (max(SMALL, stored * MAX_INFLATION) if filtered else stored):
         raise CorpusError(f"{where}: {n_bytes} bytes announced, {stored} in the file")
 
 
@@ -315,6 +318,8 @@ def _read_npz(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[A
                 raise CorpusError(f"{where}: packed by ZIP's method {info.compress_type}; numpy stores or deflates")
             if info.compress_size > _size(stream):
                 raise CorpusError(f"{where}: {info.compress_size} bytes announced, {_size(stream)} in the file")
+            if info.file_size > max(SMALL, MAX_INFLATION * info.compress_size):
+                raise CorpusError(f"{where}: {info.file_size} bytes announced, {info.compress_size} in the file")
             with _reading(where), archive.open(info) as member:
                 array = _numpy_array(member, info.file_size, where)
             yield utterance, array
