@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install quickstart test test-slow lint types layers unit format schema benchmarks fuzz clean
+.PHONY: help install quickstart test test-slow test-minimal lint types layers unit format schema benchmarks fuzz clean
 
 help:            ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -44,6 +44,15 @@ layers: .venv/.dev
 unit: .venv/.dev
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
+.venv-minimal/.dev: pyproject.toml tests/oldest.py
+	$(PYTHON) -m venv --clear .venv-minimal
+	$(PYTHON) tests/oldest.py > .venv-minimal/constraints.txt
+	.venv-minimal/bin/pip install --quiet --constraint .venv-minimal/constraints.txt --editable '.[dev]'
+	@touch $@
+
+test-minimal: .venv-minimal/.dev  ## the tests with the oldest versions that are allowed; warnings are theirs
+	.venv-minimal/bin/pytest --numprocesses auto --dist loadfile -W default
+
 format: .venv/.dev  ## put the source into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -76,4 +85,4 @@ fuzz: .venv/.fuzz  ## 10,000 inputs for every reader, and a table of what they f
 	$(BIN)/python tests/fuzz/run.py
 
 clean:           ## remove what make made; results stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-minimal .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

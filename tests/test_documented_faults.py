@@ -1,0 +1,26 @@
+"""The tables of faults and attempts: each row is held by a test, and each test is in a row."""
+
+import ast
+import re
+
+from conftest import ROOT
+
+HELD = (*sorted((ROOT / "tests" / "faults").glob("test_*.py")), ROOT / "tests" / "test_security.py")
+ELSEWHERE = ("test_formats.py", "test_bad_input.py")
+
+
+def names_in(path):
+    """Name the tests of a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+def test_each_row_has_its_test():
+    rows = [line for line in (ROOT / "docs" / "faults.md").read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
+    titles = ("| fault |", "| attempt |", "| ---")
+    named = [re.findall(r"`(test_\w+)` \|$", row) for row in rows if not row.startswith(titles)]
+    assert all(len(each) == 1 for each in named)
+    ours = set().union(*map(names_in, HELD))
+    known = ours.union(*(names_in(ROOT / "tests" / name) for name in ELSEWHERE))
+    assert {each[0] for each in named} <= known
+    assert ours <= {each[0] for each in named}
