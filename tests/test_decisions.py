@@ -285,7 +285,7 @@ def test_the_report_of_a_fusion_is_of_every_system(fused):
     for shown in ("background, brief", "test, long", "Training of the background model, long", ", test, long<"):
         assert shown in report
     plots = {path.name for path in (done.folder / "plots").iterdir()}
-    assert plots == {"det.svg", "scores.svg", "training-brief.svg", "training-long.svg"}
+    assert plots >= {"det.svg", "scores.svg", "training-brief.svg", "training-long.svg"}
 
 
 def test_clipping_is_told_whichever_system_can_use_the_recording(fused, monkeypatch):

@@ -1,421 +1,311 @@
-"""Plots are checked through the data they draw and the text they show; the report through its HTML."""
+"""Reports from stored results: what they say, that nothing but the folder is needed, and what is refused."""
 
-import xml.etree.ElementTree as ElementTree
-from dataclasses import replace
-from functools import cache
-from html.parser import HTMLParser
+import csv
+import json
+import re
+import shutil
 
-import matplotlib
 import numpy as np
 import pytest
-from scipy.stats import norm
+from typer.testing import CliRunner
 
-from speechgmm.evaluation.metrics import PRESETS
-from speechgmm.evaluation.plots import DET_CAPTION, det_figure, histogram_figure, save_svg, svg_text, training_figure
-from speechgmm.evaluation.report import (
-    DataRole,
-    DecidedResult,
-    IdentificationResult,
-    Plot,
-    ReportContent,
-    SkippedItem,
-    StageResult,
-    TrialListResult,
-    WorstTrial,
-    render_report,
-    write_report,
-)
+from speechgmm import load_gmm, run
+from speechgmm.cli import app
+from speechgmm.errors import ResultsError
+from speechgmm.features.store import open_store
+from speechgmm.parallel import Engine
+from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.opening import open_results
+from speechgmm.recipe.reporting import report_content, report_results
+from speechgmm.recipe.settings import given_keys, lines_of, settings_of
+from test_report_page import Page
 
-AWKWARD = "a<b>&\"'$x$"
-QUANTILES = np.linspace(0.001, 0.999, 500)
-
-
-def lines_of(figure):
-    """The points of each line of the first axes, by whether it is a curve or a single mark."""
-    data = [np.column_stack(line.get_data()) for line in figure.axes[0].lines]
-    return [points for points in data if len(points) > 2], [points[0] for points in data if len(points) == 1]
+SMALL = """\
+corpus: {kind: synthetic, n_speakers: 6, n_background: 10, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
+ubm: {n_components: 4, n_iterations: 2}
+evaluation: {dcf: [sre08], bootstrap: 20, confidence: 0.8}
+"""  # noqa: E501
+FILES = ("metrics.json", "scores.csv", "recipe.yaml", "provenance.json", "skipped.csv", "data.csv", "confusion.csv")
 
 
-def texts_of(svg):
-    return [
-        "".join(element.itertext()) for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("}text")
-    ]
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The results of two runs in one folder, and their cache."""
+    folder = tmp_path_factory.mktemp("results")
+    (folder / "small.yaml").write_text(SMALL)
+    for name, factor in (("first", 10), ("second", 100)):
+        sets = [f"name={name}", f"speakers.relevance_factor={factor}"]
+        run(folder / "small.yaml", overrides=sets, results=folder, engine=Engine("serial"))
+    return folder
 
 
-# ---- DET ----
+@pytest.fixture
+def results(made, tmp_path):
+    """A copy of the first results alone: no cache, no corpus."""
+    return shutil.copytree(made / "first", tmp_path / "first")
 
 
-def test_det_of_gaussian_scores_is_a_straight_line():
-    # P_miss = Phi(x - 1), P_fa = Phi(-x - 1): their normal deviates add up to -2
-    figure = det_figure({"gaussian": (norm.ppf(QUANTILES) + 1, norm.ppf(QUANTILES) - 1)})
-    (curve,), (equal_error,) = lines_of(figure)
-    inner = curve[np.abs(curve + 1).max(axis=1) < 1]
-    assert len(inner) > 100
-    np.testing.assert_allclose(inner.sum(axis=1), -2, atol=0.03)
-    np.testing.assert_allclose(equal_error, [-1, -1], atol=0.02)
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
-def test_det_draws_no_error_as_half_an_error():
-    (curve,), (equal_error,) = lines_of(det_figure({"separated": (np.full(100, 1.0), np.full(1000, 0.0))}))
-    np.testing.assert_allclose(curve.min(axis=0), norm.ppf([0.5 / 1000, 0.5 / 100]), rtol=1e-12)
-    np.testing.assert_allclose(curve.max(axis=0), norm.ppf([1 - 0.5 / 1000, 1 - 0.5 / 100]), rtol=1e-12)
-    np.testing.assert_allclose(equal_error, norm.ppf([0.5 / 1000, 0.5 / 100]), rtol=1e-12)
+def speechgmm(*arguments):
+    return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
-def test_det_passes_through_its_eer_mark_when_scores_are_tied():
-    # from (P_fa, P_miss) = (0.8, 0) to (0, 0.4): the EER is 0.8/3
-    target, nontarget = [1, 1, 2, 2, 2], [0, 1, 1, 1, 1]
-    (curve,), (equal_error,) = lines_of(det_figure({"tied": (target, nontarget)}))
-    np.testing.assert_allclose(equal_error, norm.ppf([0.8 / 3, 0.8 / 3]), rtol=1e-12)
-    assert np.abs(curve - equal_error).sum(axis=1).min() < 0.1
-    # and the straight line between its ends would miss it by more
-    assert abs(equal_error.sum() - norm.ppf([0.1, 0.4]).sum()) > 0.1
+# ---- one ----
 
 
-def test_det_marks_the_minimum_of_each_cost():
-    # at the threshold 2 one of 10 targets is missed and one of 100 nontargets is accepted; 10 * 0.01 * 0.1 + 0.99 *
-    # 0.01 is less than accepting 100 nontargets more, or missing nine targets more
-    target, nontarget = [1.0] + 9 * [2.0], 99 * [1.0] + [2.0]
-    _, marks = lines_of(det_figure({"list": (target, nontarget)}, ["sre08"]))
-    np.testing.assert_allclose(marks[1], norm.ppf([0.01, 0.1]), rtol=1e-12)
+def test_a_report_made_anew_is_that_of_the_run(results):
+    page = (results / "report.html").read_bytes()
+    pictures = {path.name: path.read_bytes() for path in (results / "plots").iterdir()}
+    (results / "report.html").unlink()
+    shutil.rmtree(results / "plots")
+    done = speechgmm("report", results)
+    assert done.exit_code == 0, done.output
+    assert (results / "report.html").read_bytes() == page
+    names = ("det", "scores", "tippett", "bayes-error", "reliability", "confusion", "training")
+    assert {f"{name}.svg" for name in names} <= pictures.keys()
+    for name, picture in pictures.items():
+        assert (results / "plots" / name).read_bytes() == picture
+        assert (results / "plots" / name).with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_det_keeps_marks_on_the_edge_of_the_frame():
-    _, marks = lines_of(det_figure({"of no use": ([0.0, 1.0], [0.0, 1.0])}, ["sre10", "sre16"]))
-    assert len(marks) == 1 + 1 + 2
-    for mark in marks:
-        assert norm.ppf(0.01) <= mark.min() <= mark.max() <= norm.ppf(0.99)
+def test_a_report_elsewhere_leaves_the_folder_as_it_is(results, tmp_path):
+    before = {path: path.read_bytes() for path in results.rglob("*.*")}
+    done = speechgmm("report", results, "--out", tmp_path / "new" / "page.html")
+    assert done.exit_code == 0
+    assert (tmp_path / "new" / "page.html").read_bytes() == before[results / "report.html"]
+    assert {path: path.read_bytes() for path in results.rglob("*.*")} == before
 
 
-def test_det_stays_small_with_many_trials():
-    rng = np.random.default_rng(0)
-    (curve,), _ = lines_of(det_figure({"many": (rng.normal(2, 1, 100_000), rng.normal(0, 1, 100_000))}))
-    assert len(curve) < 5000
+def test_data_are_those_of_the_stores(made):
+    table = rows(made / "first" / "data.csv")
+    recipe = load_recipe(made / "first" / "recipe.yaml")
+    n_speakers, n_background = recipe.corpus.n_speakers, recipe.corpus.n_background
+    counts = {role: len([row for row in table if row["role"] == role]) for role in ("background", "enrol", "test")}
+    assert counts == {"background": 2 * n_background, "enrol": 2 * n_speakers, "test": 2 * n_speakers}
+    stored = {}
+    for folder in (made / ".cache" / "features").iterdir():
+        stored |= {each.utterance: (each.seconds, each.speech_seconds) for each in open_store(folder).utterances}
+    assert {row["id"]: (float(row["seconds"]), float(row["speech_seconds"])) for row in table} == stored
+    assert {row["model"] for row in table if row["role"] == "enrol"} == {row["speaker"] for row in rows_of_role(table)}
 
 
-def test_names_appear_as_they_are():
-    lists = {AWKWARD: ([1.0], [0.0]), "_hidden": ([1.0, 2.0], [0.0]), "声": ([1.0], [1.0])}
-    texts = texts_of(svg_text(det_figure(lists, ["sre08"])))
-    assert {f"EER 0.00 %, {AWKWARD}", "EER 0.00 %, _hidden", "EER 50.00 %, 声", "minimum of DCF sre08"} <= set(texts)
+def rows_of_role(table, role="enrol"):
+    return [row for row in table if row["role"] == role]
 
 
-def test_long_names_are_shortened_in_the_middle():
-    name = "beginning" + 100 * "-" + "end"
-    (label,) = [text for text in texts_of(svg_text(det_figure({name: ([1.0], [0.0])}))) if "EER" in text]
-    assert label.startswith("EER 0.00 %, beginning---")
-    assert "…" in label
-    assert label.endswith("---end")
-    assert len(label) < 55
+def test_confusions_add_up_to_the_tests_that_were_identified(made):
+    found = rows(made / "first" / "confusion.csv")
+    identification = json.loads((made / "first" / "metrics.json").read_text())["identification"]
+    assert sum(int(row["tests"]) for row in found) == identification["n_tests"] == 12
+    right = sum(int(row["tests"]) for row in found if row["model"] == row["answer"])
+    assert right / 12 == identification["rate"]
+    # of every test against every model the scores are there, so the answers can be found by hand
+    best = {}
+    for row in rows(made / "first" / "scores.csv"):
+        best[row["test"]] = max(
+            best.get(row["test"], (-np.inf, "", "")), (float(row["llr"]), row["speaker"], row["model"])
+        )
+    answers = {}
+    for _, speaker, model in best.values():
+        answers[speaker, model] = answers.get((speaker, model), 0) + 1
+    assert {(row["model"], row["answer"]): int(row["tests"]) for row in found} == answers
 
 
-def test_det_of_bad_input():
-    with pytest.raises(ValueError, match="no trial lists, expected at least one"):
-        det_figure({})
-    with pytest.raises(ValueError, match="costs 'sre80': expected one of sre08"):
-        det_figure({"list": ([1.0], [0.0])}, ["sre80"])
-    with pytest.raises(ValueError, match="nontarget scores: none"):
-        det_figure({"list": ([1.0], [])})
+def test_worst_trials_are_twenty_of_each_kind_with_files_and_durations(made):
+    opened = open_results(made / "first")
+    (worst,) = report_content(opened, ()).worst
+    table = rows(made / "first" / "scores.csv")
+    tests = {row["id"]: row for row in rows(made / "first" / "data.csv") if row["role"] == "test"}
+    for label, trials, sign in (("target", worst.targets, 1), ("nontarget", worst.nontargets, -1)):
+        llrs = sorted(sign * float(row["llr"]) for row in table if row["label"] == label)[:20]
+        assert [sign * trial.score for trial in trials] == llrs
+        assert len(trials) == min(20, sum(row["label"] == label for row in table))
+        for trial in trials:
+            heard = tests[trial.test]
+            assert (trial.path, trial.seconds, trial.speaker) == (
+                heard["path"],
+                float(heard["seconds"]),
+                heard["speaker"],
+            )
+    text = Page((made / "first" / "report.html").read_text()).text
+    assert worst.targets[0].path in text
 
 
-# ---- histogram and training ----
+def test_a_report_tells_of_the_data_the_training_and_the_recipe(made):
+    page = Page((made / "first" / "report.html").read_text())
+    for shown in (
+        "6 speakers enrolled against a background model of 4 Gaussians from 10 speakers; 72 trials.",
+        "its 80 % interval",
+        "background 10",
+        "Everything that was given was used.",
+        "Iterations of the background model: 2",
+        "ubm.n_components 4 256",
+        "trials by sex of the speaker",
+    ):
+        assert shown in page.text
+    assert "n_components: 4" in [line.strip() for line in page.marked]
+    history = rows(made / "first" / "training.csv")
+    for row in history:
+        assert f"{float(row['log_likelihood_per_frame']):.4f}".replace("-", "−") in page.text
+    assert load_gmm(made / "first" / "ubm.safetensors").n_components == 4
+
+
+def test_parts_are_the_numbers_of_their_trials(made):
+    from speechgmm.evaluation.metrics import eer
+
+    opened = open_results(made / "first")
+    by_sex = [each for each in report_content(opened, ()).breakdowns if each.column == "sex of the speaker"]
+    sex = {row["id"]: row["sex"] for row in rows(made / "first" / "data.csv") if row["role"] == "test"}
+    table = rows(made / "first" / "scores.csv")
+    assert set(by_sex[0].parts) == set(sex.values())
+    for part, numbers in by_sex[0].parts.items():
+        own = [row for row in table if sex[row["test"]] == part]
+        sides = [[float(row["llr"]) for row in own if row["label"] == label] for label in ("target", "nontarget")]
+        assert numbers["eer"] == eer(*sides)
+    assert set(by_sex[0].few) == set(sex.values())  # twelve targets in all
+
+
+# ---- settings ----
+
+
+def test_settings_are_what_is_not_the_default(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "corpus: {kind: synthetic, n_speakers: 7}\nfeatures: {n_cepstra: 19, vad: {range_db: 41}}\n"
+        "speakers: {method: independent, n_components: 9}\nevaluation: {dcf: [sre10]}\n"
+    )
+    settings = settings_of(given_keys(load_recipe(tmp_path / "a.yaml")))
+    assert {each.key for each in settings} == {
+        *("corpus.kind", "corpus.n_speakers", "features.n_cepstra", "features.vad.range_db"),
+        *("speakers.method", "speakers.n_components", "evaluation.dcf"),
+    }
+    found = {each.key: each[1:] for each in settings}
+    assert found["speakers.method"] == ("independent", "map")
+    assert found["evaluation.dcf"] == ("[sre10]", "[sre08, voxceleb]")
+    assert found["features.n_cepstra"][0] == "19"
+
+
+def test_settings_are_found_in_their_lines(made):
+    recipe = load_recipe(made / "second" / "recipe.yaml")
+    lines = (made / "second" / "recipe.yaml").read_text().splitlines()
+    marked = lines_of(made / "second" / "recipe.yaml", given_keys(recipe))
+    assert "  relevance_factor: 100.0" in [lines[number - 1] for number in marked]
+    assert len(marked) == len(given_keys(recipe))
+
+
+# ---- several ----
+
+
+def test_a_comparison_is_one_page(made, tmp_path):
+    out = tmp_path / "both.html"
+    done = speechgmm("report", made / "first", made / "second", "--out", out)
+    assert done.exit_code == 0, done.output
+    page = Page(out.read_text())
+    first, second = (
+        json.loads((made / name / "metrics.json").read_text())["trials"]["trials"] for name in ("first", "second")
+    )
+    compared = json.loads(speechgmm("compare", made / "first", made / "second", "--json").output)
+    apart = compared["differences"]["trials.cllr"][1]
+    for shown in (
+        "first, second",
+        "speakers.relevance_factor 10.0 100.0",
+        f"{first['cllr']:.3f} bit",
+        f"{second['cllr']:.3f} bit",
+        f"{apart['difference']:+.3f} ({apart['low']:+.3f} to {apart['high']:+.3f})".replace("-", "−"),
+        f"EER {100 * first['eer']:.2f} %, first",
+        f"EER {100 * second['eer']:.2f} %, second",
+    ):
+        assert shown in page.text
+    assert not [path for path in made.iterdir() if path.suffix == ".html"]
+
+
+def test_a_comparison_of_other_trials_has_no_differences(made, tmp_path):
+    other = tmp_path / "results"
+    run(made / "small.yaml", overrides=["name=other", "corpus.n_speakers=3"], results=other, engine=Engine("serial"))
+    done = speechgmm("report", made / "first", other / "other", "--out", tmp_path / "page.html")
+    assert done.exit_code == 0, done.output
+    assert "No intervals of differences" in (tmp_path / "page.html").read_text()
+
+
+# ---- bad input ----
+
+
+def refused(*arguments):
+    done = speechgmm("report", *arguments)
+    assert done.exit_code == 2, done.output
+    assert "Traceback" not in done.output
+    return " ".join(done.output.split())
+
+
+def test_what_is_no_folder_of_results_is_refused(tmp_path, results):
+    expected = "expected a folder of results, as results/NAME after a run"
+    assert f"nowhere: no such folder; {expected}" in refused(tmp_path / "nowhere")
+    assert f"report.html: a file; {expected}" in refused(results / "report.html")
+    (tmp_path / "empty").mkdir()
+    assert expected in refused(tmp_path / "empty")
+    (tmp_path / "series").mkdir()
+    (tmp_path / "series" / "sweep.csv").touch()
+    assert "series: a series; " in refused(tmp_path / "series")
+
+
+def test_an_interrupted_run_is_told_from_older_results(results):
+    (results / "data.csv").unlink()
+    assert "no data.csv: removed, or these results are of an earlier version; run the recipe again" in refused(results)
+    (results / "metrics.json").unlink()
+    assert "no metrics.json, no data.csv: the run was stopped, or is still at it" in refused(results)
+    for name in FILES:
+        (results / name).unlink(missing_ok=True)
+    (results / "log.txt").touch()
+    assert "the run was stopped" in refused(results)
 
 
 @pytest.mark.parametrize(
-    ("target", "nontarget"),
+    ("name", "old", "new", "told"),
     [
-        (norm.ppf(QUANTILES), norm.ppf(QUANTILES) - 3),
-        ([5.0], [5.0]),
-        ([1.0, 1.0 + 2**-52], [1.0]),
-        ([1e17], [1e17, 1e17 + 16]),
+        ("metrics.json", '"trials"', '"trails"', "metrics.json: no 'trials'"),
+        ("metrics.json", '"eer":', '"ear":', "metrics.json: no 'eer'"),
+        ("metrics.json", '"n_target": 12', '"n_target": "many"', "n_target 'many', expected a number"),
+        ("metrics.json", "{", "", "metrics.json: Extra data"),
+        ("provenance.json", '"stages"', '"stage"', "provenance.json: no 'stages'"),
+        ("scores.csv", "model,test,score,llr", "model,test,score", "scores.csv: columns model,test,score,label"),
+        ("scores.csv", ",target,", ",tarket,", "scores.csv: line 2: label 'tarket', expected target or nontarget"),
+        ("scores.csv", ",target,", ",", "scores.csv: line 2: 6 values, expected 7"),
+        ("data.csv", ".flac,", ".flac,one", "data.csv: line 2: could not convert string to float"),
+        ("confusion.csv", ",1", ",one", "confusion.csv: line 2: invalid literal for int()"),
+        ("training.csv", "log_likelihood", "likelihood", "training.csv: no 'log_likelihood_per_frame'"),
+        ("recipe.yaml", "n_components:", "n_componets:", "did you mean n_components?"),
+        ("ubm.safetensors", None, None, "ubm.safetensors"),
+        ("training.csv", None, None, "training.csv: No such file"),
     ],
 )
-def test_histogram_adds_up_to_100_percent_a_side(target, nontarget):
-    steps = histogram_figure(target, nontarget).axes[0].patches
-    assert [sum(step.get_data().values) for step in steps] == pytest.approx([100.0] * 4)
-
-
-def test_histogram_tells_of_infinite_scores():
-    figure = histogram_figure([1.0, 2.0, np.inf, np.inf], [0.0, -np.inf])
-    assert [sum(step.get_data().values) for step in figure.axes[0].patches] == pytest.approx([50.0] * 4)
-    assert "score (2 target and 1 nontarget infinite, not shown)" in texts_of(svg_text(figure))
-
-
-def test_histogram_without_any_finite_score():
-    texts = texts_of(svg_text(histogram_figure([np.inf], [-np.inf])))
-    assert "score (1 target and 1 nontarget infinite, not shown)" in texts
-    assert not [text for text in texts if "threshold" in text]
-
-
-def test_histogram_shows_the_threshold():
-    figure = histogram_figure([2.0, 3.0], [0.0, 1.0])
-    assert figure.axes[0].lines[0].get_xdata()[0] == 2.0
-    assert "EER threshold 2" in texts_of(svg_text(figure))
-
-
-def test_training_counts_iterations_from_1():
-    (curve,), _ = lines_of(training_figure([-3.0, -2.0, -1.5]))
-    assert curve.tolist() == [[1, -3], [2, -2], [3, -1.5]]
-    assert "1" in texts_of(svg_text(training_figure([-3.0])))
-
-
-def test_training_of_bad_input():
-    with pytest.raises(ValueError, match=r"log-likelihood: shape \(0,\)"):
-        training_figure([])
-    with pytest.raises(ValueError, match="log-likelihood nan in iteration 2"):
-        training_figure([-3.0, np.nan])
-
-
-# ---- SVG ----
-
-
-def some_figures():
-    rng = np.random.default_rng(2)
-    target, nontarget = rng.normal(1, 1, 200), rng.normal(-1, 1, 400)
-    yield det_figure({"one": (target, nontarget), "two": (target + 1, nontarget)}, list(PRESETS))
-    yield histogram_figure(target, nontarget)
-    yield training_figure(-np.exp(-np.arange(9.0)))
-
-
-def test_the_same_values_give_the_same_svg_whatever_matplotlib_is_set_to():
-    first = [svg_text(figure) for figure in some_figures()]
-    with matplotlib.rc_context({"lines.linewidth": 7.0, "svg.fonttype": "path", "font.size": 20.0}):
-        assert [svg_text(figure) for figure in some_figures()] == first
-        assert matplotlib.rcParams["lines.linewidth"] == 7.0
-
-
-def test_svg_for_a_page_takes_the_colour_of_the_text_and_a_file_does_not(tmp_path):
-    for figure in some_figures():
-        inside = svg_text(figure)
-        save_svg(figure, tmp_path / "plots" / "figure.svg")
-        alone = (tmp_path / "plots" / "figure.svg").read_text(encoding="utf-8")
-        assert inside.startswith("<svg")
-        assert alone.startswith("<svg")
-        assert "currentColor" in inside
-        assert "#ffffff" not in inside
-        assert "currentColor" not in alone
-        assert "fill: #ffffff" in alone
-        assert texts_of(inside) == texts_of(alone)
-        assert "date" not in alone.lower()
-
-
-# ---- report ----
-
-
-def trial_list(name="test", **changes):
-    result = TrialListResult(
-        name=name,
-        n_target=400,
-        n_nontarget=7600,
-        n_unscored=12,
-        eer=0.0345678,
-        min_dcf=dict.fromkeys(PRESETS, 0.25),
-        act_dcf=dict.fromkeys(PRESETS, 0.375),
-        cllr=0.5004,
-        min_cllr=0.125,
-        lowest_targets=(WorstTrial("model-1", "test-1", -2.5, "data/one.wav"),),
-        highest_nontargets=(WorstTrial("model-2", "test-2", 7.25, "data/two.wav"),),
-    )
-    return replace(result, **changes)
-
-
-@cache
-def some_plots():
-    return tuple(Plot(f"plot {i}", DET_CAPTION, svg_text(figure)) for i, figure in enumerate(some_figures()))
-
-
-def content(**changes):
-    result = ReportContent(
-        title="quickstart",
-        summary="Twenty embedded voices.",
-        costs=PRESETS,
-        trial_lists=(trial_list(),),
-        identification=IdentificationResult(n_tests=1234, n_models=20, rate=0.875),
-        plots=some_plots(),
-        data=(DataRole("enrolment", 20, 2100, 61.25, "no activity detection", 3),),
-        skipped=(SkippedItem("utterance", "u-1", "test", "data/u-1.wav", "no speech"),),
-        recipe="name: quickstart\nseed: 0\n",
-        provenance={"python": "3.11"},
-        stages=(
-            StageResult("ubm", "0123456789abcdef", "2026-11-23T10:00:00+00:00", 1.26, 2.5e8),
-            StageResult("scores", "f" * 64, "2026-11-23T11:00:00+00:00", 0.5, None),
-        ),
-    )
-    return replace(result, **changes)
-
-
-class Page(HTMLParser):
-    """Checks that elements are closed in order; collects their attributes and the visible text."""
-
-    VOID = frozenset({"meta", "br", "hr", "img", "link", "input"})
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.attributes, self.words = [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.attributes += attrs
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, _tag, attrs):
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-
-def test_report_is_well_formed_and_loads_nothing():
-    page = Page(render_report(content()))
-    ids = [value for name, value in page.attributes if name == "id"]
-    assert len(ids) == len(set(ids)) > 0
-    links = [value for name, value in page.attributes if name in {"href", "src", "xlink:href", "action"}]
-    assert links
-    assert all(link.startswith("#") and link[1:] in ids for link in links)
-    assert "<script" not in render_report(content())
-
-
-def test_report_shows_its_numbers():
-    text = Page(render_report(content())).text
-    for shown in (
-        "Equal error rate on test 3.46 %",
-        "400 target",
-        "7,600 nontarget",
-        "12 unscored",
-        "0.500 bit",
-        "0.125 bit",
-        "1,234 tests",
-        "20 models",
-        "87.50 %",
-        "−2.500 model-1 against test-1 data/one.wav",
-        "7.250 model-2 against test-2 data/two.wav",
-        "enrolment 20 2,100 61.2 – no activity detection 3",
-        "utterance: 1.",
-        "utterance u-1 , test data/u-1.wav no speech",
-        "name: quickstart seed: 0",
-        "python 3.11",
-        "ubm 2026-11-23T10:00:00+00:00 1.3 250 0123456789ab",
-        "scores 2026-11-23T11:00:00+00:00 0.5 – ffffffffffff",
-    ):
-        assert shown in text
-
-
-def test_report_defines_each_number_beside_it():
-    text = Page(render_report(content())).text.replace("\u00a0", " ")
-    norm_of = "divided by min(c_miss p_target, c_fa (1 − p_target))"
-    for definition in (
-        "EER The share of errors at the threshold where misses",
-        "min DCF sre08 The expected cost of decisions at the threshold that is best for these trials.",
-        f"c_miss = 10, c_fa = 1, p_target = 0.01; {norm_of} = 0.1",
-        f"c_miss = 1, c_fa = 1, p_target = 0.001; {norm_of} = 0.001",
-        f"c_miss = 1, c_fa = 1, p_target = 0.005; {norm_of} = 0.005 The mean of these 2 costs",
-        "act DCF sre08 The expected cost, as of min DCF, of the decisions that the scores themselves ask for",
-        "Accepted from log(c_fa (1 − p_target) / (c_miss p_target)) on: 2.29 nats. 0.375",
-        "on: 4.60 and 5.29 nats.",
-        "Cllr What it costs, in bits,",
-        "min Cllr The Cllr that would be left after the best monotone recalibration",
-        "Identification rate The share of tests for which the right speaker's model scores strictly higher",
-    ):
-        assert definition in text
-
-
-def test_report_of_calibrated_scores_shows_what_decisions_by_them_get_wrong():
-    decided = DecidedResult(cllr_uncalibrated=0.75, p_miss=0.125, p_fa="no nontarget")
-    lists = trial_list("dev", decided=decided, trains_calibration=True), trial_list("eval", decided=decided)
-    text = Page(render_report(content(trial_lists=lists, decision="Threshold +4.60 nats: because."))).text
-    assert "Cllr, raw The Cllr of the scores before calibration. 0.750 bit" in text
-    assert "Misses The share of target trials below the threshold, which are rejected. Threshold +4.60 nats" in text
-    assert "because. 12.50 %" in text
-    assert "because. – no nontarget" in text
-    assert "dev Calibration was trained on this list: its numbers look better than they are. eval" in text
-    plain = Page(render_report(content())).text
-    assert "Cllr, raw" not in plain
-    assert "Misses" not in plain
-
-
-def test_report_shows_a_dash_and_the_reason_for_a_number_that_does_not_exist():
-    why = "no scored nontarget trials"
-    none = dict.fromkeys(PRESETS, float("nan"))
-    nothing = trial_list("empty", eer=why, cllr=why, min_cllr=why, min_dcf=none, act_dcf=none)
-    text = Page(render_report(content(trial_lists=(nothing,)))).text
-    assert f"Equal error rate on empty – {why}" in text
-    assert text.count(f"– {why}") == 4
-    assert text.count("– the computation gave no number") == 2 * len(PRESETS)
-    assert "nan" not in text.replace("nontarget", "").split()
-
-
-def test_report_shows_infinite_costs():
-    assert "∞ bit" in Page(render_report(content(trial_lists=(trial_list(cllr=float("inf")),)))).text
-
-
-def test_report_without_trials_leads_with_identification():
-    text = Page(render_report(content(trial_lists=()))).text
-    assert "Identification rate of 1,234 tests 87.50 %" in text
-    assert "Equal error rate" not in text
-
-
-def test_report_of_nothing_has_no_empty_sections():
-    page = render_report(ReportContent(title="nothing", summary="Nothing was run."))
-    assert "Everything that was given was used." in Page(page).text
-    assert page.count("<section>") == 1
-
-
-def test_report_counts_what_it_does_not_list():
-    items = tuple(SkippedItem("trial", f"t-{i}", "", "", "no model") for i in range(1051))
-    text = Page(render_report(content(skipped=items))).text
-    assert "trial: 1,051." in text
-    assert "The first 50 of 1,051 are shown; all of them are in skipped.csv" in text
-    assert "t-49" in text
-    assert "t-50" not in text
-
-
-def test_report_escapes_everything_that_it_was_told():
-    result = trial_list(AWKWARD, lowest_targets=(WorstTrial(AWKWARD, AWKWARD, 0.0, AWKWARD),))
-    page = render_report(
-        content(
-            title=AWKWARD,
-            summary=AWKWARD,
-            trial_lists=(replace(result, eer=AWKWARD),),
-            plots=(Plot(AWKWARD, AWKWARD, svg_text(det_figure({AWKWARD: ([1.0], [0.0])}))),),
-            data=(DataRole(AWKWARD, 1, 1, AWKWARD, AWKWARD, 1),),
-            skipped=(SkippedItem(AWKWARD, AWKWARD, AWKWARD, AWKWARD, AWKWARD),),
-            recipe=AWKWARD,
-            provenance={AWKWARD: AWKWARD},
-            stages=(StageResult(AWKWARD, AWKWARD, AWKWARD, 0.0, None),),
+def test_garbled_files_are_named_with_what_to_do(results, name, old, new, told):
+    if old is None:
+        (results / name).unlink()
+    else:
+        text = (results / name).read_text()
+        assert old in text
+        (results / name).write_text(
+            text.replace(old, new, 1) if old != ",1" else re.sub(",\\d+$", new, text, flags=re.M)
         )
-    )
-    assert "a<b>" not in page
-    shown = Page(page)
-    assert shown.text.count(AWKWARD) > 20
-    assert AWKWARD in [value for name, value in shown.attributes if name == "data-list"]
+    message = refused(results)
+    assert told in message
+    assert "run the recipe again" in message
 
 
-def test_names_inside_plots_are_left_alone_when_identifiers_change():
-    name = 'id="x" url(#y)'
-    page = render_report(content(plots=(Plot("plot", "", svg_text(det_figure({name: ([1.0], [0.0])}))),)))
-    assert f"EER 0.00 %, {name}" in Page(page).text
+def test_a_page_needs_a_place(made, tmp_path):
+    both = made / "first", made / "second"
+    assert "2 folders of results and no --out; expected the name of the page" in refused(*both)
+    assert "a folder; expected the name of the page" in refused(*both, "--out", tmp_path)
+    assert "a folder; expected the name of the page" in refused(made / "first", "--out", tmp_path)
+    assert "first: given twice" in refused(made / "first", made / "first", "--out", tmp_path / "page.html")
+    (tmp_path / "file").touch()
+    assert "file" in refused(*both, "--out", tmp_path / "file" / "page.html")
 
 
-def test_report_is_the_same_twice(tmp_path):
-    write_report(tmp_path / "new" / "one.html", content())
-    write_report(tmp_path / "two.html", content())
-    assert (tmp_path / "new" / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
-    assert (tmp_path / "two.html").read_text(encoding="utf-8") == render_report(content())
-
-
-def test_report_shows_paths_that_are_not_utf8(tmp_path):
-    items = (SkippedItem("utterance", "u", "test", b"caf\xe9.wav".decode(errors="surrogateescape"), "not a file"),)
-    write_report(tmp_path / "report.html", content(skipped=items))
-    assert r"caf\udce9.wav" in (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
-def test_report_refuses_a_list_without_a_cost_that_was_asked_for():
-    with pytest.raises(ValueError, match="trial list 'test': no minimum DCF for sre10, voxceleb"):
-        render_report(content(trial_lists=(trial_list(min_dcf={"sre08": 0.1, "sre16": 0.2}),)))
+def test_errors_are_of_results(results):
+    (results / "scores.csv").unlink()
+    with pytest.raises(ResultsError, match=r"no scores\.csv"):
+        report_results(results)

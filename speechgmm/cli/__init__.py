@@ -15,6 +15,7 @@ from speechgmm.cli.common import JobsOption, told
 from speechgmm.cli.evaluating import evaluate
 from speechgmm.cli.extraction import features
 from speechgmm.cli.gallery import gallery
+from speechgmm.cli.reporting import report
 from speechgmm.cli.running import run
 from speechgmm.cli.series import compare, sweep
 from speechgmm.cli.showing import schema, show
@@ -52,6 +53,7 @@ app.command()(cache)
 app.command()(init)
 app.command()(check)
 app.command()(run)
+app.command()(report)
 app.command()(show)
 app.command()(schema)
 app.command()(sweep)

@@ -1,274 +1,216 @@
-"""What the report of an experiment says and shows."""
+"""The report of an experiment, from nothing but its folder of results."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array
-from speechgmm.corpus.manifest import Corpus, Trial
-from speechgmm.evaluation import plots
-from speechgmm.evaluation.metrics import PRESETS
-from speechgmm.evaluation.report import (
+from speechgmm.evaluation.breakdown import binned, breakdown, too_few
+from speechgmm.evaluation.report.content import (
+    Breakdown,
     DataRole,
-    DecidedResult,
-    IdentificationResult,
-    Plot,
+    Iteration,
     ReportContent,
-    SkippedItem,
     StageResult,
-    TrialListResult,
-    WorstTrial,
+    Training,
 )
-from speechgmm.evaluation.summary import EvaluationConfig
-from speechgmm.features.store import FeatureStore
-from speechgmm.recipe.cache import StageOutput
-from speechgmm.recipe.loader import dump_recipe
-from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.scored import Scores
+from speechgmm.evaluation.report.drawing import Drawn
+from speechgmm.evaluation.report.page import render_report, write_page
+from speechgmm.evaluation.report.trials import Heard, worst_trials
+from speechgmm.recipe.drawing import figures
+from speechgmm.recipe.opening import RECIPE_FILE, DataRow, Results, open_results
+from speechgmm.recipe.settings import given_keys, lines_of, settings_of
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-N_WORST = 10
-"""Trials of each kind that the report names, to listen to."""
-
-NO_SCORES = "needs scored trials of both kinds"
+REPORT_FILE, PLOTS = "report.html", "plots"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came out of an experiment.
+def report_results(folder: Path, out: Path | None = None, *, png: bool = False) -> Path:
+    """Write the report of a folder of results: ``report.html`` and ``plots`` in it, or one page elsewhere.
+
+    A run ends with it, and so it can be made anew at any time.
 
     Parameters
     ----------
-    corpus : Corpus
-        The lists.
-    stores : mapping of str to mapping of str to FeatureStore
-        The features of each role, of each system by its name.
-    scores : Scores
-        The scores that there are, calibrated if they could be.
-    ranks : Scores
-        Those that order the trials.
-    metrics : dict
-        What ``metrics.json`` holds.
-    skipped : tuple of SkippedItem
-        What was not used, and why.
-    histories : mapping of tuple of str to tuple of float, nats
-        Log-likelihood per frame of each EM iteration of the background models, by the system and the sex that they are
-        of, where there are several.
-    sizes : tuple of int
-        Components of each system's background model.
-    """
-
-    corpus: Corpus
-    stores: Mapping[str, Mapping[str, FeatureStore]]
-    scores: Scores
-    ranks: Scores
-    metrics: Mapping[str, Any]
-    skipped: tuple[SkippedItem, ...]
-    histories: Mapping[tuple[str, ...], tuple[float, ...]]
-    sizes: tuple[int, ...]
-
-
-class Drawn(NamedTuple):
-    """A plot: the name of its file, and a title and a caption for the report."""
-
-    name: str
-    title: str
-    caption: str
-    figure: "Figure"
-
-
-def figures(outcome: Outcome, config: EvaluationConfig) -> tuple[Drawn, ...]:
-    """Draw the plots of an experiment.
-
-    Parameters
-    ----------
-    outcome : Outcome
-        What to show.
-    config : EvaluationConfig
-        Which detection costs the DET plot marks.
+    folder : Path
+        The folder, as a run leaves it.
+    out : Path, optional
+        The page, in place of the one in the folder, which is left as it is.
+    png : bool
+        Whether to write the plots as PNG beside SVG, which takes longer than all else.
 
     Returns
     -------
-    tuple of Drawn
-        ``det`` and ``scores`` (of lists in which both kinds of trial have scores) and ``training`` of each background
-        model, with the system and the sex that it is of.
+    Path
+        The page.
+
+    Raises
+    ------
+    ResultsError
+        If these are no results, or not all of them.
+    OSError
+        If a file cannot be written.
     """
-    ranked = {name: _sides(trials, outcome.ranks) for name, trials in outcome.corpus.trials.items()}
-    usable = {name: pair for name, pair in ranked.items() if min(map(len, pair)) > 0}
-    drawn = []
-    if usable:
-        first = next(iter(usable))
-        det = plots.det_figure(usable, config.dcf)
-        histogram = plots.histogram_figure(*_sides(outcome.corpus.trials[first], outcome.scores))
-        drawn.append(Drawn("det", "Detection error trade-off", plots.DET_CAPTION, det))
-        drawn.append(Drawn("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, histogram))
-    for of, history in outcome.histories.items():
-        name, title = "-".join(("training", *of)), ", ".join(("Training of the background model", *of))
-        drawn.append(Drawn(name, title, plots.TRAINING_CAPTION, plots.training_figure(history)))
-    return tuple(drawn)
+    results = open_results(folder)
+    drawn = figures(results)
+    if out is None:
+        for each in drawn:
+            each.save(folder / PLOTS, png=png)
+    page = out or folder / REPORT_FILE
+    write_page(page, render_report(report_content(results, drawn)))
+    return page
 
 
-def report_content(
-    recipe: Recipe,
-    outcome: Outcome,
-    drawn: Sequence[Drawn],
-    outputs: Sequence[StageOutput],
-    provenance: Mapping[str, Any],
-) -> ReportContent:
+def report_content(results: Results, drawn: Sequence[Drawn]) -> ReportContent:
     """Put the report together.
 
     Parameters
     ----------
-    recipe : Recipe
+    results : Results
         The experiment.
-    outcome : Outcome
-        What came out of it.
     drawn : sequence of Drawn
         The plots, as `figures` gives them.
-    outputs : sequence of StageOutput
-        The stages.
-    provenance : dict
-        What ``provenance.json`` holds.
 
     Returns
     -------
     ReportContent
-        For `speechgmm.evaluation.report.write_report`.
+        For `speechgmm.evaluation.report.page.render_report`.
     """
-    corpus = outcome.corpus
-    identification, decision = outcome.metrics["identification"], outcome.metrics["decision"]
+    recipe, decision = results.recipe, results.metrics["decision"]
+    given = given_keys(recipe)
+    heard = {row.id: Heard(row.speaker, row.path, row.seconds) for row in results.data if row.role == "test"}
     return ReportContent(
         title=recipe.name,
-        summary=_summary(recipe, outcome),
-        costs={name: PRESETS[name] for name in recipe.evaluation.dcf},
-        trial_lists=tuple(_trial_list(name, trials, outcome) for name, trials in corpus.trials.items()),
+        summary=summary(results),
+        warnings=tuple(results.provenance["warnings"]),
+        trial_lists=results.metrics["trials"],
+        confidence=recipe.evaluation.confidence if recipe.evaluation.bootstrap else None,
         decision=f"Threshold {decision['threshold']:+.2f} nats: {decision['meaning']}." if decision else "",
-        identification=IdentificationResult(
-            identification["n_tests"],
-            identification["n_models"],
-            _or_reason(identification["rate"], "no test of an enrolled speaker has scores"),
-        ),
-        plots=tuple(Plot(each.title, each.caption, plots.svg_text(each.figure)) for each in drawn),
-        data=tuple(
-            _data_role(role, f", {system}" if recipe.systems else "", outcome.corpus, store)
-            for system, stores in outcome.stores.items()
-            for role, store in stores.items()
-        ),
-        skipped=outcome.skipped,
-        recipe=dump_recipe(recipe),
-        provenance=_flat(provenance),
+        identification=results.metrics["identification"],
+        plots=tuple(each.plot for each in drawn),
+        worst=worst_trials(results.trials, heard),
+        breakdowns=_breakdowns(results),
+        data=_data_roles(results),
+        skipped=results.skipped,
+        training=tuple(Training(", ".join(of), _iterations(rows)) for of, rows in results.training.items()),
+        settings=settings_of(given),
+        recipe=(results.folder / RECIPE_FILE).read_text(encoding="utf-8"),
+        marked=lines_of(results.folder / RECIPE_FILE, given),
+        provenance=_flat(results.provenance),
         stages=tuple(
-            StageResult(each.title, each.digest, each.made["made_at"], each.made["seconds"], each.made["peak_memory"])
-            for each in outputs
+            StageResult(each["stage"], each["digest"], each["made_at"], each["seconds"], each["peak_memory"])
+            for each in results.provenance["stages"]
         ),
     )
 
 
-def _summary(recipe: Recipe, outcome: Outcome) -> str:
-    """Say in a sentence or two what was done, and how much of it could not be."""
-    corpus = outcome.corpus
-    models, trials = len(outcome.scores.models), len(corpus.distinct_trials)
-    backgrounds = [stores["background"] for stores in outcome.stores.values()]
-    heard = {each.speaker for each in corpus.background if any(each.id in store for store in backgrounds)}
-    sizes = " and ".join(f"{size}" for size in outcome.sizes)
+def summary(results: Results) -> str:
+    """Say in a sentence or two what was done, and how much of it could not be.
+
+    Parameters
+    ----------
+    results : Results
+        The experiment.
+
+    Returns
+    -------
+    str
+        Who was enrolled against what, and how many trials there are.
+    """
+    recipe, metrics = results.recipe, results.metrics
+    n_models, n_trials = metrics["identification"]["n_models"], len(results.trials.models)
+    n_heard = len({row.speaker for row in results.data if row.role == "background" and row.seconds is not None})
+    sizes = " and ".join(f"{size}" for size in results.sizes)
     if sizes:
-        against = f"{'background models' if len(outcome.sizes) > 1 else 'a background model'} of {sizes} Gaussians"
-        text = f"{models} speakers enrolled against {against} from {len(heard)} speakers; {trials:,} trials."
+        against = f"{'background models' if len(results.sizes) > 1 else 'a background model'} of {sizes} Gaussians"
+        text = f"{n_models} speakers enrolled against {against} from {n_heard} speakers; {n_trials:,} trials."
     else:
-        cohort = f"{len(heard)} speakers of the background" if heard else "the other speakers"
-        text = f"{models} speakers with models of their own, compared with those of {cohort}; {trials:,} trials."
+        cohort = f"{n_heard} speakers of the background" if n_heard else "the other speakers"
+        text = f"{n_models} speakers with models of their own, compared with those of {cohort}; {n_trials:,} trials."
     if recipe.systems:
         text += f" The scores are those of {len(recipe.systems)} systems together: "
         text += f"{', '.join(member.name for member in recipe.members)}."
-    n_unscored = int(np.isnan(outcome.scores.of(corpus.distinct_trials)).sum())
-    facts = outcome.metrics["calibration"]
-    if facts:
-        text += f" Scores are log-likelihood ratios, calibrated on {facts['trained_on']}."
+    if metrics["calibration"]:
+        text += f" Scores are log-likelihood ratios, calibrated on {metrics['calibration']['trained_on']}."
+    n_unscored = int(np.count_nonzero(np.isnan(results.trials.llrs)))
     if n_unscored:
         text += f" {n_unscored:,} of the trials have no score, because what they need could not be used."
     return text
 
 
-def _sides(trials: Sequence[Trial], scores: Scores) -> tuple[Float64Array, Float64Array]:
-    """Give the scores that there are, of target and of nontarget trials."""
-    values = scores.of(trials)
-    target = np.array([trial.target for trial in trials], np.bool_)
-    scored = ~np.isnan(values)
-    return values[scored & target], values[scored & ~target]
+def _breakdowns(results: Results) -> tuple[Breakdown, ...]:
+    """Compute the numbers of the first list by what is known of its tests: their length, and who speaks."""
+    trials, recipe = results.trials, results.recipe
+    if not trials.usable():
+        return ()
+    name = trials.usable()[0]
+    chosen = np.logical_or(*trials.scored(name))
+    tests = {row.id: row for row in reversed(results.data) if row.role == "test"}  # as the first system heard them
+    rows = [tests[trials.tests[number]] for number in np.flatnonzero(chosen)]
+    columns = {
+        "seconds of the test": binned([f"{row.seconds:g}" for row in rows]),
+        "sex of the speaker": [row.sex for row in rows],
+    }
+    models, speakers = (numbers[chosen] for numbers in trials.speakers)
+    config = recipe.evaluation.model_copy(update={"bootstrap": 0})
+    found = []
+    for column, values in columns.items():
+        if len(set(values)) > 1:
+            target = trials.target[chosen]
+            parts = breakdown(trials.llrs[chosen], target, (models, speakers), values, config, recipe.seed)
+            found.append(Breakdown(name, column, parts, tuple(part or "(empty)" for part in too_few(parts))))
+    return tuple(found)
 
 
-def _trial_list(name: str, trials: Sequence[Trial], outcome: Outcome) -> TrialListResult:
-    """Give the numbers and the worst trials of one list."""
-    numbers, decision = outcome.metrics["trials"][name], outcome.metrics["decision"]
-    paths = {utterance.id: utterance.path for utterance in outcome.corpus.test}
-    values = outcome.scores.of(trials)
-    ranked = [number for number in np.argsort(outcome.ranks.of(trials), kind="stable") if not np.isnan(values[number])]
-    lowest = [number for number in ranked if trials[number].target][:N_WORST]
-    highest = [number for number in reversed(ranked) if not trials[number].target][:N_WORST]
-
-    def worst(chosen: Sequence[int]) -> tuple[WorstTrial, ...]:
-        """Add scores and files to trials."""
-        return tuple(
-            WorstTrial(trials[each].model, trials[each].test, float(values[each]), paths[trials[each].test])
-            for each in chosen
+def _data_roles(results: Results) -> tuple[DataRole, ...]:
+    """Count the data of each role, of each system; seconds are of the utterances that were used."""
+    roles = []
+    for (system, role), rows in groupby(results.data, key=lambda row: (row.system, row.role)):
+        of_role = list(rows)
+        used = [row for row in of_role if row.seconds is not None]
+        roles.append(
+            DataRole(
+                f"{role}, {system}" if system else role,
+                len({row.speaker for row in of_role}),
+                _sexes(of_role),
+                len(of_role),
+                sum(row.seconds or 0.0 for row in used),
+                sum(row.speech_seconds or 0.0 for row in used),
+                len(of_role) - len(used),
+            )
         )
-
-    def measured(key: str) -> float | str:
-        """Give a number, or why there is none."""
-        return _or_reason(numbers[key], NO_SCORES)
-
-    def by_costs(key: str) -> dict[str, float | str]:
-        """Give the numbers of all costs likewise."""
-        return {preset: _or_reason(value, NO_SCORES) for preset, value in numbers[key].items()}
-
-    return TrialListResult(
-        name=name,
-        n_target=numbers["n_target"],
-        n_nontarget=numbers["n_nontarget"],
-        n_unscored=numbers["n_unscored"],
-        eer=measured("eer"),
-        min_dcf=by_costs("min_dcf"),
-        act_dcf=by_costs("act_dcf"),
-        cllr=measured("cllr"),
-        min_cllr=measured("min_cllr"),
-        decided=DecidedResult(*map(measured, ("cllr_uncalibrated", "p_miss", "p_fa"))) if decision else None,
-        trains_calibration=numbers.get("trains_calibration", False),
-        lowest_targets=worst(lowest),
-        highest_nontargets=worst(highest),
-    )
+    return tuple(roles)
 
 
-def _or_reason(value: float | None, reason: str) -> float | str:
-    """Give a number, or why there is none."""
-    return reason if value is None else value
+def _sexes(rows: Sequence[DataRow]) -> str:
+    """Count the speakers of each sex, where the corpus tells."""
+    sexes = {row.speaker: row.sex for row in rows if row.sex}
+    return ", ".join(f"{list(sexes.values()).count(sex)} {sex}" for sex in sorted(set(sexes.values())))
 
 
-def _data_role(role: str, of: str, corpus: Corpus, store: FeatureStore) -> DataRole:
-    """Count the data of a role; minutes are of the utterances that were used."""
-    utterances = corpus.role(role)
-    return DataRole(
-        f"{role}{of}",
-        len({utterance.speaker for utterance in utterances}),
-        len(utterances),
-        sum(stored.seconds for stored in store.utterances) / 60,
-        sum(stored.speech_seconds for stored in store.utterances) / 60,
-        len(store.unusable),
-    )
+def _iterations(rows: Sequence[Mapping[str, str]]) -> tuple[Iteration, ...]:
+    """Lay out a training: what each iteration gained on the one before it, of as many components."""
+    counts = {"n_floored": "variances at the floor", "n_starving": "starving", "n_removed": "removed"}
+    found: list[Iteration] = []
+    before: tuple[str, int] | None = None
+    for row in rows:
+        size, value = int(row["n_components"]), float(row["log_likelihood_per_frame"])
+        remarks = ["early, on some of the frames"] if row["early"] == "True" else []
+        remarks += [f"{row[key]} {what}" for key, what in counts.items() if row.get(key, "0") != "0"]
+        gain = value - found[-1].log_likelihood if before == (row["early"], size) else None
+        found.append(Iteration(row["number"], size, value, gain, ", ".join(remarks)))
+        before = row["early"], size
+    return tuple(found)
 
 
 def _flat(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Give provenance as lines of text; the stages have a table of their own."""
+    """Give provenance as lines of text; stages and warnings have places of their own."""
     flat = {}
     for key, value in provenance.items():
-        if key == "stages":
+        if key in ("stages", "warnings"):
             continue
         if isinstance(value, Mapping):
             value = ", ".join(f"{name} {each}" for name, each in value.items())
-        elif isinstance(value, list):
-            value = "; ".join(value) or "none"
         flat[key] = str(value)
     return flat

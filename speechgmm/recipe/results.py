@@ -1,26 +1,40 @@
 """The folder of results: models, scores, metrics, what was skipped, plots, report and provenance."""
 
-import csv
 import logging
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from speechgmm.corpus.manifest import Corpus
-from speechgmm.evaluation.plots import save_svg
-from speechgmm.evaluation.report import SkippedItem, write_report
+from speechgmm.evaluation.identification import confusion
+from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import replacing, write_csv, write_json
-from speechgmm.gmm.storage import load_gmm
 from speechgmm.recipe.cache import StageOutput, versions
 from speechgmm.recipe.evaluating import METRICS_FILE, SCORES_FILE, Judged, load_metrics
 from speechgmm.recipe.loader import dump_recipe
-from speechgmm.recipe.reporting import Outcome, figures, report_content
+from speechgmm.recipe.opening import (
+    CONFUSION_COLUMNS,
+    CONFUSION_FILE,
+    DATA_COLUMNS,
+    DATA_FILE,
+    PROVENANCE_FILE,
+    RECIPE_FILE,
+    SEXES,
+    SKIPPED_COLUMNS,
+    SKIPPED_FILE,
+    SYSTEMS,
+)
+from speechgmm.recipe.reporting import PLOTS, REPORT_FILE, report_results
 from speechgmm.recipe.schema import Recipe
+from speechgmm.recipe.scored import Scores
 from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE
 from speechgmm.recipe.system import System
 from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
@@ -28,8 +42,7 @@ from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
 
 logger = logging.getLogger(__name__)
 
-SYSTEMS, SEXES = "systems", "sexes"
-FILES = (METRICS_FILE, SCORES_FILE, "skipped.csv", "recipe.yaml", "provenance.json", "report.html")
+FILES = (METRICS_FILE, SCORES_FILE, DATA_FILE, CONFUSION_FILE, SKIPPED_FILE, RECIPE_FILE, PROVENANCE_FILE, REPORT_FILE)
 """What a run writes beside models, training history, plots and log."""
 
 
@@ -88,8 +101,9 @@ def clear_results(folder: Path) -> None:
     """
     for name in (*FILES, UBM_FILE, SPEAKERS_FILE, TRAINING_FILE, SIZES_FILE, CALIBRATION_FILE, COHORT_FILE):
         (folder / name).unlink(missing_ok=True)
-    for plot in (folder / "plots").glob("*.svg"):
-        plot.unlink()
+    for suffix in ("svg", "png"):
+        for plot in (folder / PLOTS).glob(f"*.{suffix}"):
+            plot.unlink()
     for name in (UBM_FILE, SPEAKERS_FILE, TRAINING_FILE, SIZES_FILE):
         for below in (SYSTEMS, SEXES):
             for path in (folder / below).rglob(name):
@@ -135,7 +149,7 @@ def write_skipped(
     for item in skipped:
         of = f"{item.system}: " if several else ""
         logger.warning("%sskipped %s %s %s: %s", of, item.kind, item.id, item.path, item.reason)
-    write_csv(folder / "skipped.csv", ("kind", "id", "role", "path", "reason", "system"), map(astuple, skipped))
+    write_csv(folder / SKIPPED_FILE, SKIPPED_COLUMNS, map(astuple, skipped))
     return skipped
 
 
@@ -171,37 +185,45 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished, *, report: b
         _copy(finished.calibration.folder / CALIBRATION_FILE, folder / CALIBRATION_FILE)
     for name in (METRICS_FILE, SCORES_FILE):
         _copy(finished.evaluation.folder / name, folder / name)
-    provenance = _provenance(recipe, finished)
-    write_json(folder / "provenance.json", provenance)
+    _write_data(folder / DATA_FILE, finished, several=bool(recipe.systems))
+    _write_confusion(folder / CONFUSION_FILE, finished.corpus, finished.judged.ranks)
+    write_json(folder / PROVENANCE_FILE, _provenance(recipe, finished))
     resolved = dump_recipe(recipe)
-    with replacing(folder / "recipe.yaml") as temporary:
+    with replacing(folder / RECIPE_FILE) as temporary:
         temporary.write_text(resolved, encoding="utf-8")
-    metrics = load_metrics(finished.evaluation.folder)
     if report:
-        _write_report(folder, recipe, finished, metrics, provenance)
-    return metrics
+        report_results(folder)
+    return load_metrics(finished.evaluation.folder)
 
 
-def _write_report(
-    folder: Path, recipe: Recipe, finished: Finished, metrics: Mapping[str, Any], provenance: Mapping[str, Any]
-) -> None:
-    """Draw the plots, and write the report."""
-    ubms = {
-        (*([member.name] if recipe.systems else []), *([models.sex] if models.sex else [])): models.ubm.folder
-        for member, system in zip(recipe.members, finished.systems, strict=True)
-        for models in system.models
-        if models.ubm
-    }
-    histories = {of: _training(ubm) for of, ubm in ubms.items()}
-    sizes = tuple(load_gmm(ubm / UBM_FILE).n_components for ubm in ubms.values())
-    judged = finished.judged
-    outcome = Outcome(
-        finished.corpus, finished.stores, judged.llrs, judged.ranks, metrics, finished.skipped, histories, sizes
-    )
-    drawn = figures(outcome, recipe.evaluation)
-    for each in drawn:
-        save_svg(each.figure, folder / "plots" / f"{each.name}.svg")
-    write_report(folder / "report.html", report_content(recipe, outcome, drawn, finished.outputs, provenance))
+def _write_data(path: Path, finished: Finished, *, several: bool) -> None:
+    """Write what each system heard of each utterance: without seconds, if it could not be used."""
+    rows = []
+    for system, stores in finished.stores.items():
+        for role, store in stores.items():
+            stored = {each.utterance: each for each in store.utterances}
+            for each in finished.corpus.role(role):
+                model = each.enrols if role == "enrol" else ""
+                used = stored.get(each.id)
+                lengths = (repr(used.seconds), repr(used.speech_seconds)) if used else ("", "")
+                of = system if several else ""
+                rows.append((of, role, each.id, each.speaker, model, each.sex or "", each.path, *lengths))
+    write_csv(path, DATA_COLUMNS, rows)
+
+
+def _write_confusion(path: Path, corpus: Corpus, scores: Scores) -> None:
+    """Write how many tests of each model each model won, where it won any, among speakers who have one model."""
+    several = Counter(corpus.speaker_of.values())
+    row = {corpus.speaker_of[model]: number for number, model in enumerate(scores.models)}
+    column = {test: number for number, test in enumerate(scores.tests)}
+    tests = [each for each in corpus.test if several[each.speaker] == 1 and each.speaker in row and each.id in column]
+    rows: list[tuple[str, str, str]] = []
+    if tests:
+        matrix = scores.matrix[:, [column[each.id] for each in tests]]
+        counts = confusion(matrix, np.array([row[each.speaker] for each in tests], np.intp))
+        found = np.argwhere(counts).tolist()
+        rows = [(scores.models[right], scores.models[won], str(counts[right, won])) for right, won in found]
+    write_csv(path, CONFUSION_COLUMNS, rows)
 
 
 def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore], system: str) -> tuple[SkippedItem, ...]:
@@ -239,13 +261,6 @@ def _write_cohort(path: Path, finished: Finished) -> None:
     used = [utterance for utterance in finished.corpus.background if utterance.id in store]
     frames = tuple(store.frames(utterance.id) for utterance in used)
     save_cohort(path, Cohort(tuple(utterance.speaker for utterance in used), frames), store.front_end)
-
-
-def _training(folder: Path) -> tuple[float, ...]:
-    """Read the log-likelihood per frame of each EM iteration over all frames."""
-    with (folder / TRAINING_FILE).open(newline="") as stream:
-        rows = csv.DictReader(stream)
-        return tuple(float(row["log_likelihood_per_frame"]) for row in rows if row["early"] == "False")
 
 
 def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:

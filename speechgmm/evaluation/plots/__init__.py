@@ -22,7 +22,7 @@ from speechgmm.evaluation.plots.distributions import (
     histogram_figure,
     tippett_figure,
 )
-from speechgmm.evaluation.plots.house import save_figure, save_svg, svg_text
+from speechgmm.evaluation.plots.house import save_figure, save_svg, standing_alone, svg_text
 from speechgmm.evaluation.plots.identification import CMC_CAPTION, CONFUSION_CAPTION, cmc_figure, confusion_figure
 from speechgmm.evaluation.plots.training import TRAINING_CAPTION, training_figure
 
@@ -43,6 +43,7 @@ __all__ = [
     "reliability_figure",
     "save_figure",
     "save_svg",
+    "standing_alone",
     "svg_text",
     "tippett_figure",
     "training_figure",

@@ -72,6 +72,24 @@ def svg_text(figure: Figure) -> str:
     return _svg(figure, "none").replace(INK, "currentColor")
 
 
+def standing_alone(element: str) -> str:
+    """Turn an element for a page into the text of an SVG file.
+
+    Parameters
+    ----------
+    element : str
+        As `svg_text` gives it.
+
+    Returns
+    -------
+    str
+        The same picture in dark ink on white.
+    """
+    start, _, rest = element.partition(">")
+    ground = '<rect width="100%" height="100%" style="fill: #ffffff"/>'
+    return f"{start}>\n {ground}{rest}".replace("currentColor", INK)
+
+
 def save_svg(figure: Figure, path: Path) -> None:
     """Write a figure to an SVG file that stands alone: dark ink on white.
 

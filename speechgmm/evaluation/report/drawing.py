@@ -1,0 +1,99 @@
+"""The plots of trial lists, for a page and for files."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from speechgmm.evaluation import plots
+from speechgmm.evaluation.bands import det_band
+from speechgmm.evaluation.report.content import Plot
+from speechgmm.evaluation.report.trials import TrialTable
+from speechgmm.evaluation.summary import EvaluationConfig
+from speechgmm.files import write_bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A plot: the name of its files, and a title and a caption for the page."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+    @cached_property
+    def plot(self) -> Plot:
+        """As a page has it."""
+        return Plot(self.title, self.caption, plots.svg_text(self.figure))
+
+    def save(self, folder: Path, *, png: bool) -> None:
+        """Write it to files that stand alone.
+
+        Parameters
+        ----------
+        folder : Path
+            Where to.
+        png : bool
+            Whether as PNG too, which takes longer than all else.
+
+        Raises
+        ------
+        OSError
+            If a file cannot be written.
+        """
+        write_bytes(folder / f"{self.name}.svg", plots.standing_alone(self.plot.svg).encode())
+        if png:
+            plots.save_figure(self.figure, folder, self.name, ("png",))
+
+
+def draw_scores(
+    table: TrialTable, config: EvaluationConfig, seed: int, *, threshold: float | None = None
+) -> tuple[Drawn, ...]:
+    """Draw the plots of the trial lists in which both kinds of trial have scores.
+
+    Parameters
+    ----------
+    table : TrialTable
+        The trials.
+    config : EvaluationConfig
+        Which detection costs are marked, and how sure the band around a DET curve is.
+    seed : int >= 0
+        Of that band.
+    threshold : float, nats, optional
+        From which log-likelihood ratio on trials were accepted.
+
+    Returns
+    -------
+    tuple of Drawn
+        ``det`` of all lists, and ``scores``, ``tippett``, ``bayes-error`` and ``reliability`` of the first; none, if
+        there is no such list.
+    """
+    usable = table.usable()
+    if not usable:
+        return ()
+    first = usable[0]
+    llrs, raw = table.sides(table.llrs, first), table.sides(table.raw, first)
+    is_calibrated = table.raw is not table.llrs and not np.array_equal(table.raw, table.llrs, equal_nan=True)
+    by_llrs = threshold is not None and table.ranks is table.llrs
+    det = plots.det_figure(
+        {name: table.sides(table.ranks, name) for name in usable},
+        config.dcf,
+        {
+            name: det_band(*table.speaker_sides(name), np.random.default_rng(seed), confidence=config.confidence)
+            for name in usable
+            if config.bootstrap
+        },
+        {name: threshold for name in usable if threshold is not None and by_llrs},
+    )
+    tippett = plots.tippett_figure(*llrs, raw if is_calibrated else None)
+    bayes_error = plots.bayes_error_figure(*llrs, config.dcf)
+    return (
+        Drawn("det", "Detection error trade-off", plots.DET_CAPTION, det),
+        Drawn("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, plots.histogram_figure(*llrs, threshold)),
+        Drawn("tippett", f"Tippett plot of {first}", plots.TIPPETT_CAPTION, tippett),
+        Drawn("bayes-error", f"Cost over the prior, {first}", plots.BAYES_ERROR_CAPTION, bayes_error),
+        Drawn("reliability", f"Calibration of {first}", plots.RELIABILITY_CAPTION, plots.reliability_figure(*llrs)),
+    )
