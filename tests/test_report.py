@@ -230,6 +230,37 @@ def test_a_comparison_of_other_trials_has_no_differences(made, tmp_path):
     assert "No intervals of differences" in (tmp_path / "page.html").read_text()
 
 
+# ---- scores of any system ----
+
+
+def test_scores_alone_have_a_page_with_numbers_parts_and_trials(results, tmp_path):
+    table = rows(results / "scores.csv")
+    (tmp_path / "scores").write_text("".join(f"{row['model']} {row['test']} {row['llr']}\n" for row in table))
+    (tmp_path / "trials").write_text("".join(f"{row['model']} {row['test']} {row['label']}\n" for row in table))
+    tests = [row for row in rows(results / "data.csv") if row["role"] == "test"]
+    lines = [",".join(row[column] for column in ("id", "speaker", "sex", "path")) for row in tests]
+    (tmp_path / "manifest.csv").write_text("\n".join(["id,speaker,sex,path", *lines, ""]))
+    page = tmp_path / "page.html"
+    words = ["evaluate", tmp_path / "scores", tmp_path / "trials", "--bootstrap", 20, "--by", "sex"]
+    done = CliRunner().invoke(
+        app, [*map(str, words), "--manifest", str(tmp_path / "manifest.csv"), "--json", "--report", str(page)]
+    )
+    assert done.exit_code == 0, done.output
+    document, text = json.loads(done.stdout), Page(page.read_text()).text
+    (worst,) = report_content(open_results(results), ()).worst
+    for shown in (
+        f"Equal error rate on trials {100 * document['trials']['eer']:.2f} %",
+        "Detection error trade-off",
+        "trials by sex",
+        f"against {worst.targets[0].test} spoken by {worst.targets[0].speaker} {worst.targets[0].path}",
+        *document["notes"],
+        *document["warnings"],
+    ):
+        assert shown in text
+    done = CliRunner().invoke(app, [*map(str, words[:3]), "--report", str(tmp_path)])
+    assert (done.exit_code, "a folder; expected the name of the page" in done.output) == (2, True)
+
+
 # ---- bad input ----
 
 

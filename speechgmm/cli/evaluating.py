@@ -9,9 +9,12 @@ import typer
 
 from speechgmm.cli.common import told
 from speechgmm.cli.numbers import show_numbers, show_parts
-from speechgmm.errors import CorpusError
+from speechgmm.errors import CorpusError, ResultsError
 
 if TYPE_CHECKING:
+    from speechgmm.arrays import IntArray
+    from speechgmm.corpus.score_files import ScoredTrials
+    from speechgmm.corpus.sides import Manifest
     from speechgmm.evaluation.summary import EvaluationConfig
 
 SEED = 0
@@ -62,6 +65,9 @@ def evaluate(
         bool, typer.Option("--allow-extra", help="Leave out scores of other trials, and lines that are there twice.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page of HTML too, with plots and the worst trials.")
+    ] = None,
 ) -> None:
     """Evaluate scores, of this or any other toolkit: EER, detection costs and Cllr, with intervals."""
     from speechgmm.evaluation.summary import EvaluationConfig
@@ -70,7 +76,9 @@ def evaluate(
     if preset:
         config = EvaluationConfig(bootstrap=bootstrap, dcf=tuple(dict.fromkeys(each.value for each in preset)))
     with told():
-        document = _evaluate(scores, trials, config, by, manifest, allow_missing, allow_extra)
+        if report is not None and report.is_dir():
+            raise ResultsError(f"--report {report}: a folder; expected the name of the page")
+        document = _evaluate(scores, trials, config, by, manifest, allow_missing, allow_extra, report)
         if as_json:
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
         else:
@@ -85,8 +93,9 @@ def _evaluate(
     manifest: Path | None,
     allow_missing: bool,
     allow_extra: bool,
+    report: Path | None,
 ) -> dict[str, Any]:
-    """Read, join and compute."""
+    """Read, join, compute, and write the page."""
     import numpy as np
 
     from speechgmm.corpus.manifest import some
@@ -115,13 +124,41 @@ def _evaluate(
         warnings.append(
             f"fewer than {FEWEST} target or nontarget trials, too few to say much, where {by} is {some(few)}"
         )
-    return {
+    document = {
         "trials": numbers | {"intervals": of_all},
         "by": by,
         "parts": parts,
         "notes": [*scored.notes, *drawn],
         "warnings": warnings,
     }
+    if report is not None:
+        _report(report, scores, trials.stem, scored, speakers, known or {}, document, config)
+    return document
+
+
+def _report(
+    path: Path,
+    scores: Path,
+    name: str,
+    scored: "ScoredTrials",
+    speakers: "tuple[IntArray, IntArray]",
+    manifest: "Manifest",
+    document: dict[str, Any],
+    config: "EvaluationConfig",
+) -> None:
+    """Write the page, with what the manifest knows of the tests."""
+    import numpy as np
+
+    from speechgmm.corpus.trials import known_name
+    from speechgmm.evaluation.report.scored import report_scores
+    from speechgmm.evaluation.report.trials import Heard, TrialTable
+
+    rows = {test: manifest.get(known_name(test, manifest), {}) for test in dict.fromkeys(scored.tests)}
+    heard = {test: Heard(row.get("speaker", ""), row.get("path", ""), None) for test, row in rows.items()}
+    every = np.ones(len(scored.models), np.bool_)
+    sides = scored.models, scored.tests, speakers, scored.target
+    table = TrialTable(*sides, scored.scores, scored.scores, scored.scores, {name: every})
+    report_scores(path, str(scores), table, heard, document, config, SEED)
 
 
 def _show(trials: Path, document: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def draw_scores(
         return ()
     first = usable[0]
     llrs, raw = table.sides(table.llrs, first), table.sides(table.raw, first)
-    is_calibrated = table.raw is not table.llrs and not np.array_equal(table.raw, table.llrs, equal_nan=True)
+    is_calibrated = not np.array_equal(table.raw, table.llrs, equal_nan=True)
     by_llrs = threshold is not None and table.ranks is table.llrs
     det = plots.det_figure(
         {name: table.sides(table.ranks, name) for name in usable},
