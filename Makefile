@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install quickstart test test-slow test-minimal lint types layers unit format schema benchmarks fuzz clean
+.PHONY: help install quickstart test test-slow test-minimal lint types layers unit browser format schema benchmarks fuzz clean
 
 help:            ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -52,6 +52,12 @@ unit: .venv/.dev
 
 test-minimal: .venv-minimal/.dev  ## the tests with the oldest versions that are allowed; warnings are theirs
 	.venv-minimal/bin/pytest --numprocesses auto --dist loadfile -W default
+
+browser:         ## a Chromium for the tests that look at the report, by apt if that can be; they are skipped without
+	@for name in chromium chromium-browser google-chrome chrome; do command -v $$name && exit 0; done; \
+	sudo=; test "$$(id -u)" = 0 || sudo="sudo -n"; \
+	{ $$sudo apt-get update -qq && $$sudo apt-get install -qq -y --no-install-recommends chromium; } || \
+	echo "no Chromium, and apt cannot install it: nobody looks at the report"
 
 format: .venv/.dev  ## put the source into its one format
 	$(BIN)/ruff check --fix .
