@@ -3,10 +3,15 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from speechgmm import DiagonalGMM
+
+hypothesis.settings.register_profile("no deadline", deadline=None)  # no test asserts a time: machines are noisy
+if not os.environ.get("CI"):  # hypothesis's own profile for it has none either, and draws the same each time
+    hypothesis.settings.load_profile("no deadline")
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parent.parent
