@@ -125,7 +125,7 @@ def as_frames(array: npt.NDArray[Any], where: str) -> Float32Array:
         If it is no matrix of finite numbers.
     """
     check_kind(array.shape, array.dtype, where)
-    with np.errstate(over="ignore"):  # found out below
+    with np.errstate(over="ignore", invalid="ignore"):  # found out below
         frames = np.ascontiguousarray(array, np.float32)
     if not np.isfinite(frames).all():
         frame, feature = np.argwhere(~np.isfinite(frames))[0]

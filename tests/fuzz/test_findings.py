@@ -131,6 +131,12 @@ def test_rows_of_thousands_of_digits_are_refused(written):
         read_place(f"{ark}:3[0:{LONG}]")
 
 
+def test_a_signalling_nan_is_refused_without_a_warning(written):
+    path = written("a.ark", b"u1 \0BDM \4\1\0\0\0\4\1\0\0\0" + struct.pack("<Q", 0x7FF0000000000001))
+    with pytest.raises(CorpusError, match=r"a\.ark: u1: frame 0, feature 0 is nan; expected finite float32"):
+        list(read_features(path))
+
+
 def test_a_lie_about_the_length_of_a_numpy_header_takes_no_memory(written):
     path = written("a.npy", b"\x93NUMPY\2\0\xff\xff\xff\xff{}")
     tracemalloc.start()
