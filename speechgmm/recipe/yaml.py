@@ -21,8 +21,8 @@ from ruamel.yaml.tag import Tag
 
 from speechgmm.errors import RecipeError
 
-LARGEST = 50_000
-"""Bytes of the largest document that is read: what is worst of it takes seconds."""
+LARGEST = 1_000_000
+"""Bytes of the largest document that is read."""
 
 MOST_KEYS = 10_000
 DEEPEST = 50
@@ -264,11 +264,14 @@ class _Resolver(VersionedResolver):
 
 
 class _Scanner(Scanner):
-    """Gives up on brackets in brackets: each may start a key, and to look ahead takes the square of their number."""
+    """Gives up on what would take long: too many values, and brackets in brackets, where to look ahead is quadratic."""
+
+    n_starts = 0
 
     def save_possible_simple_key(self) -> None:
-        """Note that a key may start here."""
-        if self.flow_level > DEEPEST:
+        """Note that a key may start here: so may each key, and each value."""
+        self.n_starts += 1
+        if self.flow_level > DEEPEST or self.n_starts > 3 * MOST_KEYS:
             raise RecursionError
         super().save_possible_simple_key()
 
@@ -285,7 +288,7 @@ def _compose(text: str, key: Key, place: Place, document: Document) -> Node | No
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2.2, section 7.1: the last one counts
             node: Node | None = reader.compose(text)
     except RecursionError:
-        document.refuse(key, "too deeply nested", place)
+        document.refuse(key, f"more than {MOST_KEYS} keys or {DEEPEST} levels", place)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
