@@ -38,4 +38,4 @@ class ResultsError(SpeechGMMError):
 
 
 class WorkerError(SpeechGMMError):
-    """A worker process that died, which is not the work's own fault."""
+    """Workers that died, or a scheduler that cannot be reached, which is not the work's own fault."""

@@ -30,6 +30,9 @@ AUDIO_SUFFIXES = (
 )
 """Files with these suffixes, in capitals or not, are taken for audio in a folder."""
 
+WRITING = ".writing-"
+"""What the name of a file begins with that is not whole yet."""
+
 UMASK = _umask()
 """Read once, because setting it would race with other threads."""
 
@@ -54,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
         If the folder cannot be made or written; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=WRITING, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

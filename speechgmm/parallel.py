@@ -6,16 +6,23 @@ on two threads may add in another order.
 """
 
 import os
+import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Literal, Protocol, Self, TypeVar
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from speechgmm import cluster
 from speechgmm.errors import WorkerError
+from speechgmm.version import versions
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -105,25 +112,85 @@ class Engine:
 
     Parameters
     ----------
-    kind : "serial" or "processes"
-        In this process, or in worker processes (joblib's).
+    kind : "serial", "processes" or "dask"
+        In this process, in worker processes (joblib's), or on a cluster of dask.
     n_jobs : int >= 1
-        Workers of the processes engine; with 1 it runs in this process.
+        Workers of the processes engine, which with 1 runs in this process, and of dask's local cluster.
+    scheduler : str, optional
+        Address of the scheduler of a cluster that is there, as in ``tcp://host:8786``: it has workers of its own. A
+        local one is started and ended when not given.
 
     Raises
     ------
     ValueError
-        If the kind is unknown or there is no worker.
+        If the kind is unknown, there is no worker, or a scheduler for another kind than dask.
     """
 
-    kind: Literal["serial", "processes"] = "serial"
+    kind: Literal["serial", "processes", "dask"] = "serial"
     n_jobs: int = field(default_factory=available_cores)
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("serial", "processes"):
-            raise ValueError(f"engine {self.kind!r}: expected 'serial' or 'processes'")
+        if self.kind not in ("serial", "processes", "dask"):
+            raise ValueError(f"engine {self.kind!r}: expected 'serial', 'processes' or 'dask'")
         if self.n_jobs < 1:
             raise ValueError(f"{self.n_jobs} jobs: expected 1 or more")
+        if self.scheduler is not None and self.kind != "dask":
+            raise ValueError(f"scheduler {self.scheduler!r} with engine {self.kind!r}: expected engine 'dask'")
+
+    def __str__(self) -> str:
+        if self.kind == "serial":
+            return self.kind
+        return f"{self.kind} at {self.scheduler}" if self.scheduler else f"{self.kind} with {self.n_jobs} jobs"
+
+
+_kept: ContextVar["tuple[Engine, Client] | None"] = ContextVar("_kept", default=None)
+"""The cluster that maps share, in a block of `workers`."""
+
+
+@contextmanager
+def workers(engine: Engine | None) -> Iterator[None]:
+    """Keep the workers of an engine from one map to the next.
+
+    Outside of such a block, each map on dask starts a cluster of its own, or connects to one. Processes stay for the
+    next map in any case.
+
+    Parameters
+    ----------
+    engine : Engine, optional
+        The one that the block maps on.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    SpeechGMMError
+        If dask is not installed.
+    WorkerError
+        If no scheduler answers at its address.
+    """
+    if engine is None or engine.kind != "dask":
+        yield
+        return
+    with _client(engine) as client:
+        before = _kept.set((engine, client))
+        try:
+            yield
+        finally:
+            _kept.reset(before)
+
+
+@contextmanager
+def _client(engine: Engine) -> "Iterator[Client]":
+    """Give the cluster that is kept for an engine, or have one for now."""
+    kept = _kept.get()
+    if kept and kept[0] == engine:
+        yield kept[1]
+    else:
+        with cluster.connected(engine.n_jobs, engine.scheduler) as client:
+            yield client
 
 
 def map_in_order(
@@ -148,13 +215,15 @@ def map_in_order(
     Raises
     ------
     WorkerError
-        If a worker process is killed.
+        If a worker process is killed, or several of dask's by the same item, or its scheduler does not answer.
     """
+    if engine and engine.kind == "dask":
+        with _client(engine) as client:
+            yield from cluster.map_in_order(partial(_elsewhere, _versions(), function), items, client)
+        return
     if engine is None or engine.kind == "serial" or engine.n_jobs == 1:
         for item in items:
-            with one_thread():
-                result = function(item)
-            yield result
+            yield _alone(function, item)
         return
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -165,6 +234,31 @@ def map_in_order(
         yield from workers(joblib.delayed(function)(item) for item in items)
     except TerminatedWorkerError as error:
         raise WorkerError("a worker process was killed, perhaps for want of memory; try fewer jobs") from error
+
+
+def _alone(function: Callable[[Item], Result], item: Item) -> Result:
+    """Apply a function to an item, on one thread."""
+    with one_thread():
+        return function(item)
+
+
+def _elsewhere(expected: Mapping[str, str], function: Callable[[Item], Result], item: Item) -> Result:
+    """Apply a function to an item in a worker that others have started, if it computes with the same programs."""
+    here = _versions()
+    differing = [
+        f"{name} {here.get(name)}, not {version}" for name, version in expected.items() if here.get(name) != version
+    ]
+    if differing:
+        raise WorkerError(
+            f"the worker on {socket.gethostname()} has {'; '.join(differing)}: expected the versions of this machine"
+        )
+    return _alone(function, item)
+
+
+@lru_cache(maxsize=1)
+def _versions() -> Mapping[str, str]:
+    """Look versions up once."""
+    return versions()
 
 
 def sum_over(function: Callable[[Item], Sum], items: Iterable[Item], engine: Engine | None = None) -> Sum:

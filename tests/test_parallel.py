@@ -10,7 +10,7 @@ import pytest
 import threadpoolctl
 
 from speechgmm.errors import WorkerError
-from speechgmm.parallel import Engine, map_in_order, sum_over
+from speechgmm.parallel import Engine, map_in_order, sum_over, workers
 
 
 def square(number):
@@ -42,7 +42,14 @@ def die(number):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-ENGINES = [None, Engine("serial"), Engine("processes", 1), Engine("processes", 2)]
+ENGINES = [None, Engine("serial"), Engine("processes", 1), Engine("processes", 2), Engine("dask", 2)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """One for all tests."""
+    with workers(Engine("dask", 2)):
+        yield
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -94,7 +101,9 @@ def test_a_sum_of_nothing_is_refused():
 
 
 def test_engines_are_checked():
-    with pytest.raises(ValueError, match="'threads': expected 'serial' or 'processes'"):
+    with pytest.raises(ValueError, match="'threads': expected 'serial', 'processes' or 'dask'"):
         Engine("threads")
     with pytest.raises(ValueError, match="0 jobs"):
         Engine("processes", 0)
+    with pytest.raises(ValueError, match="scheduler 'tcp://host:8786' with engine 'serial': expected engine 'dask'"):
+        Engine("serial", scheduler="tcp://host:8786")

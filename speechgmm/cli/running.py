@@ -8,10 +8,11 @@ import typer
 
 from speechgmm.cli.common import JobsOption, printable, told
 from speechgmm.cli.numbers import show_identification, show_numbers
-from speechgmm.errors import RecipeError
+from speechgmm.errors import RecipeError, SpeechGMMError
 
 if TYPE_CHECKING:
     from speechgmm.gmm.kernel_choice import TorchKernel
+    from speechgmm.parallel import Engine
     from speechgmm.recipe.runner import RunResult
 
 
@@ -45,6 +46,50 @@ class EngineKind(StrEnum):
 
     serial = "serial"
     processes = "processes"
+    dask = "dask"
+
+
+EngineOption = Annotated[EngineKind, typer.Option("--engine", help="Where the work is done.")]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Scheduler of the cluster that --engine dask is to use, as in tcp://host:8786; a local one without.",
+        show_default=False,
+    ),
+]
+
+
+def engine_of(kind: EngineKind, jobs: int | None, scheduler: str | None) -> "Engine":
+    """Make an engine of the options.
+
+    Parameters
+    ----------
+    kind : EngineKind
+        Of ``--engine``.
+    jobs : int, optional
+        Of ``--jobs``; all cores when not given.
+    scheduler : str, optional
+        Of ``--scheduler``.
+
+    Returns
+    -------
+    Engine
+        Where to run.
+
+    Raises
+    ------
+    SpeechGMMError
+        If they do not go together.
+    """
+    from speechgmm.parallel import Engine, available_cores
+
+    if scheduler is not None and kind != EngineKind.dask:
+        raise SpeechGMMError(f"--scheduler {scheduler} with --engine {kind.value}: expected --engine dask")
+    if scheduler is not None and jobs is not None:
+        raise SpeechGMMError(f"--jobs {jobs} with --scheduler {scheduler}: its cluster has workers of its own")
+    return Engine(kind.value, jobs or available_cores(), scheduler)
 
 
 def run(
@@ -58,7 +103,8 @@ def run(
         "results"
     ),
     jobs: JobsOption = None,
-    engine: Annotated[EngineKind, typer.Option(help="Where the work is done.")] = EngineKind.processes,
+    engine: EngineOption = EngineKind.processes,
+    scheduler: SchedulerOption = None,
     device: Annotated[
         Device | None,
         typer.Option(
@@ -78,10 +124,8 @@ def run(
     """
     from rich.console import Console
 
-    from speechgmm.parallel import Engine, available_cores
     from speechgmm.recipe.runner import run as run_recipe
 
-    where = Engine(engine.value, jobs or available_cores())
     with told():
         if force and from_:
             raise RecipeError(f"--force and --from {from_.value}: expected one of them")
@@ -91,7 +135,7 @@ def run(
             recipe,
             overrides=set_ or (),
             results=results,
-            engine=where,
+            engine=engine_of(engine, jobs, scheduler),
             kernel=None if device is None else KERNELS[device],
             console=Console(stderr=True),
             from_stage="corpus" if force else from_ and from_.value,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechgmm.cli.common import JobsOption, told
-from speechgmm.cli.running import EngineKind
+from speechgmm.cli.running import EngineKind, EngineOption, SchedulerOption, engine_of
 
 if TYPE_CHECKING:
     from speechgmm.recipe.comparing import Comparison, Difference
@@ -46,7 +46,8 @@ def sweep(
     ] = Path("results"),
     sort: Annotated[SortKey, typer.Option(help="What orders the table.")] = SortKey.eer,
     jobs: JobsOption = None,
-    engine: Annotated[EngineKind, typer.Option(help="Where the work is done.")] = EngineKind.processes,
+    engine: EngineOption = EngineKind.processes,
+    scheduler: SchedulerOption = None,
 ) -> None:
     """Run an experiment at many points: of the recipe's own sweep, or of all values of --set, each with each.
 
@@ -55,12 +56,11 @@ def sweep(
     """
     from rich.console import Console
 
-    from speechgmm.parallel import Engine, available_cores
     from speechgmm.recipe.series import load_series
     from speechgmm.recipe.sweep import TABLE_FILE, run_series
 
-    where = Engine(engine.value, jobs or available_cores())
     with told():
+        where = engine_of(engine, jobs, scheduler)
         series = load_series(recipe, set_ or ())
         typer.echo(f"{series.name}: {len(series.members)} experiments, over {', '.join(series.keys) or 'one point'}")
         for member in series.members:

@@ -3,29 +3,24 @@
 import hashlib
 import json
 import logging
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import JsonValue
-from threadpoolctl import threadpool_info
 
 from speechgmm.configuration import fingerprint
+from speechgmm.files import WRITING
 from speechgmm.recipe.memory import forget_peak, peak_memory
-from speechgmm.version import __version__
+from speechgmm.version import versions
 
 logger = logging.getLogger(__name__)
-
-PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safetensors", "scikit-learn")
-"""Whose versions may change a number."""
 
 STAGE_FILE = "stage.json"
 """What a stage's folder says of itself: its inputs, what made it, how, and the digests of its files and of itself."""
@@ -35,23 +30,6 @@ RUNNING, UNFINISHED = ".running-", ".unfinished-"
 
 LOCKS = ".locks"
 """The folder of the outputs' locks."""
-
-
-def versions() -> dict[str, str]:
-    """Give the versions of all that may change a number.
-
-    Returns
-    -------
-    dict of str to str
-        Of speechgmm, Python, the packages that compute, and the BLAS that numpy and scipy run on.
-    """
-    blas = {f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"}
-    return {
-        "speechgmm": __version__,
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-        "blas": ", ".join(sorted(blas)),
-    }
 
 
 @dataclass(frozen=True)
@@ -255,6 +233,8 @@ class StageCache:
         started = time.perf_counter()
         try:
             run(running)
+            for left in running.rglob(f"{WRITING}*"):  # by a worker that was killed; another did its work
+                left.unlink()
             made: dict[str, Any] = {
                 "stage": name,
                 "inputs": inputs,

@@ -17,7 +17,7 @@ from speechgmm.evaluation.identification import confusion
 from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import replacing, write_csv, write_json
-from speechgmm.recipe.cache import StageOutput, versions
+from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.evaluating import METRICS_FILE, SCORES_FILE, Judged, load_metrics
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.opening import (
@@ -39,6 +39,7 @@ from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE
 from speechgmm.recipe.system import System
 from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
 from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
+from speechgmm.version import versions
 
 logger = logging.getLogger(__name__)
 

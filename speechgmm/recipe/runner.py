@@ -17,7 +17,7 @@ from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import FeatureStore, clipped_warnings
 from speechgmm.gmm.kernel_choice import TorchKernel
-from speechgmm.parallel import Engine
+from speechgmm.parallel import Engine, workers
 from speechgmm.recipe.cache import LOCKS, StageCache, StageOutput
 from speechgmm.recipe.calibrating import Calibrated, calibrate, check_list, load_calibrated
 from speechgmm.recipe.evaluating import evaluate, judge
@@ -107,6 +107,8 @@ def run(
         If the recipe, the lists or the amount of data don't allow the experiment.
     ResultsError
         If another run is writing these results.
+    WorkerError
+        If workers died, or the engine's scheduler does not answer.
     ValueError
         If there is no such stage.
     OSError
@@ -127,8 +129,8 @@ def run(
     folder = results / recipe.name
     engine = engine or Engine("processes")
     stored = Path(cache or results / CACHE).resolve()
-    with _only_run(stored / LOCKS, folder), _log_to(folder / "log.txt"), Bars(console) as bars:
-        logger.info("run of %s, seed %d, on %s with %d jobs", recipe.name, recipe.seed, engine.kind, engine.n_jobs)
+    with _only_run(stored / LOCKS, folder), _log_to(folder / "log.txt"), Bars(console) as bars, workers(engine):
+        logger.info("run of %s, seed %d, on %s", recipe.name, recipe.seed, engine)
         means = Means(StageCache(stored, again), engine, bars, until)
         done = _run_stages(recipe, folder, means, _git_state(source))
         logger.info("results in %s", folder)

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from speechgmm.files import replacing
-from speechgmm.parallel import Engine
+from speechgmm.parallel import Engine, workers
 from speechgmm.recipe.evaluating import load_metrics
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.planning import plan
@@ -88,18 +88,21 @@ def run_series(
     ------
     OSError
         If the table cannot be written.
+    WorkerError
+        If no scheduler answers at the engine's address.
     """
     folder = Path(results).resolve() / series.name
     folder.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
-    for member in series.members:
-        if member.recipe is None:
-            outcome = Outcome(member, None, _line(member.problem))
-        else:
-            outcome = _kept(member, member.recipe, folder) or _run(member, member.recipe, folder, engine, console)
-        outcomes.append(outcome)
-        _write_table(folder / TABLE_FILE, series, outcomes)
-        tell(outcome)
+    with workers(engine):
+        for member in series.members:
+            if member.recipe is None:
+                outcome = Outcome(member, None, _line(member.problem))
+            else:
+                outcome = _kept(member, member.recipe, folder) or _run(member, member.recipe, folder, engine, console)
+            outcomes.append(outcome)
+            _write_table(folder / TABLE_FILE, series, outcomes)
+            tell(outcome)
     return tuple(outcomes)
 
 
