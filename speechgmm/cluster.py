@@ -40,6 +40,7 @@ LOGGERS = ("distributed", "distributed.client")
 
 SETTINGS = {
     "distributed.admin.large-graph-warning-threshold": "1 GiB",  # a map sends its function once, however large
+    "distributed.worker.profile.enabled": False,  # it looks a hundred times a second what a worker does
     "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
 }
 
@@ -65,7 +66,7 @@ def connected(n_jobs: int, scheduler: str | None) -> "Iterator[Client]":
     SpeechGMMError
         If dask is not installed.
     WorkerError
-        If no scheduler answers.
+        If no scheduler answers, or it or a worker lacks this package.
     """
     try:
         import dask
@@ -90,7 +91,9 @@ def connected(n_jobs: int, scheduler: str | None) -> "Iterator[Client]":
             )
         else:
             _look_for(scheduler)
-        yield stack.enter_context(Client(where, set_as_default=False))
+        client = stack.enter_context(Client(where, set_as_default=False))
+        _look_for_package("speechgmm", client)
+        yield client
 
 
 def _look_for(scheduler: str) -> None:
@@ -207,6 +210,21 @@ class _ToOurLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one on."""
         logger.warning("%s: %s", record.name, shorten(record.getMessage(), 200))
+
+
+def _look_for_package(name: str, client: "Client") -> None:
+    """Refuse processes without a package: a worker ends without a word when it is sent what it cannot import."""
+
+    def is_lacking() -> bool:  # it travels as code, because it is within another
+        from importlib.util import find_spec
+
+        return find_spec(name) is None
+
+    lacking = [worker for worker, lacks in client.run(is_lacking).items() if lacks]
+    if client.run_on_scheduler(is_lacking):
+        lacking.insert(0, "the scheduler")
+    if lacking:
+        raise WorkerError(f"no {name} at {', '.join(lacking)}: expected the same packages on all machines")
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from conftest import ROOT, random_gmm
 from speechgmm import cluster, parallel, run, train
 from speechgmm.cli import app
 from speechgmm.errors import SpeechGMMError, WorkerError
-from speechgmm.gmm.statistics import accumulate
+from speechgmm.gmm.shards import parts_of
+from speechgmm.gmm.training import _accumulate
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.parallel import Engine, map_in_order, sum_over, workers
 from speechgmm.recipe.cache import StageCache
@@ -29,6 +30,7 @@ SMALL = """\
 name: small
 corpus: {kind: synthetic, n_speakers: 3, n_background: 4, n_background_utterances: 2, n_enrol: 1, n_test: 2, seconds: 2}
 ubm: {n_components: 8, n_iterations: 4}
+evaluation: {bootstrap: 10}
 """
 TIMES = {"log.txt", "provenance.json", "report.html"}
 
@@ -44,7 +46,7 @@ def outside(tmp_path_factory):
             dask.config.set(settings),
             LocalCluster(
                 n_workers=2,
-                threads_per_worker=1,
+                threads_per_worker=2,
                 protocol="tcp://",
                 dashboard_address="127.0.0.1:0",
                 memory_limit=0,
@@ -173,12 +175,15 @@ def test_a_timeout_of_the_work_is_the_works(engine):
         list(map_in_order(late, range(2), engine))
 
 
-def test_frames_do_not_travel_and_the_model_does_once(rng, tmp_path):
+def test_a_model_its_statistics_and_the_name_of_a_shard_travel(rng, tmp_path):
     gmm = random_gmm(rng, 64, 20)
-    n_doubles = 2 * gmm.means.size + gmm.n_components
-    assert len(pickle.dumps(gmm)) - 8 * n_doubles < 600
-    stats = accumulate(gmm, rng.normal(size=(100, 20)))
-    assert len(pickle.dumps(stats)) - 8 * (n_doubles + 2) < 600
+    n_bytes = 8 * (2 * 64 * 20 + 64)
+    np.save(tmp_path / "shard.npy", rng.normal(size=(10_000, 20)).astype(np.float32))
+    (part,) = parts_of([tmp_path / "shard.npy"])
+    function = partial(_accumulate, gmm, np.float32, TrainingConfig(n_components=64))
+    assert n_bytes < len(pickle.dumps(function)) < n_bytes + 1500
+    assert len(pickle.dumps(part)) < 500
+    assert n_bytes < len(pickle.dumps(function(part))) < n_bytes + 600
 
 
 def test_workers_of_other_versions_are_refused(engine, monkeypatch):
@@ -186,6 +191,16 @@ def test_workers_of_other_versions_are_refused(engine, monkeypatch):
     monkeypatch.setattr(parallel, "_versions", lambda: told)
     with pytest.raises(WorkerError, match=r"has speechgmm 0\..*, not 9\.9; numpy 2.*, not 1\.2\.3: expected the versi"):
         list(map_in_order(itself, range(2), engine))
+
+
+def test_machines_without_the_package_are_refused(engine):
+    with (
+        Client(engine.scheduler, set_as_default=False) as client,
+        pytest.raises(
+            WorkerError, match=r"no no_such_package at the scheduler, tcp://127\.0\.0\.1:\d+, tcp://.*: expected"
+        ),
+    ):
+        cluster._look_for_package("no_such_package", client)
 
 
 @pytest.mark.parametrize(
