@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -40,7 +41,8 @@ LOGGERS = ("distributed", "distributed.client")
 
 SETTINGS = {
     "distributed.admin.large-graph-warning-threshold": "1 GiB",  # a map sends its function once, however large
-    "distributed.worker.profile.enabled": False,  # it looks a hundred times a second what a worker does
+    "distributed.worker.profile.enabled": False,  # which looks a hundred times a second what a worker does
+    "distributed.admin.tick.interval": "1s",  # of looks at how the loops do, fifty a second otherwise
     "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
 }
 
@@ -92,6 +94,8 @@ def connected(n_jobs: int, scheduler: str | None) -> "Iterator[Client]":
         else:
             _look_for(scheduler)
         client = stack.enter_context(Client(where, set_as_default=False))
+        if scheduler is None:
+            client.register_worker_callbacks(_ignore_interrupts)
         _look_for_package("speechgmm", client)
         yield client
 
@@ -210,6 +214,11 @@ class _ToOurLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one on."""
         logger.warning("%s: %s", record.name, shorten(record.getMessage(), 200))
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes, to the run, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _look_for_package(name: str, client: "Client") -> None:

@@ -38,6 +38,10 @@ def slow_first(number):
     return number
 
 
+def ignores_interrupts(number):
+    return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
 def die(number):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -88,6 +92,10 @@ def test_an_error_is_raised_where_its_result_would_be(engine):
     results = map_in_order(fail_at_three, range(5), engine)
     with pytest.raises(ValueError, match="three"):
         list(results)
+
+
+def test_a_terminals_interrupt_is_left_to_the_run():
+    assert all(map_in_order(ignores_interrupts, range(4), Engine("dask", 2)))
 
 
 def test_a_killed_worker_is_told():
