@@ -229,7 +229,7 @@ def _look_for_package(name: str, client: "Client") -> None:
 
         return find_spec(name) is None
 
-    lacking = [worker for worker, lacks in client.run(is_lacking).items() if lacks]
+    lacking = [worker for worker, lacks in client.run(is_lacking, on_error="ignore").items() if lacks]
     if client.run_on_scheduler(is_lacking):
         lacking.insert(0, "the scheduler")
     if lacking:
