@@ -34,7 +34,7 @@ class Browser:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=lambda: (os.dup2(ends[0], 3), os.dup2(ends[1], 4)),
-            pass_fds=(3, 4),
+            close_fds=False,  # Python closes its own in the browser anyway
         )
         for end in (to_browser, from_browser, *ends):
             os.close(end)
