@@ -104,7 +104,7 @@ def test_a_recipe_of_a_name_that_leads_elsewhere(folder, name):
 def test_ids_of_speakers_and_utterances_that_lead_elsewhere(folder, prefix):
     renamed(folder, "f001", prefix)
     before = outside(folder)
-    done = run("mine.yaml", results="results", engine=SERIAL)
+    done = run("mine.yaml", results="results", engine=SERIAL, until_stage="evaluation")
     assert outside(folder) == before
     assert f"{prefix}f001" in (done.folder / "scores.csv").read_text()
 
@@ -155,7 +155,7 @@ def test_a_lock_that_is_a_link(folder):
 
 
 def test_a_stage_that_is_a_link(folder):
-    run("mine.yaml", results="results", engine=SERIAL)
+    run("mine.yaml", results="results", engine=SERIAL, until_stage="ubm")
     (ubm,) = (folder / "results" / ".cache" / "ubm").glob("[0-9a-f]*")
     treasure = folder / "treasure"
     ubm.rename(treasure)
@@ -192,7 +192,7 @@ def test_a_command_in_a_list(folder, line):
         first, *rest = scp.read_text().splitlines()
         scp.write_text("\n".join([f"{first.split()[0]} {line}", *rest, ""]))
     with contextlib.suppress(CorpusError):  # one that begins with a pipe is the name of a file that is not there
-        run("mine.yaml", results="results", engine=SERIAL)
+        run("mine.yaml", results="results", engine=SERIAL, until_stage="features")
     assert not list(folder.rglob("ran"))
 
 
@@ -222,10 +222,10 @@ def test_a_pickle_in_place_of_a_model(tmp_path, data):
 
 
 def test_a_stored_array_of_objects(folder):
-    done = run("mine.yaml", results="results", engine=SERIAL)
+    done = run("mine.yaml", results="results", engine=SERIAL, until_stage="evaluation")
     for path in (folder / "results" / ".cache").rglob("*.npy"):
         np.save(path, np.array([Runs()], object), allow_pickle=True)
-    again = run("mine.yaml", results="results", engine=SERIAL)
+    again = run("mine.yaml", results="results", engine=SERIAL, until_stage="evaluation")
     assert [stage.damage for stage in again.stages if stage.damage]
     assert again.metrics == done.metrics
 
@@ -297,7 +297,7 @@ def test_names_that_are_markup(folder):
 @pytest.mark.parametrize("start", ["=cmd|'/C", "+1+1", "@SUM(1)", "-1+1"])
 def test_names_that_are_formulas_stay_as_they_are(folder, start):
     renamed(folder, "f001", start)  # a table that changed names could not be joined with the lists
-    done = run("mine.yaml", results="results", engine=SERIAL)
+    done = run("mine.yaml", results="results", engine=SERIAL, until_stage="evaluation")
     assert f"\n{start}f001," in (done.folder / "scores.csv").read_text()
 
 
