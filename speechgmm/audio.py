@@ -1,5 +1,6 @@
 """One audio file or array to mono float32 samples at a stated rate; whatever is bad about it is an `AudioError`."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,8 @@ def _open(
     try:
         if not path.is_file():
             raise AudioError(f"{path}: no such audio file")
+        if not os.access(path, os.R_OK):
+            raise AudioError(f"{path}: not readable (Permission denied)")  # libsndfile would not say so
         if raw is not None:
             _check_raw(path, raw)
         elif path.suffix.lower() == ".raw":

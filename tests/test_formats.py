@@ -258,6 +258,7 @@ def test_hdf5_files_that_point_elsewhere_or_nowhere_are_refused(tmp_path):
 
     (tmp_path / "secret").write_bytes(bytes(64))
     layout = h5py.VirtualLayout((2, 2), np.float32)
+    layout[:] = h5py.VirtualSource("b.h5", "v", (2, 2))
     external = [(str(tmp_path / "secret"), 0, 16)]
     refused("a link to something else", lambda file: file.update(u=h5py.SoftLink("/v")))
     refused("a link to something else", lambda file: file.update(u=h5py.ExternalLink("b.h5", "/v")))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import pydantic
 import pytest
 from typer.testing import CliRunner
 
@@ -146,6 +147,9 @@ def test_the_schema_refuses_what_it_may_not(values):
         check_schema(values)
 
 
+@pytest.mark.skipif(
+    tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 14), reason="older versions of pydantic write other schemas"
+)
 def test_the_schema_and_the_page_beside_the_recipes_are_what_the_docstrings_say():
     assert make_recipes.SCHEMA.read_text(encoding="utf-8") == make_recipes.schema_text(), "run make schema"
     assert make_recipes.PAGE.read_text(encoding="utf-8") == make_recipes.page_text(), "run make schema"
