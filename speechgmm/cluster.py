@@ -104,6 +104,7 @@ def _look_for(scheduler: str) -> None:
     """Refuse an address where no scheduler answers; a client that is made for one lives on, and makes noise."""
 
     async def ask() -> str:
+        """Tell what kind of server answers."""
         from distributed import rpc
         from distributed.security import Security
 
@@ -225,6 +226,7 @@ def _look_for_package(name: str, client: "Client") -> None:
     """Refuse processes without a package: a worker ends without a word when it is sent what it cannot import."""
 
     def is_lacking() -> bool:  # it travels as code, because it is within another
+        """Tell whether the package cannot be found where this runs."""
         from importlib.util import find_spec
 
         return find_spec(name) is None

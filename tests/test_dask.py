@@ -2,12 +2,12 @@
 
 import logging
 import os
-import pickle
 import signal
 import sys
 import threading
 import time
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import dask
@@ -182,9 +182,9 @@ def test_a_model_its_statistics_and_the_name_of_a_shard_travel(rng, tmp_path):
     np.save(tmp_path / "shard.npy", rng.normal(size=(10_000, 20)).astype(np.float32))
     (part,) = parts_of([tmp_path / "shard.npy"])
     function = partial(_accumulate, gmm, np.float32, TrainingConfig(n_components=64))
-    assert n_bytes < len(pickle.dumps(function)) < n_bytes + 1500
-    assert len(pickle.dumps(part)) < 500
-    assert n_bytes < len(pickle.dumps(function(part))) < n_bytes + 600
+    assert n_bytes < len(ForkingPickler.dumps(function)) < n_bytes + 1500
+    assert len(ForkingPickler.dumps(part)) < 500
+    assert n_bytes < len(ForkingPickler.dumps(function(part))) < n_bytes + 600
 
 
 def test_workers_of_other_versions_are_refused(engine, monkeypatch):

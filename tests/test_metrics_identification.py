@@ -153,7 +153,8 @@ def test_a_draw_is_its_tests_repeated(rng):
     settings = {"false_alarm_rates": (0.1, 0.3), "n_resamples": 1, "confidence": 0.5}
     for seed in range(5):
         found = identification_intervals(known, unknown, **settings, rng=np.random.default_rng(seed))
-        drawn = np.random.default_rng(seed).multinomial(9, np.full(9, 1 / 9))
+        same = np.random.default_rng(seed)
+        drawn = same.multinomial(9, np.full(9, 1 / 9))
         again, others = np.repeat(np.arange(30), drawn[truth]), np.repeat(np.arange(20), drawn[who])
         assert found["rate"] == (identification_rate(table[:, again], truth[again]),) * 2
         for p_fa in (0.1, 0.3):

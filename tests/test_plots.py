@@ -47,7 +47,8 @@ def least_miss_rates(target, nontarget, p_fas):
 def test_a_band_is_made_of_the_miss_rates_of_repeated_trials(rng):
     target, nontarget = some_trials(rng)
     band = det_band(target, nontarget, np.random.default_rng(3), **SETTINGS)
-    draws = np.random.default_rng(3).multinomial(6, np.full(6, 1 / 6), 50)
+    same = np.random.default_rng(3)
+    draws = same.multinomial(6, np.full(6, 1 / 6), 50)
     curves = []
     for draw in draws:
         repeated = [

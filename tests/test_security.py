@@ -3,9 +3,9 @@
 import ast
 import contextlib
 import json
-import pickle
 import shutil
 import zipfile
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -197,7 +197,7 @@ def test_a_command_in_a_list(folder, line):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".ark", ".scp", ".h5", ".htk"])
-@pytest.mark.parametrize("data", [RUN_BY_LOADING, pickle.dumps(Runs())], ids=["old", "new"])
+@pytest.mark.parametrize("data", [RUN_BY_LOADING, bytes(ForkingPickler.dumps(Runs()))], ids=["old", "new"])
 def test_a_pickle_in_a_file_of_features(tmp_path, suffix, data):
     path = tmp_path / f"a{suffix}"
     objects = np.array([Runs()], object)
@@ -214,7 +214,7 @@ def test_a_pickle_in_a_file_of_features(tmp_path, suffix, data):
             list(read_features(path))
 
 
-@pytest.mark.parametrize("data", [RUN_BY_LOADING, pickle.dumps(Runs())], ids=["old", "new"])
+@pytest.mark.parametrize("data", [RUN_BY_LOADING, bytes(ForkingPickler.dumps(Runs()))], ids=["old", "new"])
 def test_a_pickle_in_place_of_a_model(tmp_path, data):
     (tmp_path / "ubm.safetensors").write_bytes(data)
     with pytest.raises(ModelError, match="not readable as a model file"):

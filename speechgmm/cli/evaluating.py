@@ -78,7 +78,16 @@ def evaluate(
     with told():
         if report is not None and report.is_dir():
             raise ResultsError(f"--report {report}: a folder; expected the name of the page")
-        document = _evaluate(scores, trials, config, by, manifest, allow_missing, allow_extra, report)
+        document = _evaluate(
+            scores,
+            trials,
+            config,
+            by=by,
+            manifest=manifest,
+            allow_missing=allow_missing,
+            allow_extra=allow_extra,
+            report=report,
+        )
         if as_json:
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
         else:
@@ -89,6 +98,7 @@ def _evaluate(
     scores: Path,
     trials: Path,
     config: "EvaluationConfig",
+    *,
     by: str | None,
     manifest: Path | None,
     allow_missing: bool,
@@ -132,7 +142,16 @@ def _evaluate(
         "warnings": warnings,
     }
     if report is not None:
-        _report(report, scores, trials.stem, scored, speakers, known or {}, document, config)
+        _report(
+            report,
+            scores,
+            trials.stem,
+            scored,
+            speakers=speakers,
+            manifest=known or {},
+            document=document,
+            config=config,
+        )
     return document
 
 
@@ -141,6 +160,7 @@ def _report(
     scores: Path,
     name: str,
     scored: "ScoredTrials",
+    *,
     speakers: "tuple[IntArray, IntArray]",
     manifest: "Manifest",
     document: dict[str, Any],

@@ -23,14 +23,15 @@ def test_what_inputs_are_made_of_is_read(target, folder):
 
 
 @every_target
-def test_whatever_a_file_holds_it_is_read_or_refused(target, folder):
+def test_whatever_a_file_holds_it_is_read_or_refused_and_so_again(target, folder):
     valid = target.prepare(folder)
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(number=st.integers(0, 2**32 - 1))
     def attempt(number):
         rng = np.random.default_rng(number)
-        target.attempt(target.change(valid[rng.integers(len(valid))], valid, rng), folder)
+        data = target.change(valid[rng.integers(len(valid))], valid, rng)
+        assert target.attempt(data, folder) == target.attempt(data, folder)
 
     attempt()
 
@@ -38,5 +39,5 @@ def test_whatever_a_file_holds_it_is_read_or_refused(target, folder):
 @every_target
 @settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.binary(max_size=300))
-def test_any_bytes_are_read_or_refused(target, folder, data):
-    target.attempt(data, folder)
+def test_any_bytes_are_read_or_refused_and_so_again(target, folder, data):
+    assert target.attempt(data, folder) == target.attempt(data, folder)
