@@ -43,7 +43,6 @@ SETTINGS = {
     "distributed.admin.large-graph-warning-threshold": "1 GiB",  # a map sends its function once, however large
     "distributed.worker.profile.enabled": False,  # which looks a hundred times a second what a worker does
     "distributed.admin.tick.interval": "1s",  # of looks at how the loops do, fifty a second otherwise
-    "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
 }
 
 

@@ -212,7 +212,6 @@ def test_machines_without_the_package_are_refused(engine):
 )
 def test_a_wrong_address_is_told(scheduler, why, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    monkeypatch.setitem(cluster.SETTINGS, "distributed.comm.timeouts.connect", "1s")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL)
     done = CliRunner().invoke(app, ["run", "small.yaml", "--engine", "dask", "--scheduler", scheduler])
