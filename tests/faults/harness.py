@@ -87,7 +87,7 @@ def run(folder: Path, *arguments: str, plant=lambda: None) -> Told:
 
 def at(stage: str, fault, *, after: bool = True) -> None:
     """Let something happen in a stage: when it has written its files and is not done, or before it writes any."""
-    make, write_report = StageCache._make, results._write_report
+    make, write_report = StageCache._make, results.report_results
 
     def make_faultily(self, name, inputs, write, folder, anew):
         def write_faultily(running):
@@ -108,7 +108,7 @@ def at(stage: str, fault, *, after: bool = True) -> None:
 
     StageCache._make = make_faultily
     if stage == "report":
-        results._write_report = report_faultily
+        results.report_results = report_faultily
 
 
 def stored(folder: Path, stage: str) -> list[Path]:
