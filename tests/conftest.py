@@ -31,6 +31,12 @@ def speech_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Draw nothing: half the time of a small run, where pictures are not what is asked."""
+    monkeypatch.setattr("speechgmm.recipe.reporting.figures", lambda _: ())
+
+
 def random_gmm(rng: np.random.Generator, n_components: int = 5, n_features: int = 3) -> DiagonalGMM:
     """Draw a model whose components overlap."""
     weights = rng.dirichlet(np.full(n_components, 5.0))

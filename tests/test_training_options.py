@@ -26,6 +26,8 @@ from speechgmm.gmm.update import ml_update
 from speechgmm.parallel import Engine, sum_over
 from speechgmm.recipe.loader import load_recipe
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 METHODS = ["splitting", "k-means", "k-means++", "random"]
 PLACES = np.array([[-8.0, 0.0], [0.0, 8.0], [8.0, -3.0]])
 PARAMETERS = ("weights", "means", "variances")
