@@ -1,9 +1,14 @@
 """The version of the package, and those of all that its numbers rest on."""
 
+from contextlib import suppress
+
 __version__ = "0.1.0"
 
 PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safetensors", "scikit-learn")
 """Whose versions may change a number."""
+
+EXTRAS = ("numba", "torch", "kaldiio", "h5py")
+"""The same, of those that not everybody has."""
 
 
 def versions() -> dict[str, str]:
@@ -12,7 +17,8 @@ def versions() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Of speechgmm, Python, the packages that compute, and the BLAS that numpy and scipy run on.
+        Of speechgmm, Python, the packages that read and compute, as far as they are installed, and the BLAS that numpy
+        and scipy run on.
     """
     import platform
     from importlib import metadata
@@ -21,9 +27,14 @@ def versions() -> dict[str, str]:
     from threadpoolctl import threadpool_info
 
     blas = {f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"}
+    extras = {}
+    for name in EXTRAS:
+        with suppress(metadata.PackageNotFoundError):
+            extras[name] = metadata.version(name)
     return {
         "speechgmm": __version__,
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in PACKAGES},
+        **extras,
         "blas": ", ".join(sorted(blas)),
     }

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import time
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -358,6 +359,8 @@ def test_provenance_says_what_made_the_results(whole):
     run(whole / "small.yaml", results=whole, engine=SERIAL)
     facts = json.loads((whole / "small" / "provenance.json").read_text())
     assert {"platform", "versions", "created", "git", "seed", "warnings", "stages"} <= facts.keys()
+    assert facts["versions"]["numba"] == metadata.version("numba")
+    assert {"speechgmm", "python", "numpy", "blas"} <= facts["versions"].keys()
     for stage in facts["stages"]:
         assert stage["seconds"] >= 0
         assert stage["made_at"].startswith("20")
