@@ -176,18 +176,24 @@ def test_a_threshold_without_calibration_is_none(recipe):
 # ---- what is shown ----
 
 
+def test_so_is_a_list_that_shares_trials_with_it(recipe):
+    keys = ["corpus.trials=[dev.txt, trials.txt]", "calibration.on=dev", "calibration.allow_evaluated=true"]
+    lists = recipe(*keys).metrics["trials"]
+    assert (lists["dev"]["trains_calibration"], lists["trials"]["trains_calibration"]) == (True, True)
+
+
 def test_a_list_that_calibration_was_trained_on_is_marked(recipe):
     keys = ["corpus.trials=[dev.txt, eval.txt]", "calibration.on=dev", "name=marked"]
     done = recipe(*keys)
     lists = done.metrics["trials"]
     assert (lists["dev"]["trains_calibration"], lists["eval"]["trains_calibration"]) == (True, False)
     report = (done.folder / "report.html").read_text()
-    assert report.count("Calibration was trained on this list") == 1
+    assert report.count("Calibration was trained on trials of this list") == 1
     words = ["run", str(recipe.folder / "one.yaml"), "--results", str(recipe.folder), "--engine", "serial"]
     shown = CliRunner().invoke(app, words + [word for key in keys for word in ("--set", key)]).stdout
     assert "dev*" in shown
     assert "eval*" not in shown
-    assert "*: calibration was trained on this list, so its numbers look better than they are\n" in shown
+    assert "*: calibration was trained on trials of this list, so its numbers look better than they are\n" in shown
     assert "threshold: +4.60 nats, where log-likelihood ratios decide best" in shown
 
 

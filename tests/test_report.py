@@ -282,6 +282,11 @@ def test_what_is_no_folder_of_results_is_refused(tmp_path, results):
     assert "series: a series; " in refused(tmp_path / "series")
 
 
+def test_a_run_may_have_the_name_of_a_series(results):
+    (results / "sweep.csv").touch()
+    assert CliRunner().invoke(app, ["report", str(results)]).exit_code == 0
+
+
 def test_an_interrupted_run_is_told_from_older_results(results):
     (results / "data.csv").unlink()
     assert "no data.csv: removed, or these results are of an earlier version; run the recipe again" in refused(results)

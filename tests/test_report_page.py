@@ -244,7 +244,7 @@ def test_report_of_calibrated_scores_shows_what_decisions_by_them_get_wrong():
     assert "Misses The share of target trials below the threshold, which are rejected. Threshold +4.60 nats" in text
     assert "because. 12.50 %" in text
     assert "because. – needs scored trials of both kinds" in text
-    assert text.count("Calibration was trained on this list: its numbers look better than they are.") == 1
+    assert text.count("Calibration was trained on trials of this list: its numbers look better than they are.") == 1
     plain = Page(render_report(content())).text
     assert "Cllr, raw" not in plain
     assert "Misses The share" not in plain

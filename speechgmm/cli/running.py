@@ -178,7 +178,7 @@ def _show(done: "RunResult") -> None:
         duration = ", with the logarithm of the test's duration" if calibration["duration"] else ""
         typer.echo(f"calibrated on {calibration['trained_on']} ({trials}){duration}")
         if any(numbers["trains_calibration"] for numbers in lists.values()):
-            typer.echo("*: calibration was trained on this list, so its numbers look better than they are")
+            typer.echo("*: calibration was trained on trials of this list, so its numbers look better than they are")
     _warn(done)
     n_unscored = sum(numbers["n_unscored"] for numbers in lists.values())
     if n_unscored:

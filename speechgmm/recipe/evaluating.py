@@ -156,6 +156,7 @@ def load_metrics(folder: Path) -> dict[str, Any]:
 def _metrics(recipe: Recipe, corpus: Corpus, judged: Judged, calibrated: Calibrated | None) -> dict[str, Any]:
     """Compute the numbers of each trial list, what they rest on, and those of identification."""
     lists = {}
+    learnt_from = {(trial.model, trial.test) for trial in corpus.trials.get(recipe.calibration.on, ())}
     for name, trials in corpus.trials.items():
         target = np.array([trial.target for trial in trials], np.bool_)
         llrs = judged.llrs.of(trials)
@@ -166,7 +167,7 @@ def _metrics(recipe: Recipe, corpus: Corpus, judged: Judged, calibrated: Calibra
         if calibrated:
             lists[name] |= error_shares(llrs, target, calibrated.threshold)
             lists[name]["cllr_uncalibrated"] = summarise(judged.raw.of(trials), target, recipe.evaluation)["cllr"]
-            lists[name]["trains_calibration"] = name == recipe.calibration.on
+            lists[name]["trains_calibration"] = any((each.model, each.test) in learnt_from for each in trials)
     facts = {"calibration": None, "decision": None} if calibrated is None else _learnt(recipe, calibrated)
     identification = _identification(corpus, judged.ranks, recipe.evaluation, recipe.seed)
     return {"trials": lists, **facts, "identification": identification}

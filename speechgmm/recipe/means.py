@@ -24,7 +24,7 @@ VERSIONS = {
     "scores": 4,
     "normalisation": 1,
     "calibration": 1,
-    "evaluation": 4,
+    "evaluation": 5,
 }
 
 

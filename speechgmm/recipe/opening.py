@@ -134,7 +134,8 @@ def _check_files(folder: Path) -> None:
     expected = "expected a folder of results, as results/NAME after a run"
     if not folder.is_dir():
         raise ResultsError(f"{folder}: {'a file' if folder.exists() else 'no such folder'}; {expected}")
-    if (folder / "sweep.csv").is_file():
+    has_run = (folder / METRICS_FILE).is_file()  # of the name of a series
+    if (folder / "sweep.csv").is_file() and not has_run:
         raise ResultsError(f"{folder}: a series; {folder}/*/ are its results, one folder for each experiment")
     ends = (METRICS_FILE, SCORES_FILE, RECIPE_FILE, PROVENANCE_FILE)
     files = (*ends, SKIPPED_FILE, DATA_FILE, CONFUSION_FILE)
