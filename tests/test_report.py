@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -169,6 +170,15 @@ def test_parts_are_the_numbers_of_their_trials(made):
     assert set(by_sex[0].few) == set(sex.values())  # twelve targets in all
 
 
+def test_parts_go_by_what_a_calibration_by_pav_has_made_equal(made):
+    opened = open_results(made / "first")
+    flat = replace(opened, trials=replace(opened.trials, llrs=np.zeros_like(opened.trials.llrs)))
+    for part, of_flat in zip(report_content(opened, ()).breakdowns, report_content(flat, ()).breakdowns, strict=True):
+        for name, numbers in part.parts.items():
+            assert of_flat.parts[name]["eer"] == numbers["eer"] < 0.5
+            assert of_flat.parts[name]["cllr"] == pytest.approx(1)  # bit, of ratios that say nothing
+
+
 # ---- settings ----
 
 
@@ -309,6 +319,7 @@ def test_an_interrupted_run_is_told_from_older_results(results):
         ("scores.csv", "model,test,score,llr", "model,test,score", "scores.csv: columns model,test,score,label"),
         ("scores.csv", ",target,", ",tarket,", "scores.csv: line 2: label 'tarket', expected target or nontarget"),
         ("scores.csv", ",target,", ",", "scores.csv: line 2: 6 values, expected 7"),
+        ("scores.csv", "-test-", "-text-", "scores.csv: line 2: test"),
         ("data.csv", ".flac,", ".flac,one", "data.csv: line 2: could not convert string to float"),
         ("confusion.csv", ",1", ",one", "confusion.csv: line 2: invalid literal for int()"),
         ("training.csv", "log_likelihood", "likelihood", "training.csv: no 'log_likelihood_per_frame'"),

@@ -23,6 +23,8 @@ def breakdown(
     values: Sequence[str],
     config: EvaluationConfig,
     seed: int,
+    *,
+    ranks: Float64Array | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Compute the numbers of each part of a trial list.
 
@@ -34,6 +36,8 @@ def breakdown(
         To which part each trial belongs.
     seed : int >= 0
         Of the intervals, the same in each part.
+    ranks : np.ndarray, shape (n,), optional
+        As for `speechgmm.evaluation.summary.summarise`.
 
     Returns
     -------
@@ -41,13 +45,14 @@ def breakdown(
         By part, sorted: what `summarise` gives, and ``intervals``.
     """
     names, part = np.unique(np.asarray(values, dtype=object).astype(str), return_inverse=True)
+    order = llrs if ranks is None else ranks
     parts = {}
     for number, name in enumerate(names.tolist()):
         here = part == number
         of_side = speakers[0][here], speakers[1][here]
         rng = np.random.default_rng(seed)
-        parts[name] = summarise(llrs[here], target[here], config) | {
-            "intervals": uncertainty(llrs[here], target[here], of_side, config, rng)
+        parts[name] = summarise(llrs[here], target[here], config, ranks=order[here]) | {
+            "intervals": uncertainty(llrs[here], target[here], of_side, config, rng, ranks=order[here])
         }
     return parts
 

@@ -227,6 +227,7 @@ def _trials(path: Path, data: Sequence[DataRow], ranked: str) -> TrialTable:
     """Read the trials with their scores; the calibration by pav makes equal what is not, which `ranked` goes by."""
     speaker_of = {row.model: row.speaker for row in data if row.role == "enrol"}
     number = {name: place for place, name in enumerate(dict.fromkeys(row.speaker for row in data))}
+    usable = {row.id for row in data if row.role == "test" and row.seconds is not None}
 
     def trial(row: list[str]) -> tuple[str, str, int, int, bool, float, float, tuple[bool, ...]]:
         """Take a trial; names are there many times, and kept once."""
@@ -235,6 +236,8 @@ def _trials(path: Path, data: Sequence[DataRow], ranked: str) -> TrialTable:
             raise ValueError(f"label {label!r}, expected target or nontarget")
         if model not in speaker_of or speaker not in number:
             raise ValueError(f"model {model!r} or speaker {speaker!r} is not in {DATA_FILE}")
+        if (score or llr) and test not in usable:
+            raise ValueError(f"test {test!r} has a score, and no seconds in {DATA_FILE}")
         speakers = number[speaker_of[model]], number[speaker]
         scores = float(score or "nan"), float(llr or "nan")
         return (

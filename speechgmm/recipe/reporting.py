@@ -157,8 +157,8 @@ def _breakdowns(results: Results) -> tuple[Breakdown, ...]:
     found = []
     for column, values in columns.items():
         if len(set(values)) > 1:
-            target = trials.target[chosen]
-            parts = breakdown(trials.llrs[chosen], target, (models, speakers), values, config, recipe.seed)
+            sides = trials.llrs[chosen], trials.target[chosen], (models, speakers)
+            parts = breakdown(*sides, values, config, recipe.seed, ranks=trials.ranks[chosen])
             found.append(Breakdown(name, column, parts, tuple(part or "(empty)" for part in too_few(parts))))
     return tuple(found)
 
