@@ -363,6 +363,14 @@ def test_comparison_shows_numbers_and_how_sure_their_differences_are():
     assert "They are alike, but for their names." in alike
 
 
+def test_comparison_says_why_one_has_no_number_that_another_has():
+    open_set = {"n_known": 90, "n_unknown": 30, "dir_at_fa": {"0.01": 0.5}}
+    found = {"open": identified(open_set=open_set), "closed": identified(), "none": identified(rate=None, cmc=None)}
+    text = Page(render_comparison(comparison(identification=found))).text
+    reasons = "reaches. 50.00 % – not for as many models, or without tests of unknown speakers – no test of an enrolled"
+    assert reasons in text
+
+
 def test_a_page_is_the_same_twice(tmp_path):
     write_page(tmp_path / "new" / "one.html", render_report(content()))
     write_page(tmp_path / "two.html", render_report(content()))

@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from speechgmm.evaluation.metrics import PRESETS, Costs
+from speechgmm.evaluation.costs import PRESETS, Costs, bayes_threshold
 from speechgmm.evaluation.report.content import Numbers
 
 NO_SCORES: Final = "needs scored trials of both kinds"
 CERTAIN_ERRORS: Final = "infinite: trials that are certain are wrong"
 NO_TESTS: Final = "no test of an enrolled speaker has scores"
+NOT_HERE: Final = "not for as many models, or without tests of unknown speakers"
 
 EER: Final = (
     "The share of errors at the threshold where misses (target trials rejected) and false alarms (nontarget trials "
@@ -273,7 +274,7 @@ def _rows(measures: Sequence[Measure], columns: Mapping[str, Numbers], differenc
 def _why_none(numbers: Numbers) -> str:
     """Say why a list, or an identification, has no number where others have one."""
     if "n_target" not in numbers:
-        return NO_TESTS
+        return NO_TESTS if numbers["rate"] is None else NOT_HERE
     return CERTAIN_ERRORS if numbers["n_target"] and numbers["n_nontarget"] else NO_SCORES
 
 
@@ -314,6 +315,5 @@ def _cost_meaning(several: tuple[Costs, ...]) -> tuple[str, ...]:
 
 def _bayes_meaning(several: tuple[Costs, ...]) -> str:
     """Say at which thresholds decisions are made."""
-    at = [math.log(each.c_fa * (1.0 - each.p_target) / (each.c_miss * each.p_target)) for each in several]
     formula = "log(c_fa\u00a0(1\u00a0−\u00a0p_target)\u00a0/\u00a0(c_miss\u00a0p_target))"
-    return f"Accepted from {formula} on: {' and '.join(f'{each:.2f}' for each in at)} nats."
+    return f"Accepted from {formula} on: {' and '.join(f'{bayes_threshold(each):.2f}' for each in several)} nats."

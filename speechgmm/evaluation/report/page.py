@@ -8,6 +8,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from speechgmm.evaluation.breakdown import FEWEST
 from speechgmm.evaluation.report.content import ComparisonContent, Plot, ReportContent
 from speechgmm.evaluation.report.measures import (
     Cell,
@@ -46,6 +47,7 @@ def render_report(content: ReportContent) -> str:
         plots=_with_own_ids(content.plots),
         skipped_by_kind=sorted(Counter(item.kind for item in content.skipped).items()),
         n_skipped_shown=N_SKIPPED_SHOWN,
+        fewest=FEWEST,
     )
 
 
