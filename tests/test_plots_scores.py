@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from speechgmm.evaluation.metrics import PRESETS
-from speechgmm.evaluation.plots import det_figure, histogram_figure, save_svg, svg_text, training_figure
+from speechgmm.evaluation.plots import det_figure, histogram_figure, save_figure, svg_text, training_figure
 
 AWKWARD = "a<b>&\"'$x$"
 QUANTILES = np.linspace(0.001, 0.999, 500)
@@ -170,8 +170,8 @@ def test_the_same_values_give_the_same_svg_whatever_matplotlib_is_set_to():
 def test_svg_for_a_page_takes_the_colour_of_the_text_and_a_file_does_not(tmp_path):
     for figure in some_figures():
         inside = svg_text(figure)
-        save_svg(figure, tmp_path / "plots" / "figure.svg")
-        alone = (tmp_path / "plots" / "figure.svg").read_text(encoding="utf-8")
+        (file,) = save_figure(figure, tmp_path / "plots", "figure", ["svg"])
+        alone = file.read_text(encoding="utf-8")
         assert inside.startswith("<svg")
         assert alone.startswith("<svg")
         assert "currentColor" in inside

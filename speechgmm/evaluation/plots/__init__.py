@@ -1,8 +1,8 @@
 """Pictures of scores, decisions and training: values -> Figure -> SVG or PNG.
 
 A figure is built without a display and without global state, in the same style whatever the user's matplotlib is
-set to, and the same values give the same bytes. There are two ways out: `save_figure` and `save_svg` write files that
-stand alone, on white, and `svg_text` gives an element to put into a page, where the neutral ink takes the colour of the
+set to, and the same values give the same bytes. There are two ways out: `save_figure` writes files that stand
+alone, on white, and `svg_text` gives an element to put into a page, where the neutral ink takes the colour of the
 page's text, light or dark. The curves have mid-tone colours that people with colour-blindness can tell apart (after
 Okabe and Ito 2008) and line styles that tell them apart without any colour.
 
@@ -22,7 +22,7 @@ from speechgmm.evaluation.plots.distributions import (
     histogram_figure,
     tippett_figure,
 )
-from speechgmm.evaluation.plots.house import save_figure, save_svg, standing_alone, svg_text
+from speechgmm.evaluation.plots.house import save_figure, standing_alone, svg_text
 from speechgmm.evaluation.plots.identification import CMC_CAPTION, CONFUSION_CAPTION, cmc_figure, confusion_figure
 from speechgmm.evaluation.plots.training import TRAINING_CAPTION, training_figure
 
@@ -42,7 +42,6 @@ __all__ = [
     "histogram_figure",
     "reliability_figure",
     "save_figure",
-    "save_svg",
     "standing_alone",
     "svg_text",
     "tippett_figure",

@@ -15,7 +15,7 @@ from matplotlib.typing import LineStyleType
 
 from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.evaluation.costs import PRESETS
-from speechgmm.files import replacing, write_bytes
+from speechgmm.files import write_bytes
 
 COLOURS: Final = ("#1f82c0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LINES: Final[tuple[LineStyleType, ...]] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
@@ -88,25 +88,6 @@ def standing_alone(element: str) -> str:
     start, _, rest = element.partition(">")
     ground = '<rect width="100%" height="100%" style="fill: #ffffff"/>'
     return f"{start}>\n {ground}{rest}".replace("currentColor", INK)
-
-
-def save_svg(figure: Figure, path: Path) -> None:
-    """Write a figure to an SVG file that stands alone: dark ink on white.
-
-    Parameters
-    ----------
-    figure : Figure
-        One of this package's.
-    path : Path
-        The file; an existing one is replaced. The same figure gives the same bytes.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
-    with replacing(path) as temporary:
-        temporary.write_text(_svg(figure, "white"), encoding="utf-8", newline="\n")
 
 
 def save_figure(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("svg", "png")) -> tuple[Path, ...]:
