@@ -1,5 +1,7 @@
 """Plots are checked through the data they draw, against literal computations; see also test_report.py."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.special import logit
@@ -63,15 +65,18 @@ def test_a_band_is_made_of_the_miss_rates_of_repeated_trials(rng):
     np.testing.assert_allclose(band.low, lows, atol=1e-12)
     np.testing.assert_allclose(band.high, highs, atol=1e-12)
     assert band.confidence == 0.9
+    np.testing.assert_allclose(band.p_fa[[0, -1]], [0.5 / 30, 1 - 0.5 / 30])  # half an error of 30 nontarget trials
 
 
 def test_a_band_goes_straight_through_ties():
-    # everybody has the one target score 1 and the nontarget scores 0 and 1: whoever is drawn, the curve goes from
-    # (0, 1) to (1/2, 0)
-    target = Side([1.0, 1.0, 1.0], [0, 1, 2], [0, 1, 2])
-    nontarget = Side([0.0, 1.0, 0.0, 1.0, 0.0, 1.0], [0, 0, 1, 1, 2, 2], [1, 1, 2, 2, 0, 0])
+    # everybody has the target scores 1, 2, 2, 2 and the nontarget scores 0, 1, 1, 2: whoever is drawn, the curve goes
+    # from (0, 1) to (1/4, 1/4), and with another slope to (3/4, 0)
+    speakers = np.repeat([0, 1, 2], 4)
+    target = Side([1.0, 2.0, 2.0, 2.0] * 3, speakers, speakers)
+    nontarget = Side([0.0, 1.0, 1.0, 2.0] * 3, speakers, (speakers + 1) % 3)
     band = det_band(target, nontarget, np.random.default_rng(0), n_resamples=20)
-    np.testing.assert_allclose(band.low, np.maximum(0, 1 - 2 * band.p_fa), atol=1e-12)
+    curve = np.maximum.reduce([1 - 3 * band.p_fa, 3 / 8 - band.p_fa / 2, np.zeros_like(band.p_fa)])
+    np.testing.assert_allclose(band.low, curve, atol=1e-12)
     np.testing.assert_allclose(band.high, band.low, atol=1e-12)
 
 
@@ -101,6 +106,9 @@ def test_a_band_does_not_depend_on_the_order_of_trials(rng):
 def test_no_band_where_most_draws_have_no_trials_of_a_kind():
     target, few = Side([1.0], [0], [0]), Side([0.0], [3], [4])
     assert det_band(target, few, np.random.default_rng(0)) is None
+    draws = SimpleNamespace(multinomial=lambda *_: np.array([[1, 1, 1], [0, 1, 2], [1, 2, 0]][:n_draws]))
+    for n_draws, is_there in ((1, True), (2, False), (3, False)):  # 1 of 1, 1 of 2 and 1 of 3 draws are of use
+        assert (det_band(target, few, draws, n_resamples=n_draws) is not None) == is_there
     with pytest.raises(ValueError, match="nontarget scores: none"):
         det_band(target, Side([], [], []), np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"nontarget trials: \[1, 2, 1\] scores, models and tests, expected as many"):

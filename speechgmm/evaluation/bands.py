@@ -54,7 +54,7 @@ def det_band(
         At `N_POINTS` false-alarm rates, evenly spaced as normal deviates, from half an error on. The miss rate of a
         draw is the lowest of any threshold that accepts no more nontarget trials than that, or the straight line
         between two where scores of both kinds are equal. Draws that leave out all trials of a kind do not count; None
-        if more than half of them are such.
+        if half of them or more are such.
 
     Raises
     ------
