@@ -297,6 +297,37 @@ def test_an_output_is_made_anew_once_in_a_run(tmp_path):
     assert len(made) == 1
 
 
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda folder: (folder / "below" / "a").write_text("B"), "below/a is not as it was written"),
+        (lambda folder: (folder / "below" / "a").unlink(), "below/a is missing"),
+        (lambda folder: (folder / "more").touch(), "more is not as it was written"),
+        (lambda folder: alter(folder / "stage.json", seconds=1e6), "stage.json is not as it was written"),
+        (lambda folder: alter(folder / "stage.json", digests={}), "stage.json is not as it was written"),
+        (lambda folder: (folder / "stage.json").write_text("{}"), "stage.json is not readable, or of a version that"),
+    ],
+)
+def test_whatever_has_changed_in_an_output_is_found_and_made_again(tmp_path, damage, told):
+    def write(folder):
+        (folder / "below").mkdir()
+        (folder / "below" / "a").write_text("A")
+
+    folder = StageCache(tmp_path).obtain("ubm", 1, {}, write).folder
+    before = sorted(path.name for path in folder.rglob("*"))
+    damage(folder)
+    assert StageCache(tmp_path).look("ubm", 1, {}) is None
+    assert told in StageCache(tmp_path).why_not("ubm", 1, {})
+    again = StageCache(tmp_path).obtain("ubm", 1, {}, write)
+    assert (again.reused, told in again.damage) == (False, True)
+    assert (folder / "below" / "a").read_text() == "A"
+    assert sorted(path.name for path in folder.rglob("*")) == before
+
+
+def alter(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def test_the_most_similar_output_says_what_is_different(tmp_path):
     cache = StageCache(tmp_path)
     for a, b in ((1, 1), (2, 2), (3, 3)):

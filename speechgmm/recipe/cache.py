@@ -112,8 +112,8 @@ class StageCache:
         """
         digest, folder = self.place(name, version, inputs)
         title = title or name
-        anew = name in self.again and digest not in self._obtained
-        made, damage = self._obtained.get(digest), ""
+        anew = name in self.again
+        made, damage = self._obtained.get(digest), ""  # what has been made anew is here
         if made is None and not anew:
             made = _read_whole(folder)[0]
         reused = made is not None
