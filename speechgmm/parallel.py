@@ -229,9 +229,9 @@ def map_in_order(
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        workers = joblib.Parallel(n_jobs=engine.n_jobs, return_as="generator")
+        pool = joblib.Parallel(n_jobs=engine.n_jobs, return_as="generator")
     try:
-        yield from workers(joblib.delayed(function)(item) for item in items)
+        yield from pool(joblib.delayed(function)(item) for item in items)
     except TerminatedWorkerError as error:
         raise WorkerError("a worker process was killed, perhaps for want of memory; try fewer jobs") from error
 
