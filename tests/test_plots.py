@@ -306,6 +306,16 @@ def test_confusion_puts_those_side_by_side_who_are_taken_for_each_other():
     assert shown_order(figure) in (list("012345"), list("543210"))
 
 
+def test_confusion_of_many_still_puts_pairs_side_by_side(rng):
+    one, other = rng.permutation(302).reshape(2, -1)
+    counts = np.eye(302, dtype=int)
+    counts[one, other] = 1
+    pixels = confusion_figure(counts, [""] * 302).axes[0].images[0].get_array()
+    rows, columns = np.nonzero(pixels[:, :, 3])
+    assert len(rows) == 302 + 151
+    assert np.abs(rows - columns).max() == 1
+
+
 def test_confusion_colours_shares_of_rows():
     counts = np.array([[9, 1, 0], [0, 0, 0], [0, 4, 0]])  # the second speaker has no tests
     figure = confusion_figure(counts, ["a", "b", "c"])

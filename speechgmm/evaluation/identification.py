@@ -91,6 +91,31 @@ def cmc(scores: npt.ArrayLike, truth: npt.ArrayLike) -> Float64Array:
     return np.cumsum(counts) / len(found)
 
 
+def answers(scores: npt.ArrayLike, truth: npt.ArrayLike) -> IntArray:
+    """Find the model that wins each test.
+
+    Parameters
+    ----------
+    scores, truth
+        As for `identification_rate`.
+
+    Returns
+    -------
+    np.ndarray of int, shape (U,), 0 to M - 1
+        Of models that tie at the top the first is the answer, but never the right one.
+
+    Raises
+    ------
+    ValueError
+        As for `identification_rate`.
+    """
+    matrix, right = _closed_set(scores, truth)
+    at_top = matrix >= matrix.max(axis=0)
+    at_top[right, np.arange(len(right))] &= at_top.sum(axis=0) == 1
+    found: IntArray = at_top.argmax(axis=0)
+    return found
+
+
 def confusion(scores: npt.ArrayLike, truth: npt.ArrayLike) -> IntArray:
     """Count which model wins the tests of each.
 
@@ -102,19 +127,17 @@ def confusion(scores: npt.ArrayLike, truth: npt.ArrayLike) -> IntArray:
     Returns
     -------
     np.ndarray of int, shape (M, M)
-        Right models x answers. Of models that tie at the top the first is the answer, but never the right one. So the
-        diagonal holds the tests that `identification_rate` counts, and a row adds up to the tests of its model.
+        Right models x `answers`. The diagonal holds the tests that `identification_rate` counts, and a row adds up to
+        the tests of its model.
 
     Raises
     ------
     ValueError
         As for `identification_rate`.
     """
-    matrix, right = _closed_set(scores, truth)
-    at_top = matrix >= matrix.max(axis=0)
-    at_top[right, np.arange(len(right))] &= at_top.sum(axis=0) == 1
-    counts = np.zeros((len(matrix), len(matrix)), np.intp)
-    np.add.at(counts, (right, at_top.argmax(axis=0)), 1)
+    found, n_models = answers(scores, truth), np.shape(scores)[0]
+    counts = np.zeros((n_models, n_models), np.intp)
+    np.add.at(counts, (np.asarray(truth), found), 1)
     return counts
 
 

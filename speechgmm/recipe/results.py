@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from speechgmm.corpus.manifest import Corpus
-from speechgmm.evaluation.identification import confusion
+from speechgmm.evaluation.identification import answers
 from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import replacing, write_csv, write_json
@@ -221,9 +221,11 @@ def _write_confusion(path: Path, corpus: Corpus, scores: Scores) -> None:
     rows: list[tuple[str, str, str]] = []
     if tests:
         matrix = scores.matrix[:, [column[each.id] for each in tests]]
-        counts = confusion(matrix, np.array([row[each.speaker] for each in tests], np.intp))
-        found = np.argwhere(counts).tolist()
-        rows = [(scores.models[right], scores.models[won], str(counts[right, won])) for right, won in found]
+        truth = np.array([row[each.speaker] for each in tests], np.intp)
+        # not as a matrix of all models, which many speakers make larger than their scores
+        pairs, counts = np.unique(np.stack([truth, answers(matrix, truth)], axis=1), axis=0, return_counts=True)
+        found = zip(pairs.tolist(), counts.tolist(), strict=True)
+        rows = [(scores.models[right], scores.models[won], str(n_tests)) for (right, won), n_tests in found]
     write_csv(path, CONFUSION_COLUMNS, rows)
 
 
