@@ -328,6 +328,15 @@ def alter(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def test_outputs_of_other_stages_versions_and_inputs_lie_apart(tmp_path):
+    cache = StageCache(tmp_path)
+    places = {
+        cache.place(*each)[1] for each in (("ubm", 1, {}), ("ubm", 2, {}), ("ubm", 1, {"a": 1}), ("scores", 1, {}))
+    }
+    digests = {cache.place(*each)[0] for each in (("ubm", 1, {}), ("scores", 1, {}))}
+    assert (len(places), len(digests)) == (4, 2)
+
+
 def test_the_most_similar_output_says_what_is_different(tmp_path):
     cache = StageCache(tmp_path)
     for a, b in ((1, 1), (2, 2), (3, 3)):
