@@ -106,9 +106,10 @@ def test_a_band_does_not_depend_on_the_order_of_trials(rng):
 def test_no_band_where_most_draws_have_no_trials_of_a_kind():
     target, few = Side([1.0], [0], [0]), Side([0.0], [3], [4])
     assert det_band(target, few, np.random.default_rng(0)) is None
-    draws = SimpleNamespace(multinomial=lambda *_: np.array([[1, 1, 1], [0, 1, 2], [1, 2, 0]][:n_draws]))
     for n_draws, is_there in ((1, True), (2, False), (3, False)):  # 1 of 1, 1 of 2 and 1 of 3 draws are of use
-        assert (det_band(target, few, draws, n_resamples=n_draws) is not None) == is_there
+        draws = iter(np.array([[1, 1, 1], [0, 1, 2], [1, 2, 0]]))
+        rng = SimpleNamespace(multinomial=lambda *_, draws=draws: next(draws))
+        assert (det_band(target, few, rng, n_resamples=n_draws) is not None) == is_there
     with pytest.raises(ValueError, match="nontarget scores: none"):
         det_band(target, Side([], [], []), np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"nontarget trials: \[1, 2, 1\] scores, models and tests, expected as many"):

@@ -78,7 +78,8 @@ def det_band(
     end = ndtri(0.5 / len(columns[-1]))
     p_fa = ndtr(np.linspace(end, -end, N_POINTS))
     curves = []
-    for draw in rng.multinomial(len(present), np.full(len(present), 1.0 / len(present)), n_resamples):
+    for _ in range(n_resamples):
+        draw = rng.multinomial(len(present), np.full(len(present), 1.0 / len(present)))
         below, accepted = (side.counts_below(np.append(draw, 1.0), groups[-1] + 1) for side in sides)
         if below[-1] > 0 and accepted[-1] > 0:
             curves.append(np.interp(p_fa, 1.0 - accepted[::-1] / accepted[-1], below[::-1] / below[-1]))

@@ -182,7 +182,7 @@ def resampled(
     ValueError
         If a side is empty, scores are NaN, or lengths differ.
     """
-    drawn = np.asarray(counts, dtype=np.float64)  # whole numbers, whose sums are exact
+    drawn = np.asarray(counts)
     sides = _checked("target", target), _checked("nontarget", nontarget)
     names = ordered_numbers(error_rates(sides[0].scores, sides[1].scores), presets, false_alarm_rates)
     asked = _Asked(presets, false_alarm_rates, tuple(names))
@@ -192,7 +192,8 @@ def resampled(
     step = max(1, BLOCK // max(len(side.scores) for side in sides))
     blocks = []
     for start in range(0, drawn.shape[1], step):
-        block = np.vstack([drawn[:, start : start + step], np.ones(min(step, drawn.shape[1] - start))])
+        some = drawn[:, start : start + step]
+        block = np.vstack([some, np.ones((1, some.shape[1]))])  # of float64, in which sums of whole numbers are exact
         target_side, nontarget_side = (_weigh(side, block, len(starts)) for side in sorted_sides)
         blocks.append(_numbers(target_side, nontarget_side, starts, asked))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
@@ -281,9 +282,10 @@ class _Weighed(NamedTuple):
 def _draw(speakers: Sequence[npt.ArrayLike], n_resamples: int, rng: np.random.Generator) -> IntArray:
     """Draw how often each speaker is in each resample, shape (S, R)."""
     present = np.unique(np.concatenate([np.asarray(each) for each in speakers]))
-    counts = np.zeros((present[-1] + 1, n_resamples), np.intp)
-    counts[present] = rng.multinomial(len(present), np.full(len(present), 1.0 / len(present)), n_resamples).T
-    return counts
+    counts = np.zeros((n_resamples, present[-1] + 1), np.int32)  # the largest array, where there are many speakers
+    for row in counts:
+        row[present] = rng.multinomial(len(present), np.full(len(present), 1.0 / len(present)))
+    return counts.T
 
 
 def _checked(name: str, side: Side) -> _Checked:
