@@ -77,6 +77,11 @@ def test_a_timeline_has_the_waveform_over_the_scores():
     assert scale.get_ylabel() == "score,\nnats"
 
 
+def test_silence_is_drawn_as_a_line():
+    silence = Envelope(np.zeros(2, np.float32), np.zeros(2, np.float32), 6.0)
+    assert timeline_figure(some_timeline(), silence, "nobody").axes[0].get_ylim() == (-1.0, 1.0)
+
+
 def test_bars_lie_in_the_row_and_over_the_time_of_whoever_speaks():
     timeline = some_timeline(answers=("Ann", "unknown", None, "Bo"))
     below = timeline_figure(timeline, WAVEFORM, "meeting").axes[1]

@@ -172,7 +172,7 @@ def _draw_waveform(axes: Axes, waveform: Envelope) -> None:
     """Draw between the extremes."""
     edges = np.linspace(0.0, waveform.seconds, len(waveform.lows) + 1)
     axes.stairs(waveform.highs, edges, baseline=waveform.lows, fill=True, color=INK, alpha=0.75, linewidth=0.4)
-    peak = 1.05 * float(max(waveform.highs.max(), -waveform.lows.min()))
+    peak = 1.05 * float(max(waveform.highs.max(), -waveform.lows.min())) or 1.0
     axes.set(ylim=(-peak, peak), ylabel="amplitude\n(full scale: 1)")
 
 
