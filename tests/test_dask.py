@@ -149,11 +149,12 @@ def test_work_that_kills_its_workers_is_told(engine):
     assert list(map_in_order(itself, range(3), engine)) == [0, 1, 2]  # nothing of it is left
 
 
-def test_few_items_are_under_way(engine):
+def test_few_items_are_under_way_and_come_back_in_order(engine):
     taken = []
     with Client(engine.scheduler, set_as_default=False) as client:
         limit = cluster.IN_FLIGHT * sum(client.nthreads().values())
-    for n_done, _ in enumerate(map_in_order(itself, (taken.append(n) or n for n in range(60)), engine)):
+    for n_done, result in enumerate(map_in_order(itself, (taken.append(n) or n for n in range(60)), engine)):
+        assert result == n_done
         assert len(taken) <= n_done + limit
     assert len(taken) == 60
 
