@@ -194,8 +194,8 @@ def _result(future: "Future", client: "Client") -> Any:
             try:
                 return future.result(timeout=PATIENCE_SECONDS)
             except TimeoutError:
-                if future.status == "error":  # the function's own
-                    raise
+                if future.status == "error":  # the function's own, or an error that has come since
+                    return future.result()
                 if not _n_threads(client):
                     raise WorkerError(
                         f"no workers for {PATIENCE_SECONDS:.0f} s: expected some on the cluster"
