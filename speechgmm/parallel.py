@@ -246,7 +246,9 @@ def _elsewhere(expected: Mapping[str, str], function: Callable[[Item], Result], 
     """Apply a function to an item in a worker that others have started, if it computes with the same programs."""
     here = _versions()
     differing = [
-        f"{name} {here.get(name)}, not {version}" for name, version in expected.items() if here.get(name) != version
+        f"{name} {here[name]}, not {version}"
+        for name, version in expected.items()
+        if here.get(name, version) != version  # an extra may be lacking where nothing needs it
     ]
     if differing:
         raise WorkerError(
