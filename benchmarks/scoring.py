@@ -24,6 +24,7 @@ from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel import Engine, one_thread
 from speechgmm.recipe import stages
 from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.scored import Scores
 from speechgmm.scoring.gallery import UBM_FILE
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "so762.yaml"
@@ -145,7 +146,7 @@ def errors(given: Problem) -> None:
     for method, config in METHODS.items():
         matrix = score_matrix(list(given.models.values()), given.ubm, list(given.tests.values()), config)
         exact = matrix if exact is None else exact
-        scores = stages.Scores(*names, matrix)
+        scores = Scores(*names, matrix)
         rates = []
         for trials in given.trials.values():
             values, targets = scores.of(trials), np.array([trial.target for trial in trials])

@@ -68,15 +68,16 @@ def mean_shifts(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> Float32Array
     ValueError
         If shapes differ, or a model differs from the UBM in more than its means.
     """
-    deviations = np.sqrt(ubm.variances)
+    per_deviation = 1.0 / np.sqrt(ubm.variances)
     shifts = np.empty((len(models), ubm.means.size), np.float32)
     for number, model in enumerate(models):
         if model.means.shape != ubm.means.shape:
             raise ModelError(f"a model of shape {model.means.shape} for a UBM of shape {ubm.means.shape}")
         for name in ("weights", "variances"):
-            if not np.array_equal(getattr(model, name), getattr(ubm, name)):
+            own, expected = getattr(model, name), getattr(ubm, name)
+            if own is not expected and not np.array_equal(own, expected):
                 raise ModelError(f"model {number} has {name} of its own; linear scoring expects the UBM's")
-        shifts[number] = ((model.means - ubm.means) / deviations).ravel()
+        shifts[number] = ((model.means - ubm.means) * per_deviation).ravel()
     return shifts
 
 
@@ -104,8 +105,9 @@ def score_statistics(shifts: Float32Array, ubm: DiagonalGMM, statistics: Sequenc
     """
     n_padded = -(-len(statistics) // UTTERANCES_AT_ONCE) * UTTERANCES_AT_ONCE
     centred = np.zeros((n_padded, shifts.shape[1]), np.float32)
+    per_deviation = 1.0 / np.sqrt(ubm.variances)
     for row, each in zip(centred, statistics, strict=False):
-        row[:] = _centred(each, ubm)
+        row[:] = _centred(each, ubm, per_deviation)
     scores = np.zeros((n_padded, len(shifts)))
     n_columns = max(1, VALUES_AT_ONCE // max(1, len(shifts)))
     for start in range(0, shifts.shape[1], n_columns):
@@ -116,12 +118,13 @@ def score_statistics(shifts: Float32Array, ubm: DiagonalGMM, statistics: Sequenc
     return np.ascontiguousarray(scores[: len(statistics)].T)
 
 
-def _centred(statistics: SufficientStats, ubm: DiagonalGMM) -> Float64Array:
+def _centred(statistics: SufficientStats, ubm: DiagonalGMM, per_deviation: Float64Array) -> Float64Array:
     """Give the mean frame's first moments about the UBM's means, in its standard deviations, shape (C D,)."""
     if statistics.first.shape != ubm.means.shape:
         raise ModelError(f"statistics of shape {statistics.first.shape} for a UBM of shape {ubm.means.shape}")
     if statistics.n_frames == 0:
         raise ModelError("an utterance of no frames has no score")
     moved = statistics.first - statistics.zeroth[:, None] * ubm.means
-    centred: Float64Array = (moved / np.sqrt(ubm.variances) / statistics.n_frames).ravel()
-    return centred
+    moved *= per_deviation
+    moved /= statistics.n_frames
+    return moved.ravel()
