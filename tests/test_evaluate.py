@@ -91,6 +91,17 @@ def test_every_file_gives_the_numbers_of_the_scores(trials, tmp_path, kind, form
     assert (told in found["notes"]) == (kind in ("short", "numbers", "voxceleb"))
 
 
+def test_a_page_is_never_written_over_what_is_evaluated(files, tmp_path):
+    before = [path.read_bytes() for path in files]
+    for path in (*files, tmp_path / "html", tmp_path / "page.html.txt"):
+        refused = evaluate(*files, "--bootstrap", 0, "--report", path)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert f"--report {path}: expected the name of the page, with .html or .htm at its end" in refused.stderr
+    assert [path.read_bytes() for path in files] == before
+    assert set(tmp_path.iterdir()) == set(files)
+    assert evaluate(*files, "--bootstrap", 0, "--report", tmp_path / "PAGE.HTM").exit_code == 0
+
+
 def test_the_order_of_the_lines_does_not_matter(files, trials, tmp_path):
     ordered = write(tmp_path / "ordered", [f"{model} {test} {score}" for model, test, _, score in trials])
     assert numbers(*files) == numbers(ordered, files[1])

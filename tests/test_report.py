@@ -347,6 +347,11 @@ def test_a_page_needs_a_place(made, tmp_path):
     assert "2 folders of results and no --out; expected the name of the page" in refused(*both)
     assert "a folder; expected the name of the page" in refused(*both, "--out", tmp_path)
     assert "a folder; expected the name of the page" in refused(made / "first", "--out", tmp_path)
+    metrics = (made / "first" / "metrics.json").read_bytes()
+    expected = "metrics.json: expected the name of the page, with .html or .htm at its end"
+    assert expected in refused(made / "first", "--out", made / "first" / "metrics.json")
+    assert expected in refused(*both, "--out", made / "first" / "metrics.json")
+    assert (made / "first" / "metrics.json").read_bytes() == metrics
     assert "first: given twice" in refused(made / "first", made / "first", "--out", tmp_path / "page.html")
     (tmp_path / "file").touch()
     assert "file" in refused(*both, "--out", tmp_path / "file" / "page.html")

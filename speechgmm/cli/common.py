@@ -5,13 +5,35 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from speechgmm.errors import SpeechGMMError
+from speechgmm.errors import ResultsError, SpeechGMMError
 
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, show_default="all cores", help="Workers.")]
+
+
+def check_page(option: str, path: Path) -> None:
+    """Refuse what is no name of a page: a slip of the keyboard must not write HTML over scores or metrics.
+
+    Parameters
+    ----------
+    option : str
+        That gives the name.
+    path : Path
+        Where the page is to be written.
+
+    Raises
+    ------
+    ResultsError
+        If it is a folder, or the name ends in neither .html nor .htm.
+    """
+    if path.is_dir():
+        raise ResultsError(f"{option} {path}: a folder; expected the name of the page, as in {path / 'report.html'}")
+    if path.suffix.lower() not in {".html", ".htm"}:
+        raise ResultsError(f"{option} {path}: expected the name of the page, with .html or .htm at its end")
 
 
 def printable(text: str) -> str:

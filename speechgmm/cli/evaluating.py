@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechgmm.cli.common import told
+from speechgmm.cli.common import check_page, told
 from speechgmm.cli.numbers import show_numbers, show_parts
-from speechgmm.errors import CorpusError, ResultsError
+from speechgmm.errors import CorpusError
 
 if TYPE_CHECKING:
     from speechgmm.arrays import IntArray
@@ -76,8 +76,8 @@ def evaluate(
     if preset:
         config = EvaluationConfig(bootstrap=bootstrap, dcf=tuple(dict.fromkeys(each.value for each in preset)))
     with told():
-        if report is not None and report.is_dir():
-            raise ResultsError(f"--report {report}: a folder; expected the name of the page")
+        if report is not None:
+            check_page("--report", report)
         document = _evaluate(
             scores,
             trials,

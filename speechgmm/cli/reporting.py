@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from speechgmm.cli.common import told
+from speechgmm.cli.common import check_page, told
 from speechgmm.errors import ResultsError
 
 
@@ -24,8 +24,8 @@ def report(
     from speechgmm.recipe.reporting import report_results
 
     with told():
-        if out is not None and out.is_dir():
-            raise ResultsError(f"--out {out}: a folder; expected the name of the page, as in {out / 'report.html'}")
+        if out is not None:
+            check_page("--out", out)
         if len(results) == 1:
             page = report_results(results[0], out, png=True)
         elif out is None:
