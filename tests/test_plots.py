@@ -267,6 +267,18 @@ def test_reliability_of_the_simplest_scores():
     assert label == "log-likelihood ratio that was given, nats (1 target infinite, not shown)"
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 9, 40, 4000])
+def test_reliability_names_counts_as_plain_numbers(most):
+    figure = reliability_figure([0.0] * most, [1.0])
+    svg = svg_text(figure)
+    assert "$" not in svg
+    below = figure.axes[1].yaxis
+    labels = {text.get_text(): text.get_position()[1] for text in below.get_ticklabels(which="both")}
+    labels.pop("", None)
+    assert labels.keys() >= {"1"}
+    assert all(float(label.replace(",", "")) == pytest.approx(place) for label, place in labels.items() if place >= 1)
+
+
 # ---- identification ----
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter
 from scipy.special import expit
 
 from speechgmm.arrays import Float64Array
@@ -127,6 +127,7 @@ def reliability_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike) -> Figur
         for (name, each), colour, style in zip(counts.items(), COLOURS, ("-", "--"), strict=False):
             below.stairs(each, edges, color=colour, linestyle=style, linewidth=1.2, label=name)
         below.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+        below.yaxis.set_minor_formatter(LogFormatter())  # they have labels within a decade; the usual ones are TeX
         below.set_xlabel(score_label("log-likelihood ratio that was given, nats", target, nontarget))
         figure.legend(loc="outside upper left", ncols=2)
     return figure
