@@ -12,7 +12,7 @@ import typer
 
 from speechgmm.errors import ResultsError, SpeechGMMError
 
-JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, show_default="all cores", help="Workers.")]
+JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, max=4096, show_default="all cores", help="Workers.")]
 
 
 def check_page(option: str, path: Path) -> None:

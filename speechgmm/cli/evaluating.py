@@ -59,7 +59,7 @@ def evaluate(
         Path | None,
         typer.Option(help="A table of utterances by id or path; its column speaker is for the intervals."),
     ] = None,
-    bootstrap: Annotated[int, typer.Option(min=0, help="Draws for the intervals; 0 for none.")] = 1000,
+    bootstrap: Annotated[int, typer.Option(min=0, max=100_000, help="Draws for the intervals; 0 for none.")] = 1000,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave out trials without a score.")] = False,
     allow_extra: Annotated[
         bool, typer.Option("--allow-extra", help="Leave out scores of other trials, and lines that are there twice.")

@@ -37,7 +37,7 @@ class EvaluationConfig(Configuration):
         Detection costs, by the evaluation whose costs they take.
     false_alarm_rates : list of float, 0 < rate < 1
         Shares of nontarget trials that may be accepted, at which the misses are told.
-    bootstrap : int >= 0
+    bootstrap : int, 0 <= bootstrap <= 100,000
         Times that the speakers are drawn for the intervals of the numbers; 0 for no intervals.
     confidence : float, 0 < confidence < 1
         Share of experiments with other speakers in which an interval should hold the true number.
@@ -48,7 +48,7 @@ class EvaluationConfig(Configuration):
         "voxceleb",
     )
     false_alarm_rates: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] = (0.01, 0.001)
-    bootstrap: int = Field(1000, ge=0)
+    bootstrap: int = Field(1000, ge=0, le=100_000)
     confidence: float = Field(0.95, gt=0, lt=1)
 
 
