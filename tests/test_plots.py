@@ -185,6 +185,15 @@ def test_tippett_counts_infinite_ratios():
         assert svg_text(tippett_figure(target, nontarget))
 
 
+@pytest.mark.parametrize("draw", [tippett_figure, histogram_figure, reliability_figure])
+@pytest.mark.parametrize("far", [1e300, 1e308, np.finfo(np.float64).max])
+def test_ratios_too_far_apart_for_an_axis_count_as_infinite(draw, far):
+    figure = draw([far, 3.0], [0.0, -far])
+    assert svg_text(figure)
+    told = "(1 target and 1 nontarget infinite, not shown)" in figure.axes[-1].get_xlabel()
+    assert told == (far > 1e300)
+
+
 # ---- calibration ----
 
 

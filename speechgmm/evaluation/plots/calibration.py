@@ -13,7 +13,7 @@ from scipy.special import expit
 from speechgmm.arrays import Float64Array
 from speechgmm.evaluation.costs import PRESETS, Costs, bayes_threshold, detection_cost
 from speechgmm.evaluation.operating_points import OperatingPoints, convex_hull, error_rates
-from speechgmm.evaluation.plots.distributions import bin_edges, score_label
+from speechgmm.evaluation.plots.distributions import bin_edges, has_place, score_label
 from speechgmm.evaluation.plots.house import COLOURS, INK, PRESET_MARKS, WIDTH, house_style
 
 BAYES_ERROR_CAPTION: Final = (
@@ -111,7 +111,7 @@ def reliability_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike) -> Figur
     points = error_rates(target, nontarget)
     scores, ratios = _pav_map(points)
     sides = {"target": np.asarray(target, np.float64), "nontarget": np.asarray(nontarget, np.float64)}
-    edges = bin_edges(points.thresholds[np.isfinite(points.thresholds)])
+    edges = bin_edges(points.thresholds[has_place(points.thresholds)])
     finite = np.append(ratios[np.isfinite(ratios)], [-1.0, 1.0])
     frame = 1.1 * finite.min(), 1.1 * finite.max()
     with house_style():
@@ -121,7 +121,7 @@ def reliability_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike) -> Figur
         line = np.clip(scores, edges[0], edges[-1]), np.clip(ratios, *frame)
         above.plot(*line, color=COLOURS[2], label="these ratios", clip_on=False)
         above.set(xlim=(edges[0], edges[-1]), ylim=frame, ylabel="log-likelihood ratio by PAV, nats")
-        counts = {name: np.histogram(values[np.isfinite(values)], edges)[0] for name, values in sides.items()}
+        counts = {name: np.histogram(values[has_place(values)], edges)[0] for name, values in sides.items()}
         below.set(ylim=(0.7, 2.0 * max(1, *(each.max() for each in counts.values()))), ylabel="trials in a bin")
         below.set_yscale("log")
         for (name, each), colour, style in zip(counts.items(), COLOURS, ("-", "--"), strict=False):

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from speechgmm.arrays import Float64Array
+from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.evaluation.metrics import eer_threshold
 from speechgmm.evaluation.operating_points import error_rates
 from speechgmm.evaluation.plots.house import COLOURS, INK, WIDTH, house_style, thin
@@ -23,6 +23,8 @@ TIPPETT_CAPTION: Final = (
     "target trials, or right of 0 under nontarget trials, speaks for the wrong answer, and the more so the farther "
     "it goes. Before calibration the place of 0 means nothing."
 )
+
+_FARTHEST: Final = 1e300  # beyond it the length of an axis may be no number
 
 
 def histogram_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike, threshold: float | None = None) -> Figure:
@@ -48,7 +50,7 @@ def histogram_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike, threshold:
     """
     of_equal_errors = eer_threshold(target, nontarget)
     sides = {"target": np.asarray(target, np.float64), "nontarget": np.asarray(nontarget, np.float64)}
-    finite = {name: scores[np.isfinite(scores)] for name, scores in sides.items()}
+    finite = {name: scores[has_place(scores)] for name, scores in sides.items()}
     edges = bin_edges(np.concatenate(list(finite.values())))
     with house_style():
         figure = Figure(figsize=(WIDTH, 0.72 * WIDTH), layout="constrained")
@@ -57,10 +59,10 @@ def histogram_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike, threshold:
             heights = 100.0 * np.histogram(finite[name], edges)[0] / scores.size
             axes.stairs(heights, edges, fill=True, color=colour, alpha=0.35)
             axes.stairs(heights, edges, color=colour, linestyle=line, linewidth=1.2, label=name)
-        if np.isfinite(of_equal_errors):
+        if has_place(of_equal_errors):
             label = f"EER threshold {of_equal_errors:.3g}"
             axes.axvline(of_equal_errors, color=INK, linestyle="--", linewidth=1.0, label=label)
-        if threshold is not None and np.isfinite(threshold):
+        if threshold is not None and has_place(threshold):
             axes.axvline(threshold, color=INK, linewidth=1.0, label=f"threshold of the decisions {threshold:.3g}")
         figure.legend(loc="outside upper left", ncols=3 if threshold is None else 2, columnspacing=1.2)
     return figure
@@ -110,6 +112,11 @@ def tippett_figure(
     return figure
 
 
+def has_place(scores: npt.ArrayLike) -> BoolArray:
+    """Tell which scores have a place on an axis: not infinite ones, and as such count those beyond 1e300."""
+    return np.asarray(np.abs(scores) <= _FARTHEST)
+
+
 def score_label(quantity: str, target: npt.ArrayLike, nontarget: npt.ArrayLike) -> str:
     """Name an axis of scores, and say how many are infinite.
 
@@ -123,10 +130,10 @@ def score_label(quantity: str, target: npt.ArrayLike, nontarget: npt.ArrayLike) 
     Returns
     -------
     str
-        The name alone if all are finite.
+        The name alone if all have a place.
     """
     sides = {"target": np.asarray(target), "nontarget": np.asarray(nontarget)}
-    infinite = [f"{n} {name}" for name, scores in sides.items() if (n := np.count_nonzero(~np.isfinite(scores)))]
+    infinite = [f"{n} {name}" for name, scores in sides.items() if (n := np.count_nonzero(~has_place(scores)))]
     return f"{quantity} ({' and '.join(infinite)} infinite, not shown)" if infinite else quantity
 
 
@@ -151,7 +158,7 @@ def bin_edges(scores: Float64Array) -> Float64Array:
 def _draw_shares(axes: Axes, target: npt.ArrayLike, nontarget: npt.ArrayLike) -> None:
     """Draw how many trials of each kind reach each score."""
     points = error_rates(target, nontarget)
-    places = np.flatnonzero(np.isfinite(points.thresholds))
+    places = np.flatnonzero(has_place(points.thresholds))
     if places.size == 0:
         return
     # after the last finite score, what reaches +inf is left
