@@ -102,6 +102,12 @@ def test_a_page_is_never_written_over_what_is_evaluated(files, tmp_path):
     assert evaluate(*files, "--bootstrap", 0, "--report", tmp_path / "PAGE.HTM").exit_code == 0
 
 
+def test_one_column_at_a_time(files):
+    refused = evaluate(*files, "--by", "sex", "--by", "role")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--by sex --by role: 2 columns; expected one at a time" in refused.stderr
+
+
 def test_the_order_of_the_lines_does_not_matter(files, trials, tmp_path):
     ordered = write(tmp_path / "ordered", [f"{model} {test} {score}" for model, test, _, score in trials])
     assert numbers(*files) == numbers(ordered, files[1])

@@ -9,7 +9,7 @@ import typer
 
 from speechgmm.cli.common import check_page, told
 from speechgmm.cli.numbers import show_numbers, show_parts
-from speechgmm.errors import CorpusError
+from speechgmm.errors import CorpusError, SpeechGMMError
 
 if TYPE_CHECKING:
     from speechgmm.arrays import IntArray
@@ -52,7 +52,7 @@ def evaluate(
         typer.Option(help="Costs of errors. Repeatable.", show_default="sre08 and voxceleb"),
     ] = None,
     by: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(metavar="COLUMN", help="Numbers for each value of a column of the trials or the manifest, too."),
     ] = None,
     manifest: Annotated[
@@ -78,11 +78,13 @@ def evaluate(
     with told():
         if report is not None:
             check_page("--report", report)
+        if by and len(by) > 1:
+            raise SpeechGMMError(f"--by {' --by '.join(by)}: {len(by)} columns; expected one at a time")
         document = _evaluate(
             scores,
             trials,
             config,
-            by=by,
+            by=by[0] if by else None,
             manifest=manifest,
             allow_missing=allow_missing,
             allow_extra=allow_extra,
