@@ -1,5 +1,6 @@
 """Plots are checked through the data they draw, against literal computations; see also test_report.py."""
 
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from speechgmm.evaluation.plots import (
     bayes_error_figure,
     cmc_figure,
     confusion_figure,
+    det_caption,
     det_figure,
     histogram_figure,
     reliability_figure,
@@ -140,6 +142,15 @@ def test_det_marks_the_decisions_that_were_made():
     assert "the decisions that were made" in labels_of(figure)
     with pytest.raises(ValueError, match="band or threshold of 'lost': expected one of the lists list"):
         det_figure({"list": (target, nontarget)}, thresholds={"lost": 1.5})
+
+
+def test_the_caption_of_det_tells_of_what_is_there():
+    band = Band(np.array([0.1]), np.array([0.2]), np.array([0.4]), 0.95)
+    words = ("detection cost", "Crosses", "band")
+    for presets, thresholds, bands in product(([], ["sre08"]), ({}, {"list": 0.0}), ({"list": None}, {"list": band})):
+        caption = det_caption(presets, bands, thresholds)
+        there = [bool(presets), bool(thresholds), bands["list"] is not None]
+        assert [word in caption for word in words] == there
 
 
 # ---- distributions ----

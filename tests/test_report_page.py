@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from speechgmm.evaluation.metrics import PRESETS
-from speechgmm.evaluation.plots import DET_CAPTION, confusion_figure, det_figure, histogram_figure, svg_text
+from speechgmm.evaluation.plots import confusion_figure, det_caption, det_figure, histogram_figure, svg_text
 from speechgmm.evaluation.report.content import (
     Breakdown,
     ComparedList,
@@ -69,7 +69,9 @@ def some_plots():
         histogram_figure(target, nontarget),
         confusion_figure([[3, 1], [0, 4]], ["a", "b"]),
     )
-    return tuple(Plot(f"plot {number}", DET_CAPTION, svg_text(each)) for number, each in enumerate(figures))
+    return tuple(
+        Plot(f"plot {number}", det_caption(list(PRESETS)), svg_text(each)) for number, each in enumerate(figures)
+    )
 
 
 def content(**changes):

@@ -69,5 +69,5 @@ def _list(name: str, results: dict[str, Results], found: Comparison) -> Compared
     if usable:
         presets = next(iter(own.values())).recipe.evaluation.dcf
         figure = plots.det_figure(usable, presets)
-        plot = Plot(f"Detection error trade-off on {name}", plots.DET_CAPTION, plots.svg_text(figure))
+        plot = Plot(f"Detection error trade-off on {name}", plots.det_caption(presets), plots.svg_text(figure))
     return ComparedList(name, {of: each.metrics["trials"][name] for of, each in own.items()}, differences, plot)

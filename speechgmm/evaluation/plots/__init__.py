@@ -6,7 +6,7 @@ alone, on white, and `svg_text` gives an element to put into a page, where the n
 page's text, light or dark. The curves have mid-tone colours that people with colour-blindness can tell apart (after
 Okabe and Ito 2008) and line styles that tell them apart without any colour.
 
-Each figure has a caption, `*_CAPTION`, that says in plain words how to read it.
+Each figure has a caption, `*_CAPTION` or `det_caption`, that says in plain words how to read it.
 """
 
 from speechgmm.evaluation.plots.calibration import (
@@ -15,7 +15,7 @@ from speechgmm.evaluation.plots.calibration import (
     bayes_error_figure,
     reliability_figure,
 )
-from speechgmm.evaluation.plots.detection import DET_CAPTION, det_figure
+from speechgmm.evaluation.plots.detection import det_caption, det_figure
 from speechgmm.evaluation.plots.distributions import (
     HISTOGRAM_CAPTION,
     TIPPETT_CAPTION,
@@ -30,7 +30,6 @@ __all__ = [
     "BAYES_ERROR_CAPTION",
     "CMC_CAPTION",
     "CONFUSION_CAPTION",
-    "DET_CAPTION",
     "HISTOGRAM_CAPTION",
     "RELIABILITY_CAPTION",
     "TIPPETT_CAPTION",
@@ -38,6 +37,7 @@ __all__ = [
     "bayes_error_figure",
     "cmc_figure",
     "confusion_figure",
+    "det_caption",
     "det_figure",
     "histogram_figure",
     "reliability_figure",

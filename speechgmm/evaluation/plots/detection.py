@@ -20,13 +20,16 @@ from speechgmm.evaluation.metrics import eer
 from speechgmm.evaluation.operating_points import OperatingPoints, error_rates
 from speechgmm.evaluation.plots.house import COLOURS, INK, LINES, PRESET_MARKS, WIDTH, house_style, shorten, thin
 
-DET_CAPTION: Final = (
+_CAPTION: Final = (
     "Each curve shows, for every threshold, how many target trials are rejected (misses) and how many nontarget "
     "trials are accepted (false alarms); nearer to the lower left is better, and scores with normal distributions "
-    "give a straight line. Circles mark the equal error rate, crosses the decisions that were made, the other marks "
-    "the minimum of each detection cost. A shaded band shows how far the misses at a rate of false alarms depend on "
-    "which speakers were there. A rate without any error is drawn as half an error, and whatever lies outside the "
-    "frame on its edge."
+    "give a straight line. Circles mark the equal error rate. A rate without any error is drawn as half an error, and "
+    "whatever lies outside the frame on its edge."
+)
+_OF_MINIMA: Final = "Other marks are at the minimum of each detection cost."
+_OF_DECISIONS: Final = "Crosses mark the decisions that were made."
+_OF_BANDS: Final = (
+    "A shaded band shows how far the misses at a rate of false alarms depend on which speakers were there."
 )
 
 _LOWEST_RATE: Final = 1e-5  # no axis goes below 0.001 %
@@ -108,6 +111,27 @@ def det_figure(
             labels.append(f"{100 * confidence:g} % band, other speakers drawn")
         figure.legend(handles, labels, loc="outside lower left", handlelength=3.2)
     return figure
+
+
+def det_caption(
+    presets: Sequence[str] = (),
+    bands: Mapping[str, Band | None] | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> str:
+    """Say how to read detection error trade-off curves, and the marks and bands that are there.
+
+    Parameters
+    ----------
+    presets, bands, thresholds
+        As `det_figure` has them.
+
+    Returns
+    -------
+    str
+        In plain words.
+    """
+    shown = {_OF_MINIMA: bool(presets), _OF_DECISIONS: bool(thresholds), _OF_BANDS: any((bands or {}).values())}
+    return " ".join([_CAPTION, *(text for text, is_there in shown.items() if is_there)])
 
 
 class _Curve(NamedTuple):

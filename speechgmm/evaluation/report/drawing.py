@@ -78,20 +78,19 @@ def draw_scores(
     llrs, raw = table.sides(table.llrs, first), table.sides(table.raw, first)
     is_calibrated = not np.array_equal(table.raw, table.llrs, equal_nan=True)
     by_llrs = threshold is not None and table.ranks is table.llrs
-    det = plots.det_figure(
-        {name: table.sides(table.ranks, name) for name in usable},
-        config.dcf,
-        {
-            name: det_band(*table.speaker_sides(name), np.random.default_rng(seed), confidence=config.confidence)
-            for name in usable
-            if config.bootstrap
-        },
-        {name: threshold for name in usable if threshold is not None and by_llrs},
-    )
+    bands = {
+        name: det_band(*table.speaker_sides(name), np.random.default_rng(seed), confidence=config.confidence)
+        for name in usable
+        if config.bootstrap
+    }
+    thresholds = {name: threshold for name in usable if threshold is not None and by_llrs}
+    lists = {name: table.sides(table.ranks, name) for name in usable}
+    det = plots.det_figure(lists, config.dcf, bands, thresholds)
+    det_caption = plots.det_caption(config.dcf, bands, thresholds)
     tippett = plots.tippett_figure(*llrs, raw if is_calibrated else None)
     bayes_error = plots.bayes_error_figure(*llrs, config.dcf)
     return (
-        Drawn("det", "Detection error trade-off", plots.DET_CAPTION, det),
+        Drawn("det", "Detection error trade-off", det_caption, det),
         Drawn("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, plots.histogram_figure(*llrs, threshold)),
         Drawn("tippett", f"Tippett plot of {first}", plots.TIPPETT_CAPTION, tippett),
         Drawn("bayes-error", f"Cost over the prior, {first}", plots.BAYES_ERROR_CAPTION, bayes_error),
