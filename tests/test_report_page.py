@@ -264,6 +264,14 @@ def test_report_of_an_open_set_shows_what_is_detected():
     assert "Open set" not in Page(render_report(content())).text
 
 
+def test_report_tells_of_intervals_only_where_there_are_some():
+    told = "Below a number stands its 95 % interval"
+    none = numbers(intervals={"eer": None, "min_dcf": {"sre08": None}})
+    for intervals, is_told in (({"rate": [0.8, 0.9]}, True), ({"rate": None}, False), (None, False)):
+        page = render_report(content(trial_lists={"test": none}, identification=identified(intervals=intervals)))
+        assert (told in " ".join(Page(page).text.split())) == is_told
+
+
 def test_report_shows_a_dash_and_the_reason_for_a_number_that_does_not_exist():
     none = dict.fromkeys(PRESETS)
     nothing = numbers(n_nontarget=0, eer=None, cllr=None, min_cllr=None, min_dcf=none, act_dcf=none, intervals=None)

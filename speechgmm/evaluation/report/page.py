@@ -36,13 +36,16 @@ def render_report(content: ReportContent) -> str:
     str
         A complete HTML document; the same content gives the same text.
     """
+    rows, further = headline_rows(content.trial_lists), further_rows(content.trial_lists)
+    identified = identification_rows({"": content.identification} if content.identification else {})
     return _render(
         "report.html.j2",
         content=content,
         headlines=_headlines(content),
-        rows=headline_rows(content.trial_lists),
-        further=further_rows(content.trial_lists),
-        identified=identification_rows({"": content.identification} if content.identification else {}),
+        has_intervals=any(cell.interval for row in (*rows, *further, *identified) for cell in row.cells),
+        rows=rows,
+        further=further,
+        identified=identified,
         parts=[(each, headline_rows(each.parts)) for each in content.breakdowns],
         plots=_with_own_ids(content.plots),
         skipped_by_kind=sorted(Counter(item.kind for item in content.skipped).items()),
