@@ -1,9 +1,11 @@
 """Writing files so that a reader never sees half of one, and reading lists by numbered lines."""
 
 import csv
+import errno
 import io
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -182,6 +184,26 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def check_readable(path: Path) -> None:
+    """Open a file, for the sake of the reason why it cannot be; safetensors calls each such file missing.
+
+    Parameters
+    ----------
+    path : Path
+        A file that somebody is about to read.
+
+    Raises
+    ------
+    OSError
+        If it is not there, or no file, or may not be read.
+    ValueError
+        If no file can have that name.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    path.open("rb").close()
 
 
 def files_below(folder: Path) -> list[str]:

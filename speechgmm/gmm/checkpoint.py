@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from speechgmm.arrays import Float64Array
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import CheckpointError
-from speechgmm.files import write_bytes
+from speechgmm.files import check_readable, write_bytes
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.storage import DAMAGE, PARAMETERS
 
@@ -135,6 +135,7 @@ def load_state(path: Path, training: str) -> TrainingState | None:
     if not path.is_file():
         raise CheckpointError(f"{path}: no file; name one that can keep the state of a training")
     try:
+        check_readable(path)
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})["speechgmm_training"])
             arrays: dict[str, Float64Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from speechgmm.arrays import Float64Array, read_only
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import ModelError
-from speechgmm.files import is_file, write_bytes
+from speechgmm.files import check_readable, write_bytes
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.version import __version__
 
@@ -250,11 +250,15 @@ def read_header(path: str | Path) -> Header:
     Raises
     ------
     ModelError
-        If the file is missing, damaged, not ours, or in a newer format.
+        If the file is missing, not to be read, damaged, not ours, or in a newer format.
     """
     path = Path(path)
-    if not is_file(path):
-        raise ModelError(f"{path}: no such model file")
+    try:
+        check_readable(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise ModelError(f"{path}: no such model file") from error
+    except OSError as error:
+        raise ModelError(f"{path}: not readable ({error.strerror})") from error
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

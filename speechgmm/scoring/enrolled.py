@@ -20,7 +20,7 @@ from safetensors.numpy import save
 
 from speechgmm.configuration import Configuration
 from speechgmm.errors import GalleryError
-from speechgmm.files import replacing
+from speechgmm.files import check_readable, replacing
 from speechgmm.gmm.statistics import SufficientStats
 from speechgmm.gmm.storage import DAMAGE
 from speechgmm.version import __version__
@@ -182,8 +182,15 @@ def load_speaker(path: Path, background: str) -> EnrolledSpeaker:
     FileNotFoundError
         If there is no such file.
     GalleryError
-        If the file is damaged, of another kind or name, in a newer format, or rests on another background.
+        If the file may not be read, is damaged, of another kind or name, in a newer format, or rests on another
+        background.
     """
+    try:
+        check_readable(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise GalleryError(f"{path}: not readable ({error.strerror})") from error
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

@@ -124,6 +124,29 @@ def test_what_one_may_not_do(ours):
     assert "is not readable" in told.err
 
 
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="this system has other rights")
+def test_a_speaker_and_a_model_that_one_may_not_read(ours):
+    folder, plant = ours
+
+    def gallery(*arguments):
+        return speechgmm(folder, "gallery", *arguments, plant=plant)
+
+    assert gallery("create", "results/small", "--out", "team").status == 0
+    first, second, test = sorted(str(path) for path in (folder / "corpus").rglob("*.flac"))[:3]
+    assert gallery("enrol", "team", "Ann", first).status == 0
+    assert gallery("enrol", "team", "Bo", second).status == 0
+    (folder / "team" / "speakers" / "Ann.safetensors").chmod(0)
+    for arguments in (["list", "team"], ["identify", "team", test]):
+        told = gallery(*arguments)
+        assert told.status == 3
+        assert "Ann.safetensors: not readable (Permission denied)" in told.err
+        assert "Bo" in told.out
+    assert gallery("verify", "team", "Ann", test).message.endswith("Ann.safetensors: not readable (Permission denied)")
+    (folder / "results" / "small" / "ubm.safetensors").chmod(0)
+    told = gallery("create", "results/small", "--out", "other")
+    assert (told.status, told.message) == (2, "results/small/ubm.safetensors: not readable (Permission denied)")
+
+
 @pytest.mark.parametrize("read", [False, True])
 def test_a_recording_that_goes_between_check_and_read(folder, read):
     forget(folder, "features")
