@@ -76,6 +76,27 @@ def compiled(wanted_by: str) -> tuple[ModuleType, ModuleType]:
     return fused, skipping
 
 
+def check_available(kernel: Kernel, skip_below: float = 0.0) -> None:
+    """Refuse a kernel whose package or device is not there, before any work is done that would be lost.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Which.
+    skip_below : float
+        The threshold of `speechgmm.gmm.statistics.accumulate`.
+
+    Raises
+    ------
+    ModelError
+        If it is not there.
+    """
+    if is_torch(kernel):
+        of_torch(kernel)
+    elif skip_below or kernel == "numba":
+        compiled("skip_below" if skip_below else "kernel numba")
+
+
 def of_torch(kernel: TorchKernel) -> ModuleType:
     """Import PyTorch's kernels, and see that their device is there.
 

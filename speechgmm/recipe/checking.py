@@ -129,7 +129,7 @@ Audio = tuple[str, float | None, float | None, Any]
 
 
 def check_recipe(recipe: Recipe, engine: Engine | None = None) -> Checked:
-    """Look for what is wrong with the lists and the recordings of a recipe; only headers are read.
+    """Look for what is wrong with the lists, the recordings and the kernels of a recipe; only headers are read.
 
     Parameters
     ----------
@@ -144,6 +144,7 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None) -> Checked:
         What was found, and what there is.
     """
     findings = [_filters(member.features) for member in recipe.members if isinstance(member.features, FeatureConfig)]
+    findings.append(Finding("error", "kernel", recipe.missing_kernels()))
     if isinstance(recipe.corpus, SyntheticConfig):
         return Checked(_told(findings), {}, {})
     try:

@@ -125,6 +125,8 @@ def run(
         recipe = recipe.with_kernel(kernel)
     if recipe.sweep is not None:
         raise RecipeError(f"{recipe.name}: sweep: a series of experiments; run it with: speechgmm sweep RECIPE")
+    if STAGES.index(until) > STAGES.index("features") and (missing := recipe.missing_kernels()):
+        raise ModelError("; ".join(missing))  # before the results of an earlier run are cleared
     results = Path(results).resolve()  # workers may have been born in another folder
     folder = results / recipe.name
     engine = engine or Engine("processes")

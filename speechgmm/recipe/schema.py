@@ -8,12 +8,12 @@ from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats import CorpusConfig as CorpusConfig
 from speechgmm.corpus.kaldi import KaldiConfig
-from speechgmm.errors import RecipeError
+from speechgmm.errors import ModelError, RecipeError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.given import GivenConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.kernel_choice import TorchKernel, of_torch
+from speechgmm.gmm.kernel_choice import TorchKernel, check_available, of_torch
 from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
 from speechgmm.recipe.points import SweepConfig
 from speechgmm.scoring.calibration import CalibrationConfig
@@ -244,8 +244,7 @@ class Recipe(Configuration):
         of_torch(kernel)
         if self.systems:
             return self.model_copy(update={"systems": tuple(each.with_kernel(kernel) for each in self.systems)})
-        names = ("speakers",) if self.speakers.method == "independent" else OF_BACKGROUND
-        sections = {name: getattr(self, name) for name in names}
+        sections = self._computing
         for name, section in sections.items():
             if skip_below := getattr(section, "skip_below", 0):
                 raise RecipeError(
@@ -253,6 +252,29 @@ class Recipe(Configuration):
                 )
         chosen = {name: section.model_copy(update={"kernel": kernel}) for name, section in sections.items()}
         return self.model_copy(update=chosen)
+
+    def missing_kernels(self) -> tuple[str, ...]:
+        """Find kernels that are not there.
+
+        Returns
+        -------
+        tuple of str
+            For each section that names one: its key, and the package or device that it needs.
+        """
+        missing = []
+        for member in self.members:
+            for name, section in member._computing.items():
+                try:
+                    check_available(section.kernel, getattr(section, "skip_below", 0))
+                except ModelError as error:
+                    missing.append(f"{member.name}: {name}: {error}")
+        return tuple(missing)
+
+    @property
+    def _computing(self) -> dict[str, Any]:
+        """The sections that name a kernel, by their keys."""
+        names = ("speakers",) if self.speakers.method == "independent" else OF_BACKGROUND
+        return {name: getattr(self, name) for name in names}
 
     @property
     def members(self) -> "tuple[Recipe, ...]":

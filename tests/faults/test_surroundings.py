@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 
 from harness import RECIPE, at, content, run, speechgmm, stored
+from speechgmm import gmm as speechgmm_gmm
 from speechgmm import run as run_recipe
 from speechgmm.features.store import open_store
 from speechgmm.parallel import Engine
@@ -185,6 +186,42 @@ def test_a_stored_file_that_goes_while_it_is_used(folder):
     assert told.status == 2
     assert told.message.endswith("index.json: No such file or directory")
     assert run(folder).status == 0
+
+
+def hide_packages():
+    """Let PyTorch and numba not be installed."""
+    sys.modules |= dict.fromkeys(("torch", "numba"))
+    for name in ("torch_kernels", "fused", "skipping"):
+        sys.modules.pop(f"speechgmm.gmm.{name}", None)
+        vars(speechgmm_gmm).pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("ubm.kernel=torch", "ubm: kernel torch needs the package torch"),
+        ("ubm.kernel=numba", "ubm: kernel numba needs the package numba"),
+        ("ubm.skip_below=1e-6", "ubm: skip_below needs the package numba"),
+        ("scoring.kernel=cuda", "scoring: kernel cuda needs the package torch"),
+        ("speakers={method: independent, kernel: torch}", "speakers: kernel torch needs the package torch"),
+    ],
+)
+def test_a_kernel_whose_package_is_not_there(folder, setting, message):
+    (folder / "small.yaml").write_text(RECIPE.replace("ubm: {n_components: 2, n_iterations: 2}\n", ""))
+    before = everything(folder / "results")
+    told = run(folder, "--set", setting, plant=hide_packages)
+    assert told.status == 2
+    assert told.message.startswith(f"small: {message}: pip install")
+    assert everything(folder / "results") == before
+    found = speechgmm(folder, "check", "small.yaml", "--json", "--set", setting, plant=hide_packages)
+    assert found.status == 2
+    assert [(each["severity"], each["what"]) for each in json.loads(found.out)["findings"]] == [("error", "kernel")]
+    assert run(folder, "--set", setting, "--until", "features", plant=hide_packages).status == 0
+
+
+def everything(folder):
+    """Read all files of a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_model_of_a_newer_format(folder):
