@@ -1,6 +1,7 @@
 """What the cache of stages holds, which results use it, and removing what none does."""
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,16 +54,21 @@ def list_stored(results: str | Path = "results") -> tuple[Stored, ...]:
     -------
     tuple of Stored
         By stage, the oldest first.
+
+    Raises
+    ------
+    OSError
+        If the cache, a stage in it, or what results rest on may not be read.
     """
     results = Path(results)
     users = _users(results)
     listed = []
-    for folder in sorted((results / CACHE).glob("*/*")):
-        if folder.is_dir() and folder.parent.name != LOCKS:
-            made_at, digest = _made(folder)
-            state = "whole" if made_at else "unfinished" if folder.name.startswith((RUNNING, UNFINISHED)) else "broken"
-            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            listed.append(Stored(folder.parent.name, folder, state, size, made_at, tuple(users.get(digest, ()))))
+    stages = [stage for stage in _folders(results / CACHE) if stage.name != LOCKS]
+    for folder in (folder for stage in stages for folder in _folders(stage)):
+        made_at, digest = _made(folder)
+        state = "whole" if made_at else "unfinished" if folder.name.startswith((RUNNING, UNFINISHED)) else "broken"
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        listed.append(Stored(folder.parent.name, folder, state, size, made_at, tuple(users.get(digest, ()))))
     return tuple(sorted(listed, key=lambda each: (each.stage, each.made_at)))
 
 
@@ -118,6 +124,15 @@ def _check_idle(locks: Path) -> None:
             raise ResultsError(f"{run}: a run is writing these results; prune when it has ended") from error
 
 
+def _folders(folder: Path) -> list[Path]:
+    """List the folders in one, if it is there; unlike glob, say if it may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def _users(results: Path) -> dict[str, list[str]]:
     """Find the results that name each digest in their provenance."""
     users: dict[str, list[str]] = {}
@@ -125,6 +140,8 @@ def _users(results: Path) -> dict[str, list[str]]:
         try:
             stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
             digests = {stage["digest"][:32] for stage in stages}
+        except PermissionError:
+            raise  # prune would take what these results rest on for unused
         except (OSError, ValueError, KeyError, TypeError):
             continue  # not ours
         for digest in digests:

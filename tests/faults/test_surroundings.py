@@ -148,6 +148,19 @@ def test_a_speaker_and_a_model_that_one_may_not_read(ours):
     assert (told.status, told.message) == (2, "results/small/ubm.safetensors: not readable (Permission denied)")
 
 
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="this system has other rights")
+@pytest.mark.parametrize("where", [".cache", ".cache/ubm", "small/provenance.json"])
+def test_a_cache_that_one_may_not_read(ours, where):
+    folder, plant = ours
+    (folder / "results" / where).chmod(0)
+    for arguments in ([], ["--json"], ["--prune"]):
+        told = speechgmm(folder, "cache", *arguments, plant=plant)
+        assert (told.status, told.out, told.message) == (2, "", f"results/{where}: Permission denied")
+    (folder / "results" / where).chmod(0o755)
+    assert speechgmm(folder, "cache", "--prune", plant=plant).out == "0 removed, 0.0 MB freed\n"
+    assert speechgmm(folder, "cache", "--results", "elsewhere", plant=plant).out == "0 stored, 0.0 MB\n"
+
+
 @pytest.mark.parametrize("read", [False, True])
 def test_a_recording_that_goes_between_check_and_read(folder, read):
     forget(folder, "features")
