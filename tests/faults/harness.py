@@ -1,8 +1,10 @@
 """Faults, planted in a command that runs in a process of its own, and what its user sees of them."""
 
 import contextlib
+import itertools
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgmm.cli import app
-from speechgmm.recipe import results, runner
+from speechgmm.recipe import results, runner, stages
 from speechgmm.recipe.cache import StageCache
 
 RECIPE = """
@@ -109,6 +111,20 @@ def at(stage: str, fault, *, after: bool = True) -> None:
     StageCache._make = make_faultily
     if stage == "report":
         results.report_results = report_faultily
+
+
+def kill_a_worker(number: int) -> None:
+    """Let one worker be killed by the system, in a numbered pass of EM over its frames."""
+    passes, add = itertools.count(1), stages.sum_over
+
+    def add_or_die(function, items, engine):
+        return add(_be_killed if next(passes) == number else function, items, engine)
+
+    stages.sum_over = add_or_die
+
+
+def _be_killed(_):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stored(folder: Path, stage: str) -> list[Path]:
