@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import format_exception_only
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -267,6 +268,10 @@ def _log_to(path: Path) -> Iterator[None]:
     package.setLevel(logging.INFO)
     try:
         yield
+    except BaseException as error:
+        with suppress(OSError):  # a full disk may be what ended it
+            logger.error("ended by %s", "".join(format_exception_only(error)).strip())
+        raise
     finally:
         package.setLevel(level)
         package.removeHandler(handler)

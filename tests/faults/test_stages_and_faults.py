@@ -70,6 +70,7 @@ def test_a_request_to_end(whole, folder, stage, name):
     told = run(folder, plant=partial(at, stage, partial(send, SIGNALS[name]), after=stage != "report"))
     assert told.status == 130
     assert told.message == "interrupted; what is finished is kept, and the same command goes on from there"
+    assert (folder / "results" / "small" / "log.txt").read_text().endswith(" ERROR ended by KeyboardInterrupt\n")
     assert_stopped(folder, stage)
     assert_goes_on(folder, whole, "report" if stage == "report" else "evaluation")
 
