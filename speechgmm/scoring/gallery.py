@@ -133,7 +133,10 @@ class Gallery:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all speakers, those too whose files are damaged, in order."""
-        return tuple(sorted(normalize("NFC", path.stem) for path in self.speakers_folder.glob(f"[!.]*{SUFFIX}")))
+        folder = self.speakers_folder
+        found = folder.iterdir() if folder.is_dir() else ()  # a folder that may not be read is no empty one
+        names = [path.stem for path in found if path.suffix == SUFFIX and not path.name.startswith(".")]
+        return tuple(sorted(normalize("NFC", name) for name in names))
 
     def roster(self) -> Roster:
         """Read who is enrolled.

@@ -142,6 +142,10 @@ def test_a_speaker_and_a_model_that_one_may_not_read(ours):
         assert "Ann.safetensors: not readable (Permission denied)" in told.err
         assert "Bo" in told.out
     assert gallery("verify", "team", "Ann", test).message.endswith("Ann.safetensors: not readable (Permission denied)")
+    (folder / "team" / "speakers").chmod(0)
+    for arguments in (["list", "team"], ["identify", "team", test], ["enrol", "team", "Cy", test]):
+        told = gallery(*arguments)
+        assert (told.status, told.out, told.message) == (2, "", "team/speakers: Permission denied")
     (folder / "results" / "small" / "ubm.safetensors").chmod(0)
     told = gallery("create", "results/small", "--out", "other")
     assert (told.status, told.message) == (2, "results/small/ubm.safetensors: not readable (Permission denied)")
