@@ -29,7 +29,7 @@ quickstart: .venv/.package  ## a whole experiment on embedded voices: results/qu
 test: lint types layers unit  ## everything that must hold before a commit
 
 test-slow: .venv/.dev  ## the tests marked slow: whole experiments on real speech
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --numprocesses auto --dist loadfile
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -219,7 +219,7 @@ def map_in_order(
     """
     if engine and engine.kind == "dask":
         with _client(engine) as client:
-            yield from cluster.map_in_order(partial(_elsewhere, _versions(), function), items, client)
+            yield from cluster.map_in_order(partial(_elsewhere, versions(), function), items, client)
         return
     if engine is None or engine.kind == "serial" or engine.n_jobs == 1:
         for item in items:
@@ -244,7 +244,7 @@ def _alone(function: Callable[[Item], Result], item: Item) -> Result:
 
 def _elsewhere(expected: Mapping[str, str], function: Callable[[Item], Result], item: Item) -> Result:
     """Apply a function to an item in a worker that others have started, if it computes with the same programs."""
-    here = _versions()
+    here = versions()
     differing = [
         f"{name} {here[name]}, not {version}"
         for name, version in expected.items()
@@ -255,12 +255,6 @@ def _elsewhere(expected: Mapping[str, str], function: Callable[[Item], Result], 
             f"the worker on {socket.gethostname()} has {'; '.join(differing)}: expected the versions of this machine"
         )
     return _alone(function, item)
-
-
-@lru_cache(maxsize=1)
-def _versions() -> Mapping[str, str]:
-    """Look versions up once."""
-    return versions()
 
 
 def sum_over(function: Callable[[Item], Sum], items: Iterable[Item], engine: Engine | None = None) -> Sum:

@@ -1,6 +1,7 @@
 """The version of the package, and those of all that its numbers rest on."""
 
 from contextlib import suppress
+from functools import lru_cache
 
 __version__ = "0.1.0"
 
@@ -20,6 +21,12 @@ def versions() -> dict[str, str]:
         Of speechgmm, Python, the packages that read and compute, as far as they are installed, and the BLAS that numpy
         and scipy run on.
     """
+    return dict(_versions())
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    """Look them up once: every stage is told of them."""
     import platform
     from importlib import metadata
 

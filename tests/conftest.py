@@ -31,10 +31,13 @@ def speech_data() -> Path:
     return folder
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """Draw nothing: half the time of a small run, where pictures are not what is asked."""
-    monkeypatch.setattr("speechgmm.recipe.reporting.figures", lambda _: ())
+@pytest.fixture(autouse=True)
+def _no_pictures(request):
+    """Draw nothing, which is most of the time of a small run, but in tests that ask for `pictures`."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.node.get_closest_marker("pictures"):
+            patch.setattr("speechgmm.recipe.reporting.figures", lambda _: ())
+        yield
 
 
 def random_gmm(rng: np.random.Generator, n_components: int = 5, n_features: int = 3) -> DiagonalGMM:

@@ -23,8 +23,6 @@ from speechgmm.scoring.gallery import Gallery
 from speechgmm.scoring.gallery_cohort import load_cohort
 from speechgmm.scoring.llr import ScoringConfig
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 RECIPE = """
 name: small
 corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 4, n_enrol: 2, n_test: 3, seconds: 2}

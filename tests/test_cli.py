@@ -95,6 +95,7 @@ def test_an_interrupted_run_says_so(recipe, monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_recordings_of_the_voices_are_written(tmp_path):
     import soundfile
 
@@ -110,7 +111,9 @@ def test_recordings_of_the_voices_are_written(tmp_path):
 
 @pytest.mark.parametrize("columns", [20, 70, 200])
 def test_the_table_fits_by_moving_the_meanings_below(recipe, columns):
-    done = speechgmm("run", recipe, "--engine", "serial", cwd=recipe.parent, COLUMNS=str(columns))
+    done = speechgmm(
+        "run", recipe, "--engine", "serial", "--until", "evaluation", cwd=recipe.parent, COLUMNS=str(columns)
+    )
     lines = done.stdout.splitlines()
     (row,) = (line for line in lines if line.split()[:1] == ["EER"])
     assert row.split()[1].endswith("%")

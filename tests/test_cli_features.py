@@ -414,7 +414,7 @@ def test_an_existing_file_is_there_until_the_new_one_is_complete(folder, tmp_pat
     assert path.read_text() == "mine"
 
 
-@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_request_to_end_leaves_nothing_behind(tmp_path, signal_):
     write(tmp_path / "in" / "0.wav", voice(600))
     for number in range(1, 50):

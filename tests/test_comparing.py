@@ -16,8 +16,6 @@ from speechgmm.parallel import Engine
 from speechgmm.recipe.comparing import compare
 from speechgmm.recipe.runner import run
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 SMALL = """\
 corpus: {kind: synthetic, n_speakers: 6, n_background: 10, n_background_utterances: 2, n_enrol: 1, n_test: 2, seconds: 2.0}
 ubm: {n_components: 4, n_iterations: 2}

@@ -98,6 +98,7 @@ def left_by(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes().replace(here, b"") for path in files}
 
 
+@pytest.mark.pictures
 def test_a_run_on_a_cluster_that_is_there_gives_the_bytes_of_serial(outside, tmp_path, monkeypatch):
     monkeypatch.setattr("speechgmm.features.shards.SHARD_SECONDS", 3.0)  # so that sums have several terms
     monkeypatch.chdir(tmp_path)
@@ -189,8 +190,8 @@ def test_a_model_its_statistics_and_the_name_of_a_shard_travel(rng, tmp_path):
 
 
 def test_workers_of_other_versions_are_refused(engine, monkeypatch):
-    told = {**parallel._versions(), "speechgmm": "9.9", "numpy": "1.2.3"}
-    monkeypatch.setattr(parallel, "_versions", lambda: told)
+    told = {**parallel.versions(), "speechgmm": "9.9", "numpy": "1.2.3"}
+    monkeypatch.setattr(parallel, "versions", lambda: told)
     with pytest.raises(WorkerError, match=r"has speechgmm 0\..*, not 9\.9; numpy 2.*, not 1\.2\.3: expected the versi"):
         list(map_in_order(itself, range(2), engine))
 

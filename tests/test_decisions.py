@@ -279,6 +279,7 @@ def test_trials_without_scores_teach_nothing(fused):
     }
 
 
+@pytest.mark.pictures
 def test_the_report_of_a_fusion_is_of_every_system(fused):
     done = fused("name=told")
     skipped = rows(done.folder / "skipped.csv")

@@ -55,7 +55,7 @@ def voice(seconds=1.0, seed=0):
 
 
 @pytest.fixture
-def experiment(tmp_path, no_pictures):
+def experiment(tmp_path):
     """A corpus of noises on disk, with Kaldi lists, and a function that runs a recipe on it, but draws nothing."""
     recordings = {"background": ["b1", "b2"], "enrol": ["anna-1", "otto-1"], "test": ["anna-2", "otto-2", "otto-3"]}
     corpus = tmp_path / "corpus"

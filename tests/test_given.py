@@ -18,8 +18,6 @@ from speechgmm.recipe.runner import run
 from speechgmm.recipe.stages import extract_features
 from speechgmm.recipe.voices import _digests
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 PLAIN = {"deltas": {"order": 0}, "normalisation": {"mean": 0.0}}
 
 

@@ -89,6 +89,7 @@ def without_times(folder):
     return left
 
 
+@pytest.mark.pictures
 def test_a_run_killed_in_any_stage_goes_on_to_the_same_bytes(tmp_path, capsys):
     recipe = tmp_path / "small.yaml"
     recipe.write_text(RECIPE)

@@ -21,6 +21,8 @@ from speechgmm.recipe.reporting import report_content, report_results
 from speechgmm.recipe.settings import given_keys, lines_of, settings_of
 from test_report_page import Page
 
+pytestmark = pytest.mark.pictures
+
 SMALL = """\
 corpus: {kind: synthetic, n_speakers: 6, n_background: 10, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
 ubm: {n_components: 4, n_iterations: 2}

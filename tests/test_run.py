@@ -66,6 +66,7 @@ def audio_of(corpus, role, number=0):
     return name, corpus / path
 
 
+@pytest.mark.pictures
 def test_a_run_leaves_everything_behind(corpus):
     done = run(corpus.parent / "own.yaml", results=corpus.parent / "results", engine=SERIAL)
     assert done.folder == corpus.parent / "results" / "own"
@@ -120,6 +121,7 @@ def test_speakers_are_adapted_as_their_section_says(corpus):
         assert np.array_equal(models[speaker].variances, model.variances)
 
 
+@pytest.mark.pictures
 def test_every_engine_gives_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr("speechgmm.features.shards.SHARD_SECONDS", 3.0)  # so that sums have several terms
     (tmp_path / "small.yaml").write_text(SMALL)
@@ -326,6 +328,7 @@ def test_a_damaged_stage_is_made_again(corpus, harm, pattern):
     assert {name: (after / name).read_bytes() for name in SAME_BYTES} == whole
 
 
+@pytest.mark.pictures
 def test_plots_are_of_this_run_and_name_their_list(corpus):
     recipe = corpus.parent / "own.yaml"
     folder = run(recipe, results=corpus.parent, engine=SERIAL).folder

@@ -29,8 +29,6 @@ from speechgmm.recipe.scored import Scores, load_scores
 from speechgmm.recipe.stored import list_stored, prune
 from speechgmm.recipe.voices import extract_voices
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 RECIPE = """
 corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
 ubm: {n_components: 4, n_iterations: 2}

@@ -15,8 +15,6 @@ from speechgmm.recipe.runner import run
 from speechgmm.recipe.series import load_series, short_names, split_values
 from speechgmm.recipe.sweep import run_series
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 SERIAL = Engine("serial")
 TINY = """\
 name: tiny

@@ -14,6 +14,8 @@ from speechgmm import run as run_recipe
 from speechgmm.parallel import Engine
 from speechgmm.recipe.cache import _read_whole
 
+pytestmark = pytest.mark.pictures
+
 SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
 ALL_SIGNALS = [
     pytest.param(stage, name, marks=[] if number % len(SIGNALS) == order else pytest.mark.slow)
