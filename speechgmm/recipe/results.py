@@ -16,7 +16,7 @@ from speechgmm.corpus.manifest import Corpus
 from speechgmm.evaluation.identification import answers
 from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.features.store import FeatureStore
-from speechgmm.files import replacing, write_csv, write_json
+from speechgmm.files import WRITING, replacing, write_csv, write_json
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.evaluating import METRICS_FILE, SCORES_FILE, Judged, load_metrics
 from speechgmm.recipe.loader import dump_recipe
@@ -109,6 +109,9 @@ def clear_results(folder: Path) -> None:
         for below in (SYSTEMS, SEXES):
             for path in (folder / below).rglob(name):
                 path.unlink()
+    for half in folder.rglob(f"{WRITING}*"):  # of a run that was killed: nobody else writes here now
+        if half.is_file():
+            half.unlink()
 
 
 def write_skipped(

@@ -268,7 +268,7 @@ def _log_to(path: Path) -> Iterator[None]:
     package.setLevel(logging.INFO)
     try:
         yield
-    except BaseException as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever ends a run, its log tells
         with suppress(OSError):  # a full disk may be what ended it
             logger.error("ended by %s", "".join(format_exception_only(error)).strip())
         raise
