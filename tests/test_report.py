@@ -310,6 +310,14 @@ def test_an_interrupted_run_is_told_from_older_results(results):
     assert "the run was stopped" in refused(results)
 
 
+def test_a_table_of_scores_that_was_cut_short_is_told(results):
+    lines = (results / "scores.csv").read_text().splitlines(keepends=True)
+    target = next(line for line in lines if ",target," in line)
+    (results / "scores.csv").write_text("".join(line for line in lines if line != target))
+    told = "scores.csv: trials: [11, 60] target and nontarget trials with scores, metrics.json has [12, 60]; damaged"
+    assert told in refused(results)
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "told"),
     [

@@ -115,12 +115,15 @@ def open_results(folder: Path) -> Results:
     except SpeechGMMError as error:
         raise ResultsError(f"{error}\nthese results are damaged, or of another version; {AGAIN}") from error
     data = tuple(_table(folder / DATA_FILE, DATA_COLUMNS, _utterance)[1])
+    metrics = _metrics(folder / METRICS_FILE)
+    trials = _trials(folder / SCORES_FILE, data, ranked="raw" if recipe.calibration.method == "pav" else "llrs")
+    _check_counts(folder / SCORES_FILE, trials, metrics)
     return Results(
         folder,
         recipe,
-        _metrics(folder / METRICS_FILE),
+        metrics,
         _json(folder / PROVENANCE_FILE, ("seed", "created", "versions", "warnings", "stages")),
-        _trials(folder / SCORES_FILE, data, ranked="raw" if recipe.calibration.method == "pav" else "llrs"),
+        trials,
         data,
         tuple(_table(folder / SKIPPED_FILE, SKIPPED_COLUMNS, lambda row: SkippedItem(*row))[1]),
         tuple(_table(folder / CONFUSION_FILE, CONFUSION_COLUMNS, lambda row: (row[0], row[1], int(row[2])))[1]),
@@ -256,6 +259,18 @@ def _trials(path: Path, data: Sequence[DataRow], ranked: str) -> TrialTable:
     scores = {"raw": np.array(raw, np.float64), "llrs": np.array(llrs, np.float64)}
     speakers = np.array(own, np.intp), np.array(heard, np.intp)
     return TrialTable(models, tests, speakers, np.array(target, np.bool_), **scores, ranks=scores[ranked], lists=lists)
+
+
+def _check_counts(path: Path, trials: TrialTable, metrics: Mapping[str, Any]) -> None:
+    """See that there are as many trials as the numbers are of: a table that was cut short is still a table."""
+    for name, numbers in metrics["trials"].items():
+        with _reading(path):
+            found = [int(np.count_nonzero(kind)) for kind in trials.scored(name)]
+            expected = [numbers["n_target"], numbers["n_nontarget"]]
+            if found != expected:
+                raise ValueError(
+                    f"{name}: {found} target and nontarget trials with scores, {METRICS_FILE} has {expected}"
+                )
 
 
 def _utterance(row: list[str]) -> DataRow:
