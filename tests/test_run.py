@@ -16,7 +16,9 @@ from speechgmm.evaluation.metrics import eer
 from speechgmm.features.store import open_store
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel import Engine
+from speechgmm.recipe import scored
 from speechgmm.recipe.means import VERSIONS
+from speechgmm.scoring.llr import prepare
 
 SERIAL = Engine("serial")
 SMALL = """\
@@ -100,6 +102,16 @@ def test_scores_are_of_every_trial_in_order_and_the_metrics_are_theirs(corpus):
             best[row["test"]] = row
     rate = sum(row["label"] == "target" for row in best.values()) / len(best)
     assert done.metrics["identification"]["rate"] == pytest.approx(rate)
+
+
+def test_models_are_prepared_once_for_all_tests(corpus, monkeypatch):
+    whole = run(corpus.parent / "own.yaml", results=corpus.parent / "whole", engine=SERIAL).folder
+    prepared = []
+    monkeypatch.setattr(scored, "prepare", lambda *of: prepared.append(of) or prepare(*of))
+    monkeypatch.setattr(scored, "TESTS_AT_ONCE", 1)
+    apart = run(corpus.parent / "own.yaml", results=corpus.parent / "apart", engine=SERIAL).folder
+    assert len(prepared) == 1
+    assert (apart / "scores.csv").read_bytes() == (whole / "scores.csv").read_bytes()
 
 
 def test_speakers_are_adapted_as_their_section_says(corpus):

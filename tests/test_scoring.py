@@ -15,6 +15,7 @@ from speechgmm import (
     map_adapt,
     score_matrix,
 )
+from speechgmm.scoring.llr import prepare
 from test_gmm import golden_gmm
 
 TOP = ScoringConfig(top_components=3)
@@ -79,9 +80,11 @@ def test_nor_does_it_where_there_is_much_of_everything(rng):
     utterances = [draw(rng, ubm, n_frames).astype(np.float32) for n_frames in (2, 3, 17, 319, 1030)]
     for config in (ScoringConfig(), ScoringConfig(top_components=None), ScoringConfig(method="linear")):
         together = score_matrix(models, ubm, utterances, config)
+        prepared = prepare(models, ubm, config)
         for column in (4, 0, 3, 1, 2):
             alone = score_matrix(models, ubm, [utterances[column]], config)[:, 0]
             np.testing.assert_array_equal(alone, together[:, column])
+            np.testing.assert_array_equal(prepared([utterances[column]])[:, 0], alone)
         some = score_matrix(models[5:7], ubm, utterances, config)
         np.testing.assert_allclose(some, together[5:7], rtol=1e-5, atol=1e-6)
 

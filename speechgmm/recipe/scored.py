@@ -13,10 +13,9 @@ from speechgmm.corpus.manifest import Trial
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.files import replacing, write_array
-from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, read_header
 from speechgmm.parallel import Engine, map_in_order
-from speechgmm.scoring.llr import ScoringConfig, score_matrix
+from speechgmm.scoring.llr import Scorer, ScoringConfig, prepare
 from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
 
 Tick = Callable[[int, int], None]
@@ -314,16 +313,10 @@ def _store(folder: Path) -> FeatureStore:
     return open_store(folder)
 
 
-@lru_cache(maxsize=2)
-def _ubm(path: Path) -> DiagonalGMM:
-    """Read a background model, once in a worker."""
-    return load_gmm(path)
-
-
-@lru_cache(maxsize=2)
-def _speakers(path: Path) -> tuple[DiagonalGMM, ...]:
-    """Read the speakers' models, once in a worker."""
-    return tuple(load_speakers(path).values())
+@lru_cache(maxsize=1)
+def _scorer(ubm: Path, speakers: Path, config: ScoringConfig) -> Scorer:
+    """Read and prepare models, once in a worker."""
+    return prepare([*load_speakers(speakers).values()], load_gmm(ubm), config)
 
 
 def _score_block(
@@ -331,4 +324,4 @@ def _score_block(
 ) -> Float64Array:
     """Score some tests against all models."""
     store = _store(features)
-    return score_matrix(_speakers(speakers), _ubm(ubm), [store.frames(test) for test in tests], config)
+    return _scorer(ubm, speakers, config)([store.frames(test) for test in tests])

@@ -1,12 +1,13 @@
 """Log-likelihood ratios of speaker models against a background model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.arrays import Float32Array, Float64Array, FloatArray
 from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
 from speechgmm.gmm.kernel_choice import TorchKernel
@@ -14,6 +15,9 @@ from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
 from speechgmm.scoring.linear import mean_shifts, score_statistics
 from speechgmm.scoring.stacked import ratio_sums, stack
+
+Scorer = Callable[[Sequence[FloatArray]], Float64Array]
+"""From U utterances, each of shape (T, D), T >= 1, to their scores against M models, shape (M, U), nats."""
 
 STATISTICS_AT_ONCE = 64
 """Utterances whose statistics are in memory together, for linear scoring."""
@@ -102,15 +106,31 @@ def score_matrix(
     ValueError
         As for `llr`.
     """
+    return prepare(models, ubm, config)(utterances)
+
+
+def prepare(models: Sequence[DiagonalGMM], ubm: DiagonalGMM, config: ScoringConfig) -> Scorer:
+    """Prepare models once, to score any number of utterances against them, some at a time.
+
+    Parameters
+    ----------
+    models, ubm, config
+        As for `score_matrix`.
+
+    Returns
+    -------
+    callable
+        From utterances to what `score_matrix` gives of them. It holds half the memory of the models' means, or of
+        means and variances where those differ too, but not the models.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ; the callable, as `score_matrix`.
+    """
     if config.method == "linear":
-        return _linear(models, ubm, utterances, config)
-    sums = ratio_sums(stack(models, ubm), config.top_components, config.kernel)
-    scores = np.empty((len(models), len(utterances)))
-    for column, frames in enumerate(utterances):
-        if len(frames) == 0:
-            raise ModelError("an utterance of no frames has no score")
-        scores[:, column] = sums(frames) / len(frames)
-    return scores
+        return partial(_linear, mean_shifts(models, ubm), ubm, config)
+    return partial(_ratios, len(models), ratio_sums(stack(models, ubm), config.top_components, config.kernel))
 
 
 def grouped_score_matrix(
@@ -155,12 +175,23 @@ def grouped_score_matrix(
     return scores
 
 
+def _ratios(
+    n_models: int, sums: Callable[[FloatArray], Float64Array], utterances: Sequence[FloatArray]
+) -> Float64Array:
+    """Score the frames of utterances, shape (M, U)."""
+    scores = np.empty((n_models, len(utterances)))
+    for column, frames in enumerate(utterances):
+        if len(frames) == 0:
+            raise ModelError("an utterance of no frames has no score")
+        scores[:, column] = sums(frames) / len(frames)
+    return scores
+
+
 def _linear(
-    models: Sequence[DiagonalGMM], ubm: DiagonalGMM, utterances: Sequence[FloatArray], config: ScoringConfig
+    shifts: Float32Array, ubm: DiagonalGMM, config: ScoringConfig, utterances: Sequence[FloatArray]
 ) -> Float64Array:
     """Score the statistics of utterances, shape (M, U)."""
-    shifts = mean_shifts(models, ubm)
-    scores = np.empty((len(models), len(utterances)))
+    scores = np.empty((len(shifts), len(utterances)))
     for start in range(0, len(utterances), STATISTICS_AT_ONCE):
         some = slice(start, start + STATISTICS_AT_ONCE)
         statistics = [accumulate(ubm, frames, kernel=config.kernel) for frames in utterances[some]]
