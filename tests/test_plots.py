@@ -295,7 +295,7 @@ def test_reliability_names_counts_as_plain_numbers(most):
     below = figure.axes[1].yaxis
     labels = {text.get_text(): text.get_position()[1] for text in below.get_ticklabels(which="both")}
     labels.pop("", None)
-    assert labels.keys() >= {"1"}
+    assert labels.keys() & {"1", "10"}  # older versions of matplotlib leave every other power out
     assert all(float(label.replace(",", "")) == pytest.approx(place) for label, place in labels.items() if place >= 1)
 
 
@@ -406,7 +406,10 @@ def test_a_figure_is_saved_in_the_same_bytes(tmp_path):
         assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes()
     header = paths[1].read_bytes()[:24]
     assert header[:4] == b"\x89PNG"
-    assert int.from_bytes(header[16:20], "big") == 920  # 4.6 inches of 200 dots
+    assert int.from_bytes(header[16:20], "big") in (
+        919,
+        920,
+    )  # 4.6 inches of 200 dots, which versions round their own ways
     assert [path.name for path in save_figure(tippett_figure([1.0], [0.0]), tmp_path, "a", ("png",))] == ["a.png"]
     with pytest.raises(ValueError, match="figure 'a': format 'bmp', expected svg or png"):
         save_figure(tippett_figure([1.0], [0.0]), tmp_path, "a", ("bmp",))
