@@ -10,7 +10,7 @@ from side_by_side import seconds, show
 from sklearn.mixture import GaussianMixture
 
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, posteriors
-from speechgmm.gmm.kernel_choice import Kernel
+from speechgmm.gmm.kernels import Kernel
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import ml_update
 from speechgmm.parallel import Engine, sum_over

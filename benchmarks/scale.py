@@ -24,7 +24,8 @@ from joblib.externals.loky import get_reusable_executor
 from scipy.optimize import nnls
 
 from speechgmm import DiagonalGMM, ScoringConfig, accumulate, map_adapt
-from speechgmm.gmm.kernel_choice import TorchKernel, of_torch
+from speechgmm.gmm.kernel_choice import of_torch
+from speechgmm.gmm.kernels import TorchKernel
 from speechgmm.gmm.model import model_coefficients
 from speechgmm.parallel import Engine, one_thread, sum_over
 from speechgmm.recipe.memory import forget_peak, peak_memory

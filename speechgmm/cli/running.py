@@ -11,7 +11,7 @@ from speechgmm.cli.numbers import show_identification, show_numbers
 from speechgmm.errors import RecipeError, SpeechGMMError
 
 if TYPE_CHECKING:
-    from speechgmm.gmm.kernel_choice import TorchKernel
+    from speechgmm.gmm.kernels import TorchKernel
     from speechgmm.parallel import Engine
     from speechgmm.recipe.runner import RunResult
 

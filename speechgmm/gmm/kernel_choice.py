@@ -1,15 +1,10 @@
 """Who computes: the kernels by name. Those that an extra brings are imported when somebody asks for them."""
 
 from types import ModuleType
-from typing import Literal, TypeGuard, get_args
+from typing import TypeGuard, get_args
 
 from speechgmm.errors import ModelError
-
-TorchKernel = Literal["torch", "cuda"]
-"""PyTorch's, on the processor or on an NVIDIA card."""
-
-Kernel = Literal["numpy", "numba", TorchKernel]
-"""Who computes an exact E step."""
+from speechgmm.gmm.kernels import Kernel, TorchKernel
 
 
 def check_kernel(kernel: Kernel, skip_below: float = 0.0) -> None:

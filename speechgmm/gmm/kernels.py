@@ -11,11 +11,17 @@ such as finding the likeliest, then runs over whole rows of frames at once.
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray, IntArray
+
+TorchKernel = Literal["torch", "cuda"]
+"""PyTorch's, on the processor or on an NVIDIA card."""
+
+Kernel = Literal["numpy", "numba", TorchKernel]
+"""Who computes an exact E step: these here, or others that give the same but for the last bits."""
 
 BLOCK_FRAMES = 1024
 """Frames in one block; nothing of size (frames x components) is larger."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels, marginals
-from speechgmm.gmm.kernel_choice import Kernel, check_kernel, is_torch, of_torch
+from speechgmm.gmm.kernel_choice import check_kernel, is_torch, of_torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def log_likelihood(
     *,
     dtype: type[np.floating] = np.float32,
     missing: bool = False,
-    kernel: Kernel = "numpy",
+    kernel: kernels.Kernel = "numpy",
 ) -> Float64Array:
     """Compute the log-density of each frame.
 

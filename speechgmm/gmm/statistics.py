@@ -9,7 +9,7 @@ import numpy.typing as npt
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
-from speechgmm.gmm.kernel_choice import Kernel, check_kernel, compiled, is_torch, of_torch
+from speechgmm.gmm.kernel_choice import check_kernel, compiled, is_torch, of_torch
 from speechgmm.gmm.model import (
     DiagonalGMM,
     check_sums,
@@ -129,7 +129,7 @@ def accumulate(
     weights: npt.ArrayLike | None = None,
     dtype: type[np.floating] = np.float32,
     skip_below: float = 0.0,
-    kernel: Kernel = "numpy",
+    kernel: kernels.Kernel = "numpy",
 ) -> SufficientStats:
     """Accumulate the statistics of frames under a model.
 

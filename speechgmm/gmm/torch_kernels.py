@@ -17,8 +17,7 @@ import torch
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
-from speechgmm.gmm.kernel_choice import TorchKernel
-from speechgmm.gmm.kernels import BLOCK_FRAMES, FARTHEST, MODELS_AT_ONCE, Coefficients, Differences
+from speechgmm.gmm.kernels import BLOCK_FRAMES, FARTHEST, MODELS_AT_ONCE, Coefficients, Differences, TorchKernel
 
 DEVICES = {"torch": "cpu", "cuda": "cuda"}
 """The device of each kernel."""

@@ -17,7 +17,7 @@ from speechgmm.errors import CorpusError, ModelError, RecipeError, ResultsError
 from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import FeatureStore, clipped_warnings
-from speechgmm.gmm.kernel_choice import TorchKernel
+from speechgmm.gmm.kernels import TorchKernel
 from speechgmm.parallel import Engine, workers
 from speechgmm.recipe.cache import LOCKS, StageCache, StageOutput
 from speechgmm.recipe.calibrating import Calibrated, calibrate, check_list, load_calibrated

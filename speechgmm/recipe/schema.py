@@ -13,7 +13,8 @@ from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.given import GivenConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.kernel_choice import TorchKernel, check_available, of_torch
+from speechgmm.gmm.kernel_choice import check_available, of_torch
+from speechgmm.gmm.kernels import TorchKernel
 from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
 from speechgmm.recipe.points import SweepConfig
 from speechgmm.scoring.calibration import CalibrationConfig

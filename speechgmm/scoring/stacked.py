@@ -9,7 +9,7 @@ import numpy as np
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
-from speechgmm.gmm.kernel_choice import Kernel, is_torch, of_torch
+from speechgmm.gmm.kernel_choice import is_torch, of_torch
 from speechgmm.gmm.model import DiagonalGMM, check_sums, checked_frames, expanded_blocks, model_coefficients
 
 
@@ -101,7 +101,7 @@ def ratio_blocks(stacked: StackedModels, frames: FloatArray, top_components: int
 
 
 def ratio_sums(
-    stacked: StackedModels, top_components: int | None, kernel: Kernel
+    stacked: StackedModels, top_components: int | None, kernel: kernels.Kernel
 ) -> Callable[[FloatArray], Float64Array]:
     """Prepare to add up the log-likelihood ratios of any number of utterances.
 
@@ -111,7 +111,7 @@ def ratio_sums(
         The models; those of a kernel of torch are put on its device here, once.
     top_components : int >= 1, or None
         As for `ratio_blocks`.
-    kernel : Kernel
+    kernel : kernels.Kernel
         Who computes.
 
     Returns

@@ -69,6 +69,7 @@ def _child(folder, arguments, plant, pipes):
         warnings.resetwarnings()
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)  # as Python has it where no tests run
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which tests in the background ignore
         os.chdir(folder)
         plant()
         app(arguments)
