@@ -106,7 +106,7 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_bytes(tmp_path, capsys):
         child = Child(recipe, results)
         for title, _ in child.titles():
             if title == target:
-                time.sleep(rng.uniform(0, lasts[target]))
+                time.sleep(rng.uniform(0, 0.8 * lasts[target]))  # less than all: the machine may be quicker by now
                 os.kill(child.process.pid, signal.SIGKILL)
                 break
         *_, (title, _) = [(target, 0.0), *child.titles()]  # it may have come further meanwhile
