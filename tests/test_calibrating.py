@@ -12,11 +12,14 @@ from speechgmm import accumulate, extract, load_gmm, map_adapt, read_audio, run,
 from speechgmm.cli import app
 from speechgmm.corpus.formats import KaldiConfig, read_kaldi
 from speechgmm.corpus.manifest import Utterance
+from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
 from speechgmm.parallel import Engine
 from speechgmm.recipe import calibrating
+from speechgmm.recipe.calibrating import Labelled
 from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.schema import CalibrationSection, Recipe
 from speechgmm.recipe.scored import Scores
 from speechgmm.scoring.calibration import LinearCalibration, load_calibration
 from speechgmm.scoring.gallery import Gallery
@@ -402,14 +405,29 @@ def test_a_first_model_that_may_know_everybody_calibrates_nothing(small):
 
 
 def test_trials_without_an_error_and_trials_upside_down_teach_nothing():
-    with pytest.raises(CorpusError, match="all 2 target trials score above all 3 nontarget trials"):
-        calibrating.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [0.5], [0.9]]))
+    for highest in (0.9, 1.0):  # of equal scores a weight without bound fits too
+        with pytest.raises(CorpusError, match="none of 2 target trials scores below any of 3 nontarget trials"):
+            calibrating.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [0.5], [highest]]))
     calibrating.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [1.5]]))
     with pytest.raises(CorpusError, match="0 target and 1 nontarget"):
         calibrating.check_overlap(np.zeros((0, 1)), np.zeros((1, 1)))
     with pytest.raises(CorpusError, match=r"are 0\.5, -1; expected a sum above 0"):
         calibrating.check_direction(LinearCalibration(weights=(0.5, -1.0)))
     calibrating.check_direction(LinearCalibration(weights=(1.0, -0.5)))
+
+
+@pytest.mark.parametrize("parted_by", ["trained weights", "duration"])
+def test_trials_that_only_what_is_learnt_parts_teach_nothing(rng, parted_by):
+    target = np.arange(40) < 20
+    apart, noise = np.where(target, 1.0, 0.0) + rng.normal(0, 0.1, 40), rng.normal(0, 10.0, 40)
+    if parted_by == "duration":
+        scores, durations, learnt = noise[:, None], apart - noise / 10, {"duration": True}
+    else:
+        scores, durations, learnt = np.stack([apart, noise], axis=1), np.zeros(40), {"systems": "trained"}
+    calibrating.check_overlap(scores[target], scores[~target])
+    recipe = Recipe(name="small", corpus=SyntheticConfig(), calibration=CalibrationSection(**learnt))
+    with pytest.raises(CorpusError, match="none of 20 target trials scores below any of 20 nontarget"):
+        calibrating._learnt(recipe, Labelled(scores, target, durations), "them")
 
 
 def test_a_half_chooses_as_large_a_share_of_its_cohort(small, monkeypatch):

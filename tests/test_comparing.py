@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from speechgmm.cli import app
 from speechgmm.errors import RecipeError
 from speechgmm.evaluation.bootstrap import Side, differences
+from speechgmm.evaluation.metrics import eer
 from speechgmm.parallel import Engine
 from speechgmm.recipe.comparing import compare
 from speechgmm.recipe.runner import run
@@ -122,6 +123,15 @@ def test_differences_are_of_the_trials_that_both_have_scored(results, tmp_path):
     one, both = (compare([tmp_path / each / name for name in ("first", "second")]) for each in ("one", "both"))
     assert one.differences
     assert one.differences == both.differences
+    tables = (
+        [row for row in rows(tmp_path / "both" / name / "scores.csv") if row["llr"]] for name in ("first", "second")
+    )
+    first, second = (
+        eer(*([float(row["llr"]) for row in each if row["label"] == label] for label in ("target", "nontarget")))
+        for each in tables
+    )
+    (_, apart) = one.differences["trials.eer"]
+    assert apart.difference == pytest.approx(second - first, abs=1e-12)
 
 
 def test_without_resamples_there_are_no_differences(results, tmp_path):

@@ -267,16 +267,16 @@ def check_overlap(target: Float64Array, nontarget: Float64Array) -> None:
     Raises
     ------
     CorpusError
-        If a kind is missing, or the sums of the scores of all targets are above those of all nontargets.
+        If a kind is missing, or no target's sum of scores is below any nontarget's.
     """
     if not (len(target) and len(nontarget)):
         raise CorpusError(
             f"{len(target)} target and {len(nontarget)} nontarget trials have scores; expected some of both"
         )
-    if target.sum(axis=1).min() > nontarget.sum(axis=1).max():
+    if target.sum(axis=1).min() >= nontarget.sum(axis=1).max():
         raise CorpusError(
-            f"all {len(target)} target trials score above all {len(nontarget)} nontarget trials: they cannot tell how "
-            "sure a score may be"
+            f"none of {len(target)} target trials scores below any of {len(nontarget)} nontarget trials: they cannot "
+            "tell how sure a score may be"
         )
 
 
@@ -391,6 +391,8 @@ def _learnt(recipe: Recipe, trials: Labelled, trained_on: str) -> Calibrated:
     calibration = train_calibration(scores[target], scores[~target], recipe.calibration.config, side=both)
     check_direction(calibration)
     llrs = calibration.apply(scores, durations if recipe.calibration.duration else None)
+    if isinstance(calibration, LinearCalibration):  # weights may part what the sum of the scores does not
+        check_overlap(llrs[target, None], llrs[~target, None])
     threshold = find_threshold(llrs[target], llrs[~target], recipe.decision)
     return Calibrated(calibration, trained_on, int(target.sum()), int((~target).sum()), threshold)
 

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from speechgmm.arrays import Float64Array
 from speechgmm.errors import RecipeError
-from speechgmm.evaluation.bootstrap import ABSOLUTE, Interval, Side, differences
+from speechgmm.evaluation.bootstrap import ABSOLUTE, Side, differences, resampled
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.recipe.evaluating import IN_LIST
 from speechgmm.recipe.sweep import numbers
@@ -201,17 +201,14 @@ def _differences(first: _Result, other: _Result, config: EvaluationConfig) -> di
         if config.bootstrap == 0 or theirs is None or theirs.order != own.order:
             continue
         presets = [each for each in config.dcf if f"{name}.min_dcf.{each}" in other.numbers]
-        for number, interval in _paired(own, theirs, presets, config).items():
-            before, after = (each.numbers.get(f"{name}.{number}") for each in (first, other))
-            if interval is not None and before is not None and after is not None:
-                found[f"{name}.{number}"] = Difference(after - before, *interval)
+        for number, apart in _paired(own, theirs, presets, config).items():
+            if all(each.numbers.get(f"{name}.{number}") is not None for each in (first, other)):
+                found[f"{name}.{number}"] = apart
     return found
 
 
-def _paired(
-    own: _Trials, theirs: _Trials, presets: Sequence[str], config: EvaluationConfig
-) -> dict[str, Interval | None]:
-    """Compute intervals of the differences between two systems on the same trials."""
+def _paired(own: _Trials, theirs: _Trials, presets: Sequence[str], config: EvaluationConfig) -> dict[str, Difference]:
+    """Compute differences between two systems, and their intervals, on the trials that both have scored."""
     target = np.array([row[2] == "target" for row in own.order], np.bool_)
     speaker_of = {row[0]: row[3] for row in own.order if row[2] == "target"}  # a model may have a name of its own
     claimed = [speaker_of.get(row[0], row[0]) for row in own.order]
@@ -223,25 +220,39 @@ def _paired(
     if not all(kind.any() for kind in kinds):
         return {}
 
-    def of(scores: Float64Array, others: Float64Array) -> dict[str, Interval | None]:
+    def of(scores: Float64Array, others: Float64Array) -> dict[str, Difference]:
         """Compute those of one kind of scores."""
         target_side, nontarget_side = (Side(scores[kind], models[kind], tests[kind]) for kind in kinds)
-        return differences(
+        other_scores = others[kinds[0]], others[kinds[1]]
+        everybody = np.ones((len(speakers), 1), np.int64)
+        settings = everybody, presets, config.false_alarm_rates
+        before = resampled(target_side, nontarget_side, *settings)
+        after = resampled(
+            target_side._replace(scores=other_scores[0]), nontarget_side._replace(scores=other_scores[1]), *settings
+        )
+        apart = differences(
             target_side,
             nontarget_side,
-            (others[kinds[0]], others[kinds[1]]),
+            other_scores,
             presets=presets,
             false_alarm_rates=config.false_alarm_rates,
             n_resamples=config.bootstrap,
             confidence=config.confidence,
             rng=np.random.default_rng(0),
         )
+        return {
+            name: Difference(float(after[name][0] - before[name][0]), *interval)
+            for name, interval in apart.items()
+            if interval is not None and np.isfinite(after[name][0] - before[name][0])
+        }
 
     absolute = of(own.llrs, theirs.llrs)
     if own.ranks is own.llrs and theirs.ranks is theirs.llrs:
         return absolute
     ordered = of(own.ranks, theirs.ranks)
-    return {name: (absolute if name.startswith(ABSOLUTE) else ordered)[name] for name in absolute}
+    return {name: each for name, each in ordered.items() if not name.startswith(ABSOLUTE)} | {
+        name: each for name, each in absolute.items() if name.startswith(ABSOLUTE)
+    }
 
 
 def _names(folders: Sequence[Path]) -> tuple[str, ...]:

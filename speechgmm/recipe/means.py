@@ -23,7 +23,7 @@ VERSIONS = {
     "speakers": 3,
     "scores": 4,
     "normalisation": 1,
-    "calibration": 1,
+    "calibration": 2,
     "evaluation": 5,
 }
 
