@@ -103,6 +103,20 @@ def test_an_interval_leaves_out_as_much_on_either_side(monkeypatch, rng):
     assert intervals(side, side, **settings)["eer"] == (2.0, 98.0)
 
 
+@pytest.mark.parametrize(("confidence", "expected"), [(0.95, (26, 975)), (0.9, (51, 950)), (0.5, (251, 750))])
+def test_of_a_thousand_draws_as_many_are_below_as_above(monkeypatch, rng, confidence, expected):
+    monkeypatch.setattr(bootstrap, "resampled", lambda *_: {"eer": rng.permutation(np.arange(1.0, 1001))})
+    side = Side([0.0], [0], [0])
+    settings = {"presets": (), "false_alarm_rates": (), "n_resamples": 1, "confidence": confidence, "rng": rng}
+    assert intervals(side, side, **settings)["eer"] == expected
+
+
+def test_of_one_speaker_there_is_no_telling_what_others_would_give(rng):
+    target, nontarget = (Side(rng.normal(size=9) + d, np.full(9, 3), np.full(9, 3)) for d in (1.0, 0.0))
+    settings = {"presets": ("sre08",), "false_alarm_rates": (0.1,), "n_resamples": 20, "confidence": 0.9, "rng": rng}
+    assert set(intervals(target, nontarget, **settings).values()) == {None}
+
+
 def test_the_same_draws_and_order_of_speakers_alone(rng):
     target, nontarget = simulated(rng, 10, 2, 0.1)
     settings = {"presets": PRESETS, "false_alarm_rates": RATES, "n_resamples": 100, "confidence": 0.9}

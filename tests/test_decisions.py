@@ -169,7 +169,7 @@ def test_a_threshold_without_calibration_is_none(recipe):
     assert recipe("calibration.method=none").metrics["decision"] is None
     with pytest.raises(RecipeError, match="duration is for method logistic"):
         recipe("calibration.method=pav", "calibration.duration=true")
-    with pytest.raises(RecipeError, match=r"p_fa None for method p_fa"):
+    with pytest.raises(RecipeError, match="method p_fa without p_fa; expected the share of nontargets"):
         recipe("decision.method=p_fa")
 
 
@@ -262,7 +262,7 @@ def fused(corpus, tmp_path_factory):
 
 def test_what_one_system_cannot_use_calibrates_none(fused):
     done = fused("name=cross")
-    assert done.warnings == ()
+    assert not [warning for warning in done.warnings if "calibrat" in warning]
     # 12 speakers with two tests each, but for one with one
     assert (done.metrics["calibration"]["n_target"], done.metrics["calibration"]["n_nontarget"]) == (23, 23 * 5)
     lists = done.metrics["trials"]

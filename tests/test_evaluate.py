@@ -52,6 +52,7 @@ def files(trials, tmp_path):
     return scores, write(tmp_path / "trials", lines)
 
 
+FEW = "fewer than 30 target or nontarget trials with scores, too few to say much"
 LISTS = {
     "nist": ("{model} {test} {label}", "", ("target", "nontarget")),
     "short": ("{model}\t{test}\t{label}", "", ("tgt", "imp")),
@@ -111,6 +112,10 @@ def test_one_column_at_a_time(files):
 def test_the_order_of_the_lines_does_not_matter(files, trials, tmp_path):
     ordered = write(tmp_path / "ordered", [f"{model} {test} {score}" for model, test, _, score in trials])
     assert numbers(*files) == numbers(ordered, files[1])
+    backwards = write(tmp_path / "backwards", reversed(files[1].read_text().splitlines()))
+    first, second = (json.loads(evaluate(files[0], each, "--json").stdout) for each in (files[1], backwards))
+    for name in ("eer", "auc", "min_dcf"):
+        assert first["trials"]["intervals"][name] == second["trials"]["intervals"][name]
 
 
 FAULTS = {
@@ -190,7 +195,7 @@ def test_infinite_scores_are_ranks_and_those_that_are_wrong_are_told(files, tria
     assert found["eer"] == pytest.approx(float(naive.eer(*sides)), abs=1e-12)
     assert found["auc"] == pytest.approx(float(naive.auc(*sides)), abs=1e-12)
     told = "Cllr is infinite; targets that score -inf or nontargets that score inf: 1"
-    assert document["warnings"] == [told]
+    assert document["warnings"] == [told, FEW]
     shown = evaluate(spoiled, files[1]).stdout
     assert re.search(r"^ ?Cllr +inf ", shown, re.MULTILINE)
     assert f"warning: {told}" in shown
@@ -198,7 +203,7 @@ def test_infinite_scores_are_ranks_and_those_that_are_wrong_are_told(files, tria
     found = numbers(right, files[1])
     assert found["trials"]["n_certain_errors"] == 0
     assert found["trials"]["cllr"] < 2
-    assert found["warnings"] == []
+    assert found["warnings"] == [FEW]
 
 
 def test_the_first_of_many_faults_are_named_with_their_lines(files):
@@ -237,7 +242,8 @@ def test_the_parts_are_those_of_the_column(files, trials, tmp_path):
         sides = [[score for target, score in mine if target == side] for side in (True, False)]
         assert (part["n_target"], part["n_nontarget"]) == tuple(map(len, sides))
         assert part["eer"] == pytest.approx(float(naive.eer(*sides)), abs=1e-12)
-    assert found["warnings"] == ["fewer than 30 target or nontarget trials, too few to say much, where sex is f, m"]
+    of_parts = "fewer than 30 target or nontarget trials, too few to say much, where sex is f, m"
+    assert found["warnings"] == [FEW, of_parts]
     shown = evaluate(*files, "--by", "sex", "--manifest", manifest, columns=60)
     assert "…" not in shown.stdout
     assert re.search(r"^ ?m +8 +40 ", shown.stdout, re.MULTILINE)

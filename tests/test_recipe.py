@@ -13,6 +13,7 @@ from speechgmm.recipe.loader import dump_recipe, load_features, load_recipe
 SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))
 SECTIONS = sorted((ROOT / "configs").rglob("*.yaml"))
 SMALL = "corpus: {kind: synthetic}\n"
+REAL = "corpus: {kind: kaldi, root: so}\n"  # of any sample rate, as nothing is opened
 
 
 def write(folder, text, name="r.yaml"):
@@ -42,7 +43,7 @@ def test_every_shipped_recipe_loads_and_comes_back_from_its_dump(path, tmp_path)
 
 @pytest.mark.parametrize("path", SECTIONS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_shipped_section_can_stand_in_a_recipe(path, tmp_path):
-    recipe = load_recipe(write(tmp_path, f"{SMALL}{path.parent.name}: {path}\n"))
+    recipe = load_recipe(write(tmp_path, f"{REAL}{path.parent.name}: {path}\n"))
     if path.parent.name == "features":
         assert path.stem.startswith(f"{recipe.features.kind}{recipe.features.n_features}")
         assert recipe.features.sample_rate == (8000 if path.stem.endswith("_8khz") else 16000)
@@ -254,8 +255,8 @@ def test_the_root_of_a_corpus_is_relative_to_its_file_and_may_name_a_variable(tm
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_front_end_may_be_a_preset(tmp_path, name):
     preset = FeatureConfig.preset(name)
-    assert load_recipe(write(tmp_path, SMALL + f"features: {name}\n")).features == preset
-    assert load_recipe(write(tmp_path, SMALL), [f"features={name}"]).features == preset
+    assert load_recipe(write(tmp_path, REAL + f"features: {name}\n")).features == preset
+    assert load_recipe(write(tmp_path, REAL), [f"features={name}"]).features == preset
     assert load_features(name) == preset
     assert load_features() == FeatureConfig()
 
@@ -263,10 +264,10 @@ def test_a_front_end_may_be_a_preset(tmp_path, name):
 def test_a_preset_follows_the_sample_rate_of_whoever_builds_on_it(tmp_path):
     wanted = FeatureConfig.preset("kaldi", sample_rate=8000, n_cepstra=20)
     text = "{base: kaldi, n_cepstra: 20, sample_rate: 8000}\n"
-    path = write(tmp_path, f"features: {text}{SMALL}")
+    path = write(tmp_path, f"features: {text}{REAL}")
     assert load_recipe(path).features == wanted
     assert load_recipe(path, ["features.sample_rate=44100"]).features.high_frequency == 22050
-    assert load_recipe(write(tmp_path, SMALL), [f"features={text}"]).features == wanted
+    assert load_recipe(write(tmp_path, REAL), [f"features={text}"]).features == wanted
     assert load_features(str(write(tmp_path, text, "f.yaml"))) == wanted
     assert load_features(str(write(tmp_path, "base: f.yaml\n", "g.yaml"))) == wanted
     assert load_features("kaldi", ["sample_rate=8000", "n_cepstra=20"]) == wanted
@@ -334,3 +335,20 @@ def test_what_is_wrong_with_a_front_end_alone_is_named(tmp_path, monkeypatch, so
 def test_the_shipped_front_end_stands_alone():
     (path,) = (path for path in SECTIONS if path.stem == "mfcc72")
     assert load_features(str(path), ["n_cepstra=20"]) == FeatureConfig(n_cepstra=20, high_frequency=7600)
+
+
+def test_what_can_be_seen_to_fail_after_training_is_refused_before(tmp_path):
+    linear = SMALL + "scoring: {method: linear}\n"
+    check_refused(
+        tmp_path, linear + "speakers: {adapt: [means, variances]}\n", r"speakers\.adapt is means, variances; ex"
+    )
+    assert load_recipe(write(tmp_path, linear)).scoring.method == "linear"
+    for rate in (8000, 22050):
+        wrong = f"features: {{sample_rate: {rate}, high_frequency: 3800}}\n"
+        check_refused(tmp_path, SMALL + wrong, rf"features\.sample_rate {rate}: corpus\.sample_rate is 16000; expected")
+    low = "sample_rate: 8000, high_frequency: 3800"
+    for text in (
+        SMALL.replace("}", ", sample_rate: 8000}") + f"features: {{{low}}}\n",
+        SMALL + f"features: {{{low}, resample: true}}\n",
+    ):
+        assert load_recipe(write(tmp_path, text)).features.sample_rate == 8000

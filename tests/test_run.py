@@ -306,6 +306,7 @@ def test_a_speaker_without_enrolment_is_listed_and_unscored(corpus):
     assert [(row["kind"], row["id"]) for row in skipped] == [("utterance", name), ("model", speaker)]
     unscored = [row for row in rows(done.folder / "scores.csv") if row["llr"] == ""]
     assert {row["model"] for row in unscored} == {speaker}
+    assert f"models that could not be made, so that their trials have no score: {speaker}" in done.warnings
     assert done.metrics["identification"] == done.metrics["identification"] | {"n_tests": 4, "n_unscored": 2}
 
 

@@ -132,6 +132,8 @@ def _evaluate(
     warnings = []
     if wrong := numbers["n_certain_errors"]:
         warnings.append(f"Cllr is infinite; targets that score -inf or nontargets that score inf: {wrong:,}")
+    if too_few({"all": numbers}):
+        warnings.append(f"fewer than {FEWEST} target or nontarget trials with scores, too few to say much")
     if few := [name or "(empty)" for name in too_few(parts)]:
         warnings.append(
             f"fewer than {FEWEST} target or nontarget trials, too few to say much, where {by} is {some(few)}"

@@ -178,7 +178,7 @@ def _show(series: "Series", outcomes: "Sequence[Outcome]", sort: str) -> None:
         table.add_column(word, justify="right")
     for name in lists:
         for number in shown:
-            table.add_column(f"{name}\n{TITLES[number]}", justify="right", no_wrap=True)
+            table.add_column(f"{name}\n{_title(number, outcomes)}", justify="right", no_wrap=True)
     for outcome in ranked:
         values = [outcome.member.values.get(key, "") for key in series.keys]
         trials = outcome.metrics["trials"] if outcome.metrics else {}
@@ -199,10 +199,17 @@ def _rank(outcome: "Outcome", sort: str) -> float:
 
 
 def _one(numbers: dict[str, Any], name: str) -> float | None:
-    """Give a number of a trial list; of detection costs, the last."""
+    """Give a number of a trial list; of detection costs, the first."""
     value = numbers[name]
-    found: float | None = list(value.values())[-1] if isinstance(value, dict) else value
+    found: float | None = next(iter(value.values())) if isinstance(value, dict) else value
     return found
+
+
+def _title(name: str, outcomes: "Sequence[Outcome]") -> str:
+    """Name a number; where every experiment has the same first detection costs, with these."""
+    values = [each.metrics["trials"].values() for each in outcomes if each.metrics]
+    costs = {next(iter(one[name])) for each in values for one in each if isinstance(one[name], dict)}
+    return " ".join([TITLES[name], *(costs if len(costs) == 1 else ())])
 
 
 def _cell(value: float | None, name: str) -> str:

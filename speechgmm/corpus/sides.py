@@ -118,8 +118,8 @@ def speakers_of(trials: ScoredTrials, manifest: Manifest | None) -> tuple[tuple[
     elif all(VOXCELEB.match(name) for side in (models, tests) for name in side):
         models, tests = ([name.partition("/")[0] for name in side] for side in (models, tests))
         how = "speakers, by whom VoxCeleb names its recordings"
-    number: dict[str, int] = {}
-    numbers = [np.array([number.setdefault(name, len(number)) for name in side], np.intp) for side in (models, tests)]
+    number = {name: number for number, name in enumerate(sorted({*models, *tests}))}  # whatever the order of the trials
+    numbers = [np.array([number[name] for name in side], np.intp) for side in (models, tests)]
     return (numbers[0], numbers[1]), how
 
 

@@ -103,8 +103,8 @@ def intervals(
     dict of str to (float, float) or None
         Low and high of ``eer``, ``eer_hull``, ``auc``, ``cllr``, ``min_cllr``, of ``min_dcf.P`` and ``act_dcf.P`` for
         each preset P, and of ``p_miss_at_fa.R`` for each false-alarm rate R, in the units of `metrics`. Draws that
-        leave out all trials of a kind have no numbers and do not count; None if half of them or more are such, or if
-        low or high is infinite.
+        leave out all trials of a kind have no numbers and do not count; None if half of them or more are such, if low
+        or high is infinite, or all trials are of one speaker.
 
     Raises
     ------
@@ -280,10 +280,10 @@ class _Weighed(NamedTuple):
 
 
 def _draw(speakers: Sequence[npt.ArrayLike], n_resamples: int, rng: np.random.Generator) -> IntArray:
-    """Draw how often each speaker is in each resample, shape (S, R)."""
+    """Draw how often each speaker is in each resample, shape (S, R); one alone never, for want of others to draw."""
     present = np.unique(np.concatenate([np.asarray(each) for each in speakers]))
     counts = np.zeros((n_resamples, present[-1] + 1), np.int32)  # the largest array, where there are many speakers
-    for row in counts:
+    for row in counts if len(present) > 1 else ():
         row[present] = rng.multinomial(len(present), np.full(len(present), 1.0 / len(present)))
     return counts.T
 
@@ -357,11 +357,12 @@ def _numbers(target: _Weighed, nontarget: _Weighed, starts: Float64Array, asked:
 
 def _percentiles(numbers: Mapping[str, Float64Array], confidence: float) -> dict[str, Interval | None]:
     """Give the values that leave out half of the rest on either side; both are values of resamples."""
-    tail = (1.0 - confidence) / 2.0
+    share = (1.0 - confidence) / 2.0
     found: dict[str, Interval | None] = {}
     for name, values in numbers.items():
-        usable = values[~np.isnan(values)]
-        low, high = np.quantile(usable, (tail, 1.0 - tail), method="inverted_cdf") if usable.size else (0.0, 0.0)
+        usable = np.sort(values[~np.isnan(values)])
+        n_outside = int(share * usable.size + 1e-9)  # a whole number of values is one, whatever its last bit
+        low, high = (usable[n_outside], usable[-1 - n_outside]) if usable.size else (0.0, 0.0)
         known = 2 * usable.size > values.size and math.isfinite(low) and math.isfinite(high)
         found[name] = (float(low), float(high)) if known else None
     return found

@@ -213,7 +213,7 @@ def _paired(own: _Trials, theirs: _Trials, presets: Sequence[str], config: Evalu
     speaker_of = {row[0]: row[3] for row in own.order if row[2] == "target"}  # a model may have a name of its own
     claimed = [speaker_of.get(row[0], row[0]) for row in own.order]
     heard = [row[3] for row in own.order]
-    speakers = {name: number for number, name in enumerate(dict.fromkeys((*claimed, *heard)))}
+    speakers = {name: number for number, name in enumerate(sorted({*claimed, *heard}))}
     models, tests = (np.array([speakers[name] for name in names], np.intp) for names in (claimed, heard))
     scored = ~(np.isnan(own.llrs) | np.isnan(theirs.llrs))
     kinds = target & scored, ~target & scored

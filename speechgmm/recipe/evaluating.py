@@ -188,7 +188,7 @@ def _learnt(recipe: Recipe, calibrated: Calibrated) -> dict[str, Any]:
 def _speakers(corpus: Corpus, trials: Sequence[Trial]) -> tuple[IntArray, IntArray]:
     """Give numbers to the speakers of the models and of the tests of trials."""
     heard = {utterance.id: utterance.speaker for utterance in corpus.test}
-    number = {name: number for number, name in enumerate(dict.fromkeys((*corpus.speaker_of.values(), *heard.values())))}
+    number = {name: number for number, name in enumerate(sorted({*corpus.speaker_of.values(), *heard.values()}))}
     models = [number[corpus.speaker_of[trial.model]] for trial in trials]
     return np.array(models, np.intp), np.array([number[heard[trial.test]] for trial in trials], np.intp)
 
@@ -205,7 +205,7 @@ def _identification(corpus: Corpus, scores: Scores, config: EvaluationConfig, se
     counts = {"n_tests": len(known), "n_models": len(scores.models), "n_unscored": len(tests) - len(known)}
     if not known:
         return counts | {"rate": None, "cmc": None, "open_set": None, "intervals": None}
-    number = {name: number for number, name in enumerate(dict.fromkeys(each.speaker for each in corpus.test))}
+    number = {name: number for number, name in enumerate(sorted({each.speaker for each in corpus.test}))}
 
     def of(utterances: Sequence[Utterance]) -> tuple[Float64Array, IntArray]:
         """Give the scores of tests, models x tests, and who speaks in them."""

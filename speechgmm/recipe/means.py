@@ -24,7 +24,7 @@ VERSIONS = {
     "scores": 4,
     "normalisation": 1,
     "calibration": 2,
-    "evaluation": 5,
+    "evaluation": 6,
 }
 
 

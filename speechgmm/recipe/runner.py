@@ -13,7 +13,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from speechgmm.corpus.manifest import some
 from speechgmm.errors import CorpusError, ModelError, RecipeError, ResultsError
+from speechgmm.evaluation.breakdown import FEWEST, too_few
+from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import FeatureStore, clipped_warnings
@@ -21,7 +24,7 @@ from speechgmm.gmm.kernels import TorchKernel
 from speechgmm.parallel import Engine, workers
 from speechgmm.recipe.cache import LOCKS, StageCache, StageOutput
 from speechgmm.recipe.calibrating import Calibrated, calibrate, check_list, load_calibrated
-from speechgmm.recipe.evaluating import evaluate, judge
+from speechgmm.recipe.evaluating import evaluate, judge, load_metrics
 from speechgmm.recipe.experiment import Heard, build_systems, find_corpus, hear
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.means import STAGES, BeyondError, Means
@@ -168,12 +171,14 @@ def _run_stages(recipe: Recipe, folder: Path, means: Means, git: str | None) -> 
     untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}
     if any(untrained.values()):
         skipped = write_skipped(folder, corpus, stores, untrained)
+    warnings += _logged(_without_model(skipped))
     calibration, calibrated, why_not = _calibrate(recipe, systems, heard, means)
     warnings += _logged(why_not)
     if means.is_beyond("evaluation"):
         return RunResult(folder, {}, warnings, tuple(means.outputs))
     judged = judge(recipe, systems, calibrated, heard.voices[0]["test"].store)
     evaluation = evaluate(recipe, corpus, systems, calibration, judged, calibrated, means)
+    warnings += _logged(_too_few(evaluation))
     outputs = tuple(means.outputs)
     known = calibration if calibrated else None
     finished = Finished(corpus, stores, systems, judged, known, evaluation, outputs, skipped, warnings, git)
@@ -193,6 +198,19 @@ def _calibrate(
         return stage, load_calibrated(stage.folder), ()
     except (CorpusError, ModelError) as error:
         return stage, None, (f"the scores are not calibrated: {error}",)
+
+
+def _without_model(skipped: Sequence[SkippedItem]) -> tuple[str, ...]:
+    """Name the models that could not be made: nobody may look for them in a list of what was skipped."""
+    names = list(dict.fromkeys(item.id for item in skipped if item.kind == "model"))
+    return (f"models that could not be made, so that their trials have no score: {some(names)}",) if names else ()
+
+
+def _too_few(evaluation: StageOutput) -> tuple[str, ...]:
+    """Name the lists whose numbers, and their intervals, say little."""
+    names = too_few(load_metrics(evaluation.folder)["trials"])
+    told = f"fewer than {FEWEST} target or nontarget trials with scores, too few to say much, in the list {some(names)}"
+    return (told,) if names else ()
 
 
 def _clipped(stores: Mapping[str, Mapping[str, FeatureStore]]) -> dict[str, float]:

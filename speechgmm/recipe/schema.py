@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats import CorpusConfig as CorpusConfig
 from speechgmm.corpus.kaldi import KaldiConfig
+from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.errors import ModelError, RecipeError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
@@ -202,6 +203,29 @@ class Recipe(Configuration):
             raise ValueError(
                 f"{', '.join(idle)}: with speakers.method independent there is no background model; expected none"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _models_fit_the_scoring(self) -> Self:
+        """Refuse linear scores of models that differ in more than their means."""
+        adapted = self.speakers.adapt if isinstance(self.speakers, AdaptationConfig) else ("means",)
+        if not self.systems and self.scoring.method == "linear" and set(adapted) != {"means"}:
+            raise ValueError(
+                f"scoring.method linear: speakers.adapt is {', '.join(adapted)}; expected means alone, as it takes "
+                "weights and variances for the background model's"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rates_fit(self) -> Self:
+        """Refuse a front end for another rate than that of the embedded voices, which is known beforehand."""
+        if isinstance(self.corpus, SyntheticConfig) and isinstance(self.features, FeatureConfig) and not self.systems:
+            found, expected = self.corpus.sample_rate, self.features.sample_rate
+            if found != expected and not self.features.resample:
+                raise ValueError(
+                    f"features.sample_rate {expected}: corpus.sample_rate is {found}; expected the same, or "
+                    "features.resample: true"
+                )
         return self
 
     def plain(self) -> dict[str, JsonValue]:

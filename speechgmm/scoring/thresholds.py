@@ -53,7 +53,11 @@ class ThresholdConfig(Configuration):
     def _check(self) -> Self:
         """Refuse keys that are missing or have no effect."""
         if (self.method == "p_fa") != (self.p_fa is not None):
-            raise ValueError(f"p_fa {self.p_fa} for method {self.method}: method p_fa, and no other, takes it")
+            raise ValueError(
+                "method p_fa without p_fa; expected the share of nontargets that may be accepted, as in p_fa: 0.001"
+                if self.p_fa is None
+                else f"p_fa {self.p_fa} for method {self.method}; expected it for method p_fa alone"
+            )
         if self.costs != CostsConfig() and self.method not in ("bayes", "min_dcf"):
             raise ValueError(f"costs are for methods bayes and min_dcf, and method is {self.method}")
         return self
