@@ -12,7 +12,8 @@ from speechgmm.corpus.discovery import discover
 from speechgmm.corpus.formats import read_corpus
 from speechgmm.errors import CorpusError
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.starting import plan, survey
+from speechgmm.recipe.starting import plan
+from speechgmm.recipe.surveying import survey
 from test_readme import README
 
 
@@ -35,7 +36,6 @@ def test_a_folder_for_each_speaker_is_known(tmp_path, rng):
         for number in range(5):
             record(tmp_path / "my voices" / "wav" / speaker / f"{number}.wav", rng, seconds=2.0)
     (tmp_path / "my voices" / "notes.txt").touch()
-    (tmp_path / "my voices" / "wav" / "a" / "bad.wav").write_text("no audio")
     recipe, corpus, said = started(tmp_path / "my voices", tmp_path / "r.yaml")
     assert (recipe.corpus.kind, recipe.corpus.root) == ("folder", str(tmp_path / "my voices" / "wav"))
     assert recipe.corpus.protocol.n_enrol == 2
@@ -45,11 +45,78 @@ def test_a_folder_for_each_speaker_is_known(tmp_path, rng):
     assert not recipe.features.resample
     assert (len(corpus.background), len(corpus.models)) == (0, 3)
     assert "3 speakers, 0.5 minutes in recordings: 15 at 8000 Hz" in said
-    assert "recordings that cannot be used: 1; a/bad.wav: not readable as audio" in said
     assert "ignored: files that are no audio, by their names: 1" in said
     done = CliRunner().invoke(app, ["init", str(tmp_path / "my voices"), "--out", str(tmp_path / "r.yaml")])
     assert done.exit_code == 2
     assert "is there already" in done.stderr
+
+
+def test_what_cannot_be_used_is_not_drawn(tmp_path, rng):
+    for speaker in "abc":
+        for number in range(5):
+            record(tmp_path / "v" / speaker / "monday" / f"{number}.flac", rng, channels=2)
+        for number in range(3):
+            (tmp_path / "v" / speaker / "monday" / f"{number}.flac").write_bytes(b"")
+    record(tmp_path / "v" / "c" / "monday" / "short.wav", rng, seconds=0.0)
+    recipe, corpus, said = started(tmp_path / "v", tmp_path / "r.yaml")
+    heard = {each.id for each in (*corpus.enrol, *corpus.test)}
+    assert heard == {f"{speaker}/monday/{number}" for speaker in "abc" for number in (3, 4)}
+    assert len(corpus.enrol) == 3
+    assert {(each.session, each.channel) for each in corpus.enrol} == {("monday", "mean")}
+    assert (recipe.corpus.root, recipe.corpus.table) == (str(tmp_path / "v"), "../r-usable.csv")
+    assert "ignored: recordings that cannot be used: 10; a/monday/0.flac: not readable as audio" in said
+    assert f"wrote {tmp_path / 'r.yaml'} and {tmp_path / 'r-usable.csv'};" in said
+    assert started(tmp_path / "v", tmp_path / "further" / "r.yaml")[1] == corpus
+    (tmp_path / "r.yaml").unlink()
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "v"), "--out", str(tmp_path / "r.yaml")])
+    assert (done.exit_code, (tmp_path / "r.yaml").exists()) == (2, False)
+    assert "r-usable.csv: is there already" in done.stderr
+
+
+def test_rows_of_a_table_that_cannot_be_used_are_not_drawn(tmp_path, rng):
+    rows = ["speaker,file,begin,end,gender"]
+    for speaker in "ab":
+        record(tmp_path / "cv" / "clips" / f"{speaker}.wav", rng)
+        rows += [f"{speaker},{speaker}.wav,{start},{start + 0.25},f" for start in (0.0, 0.25, 0.5, 1.0, 1.25)]
+    text = "id," + "\n".join(f"{number},{row}" for number, row in enumerate(rows)).removeprefix("0,")
+    (tmp_path / "cv" / "all.csv").write_text(text)
+    (tmp_path / "linked").symlink_to(tmp_path / "cv")
+    recipe, corpus, _ = started(tmp_path / "linked", tmp_path / "r.yaml")
+    assert sorted(each.id for each in (*corpus.enrol, *corpus.test)) == ["1", "2", "3", "6", "7", "8"]
+    assert {(each.sex, each.end - each.start) for each in corpus.test} == {("f", 0.25)}
+    assert recipe.corpus.root == str(tmp_path / "linked" / "clips")
+
+
+def test_nothing_is_left_where_a_table_cannot_list_what_can_be_used(tmp_path, rng):
+    for name in ("a/1.wav", "a/1.flac", "b/1.wav", "b/2.wav"):
+        record(tmp_path / "v" / name, rng)
+        record(tmp_path / "w" / f" {name}".replace("flac", "ogg"), rng)
+    (tmp_path / "v" / "a" / "3.wav").touch()
+    (tmp_path / "w" / " a" / "3.wav").touch()
+    (tmp_path / "w" / " a" / "1.ogg").rename(tmp_path / "w" / " a" / "2.ogg")
+    for place, why in (("v", "would share the id a/1"), ("w", "a table cannot list that name")):
+        done = CliRunner().invoke(app, ["init", str(tmp_path / place), "--out", str(tmp_path / "r.yaml")])
+        assert done.exit_code == 2
+        assert why in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["v", "w"]
+
+
+def test_recordings_that_are_left_out_do_not_decide_the_rate(tmp_path, rng):
+    for speaker in "ab":
+        for number in range(8):
+            record(tmp_path / "v" / speaker / f"{number}.wav", rng, rate=16000)
+    for number in range(3):
+        record(tmp_path / "v" / "few" / f"{number}.wav", rng)
+    recipe, corpus, said = started(tmp_path / "v", tmp_path / "r.yaml")
+    assert corpus.models == ("a", "b")
+    assert (recipe.features.sample_rate, recipe.features.resample) == (16000, False)
+    assert "16 at 16000 Hz, 3 at 8000 Hz" in said
+    assert "sample rate" not in said
+    for number in range(3, 8):
+        record(tmp_path / "v" / "few" / f"{number}.wav", rng)
+    recipe, corpus, said = started(tmp_path / "v", tmp_path / "all.yaml")
+    assert (recipe.features.sample_rate, recipe.features.resample) == (8000, True)
+    assert "sample rate: 8000 Hz; resampled to it: 16 at 16000 Hz" in said
 
 
 def test_many_speakers_make_a_background_and_other_rates_are_brought_to_one(tmp_path, rng):

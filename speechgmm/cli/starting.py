@@ -1,6 +1,7 @@
 """The command that writes a first recipe for somebody's recordings."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,8 @@ def init(
     """
     from speechgmm.corpus.discovery import discover
     from speechgmm.parallel import Engine, available_cores
-    from speechgmm.recipe.starting import plan, survey, told_length, write_recipe
+    from speechgmm.recipe.starting import kept, plan, rate_of, told_length, write_recipe
+    from speechgmm.recipe.surveying import survey
 
     with told("interrupted; nothing is written"):
         recordings = survey(discover(folder), Engine("processes", jobs or available_cores()))
@@ -33,14 +35,23 @@ def init(
         chosen = plan(recordings)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().stem).strip("-._") or "mine"
         path = out or Path(f"{name}.yaml")
-        write_recipe(recordings, chosen, path)
-    rates = ", ".join(f"{count:,} at {rate} Hz" for rate, count in recordings.rates.most_common())
+        written = write_recipe(recordings, chosen, path)
+    rates = _told_rates(recordings.rates(recordings.utterances))
     typer.echo(f"found: {recordings.found.how}")
     typer.echo(f"{len(recordings.of_speaker):,} speakers, {told_length(recordings)} in recordings: {rates}")
     for each in recordings.ignored:
         typer.echo(f"ignored: {each}")
+    used = recordings.rates(kept(recordings, chosen))
+    rate = rate_of(used)
+    if others := Counter({each: count for each, count in used.items() if each != rate}):
+        typer.echo(f"sample rate: {rate} Hz; resampled to it: {_told_rates(others)}")
     if chosen.has_background:
         typer.echo(f"plan: a background model of {chosen.n_components} Gaussians, and speakers adapted from it")
     else:
         typer.echo(f"plan: a model of {chosen.n_components} Gaussians for each speaker alone; too few for a background")
-    typer.echo(f"wrote {path}; next: speechgmm check {path}, speechgmm run {path}")
+    typer.echo(f"wrote {' and '.join(map(str, written))}; next: speechgmm check {path}, speechgmm run {path}")
+
+
+def _told_rates(rates: Counter[int]) -> str:
+    """Count the recordings of each rate, the most frequent first."""
+    return ", ".join(f"{count:,} at {rate} Hz" for rate, count in rates.most_common())

@@ -90,7 +90,7 @@ def assemble(pool: Pool, lists: TrialLines, protocol: ProtocolConfig | None, pro
     problems.check()
     if protocol is not None and lists:
         raise CorpusError("protocol: the trial lists say what is compared with what; expected one or the other")
-    undivided = _unique(pool.get(None, ()))
+    undivided = unique(pool.get(None, ()))
     roles = {role: list(pool.get(role, ())) for role in ROLES}
     rule = protocol or ProtocolConfig()
     rng = np.random.default_rng(rule.seed)
@@ -147,8 +147,24 @@ def make_trials(
     return tuple(trials)
 
 
-def _unique(utterances: Sequence[Utterance]) -> list[Utterance]:
-    """Put utterances into the order of their names, and refuse names that are there twice."""
+def unique(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Put utterances into the order of their names.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+        Any.
+
+    Returns
+    -------
+    list of Utterance
+        By speaker, then by id.
+
+    Raises
+    ------
+    CorpusError
+        If ids are there twice; the message names the files.
+    """
     known: dict[str, str] = {}
     problems = Problems()
     for each in utterances:

@@ -4,8 +4,8 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import astuple, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -18,7 +18,7 @@ from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
 from speechgmm.corpus.trials import trial_lists, write_trials
 from speechgmm.errors import CorpusError
-from speechgmm.files import read_text, replacing
+from speechgmm.files import read_text, write_csv
 
 NEEDED = ("path", "speaker")
 CHANNEL = re.compile(r"[0-9]{1,4}")
@@ -351,21 +351,35 @@ def write_table(corpus: Corpus, root: Path) -> None:
     OSError
         If a file cannot be written.
     """
-    rows = [(role, each) for role in ROLES for each in corpus.role(role)]
-    own = [each.name for each in fields(Utterance)]
-    table = [dict(zip(own, astuple(each), strict=True)) | {"role": role} for role, each in rows]
-    for row in table:
-        row["path"] = Path(row["path"]).relative_to(root).as_posix()
-    header = [
-        name for name in ("id", "path", "speaker", "role", *own[3:]) if any(row[name] is not None for row in table)
-    ]
-    path = root / CsvConfig.model_fields["table"].default
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([_text(row[name]) for name in header] for row in table)
+    pool: dict[Role | None, list[Utterance]] = {
+        role: [replace(each, path=Path(each.path).relative_to(root).as_posix()) for each in corpus.role(role)]
+        for role in ROLES
+    }
+    write_utterances(root / CsvConfig.model_fields["table"].default, pool)
     for name, trials in corpus.trials.items():
         write_trials(root / f"{name}.txt", trials)
+
+
+def write_utterances(path: Path, pool: Mapping[Role | None, Sequence[Utterance]]) -> None:
+    """Write utterances as a table, for `read_utterances` with its default names.
+
+    Parameters
+    ----------
+    path : Path
+        The table, with the columns that there is something for.
+    pool : mapping from Role or None to sequence of Utterance
+        By their roles; paths are written as they are.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    own = [name.name for name in fields(Utterance)]
+    rows = [dict(zip(own, astuple(each), strict=True)) | {"role": role} for role, some in pool.items() for each in some]
+    names = ("id", "path", "speaker", "role", *own[3:])
+    header = [name for name in names if any(row[name] is not None for row in rows)]
+    write_csv(path, header, ([_text(row[name]) for name in header] for row in rows))
 
 
 def _text(value: str | float | None) -> str:

@@ -3,22 +3,22 @@
 import json
 import os
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from statistics import median_low
 
 from speechgmm.corpus.discovery import Found
 from speechgmm.corpus.formats import read_corpus
-from speechgmm.corpus.manifest import Role, Utterance, by_speaker
+from speechgmm.corpus.manifest import Utterance, by_speaker, some
+from speechgmm.corpus.problems import Problems
+from speechgmm.corpus.protocol import unique
 from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.corpus.tables import ColumnsConfig, read_utterances, write_utterances
 from speechgmm.errors import CorpusError
 from speechgmm.files import replacing
-from speechgmm.parallel import Engine
-from speechgmm.recipe.checking import Audio, Header, read_headers
 from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.surveying import Survey
 
 ENOUGH_SPEAKERS = 20
 """With fewer, there is no half of them to spare for a background."""
@@ -34,60 +34,6 @@ MOST_MODELS = 500
 
 FRAMES_PER_GAUSSIAN = 40
 """Frames of a speaker's enrolment for each Gaussian of a model of their own, about."""
-
-Roles = dict[Role | None, list[Utterance]]
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What there is to make an experiment of.
-
-    Parameters
-    ----------
-    found : Found
-        How it is laid out.
-    usable : dict of Role or None to list of Utterance
-        The recordings whose headers can be read, by the roles that they have.
-    headers : dict from Audio to Header
-        Of all recordings.
-    ignored : tuple of str
-        What cannot be used, or is something else, a sentence each.
-    """
-
-    found: Found
-    usable: Roles
-    headers: dict[Audio, Header]
-    ignored: tuple[str, ...]
-
-    @property
-    def utterances(self) -> list[Utterance]:
-        """All that is usable."""
-        return [each for own in self.usable.values() for each in own]
-
-    @cached_property
-    def of_speaker(self) -> dict[str, list[Utterance]]:
-        """The same, by who speaks."""
-        return by_speaker(self.utterances)
-
-    @property
-    def rates(self) -> Counter[int]:
-        """How many recordings there are of each sample rate in Hz."""
-        return Counter(rate for each in self.utterances if (rate := self.headers[each.audio].sample_rate))
-
-    def seconds(self, utterances: Sequence[Utterance]) -> float:
-        """Add up lengths.
-
-        Parameters
-        ----------
-        utterances : sequence of Utterance
-            Of those that are usable.
-
-        Returns
-        -------
-        float, seconds
-            As headers say.
-        """
-        return sum(self.headers[each.audio].seconds for each in utterances)
 
 
 @dataclass(frozen=True)
@@ -113,41 +59,6 @@ class Plan:
     n_enrol: int = 1
     separate_sessions: bool = False
     n_nontargets: int | None = None
-
-
-def survey(found: Found, engine: Engine | None = None) -> Survey:
-    """Read the headers of recordings.
-
-    Parameters
-    ----------
-    found : Found
-        The recordings.
-    engine : Engine, optional
-        Where to read.
-
-    Returns
-    -------
-    Survey
-        What there is. Where files have several channels and a folder or layout names them, their mean is taken.
-    """
-    utterances = found.utterances
-    headers = read_headers([each for own in utterances.values() for each in own], engine)
-    lost = [each for own in utterances.values() for each in own if not headers[each.audio].sample_rate]
-    if found.kind != "csv" and _can_be_mixed(lost, engine):
-        utterances = {role: tuple(replace(each, channel="mean") for each in own) for role, own in utterances.items()}
-        headers = read_headers([each for own in utterances.values() for each in own], engine)
-    usable: Roles = {
-        role: [each for each in own if headers[each.audio].sample_rate] for role, own in utterances.items()
-    }
-    errors = [each.error.replace(f"{found.root}/", "") for each in headers.values() if each.error]
-    unusable = (f"recordings that cannot be used: {len(errors):,}; {errors[0]}",) if errors else ()
-    return Survey(replace(found, utterances=utterances), usable, headers, (*unusable, *found.ignored))
-
-
-def _can_be_mixed(lost: Sequence[Utterance], engine: Engine | None) -> bool:
-    """Tell whether there are recordings that can be used if the mean of their channels is taken."""
-    headers = read_headers([replace(each, channel="mean") for each in lost], engine)
-    return any(header.sample_rate for header in headers.values())
 
 
 def plan(recordings: Survey) -> Plan:
@@ -200,7 +111,43 @@ def _own_size(frames: float) -> int:
     return min(32, 1 << max(0, int(frames / FRAMES_PER_GAUSSIAN).bit_length() - 1))
 
 
-def write_recipe(recordings: Survey, chosen: Plan, out: Path) -> None:
+def kept(recordings: Survey, chosen: Plan) -> list[Utterance]:
+    """Tell which recordings an experiment uses.
+
+    Parameters
+    ----------
+    recordings : Survey
+        What there is.
+    chosen : Plan
+        What is done with it.
+
+    Returns
+    -------
+    list of Utterance
+        All that is usable; without a background not those of speakers who have too few to be tested.
+    """
+    if chosen.has_background or None not in recordings.usable:
+        return recordings.utterances
+    return [each for own in recordings.of_speaker.values() if len(own) > chosen.n_enrol for each in own]
+
+
+def rate_of(rates: Collection[int]) -> int:
+    """Choose the sample rate of the features.
+
+    Parameters
+    ----------
+    rates : collection of int, Hz
+        Of the recordings that are used.
+
+    Returns
+    -------
+    int, Hz
+        The lowest of them, and at most `USUAL_RATE`.
+    """
+    return min(USUAL_RATE, *rates)
+
+
+def write_recipe(recordings: Survey, chosen: Plan, out: Path) -> tuple[Path, ...]:
     """Write a recipe with comments.
 
     Parameters
@@ -212,21 +159,62 @@ def write_recipe(recordings: Survey, chosen: Plan, out: Path) -> None:
     out : Path
         Where to write.
 
+    Returns
+    -------
+    tuple of Path
+        What was written: the recipe; where some recordings cannot be used, also a table beside it of those that can,
+        which the recipe then goes by, so that nothing else is drawn.
+
     Raises
     ------
     CorpusError
-        If there is a file already, or recordings share an id; then nothing is written.
+        If there is a file already, recordings share an id, or a table cannot hold their names; then nothing is written.
     OSError
         If it cannot be written.
     """
-    if out.exists():
-        raise CorpusError(f"{out}: is there already; expected another name, as in --out other.yaml")
-    text = recipe_text(recordings, chosen, out)
-    with replacing(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-        recipe = load_recipe(temporary)
-        if not isinstance(recipe.corpus, SyntheticConfig):
-            read_corpus(recipe.corpus)
+    table = None if recordings.is_whole else out.with_name(f"{out.stem}-usable.csv")
+    written = (out,) if table is None else (out, table)
+    for path in written:
+        if path.exists():
+            raise CorpusError(f"{path}: is there already; expected another name, as in --out other.yaml")
+    try:
+        if table is not None:
+            recordings = replace(recordings, found=_list_usable(recordings, table))
+        with replacing(out) as temporary:
+            temporary.write_text(recipe_text(recordings, chosen, out), encoding="utf-8")
+            recipe = load_recipe(temporary)
+            if not isinstance(recipe.corpus, SyntheticConfig):
+                read_corpus(recipe.corpus)
+    except BaseException:
+        if table is not None:
+            table.unlink(missing_ok=True)
+        raise
+    return written
+
+
+def _list_usable(recordings: Survey, table: Path) -> Found:
+    """Write a table of the recordings that can be used, and give the corpus that it makes."""
+    root = recordings.found.root
+    usable = {role: tuple(own) for role, own in recordings.usable.items() if own}
+    unique(usable.get(None, ()))
+    write_utterances(
+        table, {role: [replace(each, path=_below(root, each.path)) for each in own] for role, own in usable.items()}
+    )
+    problems = Problems()
+    listed = {each for own in read_utterances(table, root, ColumnsConfig(), problems).values() for each in own}
+    problems.check()
+    if lost := [each.path for each in recordings.utterances if each not in listed]:
+        raise CorpusError(
+            f"{some(lost)}: a table cannot list that name; expected UTF-8 text without white space around it"
+        )
+    place = os.path.relpath(table.resolve(), root.resolve())
+    how = f"{recordings.found.how}; those that can be used are in {table.name}"
+    return Found("csv", root, usable, how, Path(place).as_posix())
+
+
+def _below(root: Path, path: str) -> str:
+    """Give a path from a folder on, if it lies below it."""
+    return Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else path
 
 
 def recipe_text(recordings: Survey, chosen: Plan, out: Path) -> str:
@@ -254,7 +242,7 @@ def recipe_text(recordings: Survey, chosen: Plan, out: Path) -> str:
         f"name: {name} # of the folder of results",
         "seed: 0 # of what is drawn in training",
         *_corpus_lines(recordings.found, chosen, out),
-        *_feature_lines(recordings),
+        *_feature_lines(recordings.rates(kept(recordings, chosen))),
         *(_background_lines(chosen) if chosen.has_background else _independent_lines(chosen)),
         "evaluation: {dcf: [sre08, voxceleb]} # detection costs that are reported",
     ]
@@ -306,10 +294,9 @@ def _corpus_lines(found: Found, chosen: Plan, out: Path) -> list[str]:
     return [*lines, "    seed: 0"]
 
 
-def _feature_lines(recordings: Survey) -> list[str]:
-    """Write the features section."""
-    rates = recordings.rates
-    rate = min(USUAL_RATE, *rates)
+def _feature_lines(rates: Collection[int]) -> list[str]:
+    """Write the features section for recordings of some rates."""
+    rate = rate_of(rates)
     lines = ["", "features: # from audio to cepstra", f"  sample_rate: {rate} # Hz"]
     if others := [each for each in sorted(rates) if each != rate]:
         lines.append(f"  resample: true # the recordings of {', '.join(map(str, others))} Hz")
