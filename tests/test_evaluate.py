@@ -206,6 +206,12 @@ def test_infinite_scores_are_ranks_and_those_that_are_wrong_are_told(files, tria
     assert found["warnings"] == [FEW]
 
 
+def test_scores_of_which_no_sum_can_be_written_have_no_cllr(files, trials, tmp_path):
+    huge = [f"{model} {test} {1e308 * (-1 if target else 1)}" for model, test, target, _ in trials]
+    found = numbers(write(tmp_path / "huge", huge), files[1])["trials"]
+    assert (found["cllr"], found["n_certain_errors"], found["eer"]) == (None, 0, 1.0)
+
+
 def test_the_first_of_many_faults_are_named_with_their_lines(files):
     write(files[0], [line for line in files[0].read_text().splitlines() if not line.endswith("1")][:20])
     said = evaluate(*files).stderr

@@ -271,6 +271,7 @@ def test_messages_name_what_has_a_name(rng):
         ("s", "abx", None),
         ("as", "ax", "the cohort of x has 1 utterances of 1 speakers; expected at least 2 of 2"),
         ("zt", "aabb", None),
+        ("zt", "aab", "the cohort of a has 1 utterances of 1 speakers; expected at least 2 of 1"),
         ("tz", "aabb", "has 4 utterances of 2 speakers; expected at least 2 of 3"),
         ("tz", "abc", None),
         ("none", "", None),

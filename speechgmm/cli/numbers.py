@@ -10,7 +10,7 @@ MEANINGS = {
     "n_target": "scored trials in which the model's speaker speaks",
     "n_nontarget": "scored trials in which somebody else does",
     "n_unscored": "trials without a score",
-    "eer": "where as large a share of targets is missed as of nontargets accepted; with other speakers (low-high)",
+    "eer": "where as large a share of targets is missed as of nontargets accepted",
     "eer_hull": "the same on the convex hull of the ROC, where lots may be drawn",
     "auc": "area under the ROC: how often a target scores above a nontarget",
     "act_dcf": "cost of the decisions that the scores ask for, as ratios",
@@ -129,7 +129,9 @@ def _rows(lists: Sequence[Mapping[str, Any]], *, intervals: bool) -> list[Row]:
         return title, cells, meaning or MEANINGS[name]
 
     rows = [row(name.removeprefix("n_"), name, "{:,}") for name in ("n_target", "n_nontarget", "n_unscored")]
-    rows += [row("EER", "eer", PERCENT), row("EER, hull", "eer_hull", PERCENT), row("AUC", "auc", SHARE)]
+    drawn = any((each["intervals"] or {}).get("eer") for each in lists)
+    meaning = MEANINGS["eer"] + ("; with other speakers (low-high)" if drawn else "")
+    rows += [row("EER", "eer", PERCENT, meaning), row("EER, hull", "eer_hull", PERCENT), row("AUC", "auc", SHARE)]
     for rate in lists[0]["p_miss_at_fa"]:
         percent = f"{100 * float(rate):g}%"
         meaning = f"share of targets missed where no more than {percent} of nontargets are accepted"

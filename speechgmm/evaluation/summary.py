@@ -96,7 +96,9 @@ def summarise(
     ordered = sides if ranks is None else (ranks[scored & target], ranks[scored & ~target])
     numbers: dict[str, float | None] = {**ordered_numbers(error_rates(*ordered), config.dcf, config.false_alarm_rates)}
     numbers |= {f"act_dcf.{preset}": act_dcf(*sides, preset) for preset in config.dcf}
-    numbers["cllr"] = None if counts["n_certain_errors"] else cllr(*sides)
+    with np.errstate(over="ignore"):  # of scores of 1e308
+        cost = cllr(*sides)
+    numbers["cllr"] = cost if np.isfinite(cost) else None
     return counts | _nested(numbers, config)
 
 

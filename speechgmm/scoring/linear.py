@@ -35,7 +35,7 @@ def linear_score_matrix(
     np.ndarray, shape (M, U), float64, nats
         ``sum_c (m_c - m'_c)^T S_c^-1 (F_c - N_c m'_c) / n_frames``, with m' and S the means and variances of the UBM:
         the mean frame LLR to first order in the models' means. It has no term that holds a mean far from the UBM's
-        back, so that it is larger than the LLR. A column depends on its own utterance only, and a row, but for
+        back, so that it is mostly larger than the LLR. A column depends on its own utterance only, and a row, but for
         rounding, on its own model.
 
     Raises

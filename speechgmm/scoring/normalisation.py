@@ -322,10 +322,13 @@ def check_cohort(models: Collection[str], cohort: Sequence[str], config: Normali
     if config.method == "none":
         return
     n_needed = {"z": 1, "tz": LEAST_MEMBERS + 1}.get(config.method, LEAST_MEMBERS)
-    for model in models:
+    needed = dict.fromkeys(models, n_needed)
+    if config.method == "zt":  # the cohort's own models are normalised by the others' utterances
+        needed = dict.fromkeys(cohort, 1) | needed
+    for model, n_speakers in needed.items():
         others = [speaker for speaker in cohort if speaker != model]
-        if len(others) < LEAST_MEMBERS or len({*others}) < n_needed:
+        if len(others) < LEAST_MEMBERS or len({*others}) < n_speakers:
             raise ModelError(
                 f"normalisation.method {config.method}: the cohort of {model} has {len(others)} utterances of "
-                f"{len({*others})} speakers; expected at least {LEAST_MEMBERS} of {n_needed}"
+                f"{len({*others})} speakers; expected at least {LEAST_MEMBERS} of {n_speakers}"
             )
