@@ -11,7 +11,7 @@ import soundfile
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio_headers import WIDTHS, announced_samples, ogg_has_end
-from speechgmm.errors import AudioError
+from speechgmm.errors import AudioError, ChannelError
 from speechgmm.samples import check_rates, check_samples, resample, resampled
 
 CHUNK = 2**20  # samples of all channels decoded at a time: memory follows what a file holds, not what its header says
@@ -253,7 +253,7 @@ def _check_channel(path: Path, file: _Forward, channel: Channel) -> None:
     """Refuse a choice of channel that a file does not have, and several channels without a choice."""
     n = int(file.channels)
     if channel is None and n != 1:
-        raise AudioError(f"{path}: {n} channels; expected a mono file, or a choice: channel=0 to {n - 1}, or 'mean'")
+        raise ChannelError(f"{path}: {n} channels; expected a mono file, or a choice: channel=0 to {n - 1}, or 'mean'")
     if channel not in {None, "mean", *range(n)}:
         raise AudioError(f"{path}: has no channel {channel!r}; it has {n}, counted from 0, and their 'mean'")
 

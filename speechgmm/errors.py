@@ -13,6 +13,10 @@ class AudioError(SpeechGMMError):
     """An audio file or array that cannot be used."""
 
 
+class ChannelError(AudioError):
+    """An audio file of several channels, of which none was chosen."""
+
+
 class CorpusError(SpeechGMMError):
     """A list of utterances or trials that is missing, malformed or contradictory."""
 

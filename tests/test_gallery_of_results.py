@@ -5,11 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
-from speechgmm import extract
+from speechgmm import FeatureConfig, extract
 from speechgmm.cli import app
-from speechgmm.errors import GalleryError
+from speechgmm.errors import AudioError, GalleryError
 from speechgmm.recipe.galleries import check_results, gallery_of_results
 from speechgmm.recipe.loader import dump_recipe, load_recipe
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
@@ -162,3 +163,62 @@ def test_what_is_no_ratio_is_called_a_score(voices, results, tmp_path):
     drawn = (tmp_path / "t.svg").read_text()
     assert "score," in drawn
     assert "log-likelihood ratio" not in drawn
+
+
+def stereo(voices, path):
+    """Write a recording with a voice in each channel, and give what their mean is."""
+    left, right = (soundfile.read(spoken(voices, name), dtype="float32")[0][:48000] for name in ("f001", "m002"))
+    soundfile.write(path, np.stack([left, right], axis=1), 16000, subtype="FLOAT")
+    return ((left.astype(np.float64) + right) / 2).astype(np.float32)
+
+
+def folders(voices, results, **corpus):
+    """Let results be of a corpus of folders."""
+    own = {"kind": "folder", "root": str(voices), "protocol": {}} | corpus
+    (results / "recipe.yaml").write_text(f"name: tiny\ncorpus: {json.dumps(own)}\n")
+
+
+def test_a_gallery_takes_the_mean_of_channels_where_its_run_did(voices, results, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mean = stereo(voices, tmp_path / "two.wav")
+    folders(voices, results, channel="mean")
+    gallery = gallery_of_results(results, tmp_path / "g")
+    assert json.loads((tmp_path / "g" / "gallery.json").read_text())["channel"] == "mean"
+    config = FeatureConfig()
+    np.testing.assert_array_equal(gallery.read(tmp_path / "two.wav").frames, extract(mean, config, sample_rate=16000))
+    mono = spoken(voices, "f001")
+    np.testing.assert_array_equal(gallery.read(mono).frames, extract(mono))
+    enrolled = ["enrol", "g", "Ann", "two.wav", str(mono)]
+    for words in (enrolled, ["identify", "g", "two.wav"], ["timeline", "g", "two.wav"]):
+        done = CliRunner().invoke(app, ["gallery", *words])
+        assert (done.exit_code, done.stderr) == (0, ""), words
+    assert len(Gallery("g").speaker("Ann").recordings) == 2
+
+
+def test_a_gallery_without_a_choice_of_channel_says_how_to_make_one(voices, results, tmp_path):
+    mean = stereo(voices, tmp_path / "two.wav")
+    gallery = gallery_of_results(results, tmp_path / "g")
+    own = tmp_path / "g" / "gallery.json"
+    data = json.loads(own.read_text())
+    assert "channel" not in data  # what an earlier speechgmm reads
+    with pytest.raises(AudioError) as raised:
+        gallery.read(tmp_path / "two.wav")
+    assert str(raised.value) == (
+        f'{tmp_path / "two.wav"}: several channels; expected a mono file, or "channel": "mean" in {own}, '
+        "which takes their mean"
+    )
+    enrol(gallery, "Ann", [gallery.record(spoken(voices, "f001"))])
+    own.write_text(json.dumps(data | {"channel": "mean"}))
+    edited = Gallery(tmp_path / "g")
+    frames = edited.read(tmp_path / "two.wav").frames
+    np.testing.assert_array_equal(frames, extract(mean, FeatureConfig(), sample_rate=16000))
+    assert not edited.roster().damaged
+    own.write_text(json.dumps(data | {"channel": "left"}))
+    with pytest.raises(GalleryError, match=r"gallery\.json: channel: Input should be 'mean'"):
+        Gallery(tmp_path / "g")
+
+
+def test_a_folder_corpus_of_mono_files_leaves_no_choice(voices, results, tmp_path):
+    folders(voices, results)
+    gallery_of_results(results, tmp_path / "g")
+    assert "channel" not in json.loads((tmp_path / "g" / "gallery.json").read_text())

@@ -263,7 +263,8 @@ def timeline(
         made = make_timeline(opened, read, window, config)
         table = picture.with_suffix(".csv")
         write_table(table, made)
-        draw_timeline(picture, made, read_envelope(file, read.seconds), f"{file.name}, windows of {window:g} s")
+        waveform = read_envelope(file, read.seconds, channel=opened.config.channel)
+        draw_timeline(picture, made, waveform, f"{file.name}, windows of {window:g} s")
         if json_:
             output.print_json(output.timeline_data(opened, config, file, made))
         else:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from speechgmm.corpus.folders import LayoutConfig
 from speechgmm.errors import GalleryError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
@@ -29,8 +30,9 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     Returns
     -------
     Gallery
-        With the run's front end, background model, settings, cohort and calibration. Decisions are by its costs; a
-        threshold that it has learnt is that of verification and of identification.
+        With the run's front end, background model, settings, cohort and calibration, and with the corpus' choice of
+        a channel, where it is one for all recordings. Decisions are by its costs; a threshold that it has learnt is
+        that of verification and of identification.
 
     Raises
     ------
@@ -48,6 +50,7 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
         folder,
         results / UBM_FILE,
         front_end=front_end,
+        channel=recipe.corpus.channel if isinstance(recipe.corpus, LayoutConfig) else None,
         adaptation=adaptation,
         scoring=recipe.scoring,
         decisions=_decisions(recipe, calibration, min_speech),

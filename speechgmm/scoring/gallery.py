@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from speechgmm.arrays import Float64Array
 from speechgmm.audio import read_audio
 from speechgmm.configuration import fingerprint
-from speechgmm.errors import AudioError, GalleryError
+from speechgmm.errors import AudioError, ChannelError, GalleryError
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
 from speechgmm.gmm.adaptation import map_adapt
 from speechgmm.gmm.model import DiagonalGMM
@@ -198,7 +198,11 @@ class Gallery:
         AudioError
             If it cannot be used, as when its sample rate is not the front end's.
         """
-        samples, rate = read_audio(path)
+        try:
+            samples, rate = read_audio(path, channel=self.config.channel)
+        except ChannelError as error:
+            choice = f'"channel": "mean" in {self.folder / CONFIG_FILE}, which takes their mean'
+            raise AudioError(f"{path}: several channels; expected a mono file, or {choice}") from error
         expected = self.front_end.sample_rate
         if rate != expected and not self.front_end.resample:
             raise AudioError(f"{path}: sample rate {rate} Hz; this gallery takes {expected} Hz")

@@ -53,6 +53,8 @@ class GalleryConfig(Configuration):
         The `FeatureConfig` that the background model was trained with, as its file says it.
     fingerprint : str
         Of the front end.
+    channel : "mean", optional
+        The mean of a recording's channels is read; when not given, one of several channels is not read.
     adaptation : section
         How a speaker's model is made from the statistics.
     scoring : section
@@ -68,6 +70,7 @@ class GalleryConfig(Configuration):
     format_version: Literal[1] = 1
     front_end: dict[str, JsonValue]
     fingerprint: str
+    channel: Literal["mean"] | None = None
     adaptation: AdaptationConfig
     scoring: ScoringConfig
     normalisation: NormalisationConfig = NormalisationConfig()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Literal
 from unicodedata import normalize
 
 from filelock import FileLock, Timeout
@@ -55,6 +56,7 @@ def create_gallery(
     ubm: str | Path,
     *,
     front_end: FeatureConfig | None = None,
+    channel: Literal["mean"] | None = None,
     adaptation: AdaptationConfig | None = None,
     scoring: ScoringConfig | None = None,
     decisions: DecisionConfig | None = None,
@@ -72,6 +74,8 @@ def create_gallery(
         File of the background model, which says its front end.
     front_end : FeatureConfig, optional
         The front end that is expected; a model of another one is refused.
+    channel : "mean", optional
+        The mean of a recording's channels is read; when not given, one of several channels is not read.
     adaptation, scoring, decisions : sections, optional
         How to adapt, score and decide; the defaults when not given.
     cohort : str or Path, optional
@@ -120,6 +124,7 @@ def create_gallery(
     config = GalleryConfig(
         front_end=trained_on,
         fingerprint=fingerprint(trained_on),
+        channel=channel,
         adaptation=adaptation,
         scoring=scoring or ScoringConfig(),
         normalisation=normalisation or NormalisationConfig(),
@@ -319,7 +324,8 @@ def _build(folder: Path, config: GalleryConfig, files: Mapping[str, Path]) -> No
             (made / "speakers").mkdir()
             for name, path in files.items():
                 write_durably(made / name, path.read_bytes())
-            write_durably(made / CONFIG_FILE, config.model_dump_json(indent=2).encode() + b"\n")
+            unset = {"channel"} if config.channel is None else None  # an earlier speechgmm does not know it
+            write_durably(made / CONFIG_FILE, config.model_dump_json(indent=2, exclude=unset).encode() + b"\n")
             made.chmod(0o777 & ~UMASK)
             made.rename(folder)
         finally:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from speechgmm.arrays import Float32Array
-from speechgmm.audio import audio_blocks
+from speechgmm.audio import Channel, audio_blocks
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.plots.house import COLOURS, INK, house_style, rendered
 from speechgmm.files import write_bytes
@@ -48,7 +48,7 @@ class Envelope(NamedTuple):
     seconds: float
 
 
-def read_envelope(path: Path, seconds: float) -> Envelope:
+def read_envelope(path: Path, seconds: float, *, channel: Channel = None) -> Envelope:
     """Read how far a recording's waveform goes, in bounded memory however long it is.
 
     Parameters
@@ -57,6 +57,8 @@ def read_envelope(path: Path, seconds: float) -> Envelope:
         An audio file.
     seconds : float > 0, seconds
         Its length.
+    channel : int >= 0, or "mean", optional
+        Of several channels, which to read.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def read_envelope(path: Path, seconds: float) -> Envelope:
     AudioError
         If it cannot be read.
     """
-    blocks, rate = audio_blocks(path)
+    blocks, rate = audio_blocks(path, channel=channel)
     n_samples = max(1, round(seconds * rate))
     n_columns = min(COLUMNS, n_samples)
     lows, highs = np.full(n_columns, np.inf, np.float32), np.full(n_columns, -np.inf, np.float32)
