@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 from conftest import ROOT
 from speechgmm import FeatureConfig, extract, load_gmm, save_gmm
 from speechgmm.cli import app
+from speechgmm.cli.gallery_output import show_speakers, warn_of_short
 from speechgmm.recipe.loader import dump_recipe, load_recipe
 from speechgmm.scoring.calibration import LinearCalibration
+from speechgmm.scoring.enrolled import EnrolledSpeaker
 from speechgmm.scoring.gallery import Gallery
 from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
 from speechgmm.scoring.identification import IdentificationConfig
@@ -205,6 +208,18 @@ def test_where_none_can_be_used_nothing_is_done(voices, folder, bad):
     assert Gallery(folder).names == ("Ann", "Bo", "Cat")
 
 
+def test_where_none_can_be_identified_there_is_a_document_all_the_same(folder, bad):
+    path = folder / "speakers" / "Bo.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    done = gallery("identify", folder, *bad, "--json")
+    assert done.exit_code == 2
+    assert "sample rate 8000 Hz; this gallery takes 16000 Hz" in said(done)
+    data = json.loads(done.stdout)
+    assert data["recordings"] == []
+    assert [each["file"] for each in data["unusable"]] == [*map(str, bad)]
+    assert [each["file"] for each in data["damaged"]] == [str(path)]
+
+
 def test_a_damaged_speaker_is_named_and_the_others_are_used(voices, folder, tmp_path):
     path = folder / "speakers" / "Bo.safetensors"
     path.write_bytes(path.read_bytes()[:-9])
@@ -242,6 +257,19 @@ def test_little_speech_is_warned_of_flagged_and_scored(voices, folder, tmp_path)
     assert done.exit_code == 0
     assert "warning: Dan: 0." in done.stderr
     assert "less than 2 s" in gallery("list", folder).stdout
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(1.98, "1.98"), (1.9, "1.9"), (1.23, "1.2"), (1.9996, "1.9996")])
+def test_speech_that_is_a_little_less_is_shown_to_be_less(filled, capsys, seconds, written):
+    opened = Gallery(filled)
+    warn_of_short(opened, {"Ann": seconds})
+    assert capsys.readouterr().err == (
+        f"warning: Ann: {written} s of speech, less than the 2 s that this gallery asks for\n"
+    )
+    recording = replace(opened.speaker("Ann").recordings[0], speech_seconds=seconds)
+    show_speakers(opened, [EnrolledSpeaker("Ann", (recording,))])
+    shown = capsys.readouterr().out.splitlines()[2].split()
+    assert shown == ["Ann", "1", written, "s", "less", "than", "2", "s"]
 
 
 def test_how_much_speech_is_little_is_configured(voices, results, tmp_path):
@@ -351,6 +379,8 @@ def test_a_timeline_is_a_table_a_picture_and_a_summary(voices, filled, tmp_path,
     done = gallery("timeline", filled, "meeting.wav", "--out", "new/m.svg", "--window", 1)
     assert "a closed set: somebody who is enrolled is always the answer" in done.stdout
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"m.svg", "m.csv"}
+    done = gallery("timeline", filled, "meeting.wav", "--window", 60)
+    assert "meeting.wav: 1 window, 0 of them with too little speech" in done.stdout
     data = json.loads(gallery("timeline", filled, "meeting.wav", "--threshold", 0.5, "--json").stdout)
     assert [window["best"] for window in data["windows"]] == ["Ann", "unknown", "Bo"]
     assert data["seconds"] == {"Ann": 2.0, "Bo": 2.0, "unknown": 2.0}

@@ -1,7 +1,7 @@
 """``speechgmm gallery``: enrol speakers in a folder, and say whose voice a recording is."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -189,6 +189,10 @@ def identify(
         opened = Gallery(folder)
         config = _identification(opened, threshold, closed_set)
         tests, unusable = _each(files, opened.read)
+        if not tests:
+            if json_:
+                output.print_json(output.answers_data(opened, config, (), top, unusable, opened.roster().damaged))
+            raise _none_usable(unusable)
         scores = score_tests(opened, [read.frames for _, read in tests])
         answers = [
             output.Answer.of(opened, path, read, scores.names, column, config, raw=raw)
@@ -299,17 +303,22 @@ def _recordings(
         return recording
 
     found, unusable = _each(files, record)
+    if not found:
+        raise _none_usable(unusable)
     return [recording for _, recording in found], unusable
 
 
 def _each(files: Sequence[Path], use: Callable[[Path], Usable]) -> tuple[list[tuple[Path, Usable]], dict[str, str]]:
-    """Use recordings one by one, and say why some cannot be used; if none can, that is an error."""
+    """Use recordings one by one, and say why some cannot be used."""
     used, unusable = [], {}
     for path in files:
         try:
             used.append((path, use(path)))
         except AudioError as error:
             unusable[str(path)] = str(error).removeprefix(f"{path}: ")
-    if not used:
-        raise GalleryError("; ".join(f"{path}: {reason}" for path, reason in unusable.items()))
     return used, unusable
+
+
+def _none_usable(unusable: Mapping[str, str]) -> GalleryError:
+    """Make the error of recordings of which none can be used."""
+    return GalleryError("; ".join(f"{path}: {reason}" for path, reason in unusable.items()))

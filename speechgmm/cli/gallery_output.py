@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +101,9 @@ def warn_of_short(gallery: "Gallery", speech_seconds: Mapping[str, float]) -> No
     least = gallery.config.decisions.min_speech
     for name, seconds in speech_seconds.items():
         if gallery.is_short(seconds):
+            found = _below(seconds, least)
             typer.secho(
-                f"warning: {name}: {seconds:.1f} s of speech, less than the {least:g} s that this gallery asks for",
+                f"warning: {name}: {found} s of speech, less than the {least:g} s that this gallery asks for",
                 fg="yellow",
                 err=True,
             )
@@ -223,9 +225,11 @@ def show_speakers(gallery: "Gallery", speakers: Sequence["EnrolledSpeaker"]) -> 
         typer.echo(f"{gallery.folder}: nobody is enrolled")
         return
     table = _table("speaker", ">recordings", ">speech", "")
+    least = gallery.config.decisions.min_speech
     for each in speakers:
-        short = f"less than {gallery.config.decisions.min_speech:g} s" if gallery.is_short(each.speech_seconds) else ""
-        table.add_row(each.name, str(len(each.recordings)), f"{each.speech_seconds:.1f} s", short)
+        short = gallery.is_short(each.speech_seconds)
+        seconds = _below(each.speech_seconds, least) if short else f"{each.speech_seconds:.1f}"
+        table.add_row(each.name, str(len(each.recordings)), f"{seconds} s", f"less than {least:g} s" if short else "")
     _print(table)
 
 
@@ -278,10 +282,17 @@ def show_timeline(config: "IdentificationConfig", file: Path, timeline: "Timelin
     for name, seconds in timeline.seconds().items():
         rows.add_row(name, f"{seconds:.1f} s")
     _print(rows)
-    typer.echo(f"{file}: {len(timeline.answers)} windows, {silent} of them with too little speech")
+    n = len(timeline.answers)
+    typer.echo(f"{file}: {n} window{'s' * (n > 1)}, {silent} of them with too little speech")
     if config.p_unknown == 0:
         typer.echo("a closed set: somebody who is enrolled is always the answer; --threshold tells them from others")
     typer.echo(f"scores, {timeline.unit}: {table}; picture: {picture}")
+
+
+def _below(seconds: float, least: float) -> str:
+    """Write seconds with as many digits as show that they are less than others."""
+    written = (f"{seconds:.{n_digits}f}" for n_digits in count(1))
+    return next(text for text in written if float(text) < least)
 
 
 def _document(gallery: "Gallery") -> dict[str, Any]:

@@ -87,8 +87,9 @@ def plan(recordings: Survey) -> Plan:
         size = _ubm_size(recordings.seconds(background)) if background else _own_size(frames)
         return Plan(bool(background), size)
     if len(evaluated) < 2:
+        n = len(recordings.of_speaker)
         raise CorpusError(
-            f"{recordings.found.root}: {len(recordings.of_speaker)} speakers, {len(evaluated)} of them with two "
+            f"{recordings.found.root}: {n} speaker{'s' * (n != 1)}, {len(evaluated)} of them with two "
             f"recordings or more ({recordings.found.how}); expected two or more"
         )
     many = len(recordings.of_speaker) >= ENOUGH_SPEAKERS
