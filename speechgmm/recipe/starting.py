@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median_low
@@ -178,18 +179,16 @@ def write_recipe(recordings: Survey, chosen: Plan, out: Path) -> tuple[Path, ...
     for path in written:
         if path.exists():
             raise CorpusError(f"{path}: is there already; expected another name, as in --out other.yaml")
-    try:
+    with ExitStack() as undo:
         if table is not None:
+            undo.callback(table.unlink, missing_ok=True)
             recordings = replace(recordings, found=_list_usable(recordings, table))
         with replacing(out) as temporary:
             temporary.write_text(recipe_text(recordings, chosen, out), encoding="utf-8")
             recipe = load_recipe(temporary)
             if not isinstance(recipe.corpus, SyntheticConfig):
                 read_corpus(recipe.corpus)
-    except BaseException:
-        if table is not None:
-            table.unlink(missing_ok=True)
-        raise
+        undo.pop_all()
     return written
 
 
