@@ -153,12 +153,12 @@ def test_a_byte_that_has_changed_in_each_stage(whole, folder):
     told = run(folder)
     assert told.status == 0
     log = (folder / "results" / "small" / "log.txt").read_text()
-    assert log.count("it is made again") == told.out.count("\nwarning: ") == len(harmed)
+    assert log.count("it is made again") == told.out.count(", and made again\n") == len(harmed)
     for name in harmed.values():
         assert f"{name} is not as it was written; it is made again" in log
         assert f"what was stored is damaged ({name} is not as it was written), and made again" in told.out
     assert content(folder) == content(whole)
-    assert "warning" not in run(folder, "--until", "evaluation").out
+    assert "damaged" not in run(folder, "--until", "evaluation").out
 
 
 def test_a_state_of_training_in_which_a_byte_has_changed(whole, folder):

@@ -66,7 +66,7 @@ def recipes(_: Path) -> list[bytes]:
 ODD_RECIPE = rb"""%YAML 1.2
 --- # odd, but right
 "name": &a "\x6fdd"
-corpus: {kind: synthetic, n_speakers: 3, "seed": 0x1F}
+corpus: {kind: synthetic, n_speakers: 3, "seed": 0x1F, sample_rate: 8000}
 features: {base: base.yaml, vad: {method: none}, dither: .0}
 ubm: &b
   n_components: 0o4
