@@ -69,6 +69,11 @@ def test_nobody_is_the_answer_where_that_is_more_probable():
     assert identify([2.0, -2.0, -3.0], NAMES, IdentificationConfig(p_unknown=0.9)).answer is None
 
 
+def test_of_equal_posteriors_the_speaker_is_the_answer():
+    found = identify([0.0], ["anna"], IdentificationConfig(p_unknown=0.5))
+    assert (found.candidates[0].posterior, found.p_unknown, found.answer) == (0.5, 0.5, "anna")
+
+
 def test_a_single_speaker_is_verification():
     # accepted at the Bayes threshold of equal costs, log((1 - p) / p)
     assert identify([1.09], ["ada"], IdentificationConfig(p_unknown=0.75)).answer is None
