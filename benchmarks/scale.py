@@ -24,7 +24,7 @@ from joblib.externals.loky import get_reusable_executor
 from scipy.optimize import nnls
 
 from speechgmm import DiagonalGMM, ScoringConfig, accumulate, map_adapt
-from speechgmm.gmm.kernel_choice import of_torch
+from speechgmm.gmm.kernel_choice import torch_kernels
 from speechgmm.gmm.kernels import TorchKernel
 from speechgmm.gmm.model import model_coefficients
 from speechgmm.parallel import Engine, one_thread, sum_over
@@ -213,8 +213,8 @@ def scoring(*, quick: bool) -> None:
 
 def card(kernel: TorchKernel, *, quick: bool) -> None:
     """Measure E steps over ten million frames by PyTorch, as a share of the device's peak where it is known."""
-    torch_kernels = of_torch(kernel)
-    torch = torch_kernels.torch
+    kernels = torch_kernels(kernel)
+    torch = kernels.torch
     name = torch.cuda.get_device_name() if kernel == "cuda" else "the processor, one thread"
     peak = next((each for known, each in PEAKS.items() if known in name), None) if kernel == "cuda" else None
     print(f"E steps on {name}, torch {torch.__version__}")
@@ -224,7 +224,7 @@ def card(kernel: TorchKernel, *, quick: bool) -> None:
         frames = np.tile(some, (n_repeats, 1))
         calls = {
             "from memory": partial(accumulate, gmm, frames, kernel=kernel),
-            "on the device": partial(_resident, torch_kernels, gmm, _there(torch_kernels, frames, kernel), kernel),
+            "on the device": partial(_resident, kernels, gmm, _there(kernels, frames, kernel), kernel),
         }
         for where, call in calls.items():
             call()
@@ -241,16 +241,16 @@ def card(kernel: TorchKernel, *, quick: bool) -> None:
         print(f"  {torch.cuda.max_memory_allocated() / 2**20:,.0f} MB of the card at most, frames included")
 
 
-def _there(torch_kernels: ModuleType, frames: np.ndarray, kernel: TorchKernel) -> object:
+def _there(kernels: ModuleType, frames: np.ndarray, kernel: TorchKernel) -> object:
     """Put frames on a device."""
-    return torch_kernels.torch.from_numpy(frames).to(torch_kernels.DEVICES[kernel])
+    return kernels.torch.from_numpy(frames).to(kernels.DEVICES[kernel])
 
 
-def _resident(torch_kernels: ModuleType, gmm: DiagonalGMM, frames: object, kernel: TorchKernel) -> None:
+def _resident(kernels: ModuleType, gmm: DiagonalGMM, frames: object, kernel: TorchKernel) -> None:
     """Do an E step over frames that are on the device."""
     coefficients = model_coefficients(gmm, np.float32)
     moments = np.zeros((gmm.n_components, 2 * gmm.n_features + 1))
-    torch_kernels.add_frames(frames, np.ones(len(frames)), coefficients, moments, kernel)
+    kernels.add_frames(frames, np.ones(len(frames)), coefficients, moments, kernel)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from speechgmm.recipe.series import Member, load_series
+from speechgmm.recipe.series import SeriesPoint, load_series
 from speechgmm.recipe.sweep import TABLE_FILE
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "so762_sweep.yaml"
@@ -23,9 +23,9 @@ def speechgmm(*arguments: object) -> tuple[float, int]:
     return time.perf_counter() - started, done.returncode
 
 
-def with_bad_point(members: tuple[Member, ...]) -> str:
+def with_bad_point(points: tuple[SeriesPoint, ...]) -> str:
     """Write the sweep as a list, whose last point asks for a million components."""
-    listed = [dict(member.values) for member in members]
+    listed = [dict(point.values) for point in points]
     listed[-1]["ubm.n_components"] = TOO_MANY
     points = [{key: json.loads(value) for key, value in values.items()} for values in listed]
     return f"sweep: {json.dumps({'list': points})}\n"
@@ -33,14 +33,14 @@ def with_bad_point(members: tuple[Member, ...]) -> str:
 
 def main() -> None:
     """Print the ratio, and what the table says of a series with a point that cannot be run."""
-    members = load_series(RECIPE).members
+    points = load_series(RECIPE).points
     alone, _, _ = RECIPE.read_text(encoding="utf-8").partition("sweep:")
     single = RECIPE.with_name("so762_sweep-single.yaml")  # beside it, as paths are relative
     with tempfile.TemporaryDirectory() as results:
         together, status = speechgmm("sweep", RECIPE, "--results", results)
-        print(f"{len(members)} members as a series: {together:.0f} s, status {status}", flush=True)
+        print(f"{len(points)} members as a series: {together:.0f} s, status {status}", flush=True)
         try:
-            single.write_text(alone + with_bad_point(members), encoding="utf-8")
+            single.write_text(alone + with_bad_point(points), encoding="utf-8")
             seconds, status = speechgmm("sweep", single, "--results", results)
         finally:
             single.unlink()
@@ -53,15 +53,15 @@ def main() -> None:
     separate = 0.0
     try:
         single.write_text(alone, encoding="utf-8")
-        for member in members:
-            sets = [part for key, value in member.values.items() for part in ("--set", f"{key}={value}")]
+        for point in points:
+            sets = [part for key, value in point.values.items() for part in ("--set", f"{key}={value}")]
             with tempfile.TemporaryDirectory() as results:
                 seconds, status = speechgmm("run", single, *sets, "--results", results)
             separate += seconds
-            print(f"  {member.name} alone: {seconds:.1f} s, status {status}", flush=True)
+            print(f"  {point.name} alone: {seconds:.1f} s, status {status}", flush=True)
     finally:
         single.unlink()
-    print(f"{len(members)} separate runs: {separate:.0f} s; the series takes {together / separate:.0%} of that")
+    print(f"{len(points)} separate runs: {separate:.0f} s; the series takes {together / separate:.0%} of that")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from speechgmm.evaluation import bootstrap, metrics
-from speechgmm.evaluation.bootstrap import Side, differences, intervals, resampled
+from speechgmm.evaluation.bootstrap import TrialGroup, differences, intervals, resampled
 
 PRESETS = ("sre08", "sre16")
 RATES = (0.1, 0.01)
@@ -26,7 +26,7 @@ def simulated(rng, n_speakers, n_tests, eer):
 
 def sides(scores, models, tests):
     target = models == tests
-    return tuple(Side(scores[kind], models[kind], tests[kind]) for kind in (target, ~target))
+    return tuple(TrialGroup(scores[kind], models[kind], tests[kind]) for kind in (target, ~target))
 
 
 def repeated(side, counts):
@@ -67,26 +67,26 @@ def test_a_resample_is_its_trials_repeated(rng, ties, monkeypatch):
 
 
 def test_a_certain_error_costs_without_limit_where_it_is_drawn():
-    target = Side([-np.inf, 1.0, 2.0], [0, 1, 2], [0, 1, 2])
-    nontarget = Side([0.0, -1.0], [1, 2], [2, 1])
+    target = TrialGroup([-np.inf, 1.0, 2.0], [0, 1, 2], [0, 1, 2])
+    nontarget = TrialGroup([0.0, -1.0], [1, 2], [2, 1])
     found = resampled(target, nontarget, [[1, 0], [1, 1], [1, 1]], (), ())
     assert found["cllr"][0] == np.inf
     assert found["cllr"][1] == pytest.approx(metrics.cllr([1.0, 2.0], [0.0, -1.0]))
 
 
 def test_draws_without_trials_of_a_kind_do_not_count(rng):
-    target, nontarget = Side([1.0, 2.0], [0, 1], [0, 1]), Side([0.0, -1.0], [0, 1], [1, 0])
+    target, nontarget = TrialGroup([1.0, 2.0], [0, 1], [0, 1]), TrialGroup([0.0, -1.0], [0, 1], [1, 0])
     found = resampled(target, nontarget, [[1, 2], [1, 0]], ("sre08",), (0.1,))
     for values in found.values():
         assert np.isfinite(values[0])
         assert np.isnan(values[1])
-    only_one = Side([3.0], [0], [0])  # of five speakers: a third of the draws have no target
-    many = Side(
+    only_one = TrialGroup([3.0], [0], [0])  # of five speakers: a third of the draws have no target
+    many = TrialGroup(
         np.zeros(20), np.repeat(np.arange(5), 4), (np.repeat(np.arange(5), 4) + np.tile(np.arange(1, 5), 5)) % 5
     )
     settings = {"presets": (), "false_alarm_rates": (), "n_resamples": 200, "confidence": 0.95, "rng": rng}
     assert intervals(only_one, many, **settings)["eer"] == (0.0, 0.0)
-    few = Side([0.0], [3], [4])  # and only about a third have the two others
+    few = TrialGroup([0.0], [3], [4])  # and only about a third have the two others
     assert intervals(only_one, few, **settings)["eer"] is None
 
 
@@ -94,7 +94,7 @@ def test_an_interval_leaves_out_as_much_on_either_side(monkeypatch, rng):
     values = np.full(200, np.nan)
     monkeypatch.setattr(bootstrap, "resampled", lambda *_: {"eer": values})
     side, settings = (
-        Side([0.0], [0], [0]),
+        TrialGroup([0.0], [0], [0]),
         {"presets": (), "false_alarm_rates": (), "n_resamples": 1, "confidence": 0.95, "rng": rng},
     )
     values[:100] = rng.permutation(100)  # exactly half of the draws are of use
@@ -106,13 +106,13 @@ def test_an_interval_leaves_out_as_much_on_either_side(monkeypatch, rng):
 @pytest.mark.parametrize(("confidence", "expected"), [(0.95, (26, 975)), (0.9, (51, 950)), (0.5, (251, 750))])
 def test_of_a_thousand_draws_as_many_are_below_as_above(monkeypatch, rng, confidence, expected):
     monkeypatch.setattr(bootstrap, "resampled", lambda *_: {"eer": rng.permutation(np.arange(1.0, 1001))})
-    side = Side([0.0], [0], [0])
+    side = TrialGroup([0.0], [0], [0])
     settings = {"presets": (), "false_alarm_rates": (), "n_resamples": 1, "confidence": confidence, "rng": rng}
     assert intervals(side, side, **settings)["eer"] == expected
 
 
 def test_of_one_speaker_there_is_no_telling_what_others_would_give(rng):
-    target, nontarget = (Side(rng.normal(size=9) + d, np.full(9, 3), np.full(9, 3)) for d in (1.0, 0.0))
+    target, nontarget = (TrialGroup(rng.normal(size=9) + d, np.full(9, 3), np.full(9, 3)) for d in (1.0, 0.0))
     settings = {"presets": ("sre08",), "false_alarm_rates": (0.1,), "n_resamples": 20, "confidence": 0.9, "rng": rng}
     assert set(intervals(target, nontarget, **settings).values()) == {None}
 
@@ -124,7 +124,7 @@ def test_the_same_draws_and_order_of_speakers_alone(rng):
     again = intervals(target, nontarget, **settings, rng=np.random.default_rng(5))
     assert first == again
     shuffled = rng.permutation(len(nontarget.scores))
-    moved = Side(*(each[shuffled] for each in nontarget))
+    moved = TrialGroup(*(each[shuffled] for each in nontarget))
     again = intervals(target, moved, **settings, rng=np.random.default_rng(5))
     for name, interval in first.items():
         assert again[name] == pytest.approx(interval)
@@ -147,12 +147,12 @@ def test_a_difference_is_paired(rng):
 
 
 def test_no_interval_of_what_is_no_number():
-    good = Side([1.0], [0], [0])
+    good = TrialGroup([1.0], [0], [0])
     for bad, message in (
-        (Side([np.nan], [0], [1]), "nontarget scores.*no NaN"),
-        (Side([], [], []), "nontarget scores.*at least one"),
-        (Side([1.0], [0, 1], [1]), "nontarget models.*1 numbers"),
-        (Side([1.0], [0], [-1]), "nontarget tests.*not negative"),
+        (TrialGroup([np.nan], [0], [1]), "nontarget scores.*no NaN"),
+        (TrialGroup([], [], []), "nontarget scores.*at least one"),
+        (TrialGroup([1.0], [0, 1], [1]), "nontarget models.*1 numbers"),
+        (TrialGroup([1.0], [0], [-1]), "nontarget tests.*not negative"),
     ):
         with pytest.raises(ValueError, match=message):
             resampled(good, bad, [[1], [1]], (), ())

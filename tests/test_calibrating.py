@@ -17,10 +17,10 @@ from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
 from speechgmm.parallel import Engine
 from speechgmm.recipe import calibrating
-from speechgmm.recipe.calibrating import Labelled
+from speechgmm.recipe.calibrating import LabelledScores
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.schema import CalibrationSection, Recipe
-from speechgmm.recipe.scored import Scores
+from speechgmm.recipe.scored import ScoreMatrix
 from speechgmm.scoring.calibration import LinearCalibration, load_calibration
 from speechgmm.scoring.gallery import Gallery
 from speechgmm.scoring.gallery_cohort import load_cohort
@@ -84,9 +84,9 @@ def test_halves_know_nothing_of_each_other(small, monkeypatch):
     calls = []
     real = calibrating.build_system
 
-    def spy(recipe, background, enrol, test, means, of):
+    def spy(recipe, background, enrol, test, context, of):
         calls.append((background, enrol, test))
-        return real(recipe, background, enrol, test, means, of)
+        return real(recipe, background, enrol, test, context, of)
 
     monkeypatch.setattr(calibrating, "build_system", spy)
     small("seed=1")
@@ -427,7 +427,7 @@ def test_trials_that_only_what_is_learnt_parts_teach_nothing(rng, parted_by):
     calibrating.check_overlap(scores[target], scores[~target])
     recipe = Recipe(name="small", corpus=SyntheticConfig(), calibration=CalibrationSection(**learnt))
     with pytest.raises(CorpusError, match="none of 20 target trials scores below any of 20 nontarget"):
-        calibrating._learnt(recipe, Labelled(scores, target, durations), "them")
+        calibrating._train_on(recipe, LabelledScores(scores, target, durations), "them")
 
 
 def test_a_half_chooses_as_large_a_share_of_its_cohort(small, monkeypatch):
@@ -444,9 +444,9 @@ def test_a_half_chooses_as_large_a_share_of_its_cohort(small, monkeypatch):
 
 
 def test_systems_share_what_all_of_them_have():
-    first = Scores(("a", "b", "c"), ("1", "2"), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
-    second = Scores(("c", "a"), ("2", "3", "1"), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
-    one, other = calibrating.common([first, second])
+    first = ScoreMatrix(("a", "b", "c"), ("1", "2"), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    second = ScoreMatrix(("c", "a"), ("2", "3", "1"), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+    one, other = calibrating.restrict_to_common([first, second])
     assert one.models == other.models == ("a", "c")
     assert one.tests == other.tests == ("1", "2")
     assert one.matrix.tolist() == [[1.0, 2.0], [5.0, 6.0]]

@@ -12,8 +12,8 @@ from speechgmm.corpus.kaldi import KaldiConfig
 from speechgmm.errors import CorpusError
 from speechgmm.parallel import Engine
 from speechgmm.recipe.cache import StageCache
+from speechgmm.recipe.context import StageContext
 from speechgmm.recipe.experiment import find_corpus
-from speechgmm.recipe.means import Means
 from speechgmm.recipe.progress import Bars
 
 COPY = f"{sys.executable} -c 'import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()[::-1])'"
@@ -64,7 +64,7 @@ def test_lists_with_commands_are_read_if_that_is_allowed(tmp_path, rng):
 
     def found():
         """The corpus, and whether its recordings were there already."""
-        means = Means(StageCache(tmp_path / "cache"), Engine(), Bars(None))
+        means = StageContext(StageCache(tmp_path / "cache"), Engine(), Bars(None))
         return find_corpus(allowed, means), [stage.reused for stage in means.outputs]
 
     corpus, reused = found()

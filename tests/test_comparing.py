@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from speechgmm.cli import app
 from speechgmm.errors import RecipeError
-from speechgmm.evaluation.bootstrap import Side, differences
+from speechgmm.evaluation.bootstrap import TrialGroup, differences
 from speechgmm.evaluation.metrics import eer
 from speechgmm.parallel import Engine
 from speechgmm.recipe.comparing import compare
@@ -74,7 +74,7 @@ def test_differences_are_paired_on_the_trials_in_any_order(results):
     for label in ("target", "nontarget"):
         own, theirs = ([row for row in table if row["label"] == label] for table in ordered)
         codes = [np.array([number[row[column]] for row in own]) for column in ("model", "speaker")]
-        sides.append(Side([float(row["llr"]) for row in own], *codes))
+        sides.append(TrialGroup([float(row["llr"]) for row in own], *codes))
         others.append([float(row["llr"]) for row in theirs])
     settings = {
         "presets": ("sre08",),

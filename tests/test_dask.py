@@ -261,8 +261,8 @@ def test_what_killed_workers_left_half_written_is_no_part_of_a_stage(tmp_path):
         (folder / "whole.npy").write_bytes(b"whole")
         (folder / ".writing-x.npy").write_bytes(b"half")
 
-    output = StageCache(tmp_path).obtain("features", 1, {}, work)
-    assert StageCache(tmp_path).look("features", 1, {})
+    output = StageCache(tmp_path).get_or_run("features", 1, {}, work)
+    assert StageCache(tmp_path).lookup("features", 1, {})
     assert sorted(path.name for path in output.folder.iterdir()) == ["stage.json", "whole.npy"]
 
 

@@ -22,7 +22,7 @@ from speechgmm.features.store import open_store
 from speechgmm.parallel import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.scored import Scores
+from speechgmm.recipe.scored import ScoreMatrix
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
 from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold
 
@@ -111,7 +111,7 @@ def test_the_duration_of_a_test_has_a_weight_beside_its_score(recipe, keys):
 def test_trials_of_all_pairs_have_the_duration_of_their_test():
     stored = [SimpleNamespace(utterance=name, start=3, stop=3 + length) for name, length in (("x", 10), ("y", 20))]
     matrix = np.array([[1.0, 2.0], [3.0, 4.0]])
-    scores = [Scores(("a", "b"), ("y", "x"), matrix), Scores(("a", "b"), ("y", "x"), 10 * matrix)]
+    scores = [ScoreMatrix(("a", "b"), ("y", "x"), matrix), ScoreMatrix(("a", "b"), ("y", "x"), 10 * matrix)]
     test = [Utterance("x", "b", ""), Utterance("y", "a", "")]
     found = calibrating._all_pairs(scores, test, SimpleNamespace(utterances=stored))
     assert found.scores.tolist() == [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, 40.0]]
@@ -309,10 +309,10 @@ def test_identification_with_trained_systems_is_by_the_ratios(fused, monkeypatch
     done = fused("calibration.systems=trained", "name=weighted")
     corpus = read_kaldi(load_recipe(done.folder / "recipe.yaml").corpus)
     systems = [
-        Scores(tuple(names["models"]), tuple(names["tests"]), np.load(path / "scores.npy"))
+        ScoreMatrix(tuple(names["models"]), tuple(names["tests"]), np.load(path / "scores.npy"))
         for path, names in scores_of(done)
     ]
-    first, second = calibrating.common(systems)
+    first, second = calibrating.restrict_to_common(systems)
     who = {utterance.id: utterance.speaker for utterance in corpus.test}
     truth = np.array([first.models.index(who[test]) for test in first.tests])
     expected = identification_rate(first.matrix - 0.9 * second.matrix, truth)

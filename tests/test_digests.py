@@ -10,20 +10,20 @@ from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.summary import EvaluationConfig
-from speechgmm.features.given import GivenConfig
+from speechgmm.features.given import ImportedConfig
 from speechgmm.parallel import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.cache import StageCache, StageOutput
 from speechgmm.recipe.calibrating import calibrate, check_list
-from speechgmm.recipe.evaluating import Judged, evaluate, load_metrics
-from speechgmm.recipe.experiment import Heard, build_systems, hear
-from speechgmm.recipe.means import Means
+from speechgmm.recipe.context import StageContext
+from speechgmm.recipe.evaluating import FinalScores, evaluate, load_metrics
+from speechgmm.recipe.experiment import ExperimentFeatures, build_systems, extract_roles
 from speechgmm.recipe.planning import _is_heard
 from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.schema import CalibrationSection, Recipe
-from speechgmm.recipe.scored import Scores
+from speechgmm.recipe.scored import ScoreMatrix
 from speechgmm.recipe.system import System, build_system
-from speechgmm.recipe.voices import Voices, extract_voices
+from speechgmm.recipe.voices import RoleFeatures, role_features
 from speechgmm.scoring.normalisation import NormalisationConfig
 
 SERIAL = Engine("serial")
@@ -64,15 +64,15 @@ class Lab:
         """The digest of each stage, by its title."""
         corpus = corpus or self.corpus
         recipe = Recipe.model_validate({"name": "x", "corpus": SyntheticConfig(), **sections})
-        heard = hear(recipe, corpus, Means(self.cache, SERIAL, Bars(None)))
-        means = Means(self.cache, SERIAL, Bars(None), plan=[])
-        hear(recipe, corpus, means)
-        systems = build_systems(recipe, heard, means)
+        heard = extract_roles(recipe, corpus, StageContext(self.cache, SERIAL, Bars(None)))
+        context = StageContext(self.cache, SERIAL, Bars(None), plan=[])
+        extract_roles(recipe, corpus, context)
+        systems = build_systems(recipe, heard, context)
         calibrated = recipe.calibration.method != "none"
-        calibration = calibrate(recipe, systems, heard.voices, corpus, means) if calibrated else None
-        evaluate(recipe, corpus, systems, calibration, None, None, means)
-        planned = {each.output.title: each.output.digest for each in means.plan}
-        assert len(planned) == len(means.plan)
+        calibration = calibrate(recipe, systems, heard.voices, corpus, context) if calibrated else None
+        evaluate(recipe, corpus, systems, calibration, None, None, context)
+        planned = {each.output.title: each.output.digest for each in context.plan}
+        assert len(planned) == len(context.plan)
         return planned
 
     def with_recording(self, role, number):
@@ -225,14 +225,14 @@ def test_a_change_to_a_section_changes_what_depends_on_it_and_nothing_else(lab, 
 )
 def test_parts_of_a_store_are_told_apart(lab, role, expected):
     recipe = Recipe(name="x", corpus=SyntheticConfig(), normalisation=NormalisationConfig(method="zt"))
-    (voices,) = hear(recipe, lab.corpus, Means(lab.cache, SERIAL, Bars(None), plan=[])).voices
+    (voices,) = extract_roles(recipe, lab.corpus, StageContext(lab.cache, SERIAL, Bars(None), plan=[])).voices
     some = voices[role].utterances
     planned = []
     for part in (some[::2], some[1::2]):  # of the same speakers, but for the tests
-        means = Means(lab.cache, SERIAL, Bars(None), plan=[])
+        context = StageContext(lab.cache, SERIAL, Bars(None), plan=[])
         own = {**voices, role: replace(voices[role], utterances=part)}
-        build_system(recipe, own["background"], own["enrol"], own["test"], means)
-        planned.append({(each.output.title, each.output.digest) for each in means.plan})
+        build_system(recipe, own["background"], own["enrol"], own["test"], context)
+        planned.append({(each.output.title, each.output.digest) for each in context.plan})
     assert {title for title, _ in planned[0] - planned[1]} == expected
 
 
@@ -366,11 +366,11 @@ def test_what_one_of_several_systems_is_made_of_changes_that_one(lab):
 def test_given_features_depend_on_their_file_and_their_place_in_it(tmp_path):
     for name, content in (("a.ark", b"one"), ("copy.ark", b"one"), ("b.ark", b"two")):
         (tmp_path / name).write_bytes(content)
-    means = Means(StageCache(tmp_path / "cache"), SERIAL, Bars(None), plan=[])
+    context = StageContext(StageCache(tmp_path / "cache"), SERIAL, Bars(None), plan=[])
 
     def planned(place):
         utterance = Utterance("a", "ann", str(tmp_path / place))
-        return extract_voices("features", [utterance], GivenConfig(n_static=3), means).features.digest
+        return role_features("features", [utterance], ImportedConfig(n_static=3), context).features.digest
 
     assert planned("a.ark:5") == planned("copy.ark:5")
     places = ("a.ark:5", "a.ark:7", "a.ark:5[0:3]", "a.ark", "b.ark:5", "none.ark:5")
@@ -378,15 +378,15 @@ def test_given_features_depend_on_their_file_and_their_place_in_it(tmp_path):
 
 
 def test_the_same_scores_of_other_speakers_teach_something_else(tmp_path, monkeypatch):
-    means = Means(StageCache(tmp_path), SERIAL, Bars(None), plan=[])
+    context = StageContext(StageCache(tmp_path), SERIAL, Bars(None), plan=[])
     recipe = Recipe(name="x", corpus=SyntheticConfig())
     scores = System((), (StageOutput("scores", tmp_path, "0", True, {}),))
-    nobody = {"background": Voices((), scores.scored[0])}
+    nobody = {"background": RoleFeatures((), scores.scored[0])}
 
     def planned(speaker):
         half = calibrating._Half((scores,), (Utterance("t", speaker, ""),))
         monkeypatch.setattr(calibrating, "_cross_fitted", lambda *_: (half, half))
-        return calibrate(recipe, (scores,), (nobody,), None, means).digest
+        return calibrate(recipe, (scores,), (nobody,), None, context).digest
 
     assert planned("ann") == planned("ann")
     assert planned("ann") != planned("bob")
@@ -412,8 +412,8 @@ def test_a_list_that_calibrates_has_neither_speakers_of_others_nor_of_the_backgr
 
 def test_a_calibration_is_planned_where_every_system_has_heard_the_background():
     def heard(*reused):
-        voices = [{"background": Voices((), StageOutput("", None, "", each, {}))} for each in reused]
-        return Heard(None, tuple(voices))
+        voices = [{"background": RoleFeatures((), StageOutput("", None, "", each, {}))} for each in reused]
+        return ExperimentFeatures(None, tuple(voices))
 
     assert _is_heard(heard(True, True))
     assert not _is_heard(heard(True, False))
@@ -422,13 +422,15 @@ def test_a_calibration_is_planned_where_every_system_has_heard_the_background():
 
 def test_intervals_of_what_depends_on_the_order_alone_are_those_of_the_ranks(lab):
     rng = np.random.default_rng(3)
-    raw = Scores(lab.corpus.models, tuple(each.id for each in lab.corpus.test), rng.normal(size=(4, 4)) + np.eye(4))
+    raw = ScoreMatrix(
+        lab.corpus.models, tuple(each.id for each in lab.corpus.test), rng.normal(size=(4, 4)) + np.eye(4)
+    )
     equal = replace(raw, matrix=np.zeros((4, 4)))  # a calibration that has made them all the same
     recipe = Recipe(name="x", corpus=SyntheticConfig(), evaluation=EvaluationConfig(bootstrap=50))
     metrics = []
     for number, llrs in enumerate((raw, equal)):
-        means = Means(StageCache(lab.folder / f"ranks-{number}"), SERIAL, Bars(None))
-        done = evaluate(recipe, lab.corpus, (), None, Judged(raw, llrs, raw), None, means)
+        context = StageContext(StageCache(lab.folder / f"ranks-{number}"), SERIAL, Bars(None))
+        done = evaluate(recipe, lab.corpus, (), None, FinalScores(raw, llrs, raw), None, context)
         metrics.append(load_metrics(done.folder)["trials"]["dev"])
     for name in ("eer", "min_cllr", "min_dcf"):
         assert metrics[0]["intervals"][name] == metrics[1]["intervals"][name]

@@ -9,7 +9,7 @@ from conftest import ROOT
 from speechgmm import FeatureConfig, extract
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError, RecipeError
-from speechgmm.features.given import GivenConfig, write_given_store
+from speechgmm.features.given import ImportedConfig, write_imported_store
 from speechgmm.features.reading import file_of_place, read_place
 from speechgmm.features.store import open_store
 from speechgmm.parallel import Engine
@@ -32,24 +32,24 @@ def archive(tmp_path, rng):
 
 def test_given_features_are_stored_as_they_are(archive, tmp_path):
     matrices, places = archive
-    config = GivenConfig.model_validate({"n_static": 4, "frame_shift": 3.0, **PLAIN})
-    assert list(write_given_store(tmp_path / "store", places, config)) == [4, 4]  # a shard is full at ten minutes
+    config = ImportedConfig.model_validate({"n_static": 4, "frame_shift": 3.0, **PLAIN})
+    assert list(write_imported_store(tmp_path / "store", places, config)) == [4, 4]  # a shard is full at ten minutes
     store = open_store(tmp_path / "store")
     assert len(store.shards()) == 1
     for name, matrix in matrices.items():
         np.testing.assert_array_equal(store.frames(name), matrix)
     assert [stored.seconds for stored in store.utterances] == [150.0, 153.0, 156.0, 159.0]
-    half = GivenConfig.model_validate({"n_static": 4, "frame_shift": 6.0, **PLAIN})
-    assert list(write_given_store(tmp_path / "more", places, half)) == [2, 4, 4]
+    half = ImportedConfig.model_validate({"n_static": 4, "frame_shift": 6.0, **PLAIN})
+    assert list(write_imported_store(tmp_path / "more", places, half)) == [2, 4, 4]
     assert len(open_store(tmp_path / "more").shards()) == 2
 
 
 def test_deltas_and_normalisation_are_put_to_them(archive, tmp_path):
     matrices, places = archive
-    config = GivenConfig.model_validate(
+    config = ImportedConfig.model_validate(
         {"n_static": 4, "deltas": {"order": 1, "window": 1}, "normalisation": {"mean": 1}}
     )
-    list(write_given_store(tmp_path / "store", places, config))
+    list(write_imported_store(tmp_path / "store", places, config))
     frames = matrices["u2"].astype(np.float64)
     padded = np.concatenate([frames[:1], frames, frames[-1:]])
     expected = np.hstack([frames, (padded[2:] - padded[:-2]) / 2])
@@ -59,7 +59,7 @@ def test_deltas_and_normalisation_are_put_to_them(archive, tmp_path):
 def test_what_cannot_be_used_is_named(archive, tmp_path):
     _, places = archive
     places |= {"gone": str(tmp_path / "gone.ark:5"), "odd": f"{tmp_path / 'f.ark'}:1"}
-    list(write_given_store(tmp_path / "store", places, GivenConfig(n_static=3)))
+    list(write_imported_store(tmp_path / "store", places, ImportedConfig(n_static=3)))
     assert {each.utterance: each.reason for each in open_store(tmp_path / "store").unusable} == {
         **{f"u{n}": "4 features; expected 3, as features.n_static says" for n in range(4)},
         "gone": "not readable (No such file or directory)",

@@ -85,7 +85,7 @@ def test_a_model_alone_is_trained_on_its_own_speaker_and_compared_with_the_backg
     assert not (done.folder / "ubm.safetensors").exists()
     assert not (done.folder / "plots" / "training.svg").exists()
     assert "8 speakers of the background" in (done.folder / "report.html").read_text()
-    assert load_recipe(done.folder / "recipe.yaml").plain() == recipe.plain()
+    assert load_recipe(done.folder / "recipe.yaml").to_json() == recipe.to_json()
 
 
 def alone(name, frames):
@@ -135,13 +135,13 @@ def test_without_a_background_the_others_stand_for_everybody(small):
     models = {name: alone(name, frames) for name, frames in own.items()}
     from speechgmm.recipe import system
     from speechgmm.recipe.cache import StageCache
-    from speechgmm.recipe.means import Means
+    from speechgmm.recipe.context import StageContext
     from speechgmm.recipe.progress import Bars
-    from speechgmm.recipe.voices import Voices, extract_voices
+    from speechgmm.recipe.voices import RoleFeatures, role_features
 
-    means = Means(StageCache(small.folder / ".cache"), Engine("serial"), Bars(None))
-    enrol, test = (extract_voices(role, recipe_corpus.role(role), recipe.features, means) for role in ("enrol", "test"))
-    nobody = Voices((), enrol.features)
+    means = StageContext(StageCache(small.folder / ".cache"), Engine("serial"), Bars(None))
+    enrol, test = (role_features(role, recipe_corpus.role(role), recipe.features, means) for role in ("enrol", "test"))
+    nobody = RoleFeatures((), enrol.features)
     built = system.build_system(recipe, nobody, enrol, test, means)
     utterance = recipe_corpus.test[0]
     frames = extract(utterance.path, recipe.features)
@@ -157,18 +157,18 @@ def test_without_a_background_the_others_stand_for_everybody(small):
 def builder(small, sections):
     """Builds systems of the embedded voices with other lists."""
     from speechgmm.recipe.cache import StageCache
-    from speechgmm.recipe.means import Means
+    from speechgmm.recipe.context import StageContext
     from speechgmm.recipe.progress import Bars
     from speechgmm.recipe.system import build_system
-    from speechgmm.recipe.voices import extract_voices
+    from speechgmm.recipe.voices import role_features
 
     corpus = corpus_of(small(ALONE).folder.parent)
     small.write(RECIPE + sections)
     recipe = load_recipe(small.folder / "small.yaml")
-    means = Means(StageCache(small.folder / ".cache"), Engine("serial"), Bars(None))
+    means = StageContext(StageCache(small.folder / ".cache"), Engine("serial"), Bars(None))
 
     def build(background, enrol):
-        own = (extract_voices("", each, recipe.features, means) for each in (background, enrol, corpus.test))
+        own = (role_features("", each, recipe.features, means) for each in (background, enrol, corpus.test))
         return build_system(recipe, *own, means).scores
 
     return recipe, corpus, build
@@ -295,19 +295,19 @@ def test_sexes_must_be_known_and_have_a_background(small):
     from dataclasses import replace
 
     from speechgmm.recipe import system
-    from speechgmm.recipe.voices import Voices
+    from speechgmm.recipe.voices import RoleFeatures
 
     small(PER_SEX)
     corpus = corpus_of(small.folder)
-    unknown = Voices(tuple(replace(each, sex=None) for each in corpus.enrol), None)
+    unknown = RoleFeatures(tuple(replace(each, sex=None) for each in corpus.enrol), None)
     with pytest.raises(CorpusError, match=r"ubm.per_sex: the sex of 4 speakers is not known, of \S+ for one"):
         system._sexes(unknown)
     with pytest.raises(CorpusError, match=r"sex '../x'; expected letters"):
-        system._sexes(Voices(tuple(replace(each, sex="../x") for each in corpus.enrol), None))
+        system._sexes(RoleFeatures(tuple(replace(each, sex="../x") for each in corpus.enrol), None))
     recipe = load_recipe(small.folder / "small.yaml")
     work = system._Work(recipe, unknown, None, "")
     with pytest.raises(CorpusError, match=r"nobody of sex f is in the background"):
-        work.models({"m": None}, Voices(corpus.enrol, None), "")
+        work.models({"m": None}, RoleFeatures(corpus.enrol, None), "")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from sklearn.isotonic import IsotonicRegression
 
 from speechgmm.evaluation.bands import Band, det_band
-from speechgmm.evaluation.bootstrap import Side
+from speechgmm.evaluation.bootstrap import TrialGroup
 from speechgmm.evaluation.metrics import PRESETS, act_dcf, min_dcf
 from speechgmm.evaluation.plots import (
     bayes_error_figure,
@@ -39,7 +39,7 @@ def some_trials(rng, n_speakers=6, ties=False):
     models, tests = np.divmod(np.arange(n_speakers**2), n_speakers)
     scores = rng.normal(size=len(models)) + (models == tests)
     scores = np.round(scores) if ties else scores
-    return [Side(scores[kind], models[kind], tests[kind]) for kind in (models == tests, models != tests)]
+    return [TrialGroup(scores[kind], models[kind], tests[kind]) for kind in (models == tests, models != tests)]
 
 
 def least_miss_rates(target, nontarget, p_fas):
@@ -74,8 +74,8 @@ def test_a_band_goes_straight_through_ties():
     # everybody has the target scores 1, 2, 2, 2 and the nontarget scores 0, 1, 1, 2: whoever is drawn, the curve goes
     # from (0, 1) to (1/4, 1/4), and with another slope to (3/4, 0)
     speakers = np.repeat([0, 1, 2], 4)
-    target = Side([1.0, 2.0, 2.0, 2.0] * 3, speakers, speakers)
-    nontarget = Side([0.0, 1.0, 1.0, 2.0] * 3, speakers, (speakers + 1) % 3)
+    target = TrialGroup([1.0, 2.0, 2.0, 2.0] * 3, speakers, speakers)
+    nontarget = TrialGroup([0.0, 1.0, 1.0, 2.0] * 3, speakers, (speakers + 1) % 3)
     band = det_band(target, nontarget, np.random.default_rng(0), n_resamples=20)
     curve = np.maximum.reduce([1 - 3 * band.p_fa, 3 / 8 - band.p_fa / 2, np.zeros_like(band.p_fa)])
     np.testing.assert_allclose(band.low, curve, atol=1e-12)
@@ -85,8 +85,8 @@ def test_a_band_goes_straight_through_ties():
 def test_a_band_holds_the_true_curve(rng):
     # independent trials of many speakers: P_miss = Phi(Phi^-1(1 - P_fa) - 2)
     speakers = np.arange(4000)
-    target = Side(rng.normal(2, 1, 4000), speakers, speakers)
-    nontarget = Side(rng.normal(0, 1, 4000), speakers, np.roll(speakers, 1))
+    target = TrialGroup(rng.normal(2, 1, 4000), speakers, speakers)
+    nontarget = TrialGroup(rng.normal(0, 1, 4000), speakers, np.roll(speakers, 1))
     band = det_band(target, nontarget, rng)
     inner = (band.p_fa > 0.01) & (band.p_fa < 0.5)
     truth = norm.cdf(norm.ppf(1 - band.p_fa[inner]) - 2)
@@ -99,23 +99,23 @@ def test_a_band_does_not_depend_on_the_order_of_trials(rng):
     order = rng.permutation(len(nontarget.scores))
     bands = [
         det_band(target, side, np.random.default_rng(1))
-        for side in (nontarget, Side(*(each[order] for each in nontarget)))
+        for side in (nontarget, TrialGroup(*(each[order] for each in nontarget)))
     ]
     for first, second in zip(*bands, strict=True):
         np.testing.assert_array_equal(first, second)
 
 
 def test_no_band_where_most_draws_have_no_trials_of_a_kind():
-    target, few = Side([1.0], [0], [0]), Side([0.0], [3], [4])
+    target, few = TrialGroup([1.0], [0], [0]), TrialGroup([0.0], [3], [4])
     assert det_band(target, few, np.random.default_rng(0)) is None
     for n_draws, is_there in ((1, True), (2, False), (3, False)):  # 1 of 1, 1 of 2 and 1 of 3 draws are of use
         draws = iter(np.array([[1, 1, 1], [0, 1, 2], [1, 2, 0]]))
         rng = SimpleNamespace(multinomial=lambda *_, draws=draws: next(draws))
         assert (det_band(target, few, rng, n_resamples=n_draws) is not None) == is_there
     with pytest.raises(ValueError, match="nontarget scores: none"):
-        det_band(target, Side([], [], []), np.random.default_rng(0))
+        det_band(target, TrialGroup([], [], []), np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"nontarget trials: \[1, 2, 1\] scores, models and tests, expected as many"):
-        det_band(target, Side([1.0], [0, 1], [1]), np.random.default_rng(0))
+        det_band(target, TrialGroup([1.0], [0, 1], [1]), np.random.default_rng(0))
 
 
 # ---- DET ----

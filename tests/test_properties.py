@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import naive
 from conftest import draw, random_gmm
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, map_adapt, posteriors, train
-from speechgmm.gmm.adaptation import LEAST_VARIANCE
+from speechgmm.gmm.adaptation import MAP_VARIANCE_FLOOR
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import ml_update
 
@@ -235,7 +235,7 @@ def test_no_relevance_gives_maximum_likelihood(problem, adapt, exactly):
         for name, old, new in zip(ALL, parameters(ubm), (weights, means, variances), strict=True)
     ]
     if "variances" in adapt:
-        kept[2] = np.maximum(kept[2], LEAST_VARIANCE * ubm.variances)
+        kept[2] = np.maximum(kept[2], MAP_VARIANCE_FLOOR * ubm.variances)
     assert_same(found, DiagonalGMM(*kept), 1e-8)
 
 

@@ -78,7 +78,7 @@ def test_the_origin_of_a_value_is_the_default_a_file_a_base_a_preset_or_the_comm
 def test_every_key_that_has_an_effect_is_shown_once(path):
     rows = rows_of(path)
     assert len({row.key for row in rows}) == len(rows) > 20
-    leaves = json.dumps(load_recipe(path).plain())
+    leaves = json.dumps(load_recipe(path).to_json())
     assert all(json.dumps(row.value) in leaves for row in rows)
 
 
@@ -108,7 +108,7 @@ def test_every_shipped_file_keeps_to_the_schema(path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_written_out_keeps_to_the_schema_and_names_it(path):
-    check_schema(load_recipe(path).plain())
+    check_schema(load_recipe(path).to_json())
     assert path.read_text().startswith("# yaml-language-server: $schema=recipe.schema.json\n")
 
 

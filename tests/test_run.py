@@ -17,7 +17,7 @@ from speechgmm.features.store import open_store
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel import Engine
 from speechgmm.recipe import scored
-from speechgmm.recipe.means import VERSIONS
+from speechgmm.recipe.context import VERSIONS
 from speechgmm.scoring.llr import prepare
 
 SERIAL = Engine("serial")

@@ -19,15 +19,15 @@ from speechgmm.features.extract import FeatureConfig
 from speechgmm.parallel import Engine
 from speechgmm.recipe import evaluating, memory
 from speechgmm.recipe.cache import StageCache
+from speechgmm.recipe.context import STAGES, StageContext
 from speechgmm.recipe.evaluating import evaluate
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.means import STAGES, Means
 from speechgmm.recipe.memory import forget_peak, peak_memory
 from speechgmm.recipe.planning import plan
 from speechgmm.recipe.progress import Bars
-from speechgmm.recipe.scored import Scores, load_scores
+from speechgmm.recipe.scored import ScoreMatrix, load_scores
 from speechgmm.recipe.stored import list_stored, prune
-from speechgmm.recipe.voices import extract_voices
+from speechgmm.recipe.voices import role_features
 
 RECIPE = """
 corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
@@ -216,7 +216,7 @@ def make(root, started, go_on, made):
         (folder / "out").write_text("made")
         made.value += 1
 
-    StageCache(root).obtain("ubm", 1, {"key": 1}, slowly)
+    StageCache(root).get_or_run("ubm", 1, {"key": 1}, slowly)
 
 
 def test_two_runs_make_an_output_once(tmp_path):
@@ -245,7 +245,7 @@ def hold(recipe, results, until):
         until[1].wait(20)
         raise SystemExit(0)
 
-    runner.hear = waiting
+    runner.extract_roles = waiting
     run(recipe, results=results, engine=SERIAL)
 
 
@@ -275,7 +275,7 @@ def test_what_is_being_made_is_not_pruned(tmp_path):
         assert prune(list_stored(tmp_path)) == ()
         (folder / "out").write_text("made")
 
-    StageCache(tmp_path / ".cache").obtain("ubm", 1, {"key": 1}, making)
+    StageCache(tmp_path / ".cache").get_or_run("ubm", 1, {"key": 1}, making)
     assert [each.state for each in list_stored(tmp_path)] == ["whole"]
 
 
@@ -284,14 +284,14 @@ def test_what_is_made_anew_goes_on_from_nothing(tmp_path):
     unfinished = cache.unfinished("ubm", 1, {})
     unfinished.mkdir(parents=True)
     left = []
-    cache.obtain("ubm", 1, {}, lambda _: left.append(unfinished.exists()))
+    cache.get_or_run("ubm", 1, {}, lambda _: left.append(unfinished.exists()))
     assert left == [False]
 
 
 def test_an_output_is_made_anew_once_in_a_run(tmp_path):
     made = []
     cache = StageCache(tmp_path, frozenset({"ubm"}))
-    assert [cache.obtain("ubm", 1, {}, made.append).reused for _ in range(3)] == [False, True, True]
+    assert [cache.get_or_run("ubm", 1, {}, made.append).reused for _ in range(3)] == [False, True, True]
     assert len(made) == 1
 
 
@@ -311,12 +311,12 @@ def test_whatever_has_changed_in_an_output_is_found_and_made_again(tmp_path, dam
         (folder / "below").mkdir()
         (folder / "below" / "a").write_text("A")
 
-    folder = StageCache(tmp_path).obtain("ubm", 1, {}, write).folder
+    folder = StageCache(tmp_path).get_or_run("ubm", 1, {}, write).folder
     before = sorted(path.name for path in folder.rglob("*"))
     damage(folder)
-    assert StageCache(tmp_path).look("ubm", 1, {}) is None
-    assert told in StageCache(tmp_path).why_not("ubm", 1, {})
-    again = StageCache(tmp_path).obtain("ubm", 1, {}, write)
+    assert StageCache(tmp_path).lookup("ubm", 1, {}) is None
+    assert told in StageCache(tmp_path).explain_miss("ubm", 1, {})
+    again = StageCache(tmp_path).get_or_run("ubm", 1, {}, write)
     assert (again.reused, told in again.damage) == (False, True)
     assert (folder / "below" / "a").read_text() == "A"
     assert sorted(path.name for path in folder.rglob("*")) == before
@@ -329,17 +329,17 @@ def alter(path, **changes):
 def test_outputs_of_other_stages_versions_and_inputs_lie_apart(tmp_path):
     cache = StageCache(tmp_path)
     places = {
-        cache.place(*each)[1] for each in (("ubm", 1, {}), ("ubm", 2, {}), ("ubm", 1, {"a": 1}), ("scores", 1, {}))
+        cache.locate(*each)[1] for each in (("ubm", 1, {}), ("ubm", 2, {}), ("ubm", 1, {"a": 1}), ("scores", 1, {}))
     }
-    digests = {cache.place(*each)[0] for each in (("ubm", 1, {}), ("scores", 1, {}))}
+    digests = {cache.locate(*each)[0] for each in (("ubm", 1, {}), ("scores", 1, {}))}
     assert (len(places), len(digests)) == (4, 2)
 
 
 def test_the_most_similar_output_says_what_is_different(tmp_path):
     cache = StageCache(tmp_path)
     for a, b in ((1, 1), (2, 2), (3, 3)):
-        cache.obtain("ubm", 1, {"config": {"a": a, "b": b}}, lambda _: None)
-    assert cache.why_not("ubm", 1, {"config": {"a": 2, "b": 9}}) == "stored with other b (2 there, 9 here)"
+        cache.get_or_run("ubm", 1, {"config": {"a": a, "b": b}}, lambda _: None)
+    assert cache.explain_miss("ubm", 1, {"config": {"a": 2, "b": 9}}) == "stored with other b (2 there, 9 here)"
 
 
 def test_what_has_become_whole_meanwhile_is_not_pruned(tmp_path):
@@ -349,7 +349,7 @@ def test_what_has_become_whole_meanwhile_is_not_pruned(tmp_path):
         listed.extend(list_stored(tmp_path))
         (folder / "out").write_text("made")
 
-    StageCache(tmp_path / ".cache").obtain("ubm", 1, {"key": 1}, making)
+    StageCache(tmp_path / ".cache").get_or_run("ubm", 1, {"key": 1}, making)
     assert [each.state for each in listed] == ["unfinished"]
     assert prune(listed) == ()
     assert [each.state for each in list_stored(tmp_path)] == ["whole"]
@@ -358,13 +358,13 @@ def test_what_has_become_whole_meanwhile_is_not_pruned(tmp_path):
 def test_the_numbers_depend_on_seed_labels_and_speakers(tmp_path):
     (tmp_path / "small.yaml").write_text(RECIPE)
     recipe = load_recipe(tmp_path / "small.yaml")
-    means = Means(StageCache(tmp_path / ".cache"), SERIAL, Bars(None), plan=[])
+    context = StageContext(StageCache(tmp_path / ".cache"), SERIAL, Bars(None), plan=[])
 
     def planned(model="ann", test="bob", target=False, seed=0):
         enrol = (Utterance("a", model, "a.wav", model="m"), Utterance("b", "bob", "b.wav"))
         corpus = Corpus((), enrol, (Utterance("t", test, "t.wav"),), {"trials": (Trial("m", "t", target),)})
         seeded = recipe.model_copy(update={"seed": seed})
-        return evaluate(seeded, corpus, (), None, None, None, means).digest
+        return evaluate(seeded, corpus, (), None, None, None, context).digest
 
     assert planned() == planned()
     others = planned(model="eve"), planned(test="eve"), planned(target=True), planned(seed=1)
@@ -373,11 +373,11 @@ def test_the_numbers_depend_on_seed_labels_and_speakers(tmp_path):
 
 def test_features_depend_on_the_part_of_a_file_and_the_channel(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"a")
-    means = Means(StageCache(tmp_path / ".cache"), SERIAL, Bars(None), plan=[])
+    context = StageContext(StageCache(tmp_path / ".cache"), SERIAL, Bars(None), plan=[])
 
     def planned(**part):
         utterance = Utterance("a", "ann", str(tmp_path / "a.wav"), **part)
-        return extract_voices("features", [utterance], FeatureConfig(), means).features.digest
+        return role_features("features", [utterance], FeatureConfig(), context).features.digest
 
     assert planned() == planned(session="monday")
     assert len({planned(), planned(start=1.0), planned(end=1.0), planned(channel=1), planned(channel="mean")}) == 5
@@ -460,7 +460,7 @@ def test_a_model_is_identified_by_its_speaker_whatever_it_is_called():
     trials = {"trials": (Trial("A", "a-t", True),)}
     corpus = Corpus((), (*utterances, more), tests, trials)
     matrix = np.array([[2.0, 0.0, 9.0, 0.0], [1.0, -1.0, 0.0, 0.0], [0.0, -2.0, 0.0, 0.0], [0.0, -3.0, 0.0, 0.0]])
-    scores = Scores(("A", "B", "C1", "C2"), tuple(each.id for each in tests), matrix)
+    scores = ScoreMatrix(("A", "B", "C1", "C2"), tuple(each.id for each in tests), matrix)
     # c has two models and d has none; of a and b, a is right (2 > 1) and b is not (0 > -1).
     config = EvaluationConfig(bootstrap=0)
     assert evaluating._identification(corpus, scores, config, 0) == {
@@ -472,7 +472,7 @@ def test_a_model_is_identified_by_its_speaker_whatever_it_is_called():
     found = evaluating._identification(corpus, scores, EvaluationConfig(bootstrap=500), 0)
     assert found["intervals"]["rate"] == (0.0, 1.0)
     assert list(found["intervals"]["dir_at_fa"]) == ["0.01", "0.1"]
-    no_models = Scores(("C1", "C2"), scores.tests, scores.matrix[2:])
+    no_models = ScoreMatrix(("C1", "C2"), scores.tests, scores.matrix[2:])
     assert evaluating._identification(corpus, no_models, config, 0) == {
         **{"n_tests": 0, "n_models": 2, "n_unscored": 2, "rate": None},
         **dict.fromkeys(("cmc", "open_set", "intervals")),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from speechgmm.evaluation.bootstrap import Side, intervals
+from speechgmm.evaluation.bootstrap import TrialGroup, intervals
 from speechgmm.evaluation.summary import EvaluationConfig, summarise, uncertainty
 
 
@@ -24,7 +24,7 @@ def test_the_intervals_are_those_of_the_scored_trials_under_the_names_of_the_num
     numbers = summarise(scores, target, config)
     assert list(found) == [name for name in numbers if not name.startswith("n_")]
     kinds = target & ~np.isnan(scores), ~target & ~np.isnan(scores)
-    sides = [Side(scores[kind], models[kind], tests[kind]) for kind in kinds]
+    sides = [TrialGroup(scores[kind], models[kind], tests[kind]) for kind in kinds]
     settings = {"presets": ("sre10", "sre16"), "false_alarm_rates": (0.1,), "n_resamples": 50, "confidence": 0.8}
     expected = intervals(*sides, **settings, rng=np.random.default_rng(3))
     assert tuple(found["eer"]) == expected["eer"]

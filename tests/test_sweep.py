@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from conftest import ROOT
 from speechgmm.errors import RecipeError
 from speechgmm.parallel import Engine
-from speechgmm.recipe.points import Drawn, RandomConfig, SweepConfig, points
+from speechgmm.recipe.points import RandomConfig, RandomValues, SweepConfig, draw_points
 from speechgmm.recipe.runner import run
 from speechgmm.recipe.series import load_series, short_names, split_values
 from speechgmm.recipe.sweep import run_series
@@ -55,25 +55,25 @@ def rows(path):
 
 def test_a_grid_is_each_with_each_the_last_fastest():
     config = SweepConfig(grid={"a.b": [1, 2], "c": ["x", [3, 4]]})
-    assert points(config) == (
+    assert draw_points(config) == (
         {"a.b": 1, "c": "x"}, {"a.b": 1, "c": [3, 4]}, {"a.b": 2, "c": "x"}, {"a.b": 2, "c": [3, 4]},
     )  # fmt: skip
 
 
 def test_a_list_is_taken_as_it_stands():
-    assert points(SweepConfig(list=[{"a": 1}, {"b.c": None}])) == ({"a": 1}, {"b.c": None})
+    assert draw_points(SweepConfig(list=[{"a": 1}, {"b.c": None}])) == ({"a": 1}, {"b.c": None})
 
 
 def test_random_points_are_the_seeds_within_their_ranges_and_the_first_of_more():
     keys = {
-        "a.choice": Drawn(choices=["x", "y"]),
-        "a.whole": Drawn(low=2, high=4),
-        "a.real": Drawn(low=0.5, high=1.5),
-        "a.log": Drawn(low=1, high=1000, log=True),
+        "a.choice": RandomValues(choices=["x", "y"]),
+        "a.whole": RandomValues(low=2, high=4),
+        "a.real": RandomValues(low=0.5, high=1.5),
+        "a.log": RandomValues(low=1, high=1000, log=True),
     }
-    drawn = points(SweepConfig(random=RandomConfig(n=400, seed=3, keys=keys)))
-    assert drawn[:7] == points(SweepConfig(random=RandomConfig(n=7, seed=3, keys=keys)))
-    assert drawn[:7] != points(SweepConfig(random=RandomConfig(n=7, seed=4, keys=keys)))
+    drawn = draw_points(SweepConfig(random=RandomConfig(n=400, seed=3, keys=keys)))
+    assert drawn[:7] == draw_points(SweepConfig(random=RandomConfig(n=7, seed=3, keys=keys)))
+    assert drawn[:7] != draw_points(SweepConfig(random=RandomConfig(n=7, seed=4, keys=keys)))
     assert {point["a.choice"] for point in drawn} == {"x", "y"}
     assert {point["a.whole"] for point in drawn} == {2, 3, 4}
     real = np.array([point["a.real"] for point in drawn])
@@ -130,28 +130,28 @@ def test_what_is_typed_is_put_on_each_point_and_over_its_keys(tiny):
     path = tiny(GRID)
     series = load_series(path, ["ubm.n_components=8", "scoring.top_components=1,null", "seed=5"])
     assert series.keys == ("speakers.relevance_factor", "scoring.top_components")
-    assert [member.name for member in series.members] == [
+    assert [point.name for point in series.points] == [
         "relevance_factor-4_top_components-1", "relevance_factor-4_top_components-null",
         "relevance_factor-16_top_components-1", "relevance_factor-16_top_components-null",
     ]  # fmt: skip
-    for member in series.members:
-        assert (member.recipe.ubm.n_components, member.recipe.seed, member.recipe.sweep) == (8, 5, None)
-        assert str(member.recipe.speakers.relevance_factor).removesuffix(".0") == member.values[series.keys[0]]
-    assert [member.recipe.scoring.top_components for member in series.members[:2]] == [1, None]
+    for point in series.points:
+        assert (point.recipe.ubm.n_components, point.recipe.seed, point.recipe.sweep) == (8, 5, None)
+        assert str(point.recipe.speakers.relevance_factor).removesuffix(".0") == point.values[series.keys[0]]
+    assert [point.recipe.scoring.top_components for point in series.points[:2]] == [1, None]
 
 
 def test_equal_points_are_one_and_names_stay_apart(tiny):
     series = load_series(tiny(), ["ubm.n_components=2,2,4"])
-    assert [member.name for member in series.members] == ["n_components-2", "n_components-4"]
+    assert [point.name for point in series.points] == ["n_components-2", "n_components-4"]
     adapt = [f"speakers.adapt={text}" for text in ("[means],[ means ],[means, weights]",)]
-    names = [member.name for member in load_series(tiny(), adapt).members]
+    names = [point.name for point in load_series(tiny(), adapt).points]
     assert len(set(names)) == 3
     assert names[2] == "adapt-means-weights"
 
 
 def test_names_that_differ_in_capitals_only_stay_apart(tiny):
     sets = ["corpus={kind: kaldi, root: A},{kind: kaldi, root: a}"]
-    names = [member.name.lower() for member in load_series(tiny(), sets).members]
+    names = [point.name.lower() for point in load_series(tiny(), sets).points]
     assert len({*names}) == 2
 
 
@@ -160,8 +160,8 @@ def test_a_list_may_hold_sections_with_paths_beside_the_recipe(tiny, tmp_path, m
     monkeypatch.chdir(os.sep)
     sweep = "sweep:\n  list:\n  - {}\n  - features: own.yaml\n  - features: {base: own.yaml, n_cepstra: 12}\n"
     series = load_series(tiny(sweep))
-    assert [member.recipe.features.n_cepstra for member in series.members] == [24, 13, 12]
-    assert series.members[0].name == "as-it-is"
+    assert [point.recipe.features.n_cepstra for point in series.points] == [24, 13, 12]
+    assert series.points[0].name == "as-it-is"
 
 
 def test_what_is_wrong_everywhere_is_told_once_with_its_line_before_anything_runs(tiny):
@@ -181,7 +181,7 @@ def test_what_is_wrong_everywhere_is_told_once_with_its_line_before_anything_run
 
 def test_one_that_is_wrong_is_told_beforehand_and_is_no_reason_not_to_run_the_others(tiny):
     series = load_series(tiny(GRID.replace("[2, 4]", "[1000000, 4]")), ["speakers.relevance_factor=4"])
-    wrong, right = series.members
+    wrong, right = series.points
     assert (wrong.recipe, right.problem) == (None, "")
     assert "weight_floor" in wrong.problem
 
@@ -191,7 +191,7 @@ def test_a_failing_member_is_reported_and_the_others_are_in_the_table(whole):
     assert list(outcomes) == told
     assert [outcome.metrics is None for outcome in outcomes] == [False, False, True, True]
     table = rows(folder / "results" / "tiny" / "sweep.csv")
-    assert [row["member"] for row in table] == [member.name for member in series.members]
+    assert [row["member"] for row in table] == [point.name for point in series.points]
     assert [row["status"] for row in table] == ["done", "done", "failed", "failed"]
     assert [row["ubm.n_components"] for row in table] == ["2", "2", "99999", "99999"]
     for row, outcome in zip(table[:2], outcomes, strict=False):
@@ -207,10 +207,10 @@ def test_a_failing_member_is_reported_and_the_others_are_in_the_table(whole):
 
 def test_members_are_what_they_would_be_alone_and_share_what_they_can(whole, tmp_path):
     folder, series, _, _ = whole
-    member = series.members[1]
-    alone = run(member.recipe, results=tmp_path, engine=SERIAL).folder
+    point = series.points[1]
+    alone = run(point.recipe, results=tmp_path, engine=SERIAL).folder
     for name in ("scores.csv", "metrics.json", "recipe.yaml", "speakers.safetensors"):
-        assert (alone / name).read_bytes() == (folder / "results" / "tiny" / member.name / name).read_bytes()
+        assert (alone / name).read_bytes() == (folder / "results" / "tiny" / point.name / name).read_bytes()
     cache = folder / "results" / ".cache"
     shared = {
         stage: len(list((cache / stage).glob("[!.]*[!k]"))) for stage in ("corpus", "features", "ubm", "speakers")
@@ -223,7 +223,7 @@ def test_a_series_goes_on_where_it_was_and_gives_the_same_table(whole):
     folder, series, outcomes, _ = whole
     place = folder / "results" / "tiny"
     before = (place / "sweep.csv").read_bytes()
-    (place / series.members[0].name / "report.html").unlink()  # what a run writes last
+    (place / series.points[0].name / "report.html").unlink()  # what a run writes last
     again = run_series(series, results=folder / "results", engine=SERIAL)
     assert [outcome.kept for outcome in again] == [False, True, False, False]
     assert again[1].warnings == outcomes[1].warnings
@@ -233,8 +233,8 @@ def test_a_series_goes_on_where_it_was_and_gives_the_same_table(whole):
 def test_results_that_say_too_little_are_made_again(whole):
     folder, series, _, _ = whole
     place = folder / "results" / "tiny"
-    (place / series.members[0].name / "provenance.json").write_text("{}")
-    (place / series.members[1].name / "provenance.json").write_text("[]")
+    (place / series.points[0].name / "provenance.json").write_text("{}")
+    (place / series.points[1].name / "provenance.json").write_text("[]")
     again = run_series(series, results=folder / "results", engine=SERIAL)
     assert [outcome.kept for outcome in again[:2]] == [False, False]
 
@@ -254,5 +254,5 @@ def test_a_series_is_no_single_run(tiny):
 
 def test_the_shipped_series_has_twelve_points():
     series = load_series(ROOT / "recipes" / "so762_sweep.yaml")
-    assert len(series.members) == 12
-    assert all(member.recipe for member in series.members)
+    assert len(series.points) == 12
+    assert all(point.recipe for point in series.points)

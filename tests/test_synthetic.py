@@ -17,11 +17,11 @@ from speechgmm.corpus.voices import (
     PHONES,
     SPEED_OF_SOUND,
     Segment,
-    Voice,
-    babble,
+    Talker,
     bandwidths,
     draw_voice,
     glottal_flow,
+    random_utterance,
 )
 
 SMALL = SyntheticConfig(
@@ -34,7 +34,7 @@ def by_id(config: SyntheticConfig) -> dict[str, np.ndarray]:
     return {utterance.id: render(config, utterance) for utterance in plan(config)}
 
 
-def sustained(voice: Voice, rng: np.random.Generator, sample_rate: int = 16000, **segment: float) -> np.ndarray:
+def sustained(voice: Talker, rng: np.random.Generator, sample_rate: int = 16000, **segment: float) -> np.ndarray:
     """A second and a half of /aa/ held by a voice; 0.2 s of silence before it are cut off."""
     target = voice.formants[PHONES.index("aa")]
     score = [Segment(0.2, target), Segment(1.6, target, **segment), Segment(0.1, target)]
@@ -141,13 +141,13 @@ def test_samples_are_finite_audible_and_never_at_full_scale(sample_rate: int):
 
 def test_the_shortest_utterances_still_hold_speech(rng: np.random.Generator):
     for _ in range(50):
-        score = babble(draw_voice(rng, "m"), 0.7, rng)
+        score = random_utterance(draw_voice(rng, "m"), 0.7, rng)
         assert any(segment.voicing > 0 for segment in score)
 
 
 @pytest.mark.parametrize("seconds", [0.7, 3.0, 12.0])
 def test_babble_fills_its_time_with_all_kinds_of_sound_between_pauses(seconds: float, rng: np.random.Generator):
-    score = babble(draw_voice(rng, "f"), seconds, rng)
+    score = random_utterance(draw_voice(rng, "f"), seconds, rng)
     assert sum(segment.seconds for segment in score) == pytest.approx(seconds)
     assert all(segment.seconds > 0 for segment in score)
     silent = [segment.voicing == segment.aspiration == segment.frication == 0 for segment in score]

@@ -14,7 +14,7 @@ from speechgmm import DiagonalGMM, accumulate, log_likelihood, map_adapt, run, s
 from speechgmm.cli import app
 from speechgmm.errors import ModelError, RecipeError
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.kernel_choice import of_torch
+from speechgmm.gmm.kernel_choice import torch_kernels
 from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
 from speechgmm.parallel import Engine, sum_over
 from speechgmm.recipe.loader import load_recipe
@@ -23,13 +23,13 @@ from speechgmm.scoring.llr import ScoringConfig
 from test_fused import all_of, assert_close
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'speechgmm[torch]'")
-torch_kernels = of_torch("torch")
+kernels = torch_kernels("torch")
 
 
 @pytest.fixture(params=[1 << 12, 1 << 16, 1 << 22], ids="{} values".format)
 def some_room(request, monkeypatch):
     """Blocks of fewer frames than the usual 1,024, of a few times as many, and of all."""
-    monkeypatch.setitem(torch_kernels.VALUES_AT_ONCE, "torch", request.param)
+    monkeypatch.setitem(kernels.VALUES_AT_ONCE, "torch", request.param)
 
 
 def adapted(rng, ubm, n_models, adapt=("means",)):
@@ -161,7 +161,7 @@ def test_torch_is_left_as_it_was(rng):
 
 
 def test_a_device_without_room_is_told_in_a_line(rng, monkeypatch):
-    monkeypatch.setattr(torch_kernels, "_expand", lambda *_: torch.empty(1 << 60))
+    monkeypatch.setattr(kernels, "_expand", lambda *_: torch.empty(1 << 60))
     with pytest.raises(ModelError, match=r"^kernel torch: the device has no room left: .*memory.*") as caught:
         accumulate(random_gmm(rng), np.zeros((4, 3)), kernel="torch")
     assert "\n" not in str(caught.value)
@@ -216,7 +216,7 @@ def test_a_recipe_computes_by_the_kernel_of_the_device_asked_for():
         update={"speakers": IndependentConfig(n_components=4, kernel="torch")}
     )
     both = Recipe(name="both", corpus=corpus, systems=(alone, Recipe(name="plain", corpus=corpus)))
-    kernels = [(each.speakers, each.ubm.kernel) for each in both.with_kernel("torch").members]
+    kernels = [(each.speakers, each.ubm.kernel) for each in both.with_kernel("torch").systems_or_self]
     assert kernels == [(IndependentConfig(n_components=4, kernel="torch"), "numpy"), (AdaptationConfig(), "torch")]
 
 

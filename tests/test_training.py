@@ -202,9 +202,9 @@ def test_training_does_not_settle_on_a_revival(rng, monkeypatch):
     # A revival may cost likelihood, which says nothing about convergence.
     steps = [(-3.2, 0), (-3.19999, 1), (-18.0, 0), (-5.0, 0), (-4.9999999, 0)]
     history = [training.Iteration(n, False, 8, ll, n_revived=revived) for n, (ll, revived) in enumerate(steps, 1)]
-    settled = [training.settled(history[:n], 0.0, 1e-4) for n in range(1, 6)]
-    assert settled == [False, False, False, False, True]
-    assert not training.settled(history, 0.0, 0.0)
+    converged = [training.converged(history[:n], 0.0, 1e-4) for n in range(1, 6)]
+    assert converged == [False, False, False, False, True]
+    assert not training.converged(history, 0.0, 0.0)
 
 
 def test_units_of_the_features_do_not_matter(rng):

@@ -11,9 +11,9 @@ from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, 
 from speechgmm.gmm.checkpoint import Iteration, TrainingState, load_state, save_state
 from speechgmm.gmm.initialisation import initialise
 from speechgmm.gmm.shards import Part, draw_sample, hold_out, parts_of, total_weight
-from speechgmm.gmm.training import settled
+from speechgmm.gmm.training import converged
 from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update, revive, treat_starving
+from speechgmm.gmm.update import ml_update, reseed_starved, treat_starving
 from speechgmm.parallel import sum_over
 from test_training_options import PARAMETERS, PLACES, Stopped, clusters, stop_after
 
@@ -71,7 +71,7 @@ def test_the_model_given_is_that_of_the_best_of_all_iterations(rng):
 @pytest.mark.parametrize("count", ["n_revived", "n_removed"])
 def test_neither_of_two_iterations_compared_may_revive_or_remove(count):
     plain, moved = (Iteration(1, False, 8, -3.0, **{count: n}) for n in (0, 1))
-    told = {pair: settled(pair, 0.0, 1e-4) for pair in ((plain, plain), (moved, plain), (plain, moved))}
+    told = {pair: converged(pair, 0.0, 1e-4) for pair in ((plain, plain), (moved, plain), (plain, moved))}
     assert list(told.values()) == [True, False, False]
 
 
@@ -164,7 +164,7 @@ def test_a_constant_feature_keeps_a_variance_as_large_as_its_square(rng, floor, 
 def test_a_revived_component_shares_the_weight_of_the_one_it_is_put_beside():
     means, variances = np.array([[0.0], [10.0], [50.0], [60.0], [70.0]]), np.array([[1.0], [25.0], [4.0], [9.0], [9.0]])
     gmm = DiagonalGMM(np.array([0.2, 0.7, 0.05, 0.03, 0.02]), means, variances)
-    revived, n_revived = revive(gmm, np.array([100.0, 350.0, 3.0, 2.0, 1.0]), 10.0)
+    revived, n_revived = reseed_starved(gmm, np.array([100.0, 350.0, 3.0, 2.0, 1.0]), 10.0)
     assert n_revived == 3
     # The heaviest is halved, and then each of its halves, a fifth of its deviation of 5 to either side.
     np.testing.assert_allclose(revived.weights, np.array([0.2, *[0.7 / 4] * 4]) / 0.9)
@@ -192,8 +192,8 @@ def test_a_component_with_just_enough_frames_does_not_starve(rng):
     for starving in ("split", "remove"):
         told = config.model_copy(update={"starving": starving})
         assert treat_starving(start, np.array([10.0, 30.0]), told)[1:] == (0, 0, 0)
-    assert revive(start, np.array([9.0, 20.0]), 10.0)[1] == 1  # just enough for both halves
-    assert revive(start, np.array([9.0, 19.9]), 10.0)[1] == 0
+    assert reseed_starved(start, np.array([9.0, 20.0]), 10.0)[1] == 1  # just enough for both halves
+    assert reseed_starved(start, np.array([9.0, 19.9]), 10.0)[1] == 0
 
 
 def test_a_component_that_starves_while_a_model_grows_is_put_elsewhere(rng):

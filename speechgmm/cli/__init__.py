@@ -11,7 +11,7 @@ import typer
 
 from speechgmm.cli.caching import cache
 from speechgmm.cli.checking import check
-from speechgmm.cli.common import JobsOption, told
+from speechgmm.cli.common import JobsOption, exit_on_error
 from speechgmm.cli.evaluating import evaluate
 from speechgmm.cli.extraction import features
 from speechgmm.cli.gallery import gallery
@@ -34,7 +34,7 @@ app = typer.Typer(
 def _version(asked: bool) -> None:
     """Print the version and leave."""
     if asked:
-        with told():
+        with exit_on_error():
             typer.echo(f"speechgmm {__version__}")
         raise typer.Exit
 
@@ -82,7 +82,7 @@ def synthesise(
     console = Console(stderr=True)
     recordings = write_recordings(config, out, Engine("processes", jobs or available_cores()))
     shown = track(recordings, "recording", total, console=console, transient=True, disable=not console.is_terminal)
-    with told():
+    with exit_on_error():
         for _ in shown:
             pass
     typer.echo(f"{total} recordings in {out}")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgmm.cli.common import told
+from speechgmm.cli.common import exit_on_error
 
 if TYPE_CHECKING:
-    from speechgmm.recipe.stored import Stored
+    from speechgmm.recipe.stored import CacheEntry
 
 MEGABYTE = 1e6
 
@@ -26,7 +26,7 @@ def cache(
     from speechgmm.recipe.stored import list_stored
     from speechgmm.recipe.stored import prune as remove
 
-    with told():
+    with exit_on_error():
         listed = remove(list_stored(results)) if prune else list_stored(results)
         if as_json:
             typer.echo(json.dumps([asdict(each) | {"folder": str(each.folder)} for each in listed], indent=2))
@@ -37,7 +37,7 @@ def cache(
         typer.echo(f"{len(listed)} removed, {size} freed" if prune else f"{len(listed)} stored, {size}")
 
 
-def _print(listed: "tuple[Stored, ...]") -> None:
+def _print(listed: "tuple[CacheEntry, ...]") -> None:
     """Print the outputs in columns."""
     from rich import box
     from rich.console import Console

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgmm.cli.common import JobsOption, told
+from speechgmm.cli.common import JobsOption, exit_on_error
 
 if TYPE_CHECKING:
-    from speechgmm.recipe.checking import Checked
+    from speechgmm.recipe.checking import CheckReport
 
 MOST_SHOWN = 3
 """Cases of a kind that are shown."""
@@ -31,7 +31,7 @@ def check(
     from speechgmm.recipe.checking import check_recipe
     from speechgmm.recipe.loader import load_recipe
 
-    with told("interrupted"):
+    with exit_on_error("interrupted"):
         checked = check_recipe(load_recipe(recipe, set_ or ()), Engine("processes", jobs or available_cores()))
     if json:
         _print_json(checked)
@@ -41,7 +41,7 @@ def check(
         raise typer.Exit(2)
 
 
-def _print_json(checked: "Checked") -> None:
+def _print_json(checked: "CheckReport") -> None:
     """Print all that was found, for programs."""
     import json
     from dataclasses import asdict
@@ -50,7 +50,7 @@ def _print_json(checked: "Checked") -> None:
     typer.echo(json.dumps(counts | asdict(checked), indent=2, ensure_ascii=False))
 
 
-def _show(checked: "Checked") -> None:
+def _show(checked: "CheckReport") -> None:
     """Print what there is and what is wrong, each in a table."""
     from rich import box
     from rich.console import Console

@@ -53,7 +53,7 @@ def printable(text: str) -> str:
 
 
 @contextmanager
-def told(
+def exit_on_error(
     interrupted: str = "interrupted; what is finished is kept, and the same command goes on from there",
 ) -> Iterator[None]:
     """Turn what the user can mend into a message and status 2, and an interruption into one and 130."""

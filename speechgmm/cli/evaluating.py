@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechgmm.cli.common import check_page, told
+from speechgmm.cli.common import check_page, exit_on_error
 from speechgmm.cli.numbers import show_numbers, show_parts
 from speechgmm.errors import CorpusError, SpeechGMMError
 
@@ -75,7 +75,7 @@ def evaluate(
     config = EvaluationConfig(bootstrap=bootstrap)
     if preset:
         config = EvaluationConfig(bootstrap=bootstrap, dcf=tuple(dict.fromkeys(each.value for each in preset)))
-    with told():
+    with exit_on_error():
         if report is not None:
             check_page("--report", report)
         if by and len(by) > 1:
@@ -110,7 +110,7 @@ def _evaluate(
     """Read, join, compute, and write the page."""
     import numpy as np
 
-    from speechgmm.corpus.manifest import some
+    from speechgmm.corpus.manifest import first_few
     from speechgmm.corpus.score_files import read_scored_trials
     from speechgmm.corpus.sides import read_manifest, speakers_of, values_of
     from speechgmm.evaluation.breakdown import FEWEST, binned, breakdown, too_few
@@ -136,7 +136,7 @@ def _evaluate(
         warnings.append(f"fewer than {FEWEST} target or nontarget trials with scores, too few to say much")
     if few := [name or "(empty)" for name in too_few(parts)]:
         warnings.append(
-            f"fewer than {FEWEST} target or nontarget trials, too few to say much, where {by} is {some(few)}"
+            f"fewer than {FEWEST} target or nontarget trials, too few to say much, where {by} is {first_few(few)}"
         )
     document = {
         "trials": numbers | {"intervals": of_all},
@@ -175,10 +175,10 @@ def _report(
 
     from speechgmm.corpus.trials import known_name
     from speechgmm.evaluation.report.scored import report_scores
-    from speechgmm.evaluation.report.trials import Heard, TrialTable
+    from speechgmm.evaluation.report.trials import TestInfo, TrialTable
 
     rows = {test: manifest.get(known_name(test, manifest), {}) for test in dict.fromkeys(scored.tests)}
-    heard = {test: Heard(row.get("speaker", ""), row.get("path", ""), None) for test, row in rows.items()}
+    heard = {test: TestInfo(row.get("speaker", ""), row.get("path", ""), None) for test, row in rows.items()}
     every = np.ones(len(scored.models), np.bool_)
     sides = scored.models, scored.tests, speakers, scored.target
     table = TrialTable(*sides, scored.scores, scored.scores, scored.scores, {name: every})

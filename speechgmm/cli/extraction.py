@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from speechgmm.cli.common import JobsOption, told
+from speechgmm.cli.common import JobsOption, exit_on_error
 from speechgmm.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def features(
     Ids are file names without suffix, in folders with the folders below it (a/b). Exit status 3: some recordings could
     not be used; they are listed with the reasons, and the others are written.
     """
-    with told("interrupted; nothing is written"):
+    with exit_on_error("interrupted; nothing is written"):
         from speechgmm.recipe.loader import load_features
 
         front_end = load_features(config, set_ or ())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from speechgmm.cli import gallery_output as output
-from speechgmm.cli.common import told
+from speechgmm.cli.common import exit_on_error
 from speechgmm.errors import AudioError, GalleryError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def create(
 
     Nobody is enrolled in it yet. Priors and costs are in DIR/gallery.json, under decisions, and may be changed there.
     """
-    with told("interrupted; nothing is made"):
+    with exit_on_error("interrupted; nothing is made"):
         from speechgmm.recipe.galleries import gallery_of_results
 
         made = gallery_of_results(results, out, min_speech=min_speech)
@@ -81,7 +81,7 @@ def enrol(folder: Folder, name: Name, files: Files) -> None:
 
     Exit status 3: some recordings could not be used; they are named, and the speaker is enrolled with the others.
     """
-    with told("interrupted; nobody is enrolled"):
+    with exit_on_error("interrupted; nobody is enrolled"):
         from speechgmm.scoring.enrolled import safe_name
         from speechgmm.scoring.gallery import Gallery
         from speechgmm.scoring.gallery_writing import check_free
@@ -93,7 +93,7 @@ def enrol(folder: Folder, name: Name, files: Files) -> None:
         speaker = enrol_speaker(opened, name, recordings)
         typer.echo(f"{speaker.name}: enrolled with {output.extent(speaker)}")
         output.warn_of_short(opened, {speaker.name: speaker.speech_seconds})
-        output.leave(unusable)
+        output.exit_if_unusable(unusable)
 
 
 @gallery.command()
@@ -102,7 +102,7 @@ def extend(folder: Folder, name: Name, files: Files) -> None:
 
     Exit status 3: some recordings could not be used, or are there already; they are named, and the others are added.
     """
-    with told("interrupted; nothing is added"):
+    with exit_on_error("interrupted; nothing is added"):
         from speechgmm.scoring.gallery import Gallery
         from speechgmm.scoring.gallery_writing import extend as extend_speaker
 
@@ -111,7 +111,7 @@ def extend(folder: Folder, name: Name, files: Files) -> None:
         speaker = extend_speaker(opened, name, recordings)
         typer.echo(f"{speaker.name}: {len(recordings)} added, now {output.extent(speaker)}")
         output.warn_of_short(opened, {speaker.name: speaker.speech_seconds})
-        output.leave(unusable)
+        output.exit_if_unusable(unusable)
 
 
 @gallery.command()
@@ -128,7 +128,7 @@ def forget(
     ] = None,
 ) -> None:
     """Remove a speaker, or one recording of a speaker."""
-    with told("interrupted; list shows who is enrolled"):
+    with exit_on_error("interrupted; list shows who is enrolled"):
         from speechgmm.scoring.gallery import Gallery
         from speechgmm.scoring.gallery_writing import forget as forget_speaker
         from speechgmm.scoring.gallery_writing import forget_recording
@@ -154,7 +154,7 @@ def list_(
 
     Exit status 3: some speakers' files are damaged; they are named, and the others are listed.
     """
-    with told("interrupted"):
+    with exit_on_error("interrupted"):
         from speechgmm.scoring.gallery import Gallery, Roster
 
         opened = Gallery(folder)
@@ -165,7 +165,7 @@ def list_(
             output.show_recordings(roster.speakers[0])
         else:
             output.show_speakers(opened, roster.speakers)
-        output.leave(damaged=roster.damaged)
+        output.exit_if_unusable(damaged=roster.damaged)
 
 
 @gallery.command()
@@ -182,7 +182,7 @@ def identify(
     Without a calibration, --threshold or --closed-set there is a ranking and no answer. Exit status 3: some recordings
     or speakers' files could not be used; they are named, and the others are.
     """
-    with told("interrupted"):
+    with exit_on_error("interrupted"):
         from speechgmm.scoring.gallery import Gallery
         from speechgmm.scoring.recognition import score_tests
 
@@ -203,7 +203,7 @@ def identify(
         else:
             output.show_answers(opened, config, answers, top)
         output.warn_of_short(opened, {str(path): read.speech_seconds for path, read in tests})
-        output.leave(unusable, scores.damaged)
+        output.exit_if_unusable(unusable, scores.damaged)
 
 
 @gallery.command()
@@ -213,7 +213,7 @@ def verify(folder: Folder, name: Name, file: File, threshold: Threshold = None, 
     Without a calibration or --threshold there is a score and no decision. The exit status does not depend on the
     decision.
     """
-    with told("interrupted"):
+    with exit_on_error("interrupted"):
         from speechgmm.scoring.gallery import Gallery
         from speechgmm.scoring.recognition import verify_speaker
 
@@ -251,7 +251,7 @@ def timeline(
     Without a calibration or --threshold, somebody who is enrolled is always the answer. Exit status 3: some speakers'
     files could not be used; they are named, and the others are.
     """
-    with told("interrupted"):
+    with exit_on_error("interrupted"):
         from speechgmm.scoring.gallery import Gallery
         from speechgmm.scoring.recognition import is_decidable
         from speechgmm.scoring.timeline import make_timeline, write_table
@@ -273,7 +273,7 @@ def timeline(
             output.print_json(output.timeline_data(opened, config, file, made))
         else:
             output.show_timeline(config, file, made, table, picture)
-        output.leave(damaged=made.damaged)
+        output.exit_if_unusable(damaged=made.damaged)
 
 
 def _identification(opened: "Gallery", threshold: float | None, closed_set: bool) -> "IdentificationConfig":

@@ -109,7 +109,7 @@ def warn_of_short(gallery: "Gallery", speech_seconds: Mapping[str, float]) -> No
             )
 
 
-def leave(unusable: Mapping[str, str] | None = None, damaged: Mapping[str, str] | None = None) -> None:
+def exit_if_unusable(unusable: Mapping[str, str] | None = None, damaged: Mapping[str, str] | None = None) -> None:
     """Name what could not be used, and leave with status 3 if there is anything."""
     for what, items in (("recording", unusable), ("speaker", damaged)):
         if items:

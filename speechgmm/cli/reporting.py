@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from speechgmm.cli.common import check_page, told
+from speechgmm.cli.common import check_page, exit_on_error
 from speechgmm.errors import ResultsError
 
 
@@ -23,7 +23,7 @@ def report(
     from speechgmm.recipe.comparing_page import report_comparison
     from speechgmm.recipe.reporting import report_results
 
-    with told():
+    with exit_on_error():
         if out is not None:
             check_page("--out", out)
         if len(results) == 1:

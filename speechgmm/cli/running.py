@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechgmm.cli.common import JobsOption, printable, told
+from speechgmm.cli.common import JobsOption, exit_on_error, printable
 from speechgmm.cli.numbers import show_identification, show_numbers
 from speechgmm.errors import RecipeError, SpeechGMMError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Stage(StrEnum):
-    """What `speechgmm.recipe.means.STAGES` names, without what it imports."""
+    """What `speechgmm.recipe.context.STAGES` names, without what it imports."""
 
     corpus = "corpus"
     features = "features"
@@ -126,7 +126,7 @@ def run(
 
     from speechgmm.recipe.runner import run as run_recipe
 
-    with told():
+    with exit_on_error():
         if force and from_:
             raise RecipeError(f"--force and --from {from_.value}: expected one of them")
         if from_ and until and [*Stage].index(from_) > [*Stage].index(until):
@@ -150,7 +150,7 @@ def run(
 def _show_stages(done: "RunResult") -> None:
     """Print the stages of a run that was to stop before its numbers."""
     for stage in done.stages:
-        how = "was there" if stage.reused else f"done in {stage.made['seconds']:.1f} s"
+        how = "was there" if stage.reused else f"done in {stage.metadata['seconds']:.1f} s"
         typer.echo(f"{stage.title}: {how}, in {stage.folder}")
     _warn(done)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechgmm.cli.common import JobsOption, told
+from speechgmm.cli.common import JobsOption, exit_on_error
 from speechgmm.cli.running import EngineKind, EngineOption, SchedulerOption, engine_of
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ def sweep(
     from speechgmm.recipe.series import load_series
     from speechgmm.recipe.sweep import TABLE_FILE, run_series
 
-    with told():
+    with exit_on_error():
         where = engine_of(engine, jobs, scheduler)
         series = load_series(recipe, set_ or ())
-        typer.echo(f"{series.name}: {len(series.members)} experiments, over {', '.join(series.keys) or 'one point'}")
-        for member in series.members:
-            if member.recipe is None:
-                typer.secho(f"cannot be run: {member.name}: {member.problem}", fg="red")
-        told_of = _Counter(len(series.members))
+        typer.echo(f"{series.name}: {len(series.points)} experiments, over {', '.join(series.keys) or 'one point'}")
+        for point in series.points:
+            if point.recipe is None:
+                typer.secho(f"cannot be run: {point.name}: {point.problem}", fg="red")
+        told_of = _Counter(len(series.points))
         outcomes = run_series(series, results=results, engine=where, console=Console(stderr=True), tell=told_of.tell)
         _show(series, outcomes, sort.value)
         typer.echo(f"table: {results / series.name / TABLE_FILE}")
@@ -85,8 +85,8 @@ class _Counter:
         self._done += 1
         state = "done" if outcome.metrics else f"failed: {outcome.reason}"
         state = "kept" if outcome.kept else f"{state} ({outcome.seconds:.1f} s)"
-        if outcome.member.recipe is not None:
-            typer.echo(f"{self._done}/{self._total} {outcome.member.name}: {state}")
+        if outcome.point.recipe is not None:
+            typer.echo(f"{self._done}/{self._total} {outcome.point.name}: {state}")
 
 
 def compare(
@@ -105,10 +105,10 @@ def compare(
 
     from speechgmm.recipe.comparing import compare as compare_results
 
-    with told():
+    with exit_on_error():
         found = compare_results(results)
         if json_:
-            typer.echo(json.dumps(found.plain(), indent=2, ensure_ascii=False))
+            typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
         elif csv_:
             rows = found.rows()
             writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
@@ -180,14 +180,14 @@ def _show(series: "Series", outcomes: "Sequence[Outcome]", sort: str) -> None:
         for number in shown:
             table.add_column(f"{name}\n{_title(number, outcomes)}", justify="right", no_wrap=True)
     for outcome in ranked:
-        values = [outcome.member.values.get(key, "") for key in series.keys]
+        values = [outcome.point.values.get(key, "") for key in series.keys]
         trials = outcome.metrics["trials"] if outcome.metrics else {}
         cells = [_cell(_one(trials[name], number), number) for name in lists if name in trials for number in shown]
         table.add_row(*(Text(value) for value in values), *(cells or ["failed"][: len(lists)]))
     Console().print(table)
     for outcome in outcomes:
         if outcome.metrics is None:
-            typer.secho(f"failed: {outcome.member.name}: {outcome.reason}", fg="red")
+            typer.secho(f"failed: {outcome.point.name}: {outcome.reason}", fg="red")
     for warning in dict.fromkeys(warning for each in outcomes for warning in each.warnings):
         typer.secho(f"warning: {warning}", fg="yellow")
 

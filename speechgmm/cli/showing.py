@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgmm.cli.common import told
+from speechgmm.cli.common import exit_on_error
 from speechgmm.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def show(
     from speechgmm.recipe.planning import plan
     from speechgmm.recipe.showing import rows_of
 
-    with told():
+    with exit_on_error():
         rows = rows_of(recipe, set_ or ())
         try:
             planned, unknown = plan(load_recipe(recipe, set_ or ()), results)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speechgmm.cli.common import JobsOption, told
+from speechgmm.cli.common import JobsOption, exit_on_error
 
 
 def init(
@@ -25,10 +25,10 @@ def init(
     """
     from speechgmm.corpus.discovery import discover
     from speechgmm.parallel import Engine, available_cores
-    from speechgmm.recipe.starting import kept, plan, rate_of, told_length, write_recipe
+    from speechgmm.recipe.starting import format_duration, plan, rate_of, usable_utterances, write_recipe
     from speechgmm.recipe.surveying import survey
 
-    with told("interrupted; nothing is written"):
+    with exit_on_error("interrupted; nothing is written"):
         recordings = survey(discover(folder), Engine("processes", jobs or available_cores()))
         if not recordings.utterances:
             typer.echo("\n".join(recordings.ignored), err=True)
@@ -38,10 +38,10 @@ def init(
         written = write_recipe(recordings, chosen, path)
     rates = _told_rates(recordings.rates(recordings.utterances))
     typer.echo(f"found: {recordings.found.how}")
-    typer.echo(f"{len(recordings.of_speaker):,} speakers, {told_length(recordings)} in recordings: {rates}")
+    typer.echo(f"{len(recordings.of_speaker):,} speakers, {format_duration(recordings)} in recordings: {rates}")
     for each in recordings.ignored:
         typer.echo(f"ignored: {each}")
-    used = recordings.rates(kept(recordings, chosen))
+    used = recordings.rates(usable_utterances(recordings, chosen))
     rate = rate_of(used)
     if others := Counter({each: count for each, count in used.items() if each != rate}):
         typer.echo(f"sample rate: {rate} Hz; resampled to it: {_told_rates(others)}")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechgmm.corpus.folders import LAYOUTS, elsewhere, find_utterances
-from speechgmm.corpus.manifest import Role, Utterance, some
+from speechgmm.corpus.folders import LAYOUTS, find_utterances, other_layouts
+from speechgmm.corpus.manifest import Role, Utterance, first_few
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.tables import ColumnsConfig, read_column_names, read_utterances
 from speechgmm.errors import CorpusError
@@ -28,7 +28,7 @@ SYNONYMS = {
 
 
 @dataclass(frozen=True)
-class Found:
+class DiscoveredCorpus:
     """Recordings, and how a recipe's corpus section names them.
 
     Parameters
@@ -58,7 +58,7 @@ class Found:
     ignored: tuple[str, ...] = ()
 
 
-def discover(place: Path) -> Found:
+def discover(place: Path) -> DiscoveredCorpus:
     """Find out how recordings are laid out.
 
     Parameters
@@ -68,7 +68,7 @@ def discover(place: Path) -> Found:
 
     Returns
     -------
-    Found
+    DiscoveredCorpus
         By a table with columns for files and speakers, if there is one; else by the known layout that nearly all of
         the audio follows; else by folders, one for each speaker.
 
@@ -99,7 +99,7 @@ def discover(place: Path) -> Found:
     return _by_layout(place, len(audio), ignored) or _by_folders(place, audio, ignored)
 
 
-def _by_layout(root: Path, n_audio: int, ignored: tuple[str, ...]) -> Found | None:
+def _by_layout(root: Path, n_audio: int, ignored: tuple[str, ...]) -> DiscoveredCorpus | None:
     """Try the layouts of known corpora."""
     for kind in LAYOUTS:
         if kind == "folder":
@@ -110,11 +110,13 @@ def _by_layout(root: Path, n_audio: int, ignored: tuple[str, ...]) -> Found | No
             continue
         if len(utterances) >= ENOUGH * n_audio and len({each.speaker for each in utterances}) > 1:
             how = f"files named as in {kind}: {LAYOUTS[kind].expected}"
-            return Found(kind, root, {None: utterances}, how, ignored=(*elsewhere(others, kind), *ignored))
+            return DiscoveredCorpus(
+                kind, root, {None: utterances}, how, ignored=(*other_layouts(others, kind), *ignored)
+            )
     return None
 
 
-def _by_folders(place: Path, audio: list[str], ignored: tuple[str, ...]) -> Found:
+def _by_folders(place: Path, audio: list[str], ignored: tuple[str, ...]) -> DiscoveredCorpus:
     """Take each folder for a speaker; a folder that holds all others is passed through."""
     root, rest = place, audio
     while len(tops := {name.partition("/")[0] for name in rest}) == 1 and all(name.count("/") > 1 for name in rest):
@@ -122,15 +124,17 @@ def _by_folders(place: Path, audio: list[str], ignored: tuple[str, ...]) -> Foun
         root, rest = root / top, [name.partition("/")[2] for name in rest]
     if not any("/" in name for name in rest):
         raise CorpusError(
-            f"{root}: {some(rest)} lie side by side, and nothing says who speaks; expected a folder for each speaker, "
-            "a table (.csv or .tsv) with columns path and speaker, or names as DIGIT_SPEAKER_TAKE.wav"
+            f"{root}: {first_few(rest)} lie side by side, and nothing says who speaks; expected a folder for each "
+            "speaker, a table (.csv or .tsv) with columns path and speaker, or names as DIGIT_SPEAKER_TAKE.wav"
         )
     utterances, others = find_utterances(root, "folder")
     how = f"a folder for each speaker: {LAYOUTS['folder'].expected}"
-    return Found("folder", root, {None: utterances}, how, ignored=(*elsewhere(others, "folder"), *ignored))
+    return DiscoveredCorpus(
+        "folder", root, {None: utterances}, how, ignored=(*other_layouts(others, "folder"), *ignored)
+    )
 
 
-def _by_table(path: Path) -> Found | None:
+def _by_table(path: Path) -> DiscoveredCorpus | None:
     """Read a table, if it has columns for files and speakers."""
     try:
         header = read_column_names(path)
@@ -151,7 +155,7 @@ def _by_table(path: Path) -> Found | None:
     idle = [name for name in header if name not in used]
     ignored = (f"columns {', '.join(idle)}",) if idle else ()
     utterances = {role: tuple(own) for role, own in pool.items()}
-    return Found("csv", root, utterances, f"the table {path.name}", table, columns, ignored)
+    return DiscoveredCorpus("csv", root, utterances, f"the table {path.name}", table, columns, ignored)
 
 
 def _columns(header: list[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.manifest import Corpus, Role, Utterance, some
+from speechgmm.corpus.manifest import Corpus, Role, Utterance, first_few
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
 from speechgmm.corpus.trials import trial_lists
@@ -187,7 +187,7 @@ def read_folders(config: LayoutConfig) -> Corpus:
             n_left += 1
     corpus = assemble(pool, trial_lists(root, config.trials, problems), config.protocol, problems)
     left = (f"{n_left:,} recordings in neither background nor evaluation; left out",) if n_left else ()
-    return replace(corpus, notes=(*corpus.notes, *left, *elsewhere(others, config.kind)))
+    return replace(corpus, notes=(*corpus.notes, *left, *other_layouts(others, config.kind)))
 
 
 def _below(root: Path, names: Sequence[str], key: str, problems: Problems) -> Callable[[Utterance], bool]:
@@ -240,7 +240,7 @@ def find_utterances(root: Path, kind: str) -> tuple[tuple[Utterance, ...], tuple
     return tuple(found), tuple(others)
 
 
-def elsewhere(others: tuple[str, ...], kind: str) -> tuple[str, ...]:
+def other_layouts(others: tuple[str, ...], kind: str) -> tuple[str, ...]:
     """Say which audio is left out because of where it lies.
 
     Parameters
@@ -255,7 +255,7 @@ def elsewhere(others: tuple[str, ...], kind: str) -> tuple[str, ...]:
     tuple of str
         A sentence, or none.
     """
-    return (f"{some(others)}: not a {LAYOUTS[kind].expected}; left out",) if others else ()
+    return (f"{first_few(others)}: not a {LAYOUTS[kind].expected}; left out",) if others else ()
 
 
 def _for_one(names: list[str]) -> str:

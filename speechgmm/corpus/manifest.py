@@ -169,14 +169,14 @@ class Corpus:
         background = {utterance.speaker for utterance in self.background}
         overlap = sorted(background & set(self.speaker_of.values()))
         if overlap:
-            found.append(f"{some(overlap)} in both background and enrolment: scores against them are flattered")
+            found.append(f"{first_few(overlap)} in both background and enrolment: scores against them are flattered")
         known = sorted(background & {utterance.speaker for utterance in self.test})
         if set(known) - set(overlap):
-            found.append(f"{some(known)} in both background and test: the background model has heard them")
+            found.append(f"{first_few(known)} in both background and test: the background model has heard them")
         heard = sorted({each.audio for each in self.enrol} & {each.audio for each in self.test}, key=str)
         if heard:
             found.append(
-                f"{some([path for path, *_ in heard])} in both enrolment and test: the model has heard the test"
+                f"{first_few([path for path, *_ in heard])} in both enrolment and test: the model has heard the test"
             )
         found += self._doubtful_labels()
         return tuple(found)
@@ -189,7 +189,7 @@ class Corpus:
             for trial in self.distinct_trials
             if trial.target != (speaker[trial.test] == self.speaker_of[trial.model])
         ]
-        return [f"{some(doubtful)}: labelled otherwise than the test's speaker says"] if doubtful else []
+        return [f"{first_few(doubtful)}: labelled otherwise than the test's speaker says"] if doubtful else []
 
 
 def _check_ids(role: Role, utterances: Iterable[Utterance], problems: Problems) -> None:
@@ -199,7 +199,7 @@ def _check_ids(role: Role, utterances: Iterable[Utterance], problems: Problems) 
         problems.add(f"no {role} utterances")
     repeated = [utterance for utterance, count in counts.items() if count > 1]
     if repeated:
-        problems.add(f"{some(repeated)} more than once among the {role} utterances")
+        problems.add(f"{first_few(repeated)} more than once among the {role} utterances")
 
 
 def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
@@ -221,7 +221,7 @@ def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
     return groups
 
 
-def some(names: Sequence[str]) -> str:
+def first_few(names: Sequence[str]) -> str:
     """Name a few of a list, and count the rest.
 
     Parameters

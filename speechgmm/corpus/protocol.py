@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.manifest import ROLES, Corpus, Role, Trial, Utterance, by_speaker, some
+from speechgmm.corpus.manifest import ROLES, Corpus, Role, Trial, Utterance, by_speaker, first_few
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.trials import TrialLine, check_trials, known_name
 from speechgmm.errors import CorpusError
@@ -201,7 +201,7 @@ def _drawn_roles(
         )
     left_out = sorted(too_few - background)
     why = f"too few utterances for {rule.n_enrol} in enrolment and a test; left out"
-    return roles, (f"{some(left_out)}: {why}",) if left_out else ()
+    return roles, (f"{first_few(left_out)}: {why}",) if left_out else ()
 
 
 def _n_background(rule: ProtocolConfig, n_speakers: int, has_background: bool) -> int:
@@ -247,7 +247,7 @@ def _roles_by_trials(
     background = [each for each in utterances if each.speaker not in evaluated]
     used = {each.id for each in (*background, *enrol, *test)}
     idle = [each.id for each in utterances if each.id not in used]
-    notes = (f"{some(idle)}: of speakers who are in trials, but in none themselves; left out",) if idle else ()
+    notes = (f"{first_few(idle)}: of speakers who are in trials, but in none themselves; left out",) if idle else ()
     return {"background": background, "enrol": enrol, "test": test}, notes
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgmm.arrays import IntArray
-from speechgmm.corpus.manifest import some
+from speechgmm.corpus.manifest import first_few
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.score_files import ScoredTrials
 from speechgmm.corpus.tables import id_of_path, named_rows, read_column_names
@@ -85,7 +85,7 @@ def values_of(column: str, trials: ScoredTrials, manifest: Manifest | None) -> l
         raise CorpusError(f"no column {column!r} in {where}; columns: {there}")
     keys = {test: known_name(test, manifest) for test in dict.fromkeys(trials.tests)}
     if unknown := [test for test, key in keys.items() if key not in manifest]:
-        raise CorpusError(f"{len(unknown):,} tests are not in the manifest: {some(unknown)}")
+        raise CorpusError(f"{len(unknown):,} tests are not in the manifest: {first_few(unknown)}")
     return [manifest[keys[test]][column] for test in trials.tests]
 
 

@@ -1,9 +1,9 @@
 """The embedded voices: seeded source-filter speech, so that everything runs with no download.
 
-The way of a sample: `draw_voice` makes a speaker, `babble` writes what the speaker says, `articulate` turns that into
-sound, `draw_session` makes a microphone in some room, and `record` hears the one through the other. To a front end
-and a model it is speech, with harmonics, formants, frication, bursts, pauses and noise; to a listener it is nonsense.
-How hard it is to tell the speakers apart rests on how far voices and sessions spread when they are drawn.
+The way of a sample: `draw_voice` makes a speaker, `random_utterance` writes what the speaker says, `articulate` turns
+that into sound, `draw_session` makes a microphone in some room, and `record` hears the one through the other. To a
+front end and a model it is speech, with harmonics, formants, frication, bursts, pauses and noise; to a listener it is
+nonsense. How hard it is to tell the speakers apart depends on how far voices and sessions spread when they are drawn.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from scipy.signal import firwin2, lfilter, oaconvolve
 
 from speechgmm.arrays import Float32Array, Float64Array
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.voices import Segment, Sex, Voice, babble, bandwidths, draw_voice, glottal_flow
+from speechgmm.corpus.voices import Segment, Sex, Talker, bandwidths, draw_voice, glottal_flow, random_utterance
 
 Role = Literal["background", "enrol", "test"]
 ROLES: tuple[Role, ...] = ("background", "enrol", "test")
@@ -242,12 +242,12 @@ def _filter(samples: Float32Array, gains: Float64Array) -> Float32Array:
     return filtered
 
 
-def utter(voice: Voice, seconds: float, sample_rate: int, rng: np.random.Generator) -> Float32Array:
+def utter(voice: Talker, seconds: float, sample_rate: int, rng: np.random.Generator) -> Float32Array:
     """Have a speaker say something.
 
     Parameters
     ----------
-    voice : Voice
+    voice : Talker
         Who speaks.
     seconds : float, seconds
         How long, with pauses.
@@ -261,15 +261,15 @@ def utter(voice: Voice, seconds: float, sample_rate: int, rng: np.random.Generat
     np.ndarray, shape (round(seconds * sample_rate),), float32
         Speech of unit level: root mean square 1 outside the pauses.
     """
-    return articulate(voice, babble(voice, seconds, rng), sample_rate, rng)
+    return articulate(voice, random_utterance(voice, seconds, rng), sample_rate, rng)
 
 
-def articulate(voice: Voice, segments: list[Segment], sample_rate: int, rng: np.random.Generator) -> Float32Array:
+def articulate(voice: Talker, segments: list[Segment], sample_rate: int, rng: np.random.Generator) -> Float32Array:
     """Turn a score into sound: sources, and a tract that glides from target to target.
 
     Parameters
     ----------
-    voice : Voice
+    voice : Talker
         Who speaks.
     segments : list of Segment
         The score; at least two segments, and one that is not silent.
@@ -350,7 +350,7 @@ def _product(p: Float64Array, q: Float64Array) -> Float64Array:
 
 
 def _through_tract(
-    voice: Voice,
+    voice: Talker,
     source: Float32Array,
     formants: Float64Array,
     damping: Float64Array,

@@ -1,7 +1,7 @@
 """Voices that never were: who a synthetic speaker is, and what nonsense that speaker says.
 
 A voice is drawn once and holds everything that does not change from one utterance to the next: tract, larynx and
-habits. `babble` writes a score for it, a list of short segments with targets for the tract and the sources;
+habits. `random_utterance` writes a score for it, a list of short segments with targets for the tract and the sources;
 `speechgmm.corpus.synthetic` turns the score into sound.
 """
 
@@ -80,7 +80,7 @@ N_FORMANTS = 26  # enough for 24 kHz in a long tract
 
 
 @dataclass(frozen=True, eq=False)
-class Voice:
+class Talker:
     """A speaker: everything that stays the same from one utterance to the next.
 
     Parameters
@@ -163,7 +163,7 @@ def _formant_table(sex: Sex) -> Float64Array:
     return np.concatenate([women, consonants * np.mean(women / men, axis=0)])
 
 
-def draw_voice(rng: np.random.Generator, sex: Sex) -> Voice:
+def draw_voice(rng: np.random.Generator, sex: Sex) -> Talker:
     """Draw a speaker.
 
     Parameters
@@ -175,7 +175,7 @@ def draw_voice(rng: np.random.Generator, sex: Sex) -> Voice:
 
     Returns
     -------
-    Voice
+    Talker
         Distributions: tract length and f0 as in adults of that sex; the rest over ranges of normal voices.
 
     References
@@ -189,7 +189,7 @@ def draw_voice(rng: np.random.Generator, sex: Sex) -> Voice:
     own = np.exp(0.02 * rng.standard_normal(3) + 0.03 * rng.standard_normal(table.shape))
     n = np.arange(4.0, N_FORMANTS + 1)
     tube = (2 * n - 1) * SPEED_OF_SOUND / (4 * length)  # Fant (1960): a uniform tube, shut at the glottis
-    return Voice(
+    return Talker(
         sex=sex,
         tract_length=length,
         formants=table * own,
@@ -229,12 +229,12 @@ def bandwidths(frequencies: Float64Array) -> Float64Array:
     return widths
 
 
-def glottal_flow(voice: Voice, phase: Float64Array, rng: np.random.Generator) -> Float32Array:
+def glottal_flow(voice: Talker, phase: Float64Array, rng: np.random.Generator) -> Float32Array:
     """Make the flow of air through a speaker's glottis.
 
     Parameters
     ----------
-    voice : Voice
+    voice : Talker
         Whose larynx.
     phase : np.ndarray, shape (n,), cycles
         Rising from 0 or more: the integral of the fundamental frequency.
@@ -266,7 +266,7 @@ def _amplitude(decibels: float) -> float:
 
 
 def _consonant(
-    voice: Voice, name: str, vowel: Float64Array, pitch: float, level: float, stretch: float
+    voice: Talker, name: str, vowel: Float64Array, pitch: float, level: float, stretch: float
 ) -> Iterator[Segment]:
     """Give the segments of one consonant beside a vowel (F1-F3 in Hz); level in dB, stretch a factor on durations."""
     phone, own = CONSONANTS[name], voice.formants[PHONES.index(name)]
@@ -318,7 +318,7 @@ def _choose(rng: np.random.Generator, names: tuple[str, ...], weights: tuple[int
     return names[int(np.searchsorted(edges, rng.uniform(0, edges[-1]), side="right"))]
 
 
-def _syllable(voice: Voice, rng: np.random.Generator, pitch: float, level: float, stretch: float) -> Iterator[Segment]:
+def _syllable(voice: Talker, rng: np.random.Generator, pitch: float, level: float, stretch: float) -> Iterator[Segment]:
     """Give the segments of one syllable: onset, vowel and sometimes a coda."""
     name = tuple(VOWELS)[rng.integers(len(VOWELS))]
     vowel = voice.formants[PHONES.index(name)] * np.exp(0.04 * rng.standard_normal(3))  # no two are alike
@@ -339,17 +339,17 @@ def _syllable(voice: Voice, rng: np.random.Generator, pitch: float, level: float
         yield from _consonant(voice, coda, vowel, pitch, level - 3, stretch * rng.uniform(0.8, 1.2))
 
 
-def _pause(voice: Voice, seconds: float) -> Segment:
+def _pause(voice: Talker, seconds: float) -> Segment:
     """Rest with the tract as a uniform tube."""
     return Segment(seconds, np.array([1.0, 3.0, 5.0]) * SPEED_OF_SOUND / (4 * voice.tract_length))
 
 
-def babble(voice: Voice, seconds: float, rng: np.random.Generator) -> list[Segment]:
+def random_utterance(voice: Talker, seconds: float, rng: np.random.Generator) -> list[Segment]:
     """Make up an utterance: phrases of random syllables with a melody, and pauses between them.
 
     Parameters
     ----------
-    voice : Voice
+    voice : Talker
         Who speaks.
     seconds : float >= 0.7, seconds
         Length of the whole, pauses included.

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from speechgmm.arrays import Float64Array, IntArray
-from speechgmm.evaluation.bootstrap import Side
+from speechgmm.evaluation.bootstrap import TrialGroup
 from speechgmm.evaluation.operating_points import OperatingPoints, error_rates
 
 N_POINTS: Final = 200
@@ -33,13 +33,18 @@ class Band(NamedTuple):
 
 
 def det_band(
-    target: Side, nontarget: Side, rng: np.random.Generator, *, n_resamples: int = 200, confidence: float = 0.95
+    target: TrialGroup,
+    nontarget: TrialGroup,
+    rng: np.random.Generator,
+    *,
+    n_resamples: int = 200,
+    confidence: float = 0.95,
 ) -> Band | None:
     """Compute a pointwise percentile band of the miss rate over the false-alarm rate.
 
     Parameters
     ----------
-    target, nontarget : Side
+    target, nontarget : TrialGroup
         The trials.
     rng : numpy.random.Generator
         Draws the speakers: the same draws as those of `speechgmm.evaluation.bootstrap.intervals`.

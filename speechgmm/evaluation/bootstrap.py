@@ -37,7 +37,7 @@ ABSOLUTE: Final = ("cllr", "act_dcf.")
 Interval = tuple[float, float]
 
 
-class Side(NamedTuple):
+class TrialGroup(NamedTuple):
     """The trials of one kind, target or nontarget.
 
     Parameters
@@ -72,8 +72,8 @@ class Answers(NamedTuple):
 
 
 def intervals(
-    target: Side,
-    nontarget: Side,
+    target: TrialGroup,
+    nontarget: TrialGroup,
     *,
     presets: Sequence[str],
     false_alarm_rates: Sequence[float],
@@ -85,7 +85,7 @@ def intervals(
 
     Parameters
     ----------
-    target, nontarget : Side
+    target, nontarget : TrialGroup
         The trials.
     presets : sequence of str
         Names in `metrics.PRESETS`, of detection costs.
@@ -116,8 +116,8 @@ def intervals(
 
 
 def differences(
-    target: Side,
-    nontarget: Side,
+    target: TrialGroup,
+    nontarget: TrialGroup,
     others: tuple[npt.ArrayLike, npt.ArrayLike],
     *,
     presets: Sequence[str],
@@ -130,7 +130,7 @@ def differences(
 
     Parameters
     ----------
-    target, nontarget : Side
+    target, nontarget : TrialGroup
         The trials, with the scores of one system.
     others : two array_likes, shapes as the scores of `target` and `nontarget`
         The scores of the other system, in the same order.
@@ -155,7 +155,11 @@ def differences(
 
 
 def resampled(
-    target: Side, nontarget: Side, counts: npt.ArrayLike, presets: Sequence[str], false_alarm_rates: Sequence[float]
+    target: TrialGroup,
+    nontarget: TrialGroup,
+    counts: npt.ArrayLike,
+    presets: Sequence[str],
+    false_alarm_rates: Sequence[float],
 ) -> dict[str, Float64Array]:
     """Compute the numbers of each resample.
 
@@ -164,7 +168,7 @@ def resampled(
 
     Parameters
     ----------
-    target, nontarget : Side
+    target, nontarget : TrialGroup
         The trials.
     counts : array_like of int, shape (S, R), >= 0
         How often each of S speakers is in each of R resamples.
@@ -288,7 +292,7 @@ def _draw(speakers: Sequence[npt.ArrayLike], n_resamples: int, rng: np.random.Ge
     return counts.T
 
 
-def _checked(name: str, side: Side) -> _Checked:
+def _checked(name: str, side: TrialGroup) -> _Checked:
     """Turn a side into arrays, or raise an error that names it."""
     scores = np.asarray(side.scores, dtype=np.float64)
     models, tests = np.asarray(side.models), np.asarray(side.tests)

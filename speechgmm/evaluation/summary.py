@@ -13,7 +13,7 @@ from speechgmm.evaluation.bootstrap import (
     ABSOLUTE,
     Answers,
     Interval,
-    Side,
+    TrialGroup,
     identification_intervals,
     intervals,
 )
@@ -164,7 +164,7 @@ def uncertainty(
     def of(scores: Float64Array, rng: np.random.Generator) -> dict[str, Interval | None]:
         """Compute the intervals of scores."""
         return intervals(
-            *(Side(scores[kind], speakers[0][kind], speakers[1][kind]) for kind in kinds),
+            *(TrialGroup(scores[kind], speakers[0][kind], speakers[1][kind]) for kind in kinds),
             presets=config.dcf,
             false_alarm_rates=config.false_alarm_rates,
             n_resamples=config.bootstrap,

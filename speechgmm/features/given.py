@@ -14,11 +14,11 @@ from speechgmm.features.dynamics import DeltaConfig, append_deltas
 from speechgmm.features.normalisation import NormalisationConfig, normalise
 from speechgmm.features.reading import read_place
 from speechgmm.features.shards import SHARD_SECONDS, write_index
-from speechgmm.features.store import Stored, Unusable
+from speechgmm.features.store import StoredUtterance, Unusable
 from speechgmm.files import write_array
 
 
-class GivenConfig(Configuration):
+class ImportedConfig(Configuration):
     """A front end that takes features as they are: of speech frames, or of all.
 
     Parameters
@@ -51,7 +51,7 @@ class GivenConfig(Configuration):
         return self.deltas.n_columns(self.n_static)
 
 
-def write_given_store(folder: Path, places: Mapping[str, str], config: GivenConfig) -> Iterator[int]:
+def write_imported_store(folder: Path, places: Mapping[str, str], config: ImportedConfig) -> Iterator[int]:
     """Put given features into a store, telling how far it is.
 
     Parameters
@@ -60,7 +60,7 @@ def write_given_store(folder: Path, places: Mapping[str, str], config: GivenConf
         Where to write; made if it does not exist.
     places : mapping of str to str
         For each utterance, where its features are: a file of Kaldi's, with ``:OFFSET`` in an archive.
-    config : GivenConfig
+    config : ImportedConfig
         What is put to them.
 
     Yields
@@ -69,7 +69,7 @@ def write_given_store(folder: Path, places: Mapping[str, str], config: GivenConf
         Utterances done so far, after each shard. The store is complete when the iteration ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    stored: list[Stored] = []
+    stored: list[StoredUtterance] = []
     unusable: list[Unusable] = []
     shard: list[Float32Array] = []
     n_shards = n_rows = 0
@@ -81,7 +81,7 @@ def write_given_store(folder: Path, places: Mapping[str, str], config: GivenConf
             continue
         seconds = len(frames) * config.frame_shift
         name = f"shard-{n_shards:05d}.npy"
-        stored.append(Stored(utterance, name, n_rows, n_rows + len(frames), seconds, seconds, 0.0))
+        stored.append(StoredUtterance(utterance, name, n_rows, n_rows + len(frames), seconds, seconds, 0.0))
         shard.append(frames)
         n_rows += len(frames)
         if n_rows * config.frame_shift >= SHARD_SECONDS:
@@ -94,7 +94,7 @@ def write_given_store(folder: Path, places: Mapping[str, str], config: GivenConf
     yield len(places)
 
 
-def _frames(place: str, config: GivenConfig) -> Float32Array:
+def _frames(place: str, config: ImportedConfig) -> Float32Array:
     """Read an utterance's features and take the steps."""
     frames = read_place(place)
     if not len(frames):

@@ -33,7 +33,7 @@ COLUMNS: Final = 1500
 PIECE_FRAMES: Final = 2048
 """Frames whose spectrum is held at a time."""
 
-FAINTEST = 1e-20
+SPECTRUM_FLOOR = 1e-20
 """Power below which nothing is drawn."""
 LONGEST_TRANSFORM: Final = 4096
 """Samples of the longest frame whose spectrum is drawn."""
@@ -176,7 +176,7 @@ def _draw_spectrogram(axes: Axes, samples: Float32Array, config: FeatureConfig) 
     for power in _power_spectra(samples, view):
         columns.add(power, place + np.arange(len(power)))
         place += len(power)
-    means = np.maximum(columns.means(), FAINTEST)
+    means = np.maximum(columns.means(), SPECTRUM_FLOOR)
     decibels = 10 * np.log10(means / means.max())
     half_bin = view.sample_rate / view.fft_size / 2000
     edges = _edges(view, n_rows, len(means))

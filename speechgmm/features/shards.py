@@ -15,7 +15,7 @@ from speechgmm.audio import Channel, audio_blocks, duration
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
 from speechgmm.features.extract import FeatureConfig, analyse, check_rate
-from speechgmm.features.store import FORMAT_VERSION, Stored, Unusable
+from speechgmm.features.store import FORMAT_VERSION, StoredUtterance, Unusable
 from speechgmm.features.stream import FeatureStream
 from speechgmm.files import replacing
 from speechgmm.parallel import Engine, map_in_order
@@ -106,7 +106,7 @@ def write_store(
     sources = [replace(source, path=str(Path(source.path).absolute())) for source in sources]
     shards = plan_shards(sources)
     tasks = [(folder / f"shard-{number:05d}.npy", shard) for number, shard in enumerate(shards)]
-    stored: list[Stored] = []
+    stored: list[StoredUtterance] = []
     unusable: list[Unusable] = []
     # One shard alone is sooner done here than workers are there.
     for found, lost in map_in_order(partial(_write_shard, config=config), tasks, engine if len(tasks) > 1 else None):
@@ -117,7 +117,11 @@ def write_store(
 
 
 def write_index(
-    folder: Path, n_features: int, front_end: Configuration, stored: Sequence[Stored], unusable: Sequence[Unusable]
+    folder: Path,
+    n_features: int,
+    front_end: Configuration,
+    stored: Sequence[StoredUtterance],
+    unusable: Sequence[Unusable],
 ) -> None:
     """Complete a feature store.
 
@@ -129,7 +133,7 @@ def write_index(
         Features of a frame.
     front_end : Configuration
         What made them.
-    stored : sequence of Stored
+    stored : sequence of StoredUtterance
         Where each utterance is.
     unusable : sequence of Unusable
         The others.
@@ -172,10 +176,12 @@ def plan_shards(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
     return shards
 
 
-def _write_shard(task: tuple[Path, tuple[Source, ...]], config: FeatureConfig) -> tuple[list[Stored], list[Unusable]]:
+def _write_shard(
+    task: tuple[Path, tuple[Source, ...]], config: FeatureConfig
+) -> tuple[list[StoredUtterance], list[Unusable]]:
     """Extract one shard's utterances and save their frames; say where each is, or why it is not."""
     path, sources = task
-    stored: list[Stored] = []
+    stored: list[StoredUtterance] = []
     unusable: list[Unusable] = []
     with replacing(path) as temporary, temporary.open("wb") as stream:
         rows = _Rows(stream, config.n_features)
@@ -187,7 +193,7 @@ def _write_shard(task: tuple[Path, tuple[Source, ...]], config: FeatureConfig) -
                 rows.forget(start)
                 unusable.append(Unusable(source.utterance, str(error).removeprefix(f"{source.path}: ")))
             else:
-                stored.append(Stored(source.utterance, path.name, start, rows.n_rows, *told))
+                stored.append(StoredUtterance(source.utterance, path.name, start, rows.n_rows, *told))
         rows.close()
     if not stored:
         path.unlink()

@@ -30,7 +30,7 @@ MOST_CLIPPED = 5
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredUtterance:
     """Where the frames of an utterance are.
 
     Parameters
@@ -84,7 +84,7 @@ class FeatureStore:
         Features of a frame, D.
     front_end : dict
         The configuration that made them, as JSON data.
-    utterances : tuple of Stored
+    utterances : tuple of StoredUtterance
         In the order of the list.
     unusable : tuple of Unusable
         The rest of the list.
@@ -93,11 +93,11 @@ class FeatureStore:
     folder: Path
     n_features: int
     front_end: dict[str, JsonValue]
-    utterances: tuple[Stored, ...]
+    utterances: tuple[StoredUtterance, ...]
     unusable: tuple[Unusable, ...]
 
     @cached_property
-    def _by_id(self) -> dict[str, Stored]:
+    def _by_id(self) -> dict[str, StoredUtterance]:
         """Look-up of an utterance by its id."""
         return {stored.utterance: stored for stored in self.utterances}
 
@@ -244,6 +244,6 @@ def open_store(folder: Path) -> FeatureStore:
         folder,
         index["n_features"],
         index["front_end"],
-        tuple(Stored(**entry) for entry in index["utterances"]),
+        tuple(StoredUtterance(**entry) for entry in index["utterances"]),
         tuple(Unusable(**entry) for entry in index["unusable"]),
     )

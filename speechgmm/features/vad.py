@@ -18,7 +18,7 @@ KALDI_LOG_SCALE = 2 * math.log(32768)
 EM_ITERATIONS = 20
 """Always this many: a test of convergence could end otherwise after a change of rounding."""
 
-LEAST_VARIANCE = 1 / DECIBELS_PER_NEPER_OF_POWER**2
+VAD_VARIANCE_FLOOR = 1 / DECIBELS_PER_NEPER_OF_POWER**2
 """Least variance of a component: that of 1 dB, in nats squared."""
 
 ROUNDING = 1e-6
@@ -164,13 +164,13 @@ def _energy_mixture(energy: Float64Array, n_gaussians: int) -> tuple[Float64Arra
     """Train weights, means and variances, (C,) each, by EM from evenly spaced percentiles."""
     weights = np.full(n_gaussians, 1 / n_gaussians)
     means = np.percentile(energy, np.linspace(10, 90, n_gaussians))
-    variances = np.full(n_gaussians, max(energy.var() / n_gaussians**2, LEAST_VARIANCE))
+    variances = np.full(n_gaussians, max(energy.var() / n_gaussians**2, VAD_VARIANCE_FLOOR))
     for _ in range(EM_ITERATIONS):
         posteriors = _posteriors(energy, weights, means, variances)
         zeroth = np.maximum(posteriors.sum(axis=0), np.finfo(np.float64).eps)  # a component may lose all frames
         means = np.where(zeroth > ROUNDING, np.einsum("tc,t->c", posteriors, energy) / zeroth, means)
         spread = np.einsum("tc,tc->c", posteriors, (energy[:, None] - means) ** 2) / zeroth
-        weights, variances = zeroth / zeroth.sum(), np.maximum(spread, LEAST_VARIANCE)
+        weights, variances = zeroth / zeroth.sum(), np.maximum(spread, VAD_VARIANCE_FLOOR)
     return weights, means, variances
 
 

@@ -14,7 +14,7 @@ from speechgmm.gmm.statistics import SufficientStats
 Parameter = Literal["weights", "means", "variances"]
 PARAMETERS: tuple[Parameter, ...] = get_args(Parameter)
 
-LEAST_VARIANCE = 1e-3
+MAP_VARIANCE_FLOOR = 1e-3
 """Adapted variances are kept above this share of the prior's: with a relevance factor near 0, a component with
 the evidence of one frame would have none."""
 
@@ -258,4 +258,4 @@ def _adapt_variances(
         expected += (of_means.prior - prior)[:, None] * moved  # the means' own prior, where they have one
     variances = ubm.variances.copy()
     variances[seen] = (data + expected)[seen] / total[seen, None]
-    return np.maximum(variances, LEAST_VARIANCE * ubm.variances)
+    return np.maximum(variances, MAP_VARIANCE_FLOOR * ubm.variances)

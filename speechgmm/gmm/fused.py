@@ -14,7 +14,7 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.gmm import kernels
-from speechgmm.gmm.kernels import BLOCK_FRAMES, FAINTEST, FARTHEST, Coefficients, Reference
+from speechgmm.gmm.kernels import BLOCK_FRAMES, LOG_SHARE_FLOOR, MAX_SCALED_VALUE, Coefficients, Reference
 
 ROWS = 512
 """Frames that are taken at once: their joint log-densities under 512 components stay in the cache of a core."""
@@ -22,7 +22,7 @@ ROWS = 512
 SUMMED_IN_SINGLE = 32
 """Shares that are added in single precision before their sum goes to a total in double."""
 
-LOWEST = np.float32(FAINTEST)
+LOWEST = np.float32(LOG_SHARE_FLOOR)
 PER_LOG_2 = np.float32(1 / np.log(2))
 LOG_2_HIGH = np.float32(355 / 512)
 LOG_2_LOW = np.float32(np.log(2) - 355 / 512)
@@ -80,7 +80,7 @@ def expand_about(about: Reference, block: FloatArray, expanded: FloatArray) -> N
     """Make [z, 1, z^2] of a block, as `kernels.expand` does, to the same bits."""
     wide = np.result_type(block.dtype, expanded.dtype)
     centre, inverse = about.centre.astype(wide), (1 / about.scale).astype(wide)
-    _expand(np.ascontiguousarray(block), centre, inverse, wide.type(FARTHEST), expanded)
+    _expand(np.ascontiguousarray(block), centre, inverse, wide.type(MAX_SCALED_VALUE), expanded)
 
 
 def compiled(function: Function) -> Function:
@@ -134,7 +134,7 @@ def find_highest(joint: Any, highest: Any) -> None:
 
 @inlined
 def _exp(x: Any) -> Any:
-    """Compute exp(x) for x above `FAINTEST`, up to 0, within 2e-7 of itself; what is fainter is 0.
+    """Compute exp(x) for x above `LOG_SHARE_FLOOR`, up to 0, within 2e-7 of itself; what is fainter is 0.
 
     exp(k log 2 + r) = 2^k exp(r), with log 2 in two parts (Cody and Waite 1980, Software Manual for the Elementary
     Functions, chapter 6). Every step is one that vectors have.

@@ -10,7 +10,7 @@ from speechgmm.errors import ModelError
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update, never_nothing, revive, split
+from speechgmm.gmm.update import ml_update, replace_constant_variance, reseed_starved, split
 from speechgmm.parallel import one_openmp_thread, one_thread
 
 FRAMES_PER_CLUSTER = 64
@@ -92,7 +92,7 @@ def _one_gaussian(frames: FloatArray, weights: Float64Array | None) -> DiagonalG
             variance = np.average((frames - mean) ** 2, axis=0, weights=weights)
     if not np.isfinite(variance).all():
         raise ModelError(f"features up to {np.abs(frames).max():g}: expected numbers whose squares are finite")
-    return DiagonalGMM(np.ones(1), mean[None], never_nothing(mean, variance)[None])
+    return DiagonalGMM(np.ones(1), mean[None], replace_constant_variance(mean, variance)[None])
 
 
 def _grown(
@@ -111,7 +111,7 @@ def _grown(
         for _ in range(config.initial_iterations):
             with one_thread():
                 stats = accumulate(gmm, frames, weights=weights, dtype=dtype)
-            gmm, _ = revive(ml_update(stats, gmm, config), stats.zeroth, config.min_occupancy)
+            gmm, _ = reseed_starved(ml_update(stats, gmm, config), stats.zeroth, config.min_occupancy)
     return gmm
 
 

@@ -44,7 +44,7 @@ def is_torch(kernel: Kernel) -> TypeGuard[TorchKernel]:
     return kernel in get_args(TorchKernel)
 
 
-def compiled(wanted_by: str) -> tuple[ModuleType, ModuleType]:
+def numba_kernels(wanted_by: str) -> tuple[ModuleType, ModuleType]:
     """Import the compiled kernels, which only those who ask for them need.
 
     Parameters
@@ -87,12 +87,12 @@ def check_available(kernel: Kernel, skip_below: float = 0.0) -> None:
         If it is not there.
     """
     if is_torch(kernel):
-        of_torch(kernel)
+        torch_kernels(kernel)
     elif skip_below or kernel == "numba":
-        compiled("skip_below" if skip_below else "kernel numba")
+        numba_kernels("skip_below" if skip_below else "kernel numba")
 
 
-def of_torch(kernel: TorchKernel) -> ModuleType:
+def torch_kernels(kernel: TorchKernel) -> ModuleType:
     """Import PyTorch's kernels, and see that their device is there.
 
     Parameters

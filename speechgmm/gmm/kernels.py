@@ -36,10 +36,10 @@ SCALES = (1e-30, 1e30)
 LARGEST_PRECISION = 1e15
 """Ratio of the whole's variance to a component's up to which single precision holds the farthest frame."""
 
-FARTHEST = 1e9
+MAX_SCALED_VALUE = 1e9
 """Frames farther than this many scales from the centre are taken as this far, where squares stay finite."""
 
-FAINTEST = -60.0
+LOG_SHARE_FLOOR = -60.0
 """Log of the share of the likeliest component below which a component's density is taken as nothing. Smaller numbers
 would come near those that single precision has no full digits for, which processors are a hundred times slower with."""
 
@@ -113,7 +113,7 @@ def expand(block: FloatArray, about: Reference, dtype: type[np.floating]) -> Flo
     wide = np.result_type(block.dtype, dtype)
     moved = np.subtract(block.T, about.centre.astype(wide)[:, None], dtype=wide, order="C")
     moved *= (1 / about.scale).astype(wide)[:, None]
-    np.clip(moved, -FARTHEST, FARTHEST, out=z, casting="unsafe")
+    np.clip(moved, -MAX_SCALED_VALUE, MAX_SCALED_VALUE, out=z, casting="unsafe")
     np.square(z, out=expanded[n_features + 1 :])
     return expanded.T
 
@@ -137,9 +137,9 @@ def to_shares(joint: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
     highest = joint.max(axis=1)
     joint -= highest[:, None]
-    np.maximum(joint, FAINTEST, out=joint)
+    np.maximum(joint, LOG_SHARE_FLOOR, out=joint)
     np.exp(joint, out=joint)
-    joint -= np.exp(np.full_like(highest, FAINTEST))[:1]
+    joint -= np.exp(np.full_like(highest, LOG_SHARE_FLOOR))[:1]
     total = joint @ np.ones(joint.shape[1], joint.dtype)  # takes a third of the time of numpy's sum
     likelihood: FloatArray = highest + np.log(total)
     return likelihood, total
@@ -171,7 +171,7 @@ def log_sum(joint: FloatArray, axis: int) -> FloatArray:
     """Compute log(sum(exp(joint))) along an axis; `joint` is overwritten."""
     highest = joint.max(axis=axis, keepdims=True)
     joint -= highest
-    np.maximum(joint, FAINTEST, out=joint)  # of too little weight to be seen in the sum
+    np.maximum(joint, LOG_SHARE_FLOOR, out=joint)  # of too little weight to be seen in the sum
     np.exp(joint, out=joint)
     total: FloatArray = np.log(joint.sum(axis=axis)) + highest.squeeze(axis)
     return total

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels, marginals
-from speechgmm.gmm.kernel_choice import check_kernel, is_torch, of_torch
+from speechgmm.gmm.kernel_choice import check_kernel, is_torch, torch_kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ def log_likelihood(
     frames = checked_frames(gmm, frames)
     check_kernel(kernel)
     if is_torch(kernel) and not missing:
-        values: Float64Array = of_torch(kernel).log_likelihoods(frames, model_coefficients(gmm, dtype), kernel)
+        values: Float64Array = torch_kernels(kernel).log_likelihoods(frames, model_coefficients(gmm, dtype), kernel)
         check_sums(gmm, frames, values)
         return values
     result = np.empty(len(frames))

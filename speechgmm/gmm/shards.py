@@ -15,7 +15,7 @@ from speechgmm.gmm.statistics import check_weights
 
 Shard = str | Path | FloatArray
 
-STRETCH = 10_000
+HOLDOUT_SPAN = 10_000
 """Frames, usually a hundred seconds, of which some at the end are held out."""
 
 ROWS_AT_ONCE = 65_536
@@ -157,8 +157,8 @@ def hold_out(parts: Sequence[Part], share: float) -> tuple[tuple[Part, ...], tup
     Parameters
     ----------
     parts : sequence of Part
-        All frames. Each is cut into stretches of up to `STRETCH` frames, ten or more where that leaves a frame to set
-        aside in each, so that frames in any order are set aside evenly.
+        All frames. Each is cut into stretches of up to `HOLDOUT_SPAN` frames, ten or more where that leaves a frame to
+        set aside in each, so that frames in any order are set aside evenly.
     share : float, 0 to 1
         How much of each, rounded down to whole frames.
 
@@ -171,7 +171,7 @@ def hold_out(parts: Sequence[Part], share: float) -> tuple[tuple[Part, ...], tup
         return tuple(parts), ()
     kept, held = [], []
     for part in parts:
-        n_stretches = max(math.ceil(len(part) / STRETCH), min(10, int(share * len(part))), 1)
+        n_stretches = max(math.ceil(len(part) / HOLDOUT_SPAN), min(10, int(share * len(part))), 1)
         edges = [part.start + len(part) * number // n_stretches for number in range(n_stretches + 1)]
         for start, stop in pairwise(edges):
             bound = stop - int(share * (stop - start))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
-from speechgmm.gmm.kernel_choice import check_kernel, compiled, is_torch, of_torch
+from speechgmm.gmm.kernel_choice import check_kernel, is_torch, numba_kernels, torch_kernels
 from speechgmm.gmm.model import (
     DiagonalGMM,
     check_sums,
@@ -180,13 +180,13 @@ def accumulate(
     blocks = ((block, counts[at : at + len(block)]) for at, block in checked_blocks(gmm, frames))
     skipped = 0.0
     if skip_below:
-        _, skipping = compiled("skip_below")
+        _, skipping = numba_kernels("skip_below")
         log_likelihood, skipped = skipping.add_blocks(blocks, coefficients, skip_below, moments)
     elif kernel == "numba":
-        fused, _ = compiled("kernel numba")
+        fused, _ = numba_kernels("kernel numba")
         log_likelihood = fused.add_blocks(blocks, coefficients, moments)
     elif is_torch(kernel):
-        log_likelihood = of_torch(kernel).add_frames(frames, counts, coefficients, moments, kernel)
+        log_likelihood = torch_kernels(kernel).add_frames(frames, counts, coefficients, moments, kernel)
         check_sums(gmm, frames, log_likelihood)
     else:
         blocks = ((block, counts[at : at + len(block)]) for at, block in expanded_blocks(gmm, frames, coefficients))

@@ -33,7 +33,7 @@ DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Header:
+class ModelHeader:
     """What a model file says of itself.
 
     Parameters
@@ -234,7 +234,7 @@ def load_independent(path: str | Path) -> dict[str, DiagonalGMM]:
         raise ModelError(f"{path}: damaged speaker models ({error})") from error
 
 
-def read_header(path: str | Path) -> Header:
+def read_header(path: str | Path) -> ModelHeader:
     """Read what a model file says of itself, without its arrays.
 
     Parameters
@@ -284,7 +284,7 @@ def read_header(path: str | Path) -> Header:
             raise TypeError("one name twice; expected a name of its own for each speaker")
         if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
             raise TypeError("sizes; expected a list of whole numbers above 0")
-        return Header(kind, package_version, front_end, tuple(names), tuple(sizes))
+        return ModelHeader(kind, package_version, front_end, tuple(names), tuple(sizes))
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: damaged header ({error})") from error
 
@@ -333,7 +333,7 @@ def _save(
     write_bytes(path, save(dict(tensors), {"speechgmm": json.dumps(header, sort_keys=True, ensure_ascii=False)}))
 
 
-def _load(path: Path, kind: str) -> tuple[dict[str, Float64Array], Header]:
+def _load(path: Path, kind: str) -> tuple[dict[str, Float64Array], ModelHeader]:
     """Read arrays and header, of one kind."""
     header = read_header(path)
     if header.kind != kind:

@@ -17,7 +17,7 @@ import torch
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
-from speechgmm.gmm.kernels import BLOCK_FRAMES, FARTHEST, MODELS_AT_ONCE, Coefficients, Differences, TorchKernel
+from speechgmm.gmm.kernels import BLOCK_FRAMES, MAX_SCALED_VALUE, MODELS_AT_ONCE, Coefficients, Differences, TorchKernel
 
 DEVICES = {"torch": "cpu", "cuda": "cuda"}
 """The device of each kernel."""
@@ -233,7 +233,7 @@ def _expand(block: Any, model: _Model) -> tuple[Any, Any]:
     """Make [z, 1, z^2] of a block, and tell which of its frames are finite; others are taken for the centre."""
     wide = torch.promote_types(block.dtype, model.product.dtype)
     z = (block.to(wide) - model.centre.to(wide)) * model.inverse.to(wide)
-    z = z.clamp(-FARTHEST, FARTHEST).nan_to_num(0.0).to(model.product.dtype)
+    z = z.clamp(-MAX_SCALED_VALUE, MAX_SCALED_VALUE).nan_to_num(0.0).to(model.product.dtype)
     return torch.cat([z, torch.ones_like(z[:, :1]), z.square()], 1), torch.isfinite(block).all(1)
 
 

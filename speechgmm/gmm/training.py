@@ -20,7 +20,7 @@ from speechgmm.gmm.shards import Part, Sample, Shard, draw_sample, hold_out, par
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import global_moments, never_nothing, treat_starving, update
+from speechgmm.gmm.update import global_moments, replace_constant_variance, treat_starving, update
 from speechgmm.parallel import Summable
 from speechgmm.parallel import sum_over as serial_sum_over
 
@@ -255,7 +255,7 @@ class _Steps:
             seconds=time.perf_counter() - started,
         )
         iteration = replace(
-            iteration, settled=settled([*before, iteration], _spread(stats, state.gmm), self.config.tolerance)
+            iteration, settled=converged([*before, iteration], _spread(stats, state.gmm), self.config.tolerance)
         )
         best = state.best if held_out is not None and held_out <= _best_held_out(before) else treated.gmm
         return TrainingState(treated.gmm, best, (*state.history, iteration))
@@ -266,7 +266,7 @@ class _Steps:
         return values / total_weight(self.held)
 
 
-def settled(history: Sequence[Iteration], spread: float, tolerance: float) -> bool:
+def converged(history: Sequence[Iteration], spread: float, tolerance: float) -> bool:
     """Tell whether the last iteration gained too little; one beside a revival or removal says nothing about that.
 
     Parameters
@@ -314,7 +314,7 @@ def _log_likelihood(gmm: DiagonalGMM, dtype: type[np.floating], config: Training
 
 def _spread(stats: SufficientStats, gmm: DiagonalGMM) -> float:
     """Give the log of the volume of a standard deviation: what the features' units add to a log-likelihood."""
-    return 0.5 * float(np.log(never_nothing(*global_moments(stats), gmm)).sum())
+    return 0.5 * float(np.log(replace_constant_variance(*global_moments(stats), gmm)).sum())
 
 
 def _identity(

@@ -16,7 +16,7 @@ and as far as a second moment in double precision can."""
 LEAST_SHARE = 1e-8
 """Without any floor, variances are still kept above this share of the variance of all frames."""
 
-LEAST_VARIANCE = 1e-280
+CONSTANT_FEATURE_VARIANCE = 1e-280
 """A feature with less variance is constant too: smaller numbers have no full digits."""
 
 SPLIT_DEVIATIONS = 0.2
@@ -155,7 +155,7 @@ def treat_starving(
     starving = occupancy < config.min_occupancy
     n_starving = int(starving.sum())
     if config.starving == "split" and may_revive:
-        gmm, n_revived = revive(gmm, occupancy, config.min_occupancy)
+        gmm, n_revived = reseed_starved(gmm, occupancy, config.min_occupancy)
         return Treatment(gmm, n_starving, n_revived, 0)
     if config.starving == "remove" and n_starving:
         gmm, n_removed = _remove(gmm, starving)
@@ -163,7 +163,7 @@ def treat_starving(
     return Treatment(gmm, n_starving, 0, 0)
 
 
-def revive(gmm: DiagonalGMM, occupancy: Float64Array, min_occupancy: float) -> tuple[DiagonalGMM, int]:
+def reseed_starved(gmm: DiagonalGMM, occupancy: Float64Array, min_occupancy: float) -> tuple[DiagonalGMM, int]:
     """Put each starving component beside the heaviest one, as long as both halves then have enough frames.
 
     Parameters
@@ -218,7 +218,9 @@ def global_moments(stats: SufficientStats) -> tuple[Float64Array, Float64Array]:
     return mean, stats.second.sum(axis=0) / total - mean**2
 
 
-def never_nothing(mean: Float64Array, variance: Float64Array, previous: DiagonalGMM | None = None) -> Float64Array:
+def replace_constant_variance(
+    mean: Float64Array, variance: Float64Array, previous: DiagonalGMM | None = None
+) -> Float64Array:
     """Give constant features a variance in which all frames are near, so that they count for nothing.
 
     Parameters
@@ -238,8 +240,8 @@ def never_nothing(mean: Float64Array, variance: Float64Array, previous: Diagonal
     if previous is not None:
         units = np.maximum(square, previous.reference.scale**2)
         square = np.maximum(square, previous.weights @ previous.variances)
-    constant = (variance <= RESOLUTION**2 * units) | (variance < LEAST_VARIANCE)
-    instead = np.where(square < LEAST_VARIANCE, 1.0, square)
+    constant = (variance <= RESOLUTION**2 * units) | (variance < CONSTANT_FEATURE_VARIANCE)
+    instead = np.where(square < CONSTANT_FEATURE_VARIANCE, 1.0, square)
     positive: Float64Array = np.where(constant, instead, variance)
     return positive
 
@@ -258,7 +260,7 @@ def _variance_limits(
 ) -> tuple[Float64Array, Float64Array]:
     """Take shares of the variance of all frames; a constant feature keeps the whole of the one that it was given."""
     mean, raw = global_moments(stats)
-    variance = never_nothing(mean, raw, previous)
+    variance = replace_constant_variance(mean, raw, previous)
     least = np.maximum(max(config.variance_floor, LEAST_SHARE) * variance, (RESOLUTION * mean) ** 2)
     floor: Float64Array = np.where(variance > raw, variance, least)
     share = np.inf if config.variance_ceiling is None else config.variance_ceiling

@@ -46,7 +46,7 @@ class StageOutput:
         Of all that they depend on.
     reused : bool
         Whether they were there already.
-    made : dict
+    metadata : dict
         What its ``stage.json`` says: ``made_at``, ``seconds`` and ``peak_memory`` (bytes) of the making, and
         ``made_by``, the versions that made it, which may be older than those in use.
     damage : str
@@ -57,7 +57,7 @@ class StageOutput:
     folder: Path
     digest: str
     reused: bool
-    made: dict[str, Any]
+    metadata: dict[str, Any]
     damage: str = ""
 
 
@@ -77,10 +77,10 @@ class StageCache:
     """
 
     root: Path
-    again: frozenset[str] = frozenset()
+    rerun: frozenset[str] = frozenset()
     _obtained: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def obtain(
+    def get_or_run(
         self,
         name: str,
         version: int,
@@ -110,9 +110,9 @@ class StageCache:
         StageOutput
             Where the output is, and whether it was there already.
         """
-        digest, folder = self.place(name, version, inputs)
+        digest, folder = self.locate(name, version, inputs)
         title = title or name
-        anew = name in self.again
+        anew = name in self.rerun
         made, damage = self._obtained.get(digest), ""  # what has been made anew is here
         if made is None and not anew:
             made = _read_whole(folder)[0]
@@ -129,7 +129,7 @@ class StageCache:
         logger.info("%s: %s (%s)", title, "reused" if reused else f"done in {made['seconds']:.1f} s", digest[:12])
         return StageOutput(title, folder, digest, reused, made, damage)
 
-    def look(
+    def lookup(
         self, name: str, version: int, inputs: dict[str, JsonValue], *, title: str | None = None
     ) -> StageOutput | None:
         """Give the output of a stage if it is there and would not be made anew.
@@ -137,33 +137,33 @@ class StageCache:
         Parameters
         ----------
         name, version, inputs, title
-            As for `obtain`.
+            As for `get_or_run`.
 
         Returns
         -------
         StageOutput or None
             Where it is.
         """
-        digest, folder = self.place(name, version, inputs)
-        made = None if name in self.again else _read_whole(folder)[0]
+        digest, folder = self.locate(name, version, inputs)
+        made = None if name in self.rerun else _read_whole(folder)[0]
         return None if made is None else StageOutput(title or name, folder, digest, True, made)
 
-    def why_not(self, name: str, version: int, inputs: dict[str, JsonValue]) -> str:
+    def explain_miss(self, name: str, version: int, inputs: dict[str, JsonValue]) -> str:
         """Say why an output is not there, by what is different in the most similar one of the same stage.
 
         Parameters
         ----------
         name, version, inputs
-            As for `obtain`.
+            As for `get_or_run`.
 
         Returns
         -------
         str
             For people.
         """
-        if name in self.again:
+        if name in self.rerun:
             return "it is to be made anew"
-        _, folder = self.place(name, version, inputs)
+        _, folder = self.locate(name, version, inputs)
         if damage := _read_whole(folder)[1]:
             return f"its output is damaged: {damage}"
         wanted = _leaves(inputs)
@@ -182,13 +182,13 @@ class StageCache:
         more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
         return f"stored with other {', '.join(shown[:3])}{more}"
 
-    def place(self, name: str, version: int, inputs: dict[str, JsonValue]) -> tuple[str, Path]:
+    def locate(self, name: str, version: int, inputs: dict[str, JsonValue]) -> tuple[str, Path]:
         """Say where a stage's output is, or would be.
 
         Parameters
         ----------
         name, version, inputs
-            As for `obtain`.
+            As for `get_or_run`.
 
         Returns
         -------
@@ -206,14 +206,14 @@ class StageCache:
         Parameters
         ----------
         name, version, inputs
-            As for `obtain`, which removes the folder when the stage is complete.
+            As for `get_or_run`, which removes the folder when the stage is complete.
 
         Returns
         -------
         Path
             A folder, which the stage makes when it needs it.
         """
-        return _beside(self.place(name, version, inputs)[1], UNFINISHED)
+        return _beside(self.locate(name, version, inputs)[1], UNFINISHED)
 
     def _make(
         self,

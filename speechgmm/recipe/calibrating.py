@@ -19,11 +19,11 @@ from speechgmm.features.store import FeatureStore
 from speechgmm.files import write_json
 from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.recipe.cache import StageOutput
-from speechgmm.recipe.means import Means, plain
+from speechgmm.recipe.context import StageContext, to_json
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.scored import Scores, common
+from speechgmm.recipe.scored import ScoreMatrix, restrict_to_common
 from speechgmm.recipe.system import System, build_system
-from speechgmm.recipe.voices import Voices
+from speechgmm.recipe.voices import RoleFeatures
 from speechgmm.scoring.calibration import (
     Calibration,
     LinearCalibration,
@@ -46,7 +46,7 @@ LEAST_SPEAKERS = 5
 ON_BACKGROUND = "trials among the speakers of the background model: each half of them by a system of the other half"
 
 
-class Labelled(NamedTuple):
+class LabelledScores(NamedTuple):
     """Trials whose truth is known: scores (n, S), whether they are targets (n,), and side information (n,)."""
 
     scores: Float64Array
@@ -55,7 +55,7 @@ class Labelled(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Calibrated:
+class TrainedCalibration:
     """A calibration, and what it was trained on.
 
     Parameters
@@ -76,19 +76,19 @@ class Calibrated:
     n_nontarget: int
     threshold: float
 
-    def apply(self, scores: Sequence[Scores], store: FeatureStore) -> Scores:
+    def apply(self, scores: Sequence[ScoreMatrix], store: FeatureStore) -> ScoreMatrix:
         """Turn scores into log-likelihood ratios.
 
         Parameters
         ----------
-        scores : sequence of Scores
+        scores : sequence of ScoreMatrix
             Of the systems that it was trained for, of the same models and tests.
         store : FeatureStore
             Has the tests in the features of the first system, and so their durations.
 
         Returns
         -------
-        Scores
+        ScoreMatrix
             In nats.
         """
         first = scores[0]
@@ -107,7 +107,7 @@ class Calibrated:
             The map, what it was trained on, whether it takes durations, and the threshold.
         """
         return {
-            "calibration": plain(self.calibration),
+            "calibration": to_json(self.calibration),
             "duration": self.calibration.n_sides > 0,
             "threshold": self.threshold,
             "trained_on": self.trained_on,
@@ -117,7 +117,11 @@ class Calibrated:
 
 
 def calibrate(
-    recipe: Recipe, systems: Sequence[System], voices: Sequence[Mapping[str, Voices]], corpus: Corpus, means: Means
+    recipe: Recipe,
+    systems: Sequence[System],
+    voices: Sequence[Mapping[str, RoleFeatures]],
+    corpus: Corpus,
+    context: StageContext,
 ) -> StageOutput:
     """Calibrate as the recipe says, on the background's speakers or on a trial list.
 
@@ -127,11 +131,11 @@ def calibrate(
         The systems, the calibration, and the seed that draws the halves.
     systems : sequence of System
         Their scores.
-    voices : sequence of mappings of str to Voices
+    voices : sequence of mappings of str to RoleFeatures
         The roles, in the features of each system.
     corpus : Corpus
         Has the trial lists, and says how many utterances a model is enrolled from.
-    means : Means
+    context : StageContext
         How to run.
 
     Returns
@@ -146,10 +150,10 @@ def calibrate(
         them all.
     """
     inputs: dict[str, JsonValue] = {
-        "config": {"calibration": plain(recipe.calibration), "decision": plain(recipe.decision)},
+        "config": {"calibration": to_json(recipe.calibration), "decision": to_json(recipe.decision)},
     }
     if recipe.calibration.on == "background":
-        halves = _cross_fitted(recipe, [own["background"] for own in voices], corpus, means)
+        halves = _cross_fitted(recipe, [own["background"] for own in voices], corpus, context)
         inputs["scores"] = [[_digests(system) for system in half.systems] for half in halves]
         inputs["speakers"] = [[[each.id, each.speaker] for each in half.test] for half in halves]
         store = voices[0]["background"]
@@ -168,10 +172,10 @@ def calibrate(
             facts = {REFUSED: str(error)}
         write_json(folder / CALIBRATION_FILE, facts)
 
-    return means.obtain("calibration", inputs, run)
+    return context.output("calibration", inputs, run)
 
 
-def load_calibrated(folder: Path) -> Calibrated:
+def load_calibrated(folder: Path) -> TrainedCalibration:
     """Read what `calibrate` has learnt.
 
     Parameters
@@ -181,7 +185,7 @@ def load_calibrated(folder: Path) -> Calibrated:
 
     Returns
     -------
-    Calibrated
+    TrainedCalibration
         To apply to scores.
 
     Raises
@@ -193,7 +197,7 @@ def load_calibrated(folder: Path) -> Calibrated:
     if REFUSED in facts:
         raise CorpusError(facts[REFUSED])
     of = {name: facts[name] for name in ("trained_on", "n_target", "n_nontarget", "threshold")}
-    return Calibrated(load_calibration(facts["calibration"]), **of)
+    return TrainedCalibration(load_calibration(facts["calibration"]), **of)
 
 
 class _Half(NamedTuple):
@@ -203,9 +207,11 @@ class _Half(NamedTuple):
     test: tuple[Utterance, ...]
 
 
-def _cross_fitted(recipe: Recipe, backgrounds: Sequence[Voices], corpus: Corpus, means: Means) -> tuple[_Half, ...]:
+def _cross_fitted(
+    recipe: Recipe, backgrounds: Sequence[RoleFeatures], corpus: Corpus, context: StageContext
+) -> tuple[_Half, ...]:
     """Train the systems on each half of the background's speakers, and score trials among the other half."""
-    for member in recipe.members:
+    for member in recipe.systems_or_self:
         of_models = member.speakers if isinstance(member.speakers, IndependentConfig) else member.ubm
         if of_models.initial_model:
             raise CorpusError(
@@ -225,30 +231,35 @@ def _cross_fitted(recipe: Recipe, backgrounds: Sequence[Voices], corpus: Corpus,
         background = tuple(each for own in trained.values() for each in own)
         enrol, test = _enrolment(tried, n_enrol)
         systems = []
-        for member, voices in zip(recipe.members, backgrounds, strict=True):
+        for member, voices in zip(recipe.systems_or_self, backgrounds, strict=True):
             of = f" of the {name} half" + (f", {member.name}" if recipe.systems else "")
             known, enrolled, tested = (replace(voices, utterances=own) for own in (background, enrol, test))
             half = _of_half(member, len(trained) / len(of_speaker))
-            systems.append(build_system(half, known, enrolled, tested, means, of))
+            systems.append(build_system(half, known, enrolled, tested, context, of))
         fitted.append(_Half(tuple(systems), test))
     return tuple(fitted)
 
 
-def _learn_on_halves(recipe: Recipe, halves: Sequence[_Half], voices: Voices) -> Calibrated:
+def _learn_on_halves(recipe: Recipe, halves: Sequence[_Half], voices: RoleFeatures) -> TrainedCalibration:
     """Learn from the trials of both halves together."""
     trials = [
-        _all_pairs(common([system.scores for system in half.systems]), half.test, voices.store) for half in halves
+        _all_pairs(restrict_to_common([system.scores for system in half.systems]), half.test, voices.store)
+        for half in halves
     ]
-    return _learnt(recipe, Labelled(*map(np.concatenate, zip(*trials, strict=True))), ON_BACKGROUND)
+    return _train_on(recipe, LabelledScores(*map(np.concatenate, zip(*trials, strict=True))), ON_BACKGROUND)
 
 
-def _learn_on_trials(recipe: Recipe, systems: Sequence[System], trials: Sequence[Trial], voices: Voices) -> Calibrated:
+def _learn_on_trials(
+    recipe: Recipe, systems: Sequence[System], trials: Sequence[Trial], voices: RoleFeatures
+) -> TrainedCalibration:
     """Learn from a trial list of the corpus, which `check_list` has seen."""
-    scores = np.stack([system.scores.of(trials) for system in systems], axis=1)
+    scores = np.stack([system.scores.for_trials(trials) for system in systems], axis=1)
     scored = np.flatnonzero(~np.isnan(scores).any(axis=1)).tolist()
     target = np.array([trials[number].target for number in scored], np.bool_)
     durations = _durations(voices.store, [trials[number].test for number in scored])
-    return _learnt(recipe, Labelled(scores[scored], target, durations), f"the trials of {recipe.calibration.on}")
+    return _train_on(
+        recipe, LabelledScores(scores[scored], target, durations), f"the trials of {recipe.calibration.on}"
+    )
 
 
 def _digests(system: System) -> list[JsonValue]:
@@ -374,16 +385,16 @@ def _enrolment(
     return tuple(enrol), tuple(test)
 
 
-def _all_pairs(scores: Sequence[Scores], test: Sequence[Utterance], store: FeatureStore) -> Labelled:
+def _all_pairs(scores: Sequence[ScoreMatrix], test: Sequence[Utterance], store: FeatureStore) -> LabelledScores:
     """Make trials of all tests against all models, whose names are those of their speakers."""
     who = {utterance.id: utterance.speaker for utterance in test}
     target = np.array(scores[0].models)[:, None] == np.array([who[each] for each in scores[0].tests])
     durations = np.broadcast_to(_durations(store, scores[0].tests), target.shape)
     stacked = np.stack([each.matrix.ravel() for each in scores], axis=1)
-    return Labelled(stacked, target.ravel(), durations.ravel())
+    return LabelledScores(stacked, target.ravel(), durations.ravel())
 
 
-def _learnt(recipe: Recipe, trials: Labelled, trained_on: str) -> Calibrated:
+def _train_on(recipe: Recipe, trials: LabelledScores, trained_on: str) -> TrainedCalibration:
     """Train on trials, unless they teach nothing, and find the threshold of decisions on them."""
     scores, target, durations = trials
     check_overlap(scores[target], scores[~target])
@@ -394,7 +405,7 @@ def _learnt(recipe: Recipe, trials: Labelled, trained_on: str) -> Calibrated:
     if isinstance(calibration, LinearCalibration):  # weights may part what the sum of the scores does not
         check_overlap(llrs[target, None], llrs[~target, None])
     threshold = find_threshold(llrs[target], llrs[~target], recipe.decision)
-    return Calibrated(calibration, trained_on, int(target.sum()), int((~target).sum()), threshold)
+    return TrainedCalibration(calibration, trained_on, int(target.sum()), int((~target).sum()), threshold)
 
 
 def _durations(store: FeatureStore, tests: Sequence[str]) -> Float64Array:

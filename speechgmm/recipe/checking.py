@@ -70,7 +70,7 @@ class RoleData:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckReport:
     """What a check found.
 
     Parameters
@@ -103,7 +103,7 @@ class Checked:
         return sum(len(each.items) for each in self.findings if each.severity == severity)
 
 
-class Header(NamedTuple):
+class AudioHeader(NamedTuple):
     """What the header of a recording says of an utterance.
 
     Attributes
@@ -128,7 +128,7 @@ Audio = tuple[str, float | None, float | None, Any]
 """A file, a segment of it, and a channel: `Utterance.audio`."""
 
 
-def check_recipe(recipe: Recipe, engine: Engine | None = None) -> Checked:
+def check_recipe(recipe: Recipe, engine: Engine | None = None) -> CheckReport:
     """Look for what is wrong with the lists, the recordings and the kernels of a recipe; only headers are read.
 
     Parameters
@@ -140,27 +140,29 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None) -> Checked:
 
     Returns
     -------
-    Checked
+    CheckReport
         What was found, and what there is.
     """
-    findings = [_filters(member.features) for member in recipe.members if isinstance(member.features, FeatureConfig)]
+    findings = [
+        _filters(member.features) for member in recipe.systems_or_self if isinstance(member.features, FeatureConfig)
+    ]
     findings.append(Finding("error", "kernel", recipe.missing_kernels()))
     if isinstance(recipe.corpus, SyntheticConfig):
-        return Checked(_told(findings), {}, {})
+        return CheckReport(_told(findings), {}, {})
     try:
         corpus = read_corpus(recipe.corpus)
     except CorpusError as error:
         findings.append(Finding("error", "in the lists", tuple(str(error).splitlines())))
-        return Checked(_told(findings, recipe.corpus.root), {}, {})
+        return CheckReport(_told(findings, recipe.corpus.root), {}, {})
     findings += _of_lists(recipe, corpus)
-    if any(isinstance(member.features, FeatureConfig) for member in recipe.members):
+    if any(isinstance(member.features, FeatureConfig) for member in recipe.systems_or_self):
         headers = read_headers((each for _, each in _utterances(corpus)), engine)
         findings += _of_audio(recipe, corpus, headers)
     else:
         headers = {}
         findings.append(_missing_features(corpus))
     roles: dict[str, RoleData] = {role: _role_data(corpus.role(role), headers) for role in ROLES}
-    return Checked(
+    return CheckReport(
         _told(findings, recipe.corpus.root), roles, {name: len(trials) for name, trials in corpus.trials.items()}
     )
 
@@ -182,7 +184,7 @@ def _filters(config: FeatureConfig) -> Finding:
 
 def _of_lists(recipe: Recipe, corpus: Corpus) -> Iterator[Finding]:
     """Find what lists alone show."""
-    if not corpus.background and any(member.speakers.method == "map" for member in recipe.members):
+    if not corpus.background and any(member.speakers.method == "map" for member in recipe.systems_or_self):
         needed = "the background model is trained on it; expected some, or speakers.method independent"
         yield Finding("error", "no background", (needed,))
     try:
@@ -200,7 +202,7 @@ def _of_lists(recipe: Recipe, corpus: Corpus) -> Iterator[Finding]:
     yield Finding("warning", "one recording under several ids", tuple(repeated))
 
 
-def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) -> dict[Audio, Header]:
+def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) -> dict[Audio, AudioHeader]:
     """Read the headers of recordings, once for each part of one that is used.
 
     Parameters
@@ -212,7 +214,7 @@ def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) 
 
     Returns
     -------
-    dict from Audio to Header
+    dict from Audio to AudioHeader
         By `Utterance.audio`.
     """
     wanted = list(dict.fromkeys(each.audio for each in utterances if not is_command(each.path)))
@@ -221,27 +223,27 @@ def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) 
     return dict(zip(wanted, headers, strict=True))
 
 
-def _read_headers(block: Sequence[Audio]) -> list[Header]:
+def _read_headers(block: Sequence[Audio]) -> list[AudioHeader]:
     """Read some headers, in a worker."""
     return [_read_header(each) for each in block]
 
 
-def _read_header(audio: Audio) -> Header:
+def _read_header(audio: Audio) -> AudioHeader:
     """Read a header, and hold the segment and the channel against it."""
     path, start, end, channel = audio
     try:
         end = end_within(path, end)
         _, rate = audio_blocks(path, channel=channel, start=start, stop=end)
     except AudioError as error:
-        return Header(missing=not is_file(Path(path)), error=str(error))
+        return AudioHeader(missing=not is_file(Path(path)), error=str(error))
     stop = duration(path) if end is None else end
-    return Header((stop or 0.0) - (start or 0.0), rate)
+    return AudioHeader((stop or 0.0) - (start or 0.0), rate)
 
 
-def _of_audio(recipe: Recipe, corpus: Corpus, headers: dict[Audio, Header]) -> Iterator[Finding]:
+def _of_audio(recipe: Recipe, corpus: Corpus, headers: dict[Audio, AudioHeader]) -> Iterator[Finding]:
     """Find what headers show, of each utterance once."""
     cases: dict[str, list[str]] = {name: [] for name in ("missing", "unreadable", "unfit", "no frame", "short")}
-    fronts = [member.features for member in recipe.members if isinstance(member.features, FeatureConfig)]
+    fronts = [member.features for member in recipe.systems_or_self if isinstance(member.features, FeatureConfig)]
     unfit_rate = {
         header.sample_rate: _why_unfit(header.sample_rate, fronts) for header in headers.values() if header.sample_rate
     }
@@ -292,7 +294,7 @@ def _missing_features(corpus: Corpus) -> Finding:
     return Finding("error", "missing file", tuple(missing))
 
 
-def _role_data(utterances: Sequence[Utterance], headers: dict[Audio, Header]) -> RoleData:
+def _role_data(utterances: Sequence[Utterance], headers: dict[Audio, AudioHeader]) -> RoleData:
     """Count what there is in a role."""
     found = [headers[each.audio] for each in utterances if each.audio in headers]
     rates = Counter(header.sample_rate for header in found if header.sample_rate)

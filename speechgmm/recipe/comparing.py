@@ -12,10 +12,10 @@ from pydantic import JsonValue
 
 from speechgmm.arrays import Float64Array
 from speechgmm.errors import RecipeError
-from speechgmm.evaluation.bootstrap import ABSOLUTE, Side, differences, resampled
+from speechgmm.evaluation.bootstrap import ABSOLUTE, TrialGroup, differences, resampled
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.recipe.evaluating import IN_LIST
-from speechgmm.recipe.sweep import numbers
+from speechgmm.recipe.sweep import flatten_metrics
 from speechgmm.recipe.yaml import read_document
 
 
@@ -51,7 +51,7 @@ class Comparison:
     differences: dict[str, tuple[Difference | None, ...]]
     confidence: float
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Write the comparison as JSON data.
 
         Returns
@@ -158,7 +158,7 @@ def _read(folder: Path) -> _Result:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         recipe = dict(_flat(values, ""))
         ranked = "score" if recipe.get("calibration.method") == "pav" else "llr"
-        return _Result(recipe, values, numbers(metrics), _trials(folder / "scores.csv", ranked))
+        return _Result(recipe, values, flatten_metrics(metrics), _trials(folder / "scores.csv", ranked))
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise RecipeError(f"{folder}: damaged results, or not of a run: {error!r}") from error
 
@@ -222,7 +222,7 @@ def _paired(own: _Trials, theirs: _Trials, presets: Sequence[str], config: Evalu
 
     def of(scores: Float64Array, others: Float64Array) -> dict[str, Difference]:
         """Compute those of one kind of scores."""
-        target_side, nontarget_side = (Side(scores[kind], models[kind], tests[kind]) for kind in kinds)
+        target_side, nontarget_side = (TrialGroup(scores[kind], models[kind], tests[kind]) for kind in kinds)
         other_scores = others[kinds[0]], others[kinds[1]]
         everybody = np.ones((len(speakers), 1), np.int64)
         settings = everybody, presets, config.false_alarm_rates

@@ -4,11 +4,11 @@ import numpy as np
 
 from speechgmm.arrays import IntArray
 from speechgmm.evaluation import plots
-from speechgmm.evaluation.report.drawing import Drawn, draw_scores
+from speechgmm.evaluation.report.drawing import NamedFigure, draw_scores
 from speechgmm.recipe.opening import Results
 
 
-def figures(results: Results) -> tuple[Drawn, ...]:
+def figures(results: Results) -> tuple[NamedFigure, ...]:
     """Draw the plots of an experiment.
 
     Parameters
@@ -18,7 +18,7 @@ def figures(results: Results) -> tuple[Drawn, ...]:
 
     Returns
     -------
-    tuple of Drawn
+    tuple of NamedFigure
         Those of `draw_scores`; ``cmc`` and ``confusion`` where there are tests to identify; ``training`` of each
         background model, with the system and the sex that it is of.
     """
@@ -28,16 +28,16 @@ def figures(results: Results) -> tuple[Drawn, ...]:
     ranks, confusion = results.metrics["identification"]["cmc"], results.confusion
     if ranks:
         figure = plots.cmc_figure({"closed set": ranks})
-        drawn.append(Drawn("cmc", "Ranks of the right speaker", plots.CMC_CAPTION, figure))
+        drawn.append(NamedFigure("cmc", "Ranks of the right speaker", plots.CMC_CAPTION, figure))
     if confusion:
         names, counts = _counts(confusion)
         figure = plots.confusion_figure(counts, names)
-        drawn.append(Drawn("confusion", "Who is taken for whom", plots.CONFUSION_CAPTION, figure))
+        drawn.append(NamedFigure("confusion", "Who is taken for whom", plots.CONFUSION_CAPTION, figure))
     for of, rows in results.training.items():
         history = [float(row["log_likelihood_per_frame"]) for row in rows if row["early"] == "False"]
         name, title = "-".join(("training", *of)), ", ".join(("Training of the background model", *of))
         if history:
-            drawn.append(Drawn(name, title, plots.TRAINING_CAPTION, plots.training_figure(history)))
+            drawn.append(NamedFigure(name, title, plots.TRAINING_CAPTION, plots.training_figure(history)))
     return tuple(drawn)
 
 

@@ -22,10 +22,10 @@ from speechgmm.evaluation.summary import (
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import write_csv, write_json
 from speechgmm.recipe.cache import StageOutput
-from speechgmm.recipe.calibrating import Calibrated
-from speechgmm.recipe.means import Means, plain
+from speechgmm.recipe.calibrating import TrainedCalibration
+from speechgmm.recipe.context import StageContext, to_json
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.scored import Scores, added, common
+from speechgmm.recipe.scored import ScoreMatrix, restrict_to_common, sum_systems
 from speechgmm.recipe.system import System
 from speechgmm.scoring.thresholds import threshold_meaning
 
@@ -36,25 +36,27 @@ IN_LIST = "list:"
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class FinalScores:
     """Scores of the trials as they are evaluated.
 
     Parameters
     ----------
-    raw : Scores
+    raw : ScoreMatrix
         Before calibration; of several systems their sum.
-    llrs : Scores
-        Calibrated, if there is a calibration.
-    ranks : Scores
+    llrs : ScoreMatrix
+        TrainedCalibration, if there is a calibration.
+    ranks : ScoreMatrix
         What the order of the trials is that of: pav makes equal what is not.
     """
 
-    raw: Scores
-    llrs: Scores
-    ranks: Scores
+    raw: ScoreMatrix
+    llrs: ScoreMatrix
+    ranks: ScoreMatrix
 
 
-def judge(recipe: Recipe, systems: Sequence[System], calibrated: Calibrated | None, tests: FeatureStore) -> Judged:
+def final_scores(
+    recipe: Recipe, systems: Sequence[System], calibrated: TrainedCalibration | None, tests: FeatureStore
+) -> FinalScores:
     """Put the scores of the systems together, and calibrate them.
 
     Parameters
@@ -63,20 +65,20 @@ def judge(recipe: Recipe, systems: Sequence[System], calibrated: Calibrated | No
         The experiment.
     systems : sequence of System
         Their scores.
-    calibrated : Calibrated or None
+    calibrated : TrainedCalibration or None
         The calibration, if there is one.
     tests : FeatureStore
         The tests in the features of the first system, which tell their durations.
 
     Returns
     -------
-    Judged
+    FinalScores
         Of the models and tests that all systems have.
     """
-    scores = common([system.scores for system in systems])
-    raw = added(scores)
+    scores = restrict_to_common([system.scores for system in systems])
+    raw = sum_systems(scores)
     llrs = calibrated.apply(scores, tests) if calibrated else raw
-    return Judged(raw, llrs, raw if recipe.calibration.method == "pav" else llrs)
+    return FinalScores(raw, llrs, raw if recipe.calibration.method == "pav" else llrs)
 
 
 def evaluate(
@@ -84,9 +86,9 @@ def evaluate(
     corpus: Corpus,
     systems: Sequence[System],
     calibration: StageOutput | None,
-    judged: Judged | None,
-    calibrated: Calibrated | None,
-    means: Means,
+    final: FinalScores | None,
+    calibrated: TrainedCalibration | None,
+    context: StageContext,
 ) -> StageOutput:
     """Evaluate the scores: ``metrics.json`` and ``scores.csv``.
 
@@ -102,7 +104,7 @@ def evaluate(
         The calibration, if there is one.
     judged, calibrated
         What is evaluated; None where it is only planned.
-    means : Means
+    context : StageContext
         How to run.
 
     Returns
@@ -111,7 +113,7 @@ def evaluate(
         Where the files are.
     """
     inputs: dict[str, JsonValue] = {
-        "config": {"evaluation": plain(recipe.evaluation), "decision": plain(recipe.decision)},
+        "config": {"evaluation": to_json(recipe.evaluation), "decision": to_json(recipe.decision)},
         "seed": recipe.seed,
         "ranks": recipe.calibration.method == "pav",
         "calibrated_on": recipe.calibration.on,
@@ -128,12 +130,12 @@ def evaluate(
 
     def run(folder: Path) -> None:
         """Compute and write."""
-        if judged is None:
+        if final is None:
             raise ValueError("evaluation without scores: it was to be planned only")
-        write_json(folder / METRICS_FILE, _metrics(recipe, corpus, judged, calibrated))
-        _write_scores(folder / SCORES_FILE, corpus, judged.raw, judged.llrs)
+        write_json(folder / METRICS_FILE, _metrics(recipe, corpus, final, calibrated))
+        _write_scores(folder / SCORES_FILE, corpus, final.raw, final.llrs)
 
-    return means.obtain("evaluation", inputs, run)
+    return context.output("evaluation", inputs, run)
 
 
 def load_metrics(folder: Path) -> dict[str, Any]:
@@ -153,27 +155,33 @@ def load_metrics(folder: Path) -> dict[str, Any]:
     return metrics
 
 
-def _metrics(recipe: Recipe, corpus: Corpus, judged: Judged, calibrated: Calibrated | None) -> dict[str, Any]:
+def _metrics(
+    recipe: Recipe, corpus: Corpus, final: FinalScores, calibrated: TrainedCalibration | None
+) -> dict[str, Any]:
     """Compute the numbers of each trial list, what they rest on, and those of identification."""
     lists = {}
     learnt_from = {(trial.model, trial.test) for trial in corpus.trials.get(recipe.calibration.on, ())}
     for name, trials in corpus.trials.items():
         target = np.array([trial.target for trial in trials], np.bool_)
-        llrs = judged.llrs.of(trials)
-        lists[name] = summarise(llrs, target, recipe.evaluation, ranks=judged.ranks.of(trials))
+        llrs = final.llrs.for_trials(trials)
+        lists[name] = summarise(llrs, target, recipe.evaluation, ranks=final.ranks.for_trials(trials))
         who = _speakers(corpus, trials)
         rng = np.random.default_rng(recipe.seed)
-        lists[name]["intervals"] = uncertainty(llrs, target, who, recipe.evaluation, rng, ranks=judged.ranks.of(trials))
+        lists[name]["intervals"] = uncertainty(
+            llrs, target, who, recipe.evaluation, rng, ranks=final.ranks.for_trials(trials)
+        )
         if calibrated:
             lists[name] |= error_shares(llrs, target, calibrated.threshold)
-            lists[name]["cllr_uncalibrated"] = summarise(judged.raw.of(trials), target, recipe.evaluation)["cllr"]
+            lists[name]["cllr_uncalibrated"] = summarise(final.raw.for_trials(trials), target, recipe.evaluation)[
+                "cllr"
+            ]
             lists[name]["trains_calibration"] = any((each.model, each.test) in learnt_from for each in trials)
     facts = {"calibration": None, "decision": None} if calibrated is None else _learnt(recipe, calibrated)
-    identification = _identification(corpus, judged.ranks, recipe.evaluation, recipe.seed)
+    identification = _identification(corpus, final.ranks, recipe.evaluation, recipe.seed)
     return {"trials": lists, **facts, "identification": identification}
 
 
-def _learnt(recipe: Recipe, calibrated: Calibrated) -> dict[str, Any]:
+def _learnt(recipe: Recipe, calibrated: TrainedCalibration) -> dict[str, Any]:
     """Say what the calibrated scores and the decisions rest on."""
     facts = calibrated.facts()
     del facts["calibration"]
@@ -193,7 +201,7 @@ def _speakers(corpus: Corpus, trials: Sequence[Trial]) -> tuple[IntArray, IntArr
     return np.array(models, np.intp), np.array([number[heard[trial.test]] for trial in trials], np.intp)
 
 
-def _identification(corpus: Corpus, scores: Scores, config: EvaluationConfig, seed: int) -> dict[str, Any]:
+def _identification(corpus: Corpus, scores: ScoreMatrix, config: EvaluationConfig, seed: int) -> dict[str, Any]:
     """Compute how often the right model wins, where a test has one, and what becomes of tests that have none."""
     model_of = {speaker: model for model, speaker in corpus.speaker_of.items()}
     several = Counter(corpus.speaker_of.values())
@@ -218,7 +226,7 @@ def _identification(corpus: Corpus, scores: Scores, config: EvaluationConfig, se
     return counts | found
 
 
-def _write_scores(path: Path, corpus: Corpus, raw: Scores, scores: Scores) -> None:
+def _write_scores(path: Path, corpus: Corpus, raw: ScoreMatrix, scores: ScoreMatrix) -> None:
     """Write every trial with its scores, who speaks in the test, and which lists it is in.
 
     Where there is no score the fields are empty, and skipped.csv says why.
@@ -237,7 +245,9 @@ def _write_scores(path: Path, corpus: Corpus, raw: Scores, scores: Scores) -> No
             speaker[trial.test],
             *("1" if trial in each else "0" for each in lists),
         )
-        for trial, score, llr in zip(trials, raw.of(trials).tolist(), scores.of(trials).tolist(), strict=True)
+        for trial, score, llr in zip(
+            trials, raw.for_trials(trials).tolist(), scores.for_trials(trials).tolist(), strict=True
+        )
     )
     lists_columns = (IN_LIST + name for name in corpus.trials)
     write_csv(path, ("model", "test", "score", "llr", "label", "speaker", *lists_columns), rows)

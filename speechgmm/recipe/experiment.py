@@ -13,29 +13,29 @@ from speechgmm.corpus.kaldi import KaldiConfig
 from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.recipe import stages
-from speechgmm.recipe.means import BeyondError, Means, plain
+from speechgmm.recipe.context import StageContext, StoppedEarly, to_json
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.system import System, build_system
-from speechgmm.recipe.voices import Voices, digest, extract_voices
+from speechgmm.recipe.voices import RoleFeatures, digest, role_features
 
 
 @dataclass(frozen=True)
-class Heard:
+class ExperimentFeatures:
     """The voices of an experiment.
 
     Parameters
     ----------
     corpus : Corpus
         The lists.
-    voices : tuple of mappings of str to Voices
+    voices : tuple of mappings of str to RoleFeatures
         The roles, in the features of each system.
     """
 
     corpus: Corpus
-    voices: tuple[Mapping[str, Voices], ...]
+    voices: tuple[Mapping[str, RoleFeatures], ...]
 
 
-def hear(recipe: Recipe, corpus: Corpus, means: Means) -> Heard:
+def extract_roles(recipe: Recipe, corpus: Corpus, context: StageContext) -> ExperimentFeatures:
     """Extract the features of each role for each system, or find them.
 
     Parameters
@@ -44,36 +44,36 @@ def hear(recipe: Recipe, corpus: Corpus, means: Means) -> Heard:
         The experiment.
     corpus : Corpus
         As `find_corpus` gives it.
-    means : Means
+    context : StageContext
         How to run.
 
     Returns
     -------
-    Heard
+    ExperimentFeatures
         The voices.
     """
-    voices: list[Mapping[str, Voices]] = []
-    for member in recipe.members:
+    voices: list[Mapping[str, RoleFeatures]] = []
+    for member in recipe.systems_or_self:
         of = f", {member.name}" if recipe.systems else ""
         voices.append(
             {
-                role: extract_voices(f"features of {role}{of}", corpus.role(role), member.features, means)
+                role: role_features(f"features of {role}{of}", corpus.role(role), member.features, context)
                 for role in ROLES
             }
         )
-    return Heard(corpus, tuple(voices))
+    return ExperimentFeatures(corpus, tuple(voices))
 
 
-def build_systems(recipe: Recipe, heard: Heard, means: Means) -> tuple[System, ...] | None:
+def build_systems(recipe: Recipe, heard: ExperimentFeatures, context: StageContext) -> tuple[System, ...] | None:
     """Train, enrol and score with each system, or find what was done before.
 
     Parameters
     ----------
     recipe : Recipe
         The experiment.
-    heard : Heard
+    heard : ExperimentFeatures
         Its voices.
-    means : Means
+    context : StageContext
         How to run.
 
     Returns
@@ -82,23 +82,23 @@ def build_systems(recipe: Recipe, heard: Heard, means: Means) -> tuple[System, .
         None if a stage before the scores was the last that was asked for; what comes before it is done for all systems.
     """
     systems = []
-    for member, own in zip(recipe.members, heard.voices, strict=True):
+    for member, own in zip(recipe.systems_or_self, heard.voices, strict=True):
         of = f" of {member.name}" if recipe.systems else ""
         try:
-            systems.append(build_system(member, own["background"], own["enrol"], own["test"], means, of))
-        except BeyondError:
+            systems.append(build_system(member, own["background"], own["enrol"], own["test"], context, of))
+        except StoppedEarly:
             continue
-    return tuple(systems) if len(systems) == len(recipe.members) else None
+    return tuple(systems) if len(systems) == len(recipe.systems_or_self) else None
 
 
-def find_corpus(config: CorpusConfig, means: Means) -> Corpus | None:
+def find_corpus(config: CorpusConfig, context: StageContext) -> Corpus | None:
     """Read the lists; the embedded voices are recorded first, and then read like any other corpus.
 
     Parameters
     ----------
     config : section
         The corpus.
-    means : Means
+    context : StageContext
         How to run.
 
     Returns
@@ -112,15 +112,15 @@ def find_corpus(config: CorpusConfig, means: Means) -> Corpus | None:
         If the lists cannot be read.
     """
     if not isinstance(config, SyntheticConfig):
-        return _recorded(read_corpus(config), Path(config.root), means)
-    stage = means.spread(partial(stages.synthesise, config=config), "voices")
-    voices = means.obtain("corpus", {"config": plain(config)}, stage)
-    if means.plan is not None and not voices.reused:
+        return _recorded(read_corpus(config), Path(config.root), context)
+    stage = context.spread(partial(stages.synthesise, config=config), "voices")
+    voices = context.output("corpus", {"config": to_json(config)}, stage)
+    if context.plan is not None and not voices.reused:
         return None
     return read_corpus(KaldiConfig(root=str(voices.folder)))
 
 
-def _recorded(corpus: Corpus, root: Path, means: Means) -> Corpus | None:
+def _recorded(corpus: Corpus, root: Path, context: StageContext) -> Corpus | None:
     """Put the output of commands in their place, if there are any among the paths."""
     commands = commands_of([utterance for role in ROLES for utterance in corpus.role(role)])
     if not commands:
@@ -128,9 +128,9 @@ def _recorded(corpus: Corpus, root: Path, means: Means) -> Corpus | None:
     inputs: dict[str, JsonValue] = {
         "commands": [[each, [digest(path) for path in files_among(each, root)]] for each in commands]
     }
-    stage = means.spread(partial(stages.run_commands, commands=commands, root=root), "commands")
-    recorded = means.obtain("corpus", inputs, stage, "commands")
-    if means.plan is not None and not recorded.reused:
+    stage = context.spread(partial(stages.run_commands, commands=commands, root=root), "commands")
+    recorded = context.output("corpus", inputs, stage, "commands")
+    if context.plan is not None and not recorded.reused:
         return None
     paths = output_paths(recorded.folder, commands)
 

@@ -42,10 +42,10 @@ EXPECTED = {
 
 WORDS_OF_YAML_1_1 = {**dict.fromkeys(("yes", "on", "y"), "true"), **dict.fromkeys(("no", "off", "n"), "false")}
 
-Checked = TypeVar("Checked", bound=Configuration)
+ConfigurationT = TypeVar("ConfigurationT", bound=Configuration)
 
 
-def checked(schema: type[Checked], document: Document) -> Checked:
+def validate(schema: type[ConfigurationT], document: Document) -> ConfigurationT:
     """Make a configuration of a document.
 
     Parameters

@@ -84,7 +84,7 @@ def check_results(results: Path, recipe: Recipe) -> tuple[FeatureConfig, Adaptat
         were given.
     """
     if recipe.systems:
-        names = ", ".join(member.name for member in recipe.members)
+        names = ", ".join(member.name for member in recipe.systems_or_self)
         raise GalleryError(
             f"{results}: a fusion of {names}, and a gallery has one system; expected one of them, run alone"
         )

@@ -19,7 +19,7 @@ from speechgmm.gmm.storage import check_front_end, load_independent, read_header
 from speechgmm.gmm.training import train
 from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.parallel import Engine, map_in_order
-from speechgmm.recipe.scored import Tick, score_in_blocks
+from speechgmm.recipe.scored import ProgressCallback, score_in_blocks
 from speechgmm.recipe.stages import SPEAKERS_FILE, ids_of_speakers
 from speechgmm.scoring.cohort import cohort_score_matrix
 
@@ -35,7 +35,7 @@ def train_speakers(
     config: IndependentConfig,
     seed: int,
     engine: Engine,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> None:
     """Train one model for each speaker alone: ``speakers.safetensors`` and ``untrained.json``.
 
@@ -108,7 +108,7 @@ def score_against_cohort(
     features: Path,
     utterances: Sequence[str],
     engine: Engine,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> None:
     """Score every test with features against every model, relative to a cohort: the files of `stages.score_tests`.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.recipe.explaining import checked
+from speechgmm.recipe.explaining import validate
 from speechgmm.recipe.points import Point
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.sections import override, overriding_rate, parse_overrides, read_base, read_recipe
@@ -38,7 +38,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, point: Point
         If a file cannot be read, or keys or values are not those of the schema: all that is wrong at once, each
         with its file, line, column and key.
     """
-    return checked(Recipe, read_recipe(Path(path), overrides, point))
+    return validate(Recipe, read_recipe(Path(path), overrides, point))
 
 
 def load_features(source: str | None = None, overrides: Sequence[str] = ()) -> FeatureConfig:
@@ -71,7 +71,7 @@ def load_features(source: str | None = None, overrides: Sequence[str] = ()) -> F
         document.problems.extend(unread.problems)
     for each in sets:
         override(document, each)
-    return checked(FeatureConfig, document)
+    return validate(FeatureConfig, document)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -87,4 +87,4 @@ def dump_recipe(recipe: Recipe) -> str:
     str
         YAML text that `load_recipe` reads back as the same recipe.
     """
-    return to_yaml(recipe.plain())
+    return to_yaml(recipe.to_json())

@@ -156,7 +156,7 @@ def _check_files(folder: Path) -> None:
 def _background_models(folder: Path, recipe: Recipe) -> dict[tuple[str, ...], Path]:
     """Find the folder of each background model, by the system and the sex that it is of, where there are several."""
     found: dict[tuple[str, ...], Path] = {}
-    for member in recipe.members:
+    for member in recipe.systems_or_self:
         of: tuple[str, ...] = (member.name,) if recipe.systems else ()
         place = folder / SYSTEMS / member.name if recipe.systems else folder
         if member.speakers.method == "independent":

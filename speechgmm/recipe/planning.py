@@ -6,9 +6,9 @@ from speechgmm.errors import CorpusError, ModelError
 from speechgmm.parallel import Engine
 from speechgmm.recipe.cache import StageCache, StageOutput
 from speechgmm.recipe.calibrating import calibrate, check_list
+from speechgmm.recipe.context import Planned, StageContext
 from speechgmm.recipe.evaluating import evaluate
-from speechgmm.recipe.experiment import Heard, build_systems, find_corpus, hear
-from speechgmm.recipe.means import Means, Planned
+from speechgmm.recipe.experiment import ExperimentFeatures, build_systems, extract_roles, find_corpus
 from speechgmm.recipe.progress import Bars
 from speechgmm.recipe.runner import CACHE
 from speechgmm.recipe.schema import Recipe
@@ -38,13 +38,13 @@ def plan(recipe: Recipe, results: str | Path = "results") -> tuple[tuple[Planned
         If the lists cannot be read.
     """
     planned: list[Planned] = []
-    means = Means(StageCache(Path(results).resolve() / CACHE), Engine("serial"), Bars(None), plan=planned)
-    corpus = find_corpus(recipe.corpus, means)
+    context = StageContext(StageCache(Path(results).resolve() / CACHE), Engine("serial"), Bars(None), plan=planned)
+    corpus = find_corpus(recipe.corpus, context)
     if corpus is None:
         return tuple(planned), ("features and all after them",)
     check_list(recipe, corpus)
-    heard = hear(recipe, corpus, means)
-    systems = build_systems(recipe, heard, means)
+    heard = extract_roles(recipe, corpus, context)
+    systems = build_systems(recipe, heard, context)
     if systems is None:
         raise ValueError("a plan stops nowhere")
     calibration: StageOutput | None = None
@@ -52,13 +52,13 @@ def plan(recipe: Recipe, results: str | Path = "results") -> tuple[tuple[Planned
         if recipe.calibration.on == "background" and not _is_heard(heard):
             return tuple(planned), ("calibration", "evaluation")
         try:
-            calibration = calibrate(recipe, systems, heard.voices, corpus, means)
+            calibration = calibrate(recipe, systems, heard.voices, corpus, context)
         except (CorpusError, ModelError):
             calibration = None  # which is told when it is tried
-    evaluate(recipe, corpus, systems, calibration, None, None, means)
+    evaluate(recipe, corpus, systems, calibration, None, None, context)
     return tuple(planned), ()
 
 
-def _is_heard(heard: Heard) -> bool:
+def _is_heard(heard: ExperimentFeatures) -> bool:
     """Tell whether the background has features, whose trials calibrate."""
     return all(own["background"].features.reused for own in heard.voices)

@@ -17,7 +17,7 @@ DottedKey = Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$")]
 Choices = Annotated[tuple[JsonValue, ...], Field(strict=False, min_length=1)]
 
 
-class Drawn(Configuration):
+class RandomValues(Configuration):
     """What values of a key are drawn from.
 
     Parameters
@@ -63,7 +63,7 @@ class RandomConfig(Configuration):
 
     n: int = Field(ge=1)
     seed: int = Field(0, ge=0)
-    keys: dict[DottedKey, Drawn] = Field(min_length=1)
+    keys: dict[DottedKey, RandomValues] = Field(min_length=1)
 
 
 class SweepConfig(Configuration):
@@ -92,7 +92,7 @@ class SweepConfig(Configuration):
         return self
 
 
-def points(config: SweepConfig) -> tuple[Point, ...]:
+def draw_points(config: SweepConfig) -> tuple[Point, ...]:
     """Give the points of a series.
 
     Parameters
@@ -113,12 +113,12 @@ def points(config: SweepConfig) -> tuple[Point, ...]:
     return _draw(config.random.keys, config.random.n, np.random.default_rng(config.random.seed))
 
 
-def _draw(keys: Mapping[str, Drawn], n: int, rng: np.random.Generator) -> tuple[Point, ...]:
+def _draw(keys: Mapping[str, RandomValues], n: int, rng: np.random.Generator) -> tuple[Point, ...]:
     """Draw points one after the other, so that more of them begin with the same."""
     return tuple({key: _value(drawn, rng) for key, drawn in keys.items()} for _ in range(n))
 
 
-def _value(drawn: Drawn, rng: np.random.Generator) -> JsonValue:
+def _value(drawn: RandomValues, rng: np.random.Generator) -> JsonValue:
     """Draw a value; of one that is not whole, four digits."""
     if drawn.choices is not None:
         return drawn.choices[rng.integers(len(drawn.choices))]

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from speechgmm.recipe.scored import Tick
+from speechgmm.recipe.scored import ProgressCallback
 
 
 class Bars:
@@ -27,7 +27,7 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def tick(self, title: str) -> Tick:
+    def tick(self, title: str) -> ProgressCallback:
         """Make the function that moves one bar.
 
         Parameters

@@ -11,14 +11,14 @@ from speechgmm.evaluation.breakdown import binned, breakdown, too_few
 from speechgmm.evaluation.report.content import (
     Breakdown,
     DataRole,
-    Iteration,
     ReportContent,
     StageResult,
     Training,
+    TrainingRow,
 )
-from speechgmm.evaluation.report.drawing import Drawn
+from speechgmm.evaluation.report.drawing import NamedFigure
 from speechgmm.evaluation.report.page import render_report, write_page
-from speechgmm.evaluation.report.trials import Heard, worst_trials
+from speechgmm.evaluation.report.trials import TestInfo, worst_trials
 from speechgmm.recipe.drawing import figures
 from speechgmm.recipe.opening import RECIPE_FILE, DataRow, Results, open_results
 from speechgmm.recipe.settings import given_keys, lines_of, settings_of
@@ -62,14 +62,14 @@ def report_results(folder: Path, out: Path | None = None, *, png: bool = False) 
     return page
 
 
-def report_content(results: Results, drawn: Sequence[Drawn]) -> ReportContent:
+def report_content(results: Results, drawn: Sequence[NamedFigure]) -> ReportContent:
     """Put the report together.
 
     Parameters
     ----------
     results : Results
         The experiment.
-    drawn : sequence of Drawn
+    drawn : sequence of NamedFigure
         The plots, as `figures` gives them.
 
     Returns
@@ -79,7 +79,7 @@ def report_content(results: Results, drawn: Sequence[Drawn]) -> ReportContent:
     """
     recipe, decision = results.recipe, results.metrics["decision"]
     given = given_keys(recipe)
-    heard = {row.id: Heard(row.speaker, row.path, row.seconds) for row in results.data if row.role == "test"}
+    heard = {row.id: TestInfo(row.speaker, row.path, row.seconds) for row in results.data if row.role == "test"}
     return ReportContent(
         title=recipe.name,
         summary=summary(results),
@@ -130,7 +130,7 @@ def summary(results: Results) -> str:
         text = f"{n_models} speakers with models of their own, compared with those of {cohort}; {n_trials:,} trials."
     if recipe.systems:
         text += f" The scores are those of {len(recipe.systems)} systems together: "
-        text += f"{', '.join(member.name for member in recipe.members)}."
+        text += f"{', '.join(member.name for member in recipe.systems_or_self)}."
     if metrics["calibration"]:
         text += f" Scores are log-likelihood ratios, calibrated on {metrics['calibration']['trained_on']}."
     n_unscored = int(np.count_nonzero(np.isnan(results.trials.llrs)))
@@ -189,17 +189,17 @@ def _sexes(rows: Sequence[DataRow]) -> str:
     return ", ".join(f"{list(sexes.values()).count(sex)} {sex}" for sex in sorted(set(sexes.values())))
 
 
-def _iterations(rows: Sequence[Mapping[str, str]]) -> tuple[Iteration, ...]:
+def _iterations(rows: Sequence[Mapping[str, str]]) -> tuple[TrainingRow, ...]:
     """Lay out a training: what each iteration gained on the one before it, of as many components."""
     counts = {"n_floored": "variances at the floor", "n_starving": "starving", "n_removed": "removed"}
-    found: list[Iteration] = []
+    found: list[TrainingRow] = []
     before: tuple[str, int] | None = None
     for row in rows:
         size, value = int(row["n_components"]), float(row["log_likelihood_per_frame"])
         remarks = ["early, on some of the frames"] if row["early"] == "True" else []
         remarks += [f"{row[key]} {what}" for key, what in counts.items() if row.get(key, "0") != "0"]
         gain = value - found[-1].log_likelihood if before == (row["early"], size) else None
-        found.append(Iteration(row["number"], size, value, gain, ", ".join(remarks)))
+        found.append(TrainingRow(row["number"], size, value, gain, ", ".join(remarks)))
         before = row["early"], size
     return tuple(found)
 

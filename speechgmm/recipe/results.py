@@ -18,7 +18,7 @@ from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.features.store import FeatureStore
 from speechgmm.files import WRITING, replacing, write_csv, write_json
 from speechgmm.recipe.cache import StageOutput
-from speechgmm.recipe.evaluating import METRICS_FILE, SCORES_FILE, Judged, load_metrics
+from speechgmm.recipe.evaluating import METRICS_FILE, SCORES_FILE, FinalScores, load_metrics
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.opening import (
     CONFUSION_COLUMNS,
@@ -34,7 +34,7 @@ from speechgmm.recipe.opening import (
 )
 from speechgmm.recipe.reporting import PLOTS, REPORT_FILE, report_results
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.scored import Scores
+from speechgmm.recipe.scored import ScoreMatrix
 from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE
 from speechgmm.recipe.system import System
 from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
@@ -48,7 +48,7 @@ FILES = (METRICS_FILE, SCORES_FILE, DATA_FILE, CONFUSION_FILE, SKIPPED_FILE, REC
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
+class ExperimentOutputs:
     """An experiment whose stages have run.
 
     Parameters
@@ -59,7 +59,7 @@ class Finished:
         The features of each role, of each system by its name.
     systems : tuple of System
         Models and scores, in the order of the recipe's systems; one where it has none.
-    judged : Judged
+    judged : FinalScores
         The scores of the trials.
     calibration : StageOutput or None
         The calibration, if there is one.
@@ -78,7 +78,7 @@ class Finished:
     corpus: Corpus
     stores: Mapping[str, Mapping[str, FeatureStore]]
     systems: tuple[System, ...]
-    judged: Judged
+    final: FinalScores
     calibration: StageOutput | None
     evaluation: StageOutput
     outputs: tuple[StageOutput, ...]
@@ -157,7 +157,7 @@ def write_skipped(
     return skipped
 
 
-def write_results(folder: Path, recipe: Recipe, finished: Finished, *, report: bool = True) -> dict[str, Any]:
+def write_results(folder: Path, recipe: Recipe, outputs: ExperimentOutputs, *, report: bool = True) -> dict[str, Any]:
     """Write all that an experiment leaves behind.
 
     Parameters
@@ -166,7 +166,7 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished, *, report: b
         Where to write; what is there from an earlier run is replaced, file by file.
     recipe : Recipe
         The experiment.
-    finished : Finished
+    finished : ExperimentOutputs
         The outputs of its stages.
     report : bool
         Whether to write the report and its plots too.
@@ -181,32 +181,32 @@ def write_results(folder: Path, recipe: Recipe, finished: Finished, *, report: b
     OSError
         If a file cannot be written.
     """
-    for member, system in zip(recipe.members, finished.systems, strict=True):
+    for member, system in zip(recipe.systems_or_self, outputs.systems, strict=True):
         _copy_models(system, folder / SYSTEMS / member.name if recipe.systems else folder)
     if recipe.normalisation.method != "none":
-        _write_cohort(folder / COHORT_FILE, finished)
-    if finished.calibration:
-        _copy(finished.calibration.folder / CALIBRATION_FILE, folder / CALIBRATION_FILE)
+        _write_cohort(folder / COHORT_FILE, outputs)
+    if outputs.calibration:
+        _copy(outputs.calibration.folder / CALIBRATION_FILE, folder / CALIBRATION_FILE)
     for name in (METRICS_FILE, SCORES_FILE):
-        _copy(finished.evaluation.folder / name, folder / name)
-    _write_data(folder / DATA_FILE, finished, several=bool(recipe.systems))
-    _write_confusion(folder / CONFUSION_FILE, finished.corpus, finished.judged.ranks)
-    write_json(folder / PROVENANCE_FILE, _provenance(recipe, finished))
+        _copy(outputs.evaluation.folder / name, folder / name)
+    _write_data(folder / DATA_FILE, outputs, several=bool(recipe.systems))
+    _write_confusion(folder / CONFUSION_FILE, outputs.corpus, outputs.final.ranks)
+    write_json(folder / PROVENANCE_FILE, _provenance(recipe, outputs))
     resolved = dump_recipe(recipe)
     with replacing(folder / RECIPE_FILE) as temporary:
         temporary.write_text(resolved, encoding="utf-8")
     if report:
         report_results(folder)
-    return load_metrics(finished.evaluation.folder)
+    return load_metrics(outputs.evaluation.folder)
 
 
-def _write_data(path: Path, finished: Finished, *, several: bool) -> None:
+def _write_data(path: Path, outputs: ExperimentOutputs, *, several: bool) -> None:
     """Write what each system heard of each utterance: without seconds, if it could not be used."""
     rows = []
-    for system, stores in finished.stores.items():
+    for system, stores in outputs.stores.items():
         for role, store in stores.items():
             stored = {each.utterance: each for each in store.utterances}
-            for each in finished.corpus.role(role):
+            for each in outputs.corpus.role(role):
                 model = each.enrols if role == "enrol" else ""
                 used = stored.get(each.id)
                 lengths = (repr(used.seconds), repr(used.speech_seconds)) if used else ("", "")
@@ -215,7 +215,7 @@ def _write_data(path: Path, finished: Finished, *, several: bool) -> None:
     write_csv(path, DATA_COLUMNS, rows)
 
 
-def _write_confusion(path: Path, corpus: Corpus, scores: Scores) -> None:
+def _write_confusion(path: Path, corpus: Corpus, scores: ScoreMatrix) -> None:
     """Write how many tests of each model each model won, where it won any, among speakers who have one model."""
     several = Counter(corpus.speaker_of.values())
     row = {corpus.speaker_of[model]: number for number, model in enumerate(scores.models)}
@@ -260,31 +260,31 @@ def _copy_models(system: System, folder: Path) -> None:
                 _copy(models.ubm.folder / name, target / name)
 
 
-def _write_cohort(path: Path, finished: Finished) -> None:
+def _write_cohort(path: Path, outputs: ExperimentOutputs) -> None:
     """Write the speakers that scores are normalised by, for galleries to normalise theirs likewise."""
-    (stores,) = finished.stores.values()  # of a fusion, each system has a normalisation of its own
+    (stores,) = outputs.stores.values()  # of a fusion, each system has a normalisation of its own
     store = stores["background"]
-    used = [utterance for utterance in finished.corpus.background if utterance.id in store]
+    used = [utterance for utterance in outputs.corpus.background if utterance.id in store]
     frames = tuple(store.frames(utterance.id) for utterance in used)
     save_cohort(path, Cohort(tuple(utterance.speaker for utterance in used), frames), store.front_end)
 
 
-def _provenance(recipe: Recipe, finished: Finished) -> dict[str, Any]:
+def _provenance(recipe: Recipe, outputs: ExperimentOutputs) -> dict[str, Any]:
     """Collect what one needs to know to do it again."""
     return {
         "platform": platform.platform(),
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git": finished.git,
+        "git": outputs.git,
         "seed": recipe.seed,
-        "warnings": list(finished.warnings),
+        "warnings": list(outputs.warnings),
         "stages": [
             {
                 "stage": output.title,
                 "digest": output.digest,
-                **{name: output.made[name] for name in ("made_at", "seconds", "peak_memory", "made_by")},
+                **{name: output.metadata[name] for name in ("made_at", "seconds", "peak_memory", "made_by")},
             }
-            for output in finished.outputs
+            for output in outputs.outputs
         ],
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from speechgmm.corpus.manifest import some
+from speechgmm.corpus.manifest import first_few
 from speechgmm.errors import CorpusError, ModelError, RecipeError, ResultsError
 from speechgmm.evaluation.breakdown import FEWEST, too_few
 from speechgmm.evaluation.report.content import SkippedItem
@@ -23,13 +23,13 @@ from speechgmm.features.store import FeatureStore, clipped_warnings
 from speechgmm.gmm.kernels import TorchKernel
 from speechgmm.parallel import Engine, workers
 from speechgmm.recipe.cache import LOCKS, StageCache, StageOutput
-from speechgmm.recipe.calibrating import Calibrated, calibrate, check_list, load_calibrated
-from speechgmm.recipe.evaluating import evaluate, judge, load_metrics
-from speechgmm.recipe.experiment import Heard, build_systems, find_corpus, hear
+from speechgmm.recipe.calibrating import TrainedCalibration, calibrate, check_list, load_calibrated
+from speechgmm.recipe.context import STAGES, StageContext, StoppedEarly
+from speechgmm.recipe.evaluating import evaluate, final_scores, load_metrics
+from speechgmm.recipe.experiment import ExperimentFeatures, build_systems, extract_roles, find_corpus
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.means import STAGES, BeyondError, Means
 from speechgmm.recipe.progress import Bars
-from speechgmm.recipe.results import Finished, clear_results, write_results, write_skipped
+from speechgmm.recipe.results import ExperimentOutputs, clear_results, write_results, write_skipped
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.system import System
 
@@ -94,7 +94,7 @@ def run(
     console : rich.console.Console, optional
         Where progress is shown, if it is a terminal; nowhere when not given.
     from_stage : str, optional
-        The first of `speechgmm.recipe.means.STAGES` that is made anew, and all after it, though it is there already.
+        The first of `speechgmm.recipe.context.STAGES` that is made anew, and all after it, though it is there already.
     until_stage : str, optional
         The last stage to run; all when not given.
     cache : str or Path, optional
@@ -118,7 +118,7 @@ def run(
     OSError
         If results cannot be written.
     """
-    again = frozenset(STAGES[_place(from_stage) :] if from_stage else ())
+    rerun = frozenset(STAGES[_place(from_stage) :] if from_stage else ())
     until = STAGES[_place(until_stage)] if until_stage else STAGES[-1]
     source = Path.cwd() if isinstance(recipe, Recipe) else Path(recipe).resolve().parent
     if not isinstance(recipe, Recipe):
@@ -137,64 +137,64 @@ def run(
     stored = Path(cache or results / CACHE).resolve()
     with _only_run(stored / LOCKS, folder), _log_to(folder / "log.txt"), Bars(console) as bars, workers(engine):
         logger.info("run of %s, seed %d, on %s", recipe.name, recipe.seed, engine)
-        means = Means(StageCache(stored, again), engine, bars, until)
-        done = _run_stages(recipe, folder, means, _git_state(source))
+        context = StageContext(StageCache(stored, rerun), engine, bars, until)
+        done = _run_stages(recipe, folder, context, _git_state(source))
         logger.info("results in %s", folder)
     return done
 
 
-def _run_stages(recipe: Recipe, folder: Path, means: Means, git: str | None) -> RunResult:
+def _run_stages(recipe: Recipe, folder: Path, context: StageContext, git: str | None) -> RunResult:
     """Run the stages, or find their outputs, and write what they give."""
-    corpus = find_corpus(recipe.corpus, means)
+    corpus = find_corpus(recipe.corpus, context)
     if corpus is None:
         raise ValueError("a corpus that is only planned")
     check_list(recipe, corpus)
-    if not means.is_beyond("evaluation"):
+    if not context.stops_before("evaluation"):
         clear_results(folder)  # not before: a root that is misspelt leaves what is there
     warnings = _logged(corpus.warnings())
-    for member in recipe.members:
+    for member in recipe.systems_or_self:
         if isinstance(member.features, FeatureConfig):
             warnings += _logged(empty_filters(member.features))
     try:
-        heard = hear(recipe, corpus, means)
-    except BeyondError:
-        return RunResult(folder, {}, warnings, tuple(means.outputs))
+        heard = extract_roles(recipe, corpus, context)
+    except StoppedEarly:
+        return RunResult(folder, {}, warnings, tuple(context.outputs))
     stores = {
         member.name: {role: each.store for role, each in own.items()}
-        for member, own in zip(recipe.members, heard.voices, strict=True)
+        for member, own in zip(recipe.systems_or_self, heard.voices, strict=True)
     }
     warnings += _logged(clipped_warnings(_clipped(stores)))
     skipped = write_skipped(folder, corpus, stores)
-    systems = build_systems(recipe, heard, means)
+    systems = build_systems(recipe, heard, context)
     if systems is None:
-        return RunResult(folder, {}, warnings, tuple(means.outputs))
+        return RunResult(folder, {}, warnings, tuple(context.outputs))
     untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}
     if any(untrained.values()):
         skipped = write_skipped(folder, corpus, stores, untrained)
     warnings += _logged(_without_model(skipped))
-    calibration, calibrated, why_not = _calibrate(recipe, systems, heard, means)
+    calibration, calibrated, why_not = _calibrate(recipe, systems, heard, context)
     warnings += _logged(why_not)
-    if means.is_beyond("evaluation"):
-        return RunResult(folder, {}, warnings, tuple(means.outputs))
-    judged = judge(recipe, systems, calibrated, heard.voices[0]["test"].store)
-    evaluation = evaluate(recipe, corpus, systems, calibration, judged, calibrated, means)
+    if context.stops_before("evaluation"):
+        return RunResult(folder, {}, warnings, tuple(context.outputs))
+    final = final_scores(recipe, systems, calibrated, heard.voices[0]["test"].store)
+    evaluation = evaluate(recipe, corpus, systems, calibration, final, calibrated, context)
     warnings += _logged(_too_few(evaluation))
-    outputs = tuple(means.outputs)
+    outputs = tuple(context.outputs)
     known = calibration if calibrated else None
-    finished = Finished(corpus, stores, systems, judged, known, evaluation, outputs, skipped, warnings, git)
-    metrics = write_results(folder, recipe, finished, report=not means.is_beyond("report"))
+    finished = ExperimentOutputs(corpus, stores, systems, final, known, evaluation, outputs, skipped, warnings, git)
+    metrics = write_results(folder, recipe, finished, report=not context.stops_before("report"))
     return RunResult(folder, metrics, warnings, outputs)
 
 
 def _calibrate(
-    recipe: Recipe, systems: Sequence[System], heard: Heard, means: Means
-) -> tuple[StageOutput | None, Calibrated | None, tuple[str, ...]]:
+    recipe: Recipe, systems: Sequence[System], heard: ExperimentFeatures, context: StageContext
+) -> tuple[StageOutput | None, TrainedCalibration | None, tuple[str, ...]]:
     """Calibrate, if the recipe says so and the data allow it; or say why it could not be."""
     stage: StageOutput | None = None
-    if recipe.calibration.method == "none" or means.is_beyond("calibration"):
+    if recipe.calibration.method == "none" or context.stops_before("calibration"):
         return None, None, ()
     try:
-        stage = calibrate(recipe, systems, heard.voices, heard.corpus, means)
+        stage = calibrate(recipe, systems, heard.voices, heard.corpus, context)
         return stage, load_calibrated(stage.folder), ()
     except (CorpusError, ModelError) as error:
         return stage, None, (f"the scores are not calibrated: {error}",)
@@ -203,14 +203,14 @@ def _calibrate(
 def _without_model(skipped: Sequence[SkippedItem]) -> tuple[str, ...]:
     """Name the models that could not be made: nobody may look for them in a list of what was skipped."""
     names = list(dict.fromkeys(item.id for item in skipped if item.kind == "model"))
-    return (f"models that could not be made, so that their trials have no score: {some(names)}",) if names else ()
+    return (f"models that could not be made, so that their trials have no score: {first_few(names)}",) if names else ()
 
 
 def _too_few(evaluation: StageOutput) -> tuple[str, ...]:
     """Name the lists whose numbers, and their intervals, say little."""
     names = too_few(load_metrics(evaluation.folder)["trials"])
-    told = f"fewer than {FEWEST} target or nontarget trials with scores, too few to say much, in the list {some(names)}"
-    return (told,) if names else ()
+    few = f"fewer than {FEWEST} target or nontarget trials with scores"
+    return (f"{few}, too few to say much, in the list {first_few(names)}",) if names else ()
 
 
 def _clipped(stores: Mapping[str, Mapping[str, FeatureStore]]) -> dict[str, float]:

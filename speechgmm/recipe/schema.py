@@ -12,9 +12,9 @@ from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.errors import ModelError, RecipeError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.given import GivenConfig
+from speechgmm.features.given import ImportedConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.kernel_choice import check_available, of_torch
+from speechgmm.gmm.kernel_choice import check_available, torch_kernels
 from speechgmm.gmm.kernels import TorchKernel
 from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
 from speechgmm.recipe.points import SweepConfig
@@ -31,7 +31,7 @@ def _tag_of_front_end(section: Any) -> str:
 
 
 FrontEnd = Annotated[
-    Annotated[FeatureConfig, Tag("mfcc")] | Annotated[GivenConfig, Tag("given")], Discriminator(_tag_of_front_end)
+    Annotated[FeatureConfig, Tag("mfcc")] | Annotated[ImportedConfig, Tag("given")], Discriminator(_tag_of_front_end)
 ]
 
 
@@ -190,7 +190,7 @@ class Recipe(Configuration):
     def _features_fit_the_corpus(self) -> Self:
         """Refuse to hear features, or to take audio for them."""
         has_features = isinstance(self.corpus, KaldiConfig) and self.corpus.input == "features"
-        if not self.systems and has_features != isinstance(self.features, GivenConfig):
+        if not self.systems and has_features != isinstance(self.features, ImportedConfig):
             found = "corpus.input is features" if has_features else "the corpus has audio"
             raise ValueError(f"features.kind {self.features.kind}: {found}; expected both or neither to be of features")
         return self
@@ -228,7 +228,7 @@ class Recipe(Configuration):
                 )
         return self
 
-    def plain(self) -> dict[str, JsonValue]:
+    def to_json(self) -> dict[str, JsonValue]:
         """Write the recipe out as JSON data.
 
         Returns
@@ -243,7 +243,7 @@ class Recipe(Configuration):
             idle |= {"sweep"}
         data: dict[str, JsonValue] = self.model_dump(mode="json", exclude=idle)
         if self.systems:
-            data["systems"] = [system.plain() for system in self.systems]
+            data["systems"] = [system.to_json() for system in self.systems]
         return data
 
     def with_kernel(self, kernel: TorchKernel) -> Self:
@@ -266,7 +266,7 @@ class Recipe(Configuration):
         ModelError
             If PyTorch or its device is not there.
         """
-        of_torch(kernel)
+        torch_kernels(kernel)
         if self.systems:
             return self.model_copy(update={"systems": tuple(each.with_kernel(kernel) for each in self.systems)})
         sections = self._computing
@@ -287,7 +287,7 @@ class Recipe(Configuration):
             For each section that names one: its key, and the package or device that it needs.
         """
         missing = []
-        for member in self.members:
+        for member in self.systems_or_self:
             for name, section in member._computing.items():
                 try:
                     check_available(section.kernel, getattr(section, "skip_below", 0))
@@ -302,6 +302,6 @@ class Recipe(Configuration):
         return {name: getattr(self, name) for name in names}
 
     @property
-    def members(self) -> "tuple[Recipe, ...]":
+    def systems_or_self(self) -> "tuple[Recipe, ...]":
         """The systems, with the seed of this recipe; itself, where there are no others."""
         return tuple(system.model_copy(update={"seed": self.seed}) for system in self.systems) or (self,)

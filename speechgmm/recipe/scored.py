@@ -18,7 +18,7 @@ from speechgmm.parallel import Engine, map_in_order
 from speechgmm.scoring.llr import Scorer, ScoringConfig, prepare
 from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
 
-Tick = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told how many of how many are done."""
 
 TESTS_AT_ONCE = 32
@@ -26,7 +26,7 @@ TESTS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class ScoreMatrix:
     """The scores of an experiment.
 
     Parameters
@@ -41,7 +41,7 @@ class Scores:
     tests: tuple[str, ...]
     matrix: Float64Array
 
-    def of(self, trials: Sequence[Trial]) -> Float64Array:
+    def for_trials(self, trials: Sequence[Trial]) -> Float64Array:
         """Look up the scores of trials.
 
         Parameters
@@ -72,7 +72,7 @@ def score_tests(
     utterances: Sequence[str],
     config: ScoringConfig,
     engine: Engine,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> None:
     """Score every test with features against every model: ``scores.npy``, shape (M, U), and ``scores.json``.
 
@@ -110,7 +110,7 @@ def score_in_blocks(
     utterances: Sequence[str],
     score: Callable[[Sequence[str]], Float64Array],
     engine: Engine,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> None:
     """Score the tests with features, some at a time: ``scores.npy``, shape (M, U), and ``scores.json``.
 
@@ -200,7 +200,7 @@ def normalise_scores(
     _write_scores(folder, scores.models, scores.tests, matrix)
 
 
-def load_scores(folders: Sequence[Path]) -> Scores:
+def load_scores(folders: Sequence[Path]) -> ScoreMatrix:
     """Read what `score_tests` or `normalise_scores` wrote.
 
     Parameters
@@ -210,7 +210,7 @@ def load_scores(folders: Sequence[Path]) -> Scores:
 
     Returns
     -------
-    Scores
+    ScoreMatrix
         Names and matrix; several groups together, in the order of the models' names.
 
     Raises
@@ -224,13 +224,13 @@ def load_scores(folders: Sequence[Path]) -> Scores:
     names = [name for each in groups for name in each.models]
     order = sorted(range(len(names)), key=names.__getitem__)
     matrix = np.concatenate([each.matrix for each in groups])[order]
-    return Scores(tuple(names[row] for row in order), groups[0].tests, matrix)
+    return ScoreMatrix(tuple(names[row] for row in order), groups[0].tests, matrix)
 
 
-def _load_scores(folder: Path) -> Scores:
+def _load_scores(folder: Path) -> ScoreMatrix:
     """Read the scores of one group of models."""
     names = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    scores = Scores(tuple(names["models"]), tuple(names["tests"]), np.load(folder / "scores.npy"))
+    scores = ScoreMatrix(tuple(names["models"]), tuple(names["tests"]), np.load(folder / "scores.npy"))
     if scores.matrix.shape != (len(scores.models), len(scores.tests)):
         raise CorpusError(f"{folder}: {scores.matrix.shape} scores of {len(scores.models)} models")
     return scores
@@ -244,17 +244,17 @@ def _write_scores(folder: Path, models: Sequence[str], tests: Sequence[str], mat
         temporary.write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
 
 
-def common(systems: Sequence[Scores]) -> tuple[Scores, ...]:
+def restrict_to_common(systems: Sequence[ScoreMatrix]) -> tuple[ScoreMatrix, ...]:
     """Restrict the scores of several systems to the models and tests that all of them have.
 
     Parameters
     ----------
-    systems : sequence of Scores
+    systems : sequence of ScoreMatrix
         Each of its own models and tests.
 
     Returns
     -------
-    tuple of Scores
+    tuple of ScoreMatrix
         Of the same, in the order of the first.
     """
     in_all = (
@@ -270,21 +270,21 @@ def common(systems: Sequence[Scores]) -> tuple[Scores, ...]:
         rows = {name: number for number, name in enumerate(each.models)}
         columns = {name: number for number, name in enumerate(each.tests)}
         matrix = each.matrix[np.ix_([rows[name] for name in models], [columns[name] for name in tests])]
-        shared.append(Scores(tuple(models), tuple(tests), matrix))
+        shared.append(ScoreMatrix(tuple(models), tuple(tests), matrix))
     return tuple(shared)
 
 
-def added(systems: Sequence[Scores]) -> Scores:
+def sum_systems(systems: Sequence[ScoreMatrix]) -> ScoreMatrix:
     """Add up the scores of several systems.
 
     Parameters
     ----------
-    systems : sequence of Scores
+    systems : sequence of ScoreMatrix
         Of the same models and tests.
 
     Returns
     -------
-    Scores
+    ScoreMatrix
         Of a single system its own.
     """
     return replace(systems[0], matrix=np.sum([each.matrix for each in systems], axis=0))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import RecipeError
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.points import Point, points
+from speechgmm.recipe.points import Point, draw_points
 from speechgmm.recipe.schema import Recipe
 
 LONGEST = 80
@@ -22,7 +22,7 @@ BRACKETS = "[]{}\"' "
 
 
 @dataclass(frozen=True)
-class Member:
+class SeriesPoint:
     """An experiment of a series.
 
     Parameters
@@ -53,13 +53,13 @@ class Series:
         Of the recipe, and of the folder that holds theirs.
     keys : tuple of str
         Dotted keys that not all members have alike.
-    members : tuple of Member
+    members : tuple of SeriesPoint
         In their order; all different.
     """
 
     name: str
     keys: tuple[str, ...]
-    members: tuple[Member, ...]
+    points: tuple[SeriesPoint, ...]
 
 
 def load_series(path: str | Path, overrides: Sequence[str] = ()) -> Series:
@@ -94,7 +94,7 @@ def load_series(path: str | Path, overrides: Sequence[str] = ()) -> Series:
     whole = load_recipe(path, fixed)
     if whole.sweep is None and not several:
         raise RecipeError(f"{path}: nothing makes a series of it; expected a sweep section, or --set KEY=VALUE,VALUE")
-    own = points(whole.sweep) if whole.sweep else ({},)
+    own = draw_points(whole.sweep) if whole.sweep else ({},)
     typed = {text.partition("=")[0] for text in overrides}
     drafts: list[_Draft] = []
     for point, chosen in product(own, product(*several.values())):
@@ -104,8 +104,8 @@ def load_series(path: str | Path, overrides: Sequence[str] = ()) -> Series:
         if all(each.values != draft.values for each in drafts):
             drafts.append(draft)
     keys = _varying([draft.values for draft in drafts])
-    members = _members(path, fixed, keys, drafts)
-    return Series(whole.name, keys, members)
+    points = _points(path, fixed, keys, drafts)
+    return Series(whole.name, keys, points)
 
 
 def split_values(text: str) -> list[str]:
@@ -163,9 +163,11 @@ class _Draft(NamedTuple):
     sets: dict[str, str]  # what comes from the command line
 
 
-def _members(path: str | Path, fixed: list[str], keys: tuple[str, ...], drafts: Sequence[_Draft]) -> tuple[Member, ...]:
+def _points(
+    path: str | Path, fixed: list[str], keys: tuple[str, ...], drafts: Sequence[_Draft]
+) -> tuple[SeriesPoint, ...]:
     """Read the recipe at each point; where a value is wrong by itself, or no point is right, say all that is."""
-    members = []
+    points = []
     by_itself = False
     for name, draft in zip(_names(keys, [draft.values for draft in drafts]), drafts, strict=True):
         sets = [f"{key}={value}" for key, value in draft.sets.items()]
@@ -173,13 +175,13 @@ def _members(path: str | Path, fixed: list[str], keys: tuple[str, ...], drafts: 
         try:
             recipe = load_recipe(path, [*fixed, *sets], point=draft.point)
         except RecipeError as error:
-            members.append(Member(name, values, None, str(error)))
+            points.append(SeriesPoint(name, values, None, str(error)))
             by_itself |= any(re.search(rf": {re.escape(key)}[.:]", str(error)) for key in draft.values)
         else:
-            members.append(Member(name, values, recipe.model_copy(update={"name": name, "sweep": None})))
-    if by_itself or not any(member.recipe for member in members):
-        raise RecipeError("\n".join(dict.fromkeys(line for each in members for line in each.problem.splitlines())))
-    return tuple(members)
+            points.append(SeriesPoint(name, values, recipe.model_copy(update={"name": name, "sweep": None})))
+    if by_itself or not any(point.recipe for point in points):
+        raise RecipeError("\n".join(dict.fromkeys(line for each in points for line in each.problem.splitlines())))
+    return tuple(points)
 
 
 def _text(value: object) -> str:
@@ -187,10 +189,10 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _varying(members: Sequence[dict[str, str]]) -> tuple[str, ...]:
+def _varying(points: Sequence[dict[str, str]]) -> tuple[str, ...]:
     """List the keys that not all members have alike."""
-    keys = dict.fromkeys(key for values in members for key in values)
-    return tuple(key for key in keys if len({values.get(key) for values in members}) > 1)
+    keys = dict.fromkeys(key for values in points for key in values)
+    return tuple(key for key in keys if len({values.get(key) for values in points}) > 1)
 
 
 def _of(values: dict[str, str], keys: Sequence[str]) -> dict[str, str]:
@@ -198,11 +200,11 @@ def _of(values: dict[str, str], keys: Sequence[str]) -> dict[str, str]:
     return {key: values[key] for key in keys if key in values}
 
 
-def _names(keys: Sequence[str], members: Sequence[dict[str, str]]) -> list[str]:
+def _names(keys: Sequence[str], points: Sequence[dict[str, str]]) -> list[str]:
     """Name the members by their values; by a digest too, where names are long or alike."""
     short = short_names(keys)
     names = []
-    for values in members:
+    for values in points:
         parts = [f"{short[key]}-{value.strip(BRACKETS)}" for key, value in _of(values, keys).items()]
         names.append("_".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in parts) or "as-it-is")
     alike = [name.lower() for name in names]
@@ -210,5 +212,5 @@ def _names(keys: Sequence[str], members: Sequence[dict[str, str]]) -> list[str]:
         name
         if len(name) <= LONGEST and alike.count(name.lower()) == 1 and name[0].isalnum()
         else f"x{name[: LONGEST - 10]}-{fingerprint(dict[str, Any](values))[:8]}"
-        for name, values in zip(names, members, strict=True)
+        for name, values in zip(names, points, strict=True)
     ]

@@ -37,7 +37,7 @@ def given_keys(recipe: Recipe) -> tuple[Given, ...]:
         In the order of the schema, those that have an effect; without the name, which every recipe has. Whether a value
         came from the recipe's file, from another one or from a preset is not known any more.
     """
-    effective = recipe.plain()
+    effective = recipe.to_json()
     found = _given(recipe, NONE, ())
     return tuple(each for each in found if each.key[0] in effective and each.key != ("name",))
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from speechgmm.recipe.explaining import checked
+from speechgmm.recipe.explaining import validate
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.sections import read_recipe
 from speechgmm.recipe.yaml import Document, Key, dotted
@@ -44,7 +44,7 @@ def rows_of(path: str | Path, overrides: Sequence[str] = ()) -> list[Row]:
         As for `load_recipe`.
     """
     document = read_recipe(Path(path), overrides)
-    return list(_rows(checked(Recipe, document).plain(), (), document))
+    return list(_rows(validate(Recipe, document).to_json(), (), document))
 
 
 def _rows(values: JsonValue, key: Key, document: Document) -> Iterator[Row]:

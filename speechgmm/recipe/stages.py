@@ -20,7 +20,7 @@ from speechgmm.corpus.recordings import write_recordings
 from speechgmm.corpus.synthetic import SyntheticConfig, plan
 from speechgmm.errors import CheckpointError, ModelError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.given import GivenConfig, write_given_store
+from speechgmm.features.given import ImportedConfig, write_imported_store
 from speechgmm.features.shards import Source, write_store
 from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.files import replacing
@@ -33,7 +33,7 @@ from speechgmm.gmm.storage import check_front_end, load_gmm, save_gmm, save_spea
 from speechgmm.gmm.training import train
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.parallel import Engine, map_in_order, sum_over
-from speechgmm.recipe.scored import Tick, why_none
+from speechgmm.recipe.scored import ProgressCallback, why_none
 from speechgmm.scoring.gallery import UBM_FILE
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ TRAINING_FILE = "training.csv"
 SIZES_FILE = "sizes.csv"
 
 
-def synthesise(folder: Path, config: SyntheticConfig, engine: Engine, tick: Tick) -> None:
+def synthesise(folder: Path, config: SyntheticConfig, engine: Engine, tick: ProgressCallback) -> None:
     """Write the recordings and lists of the embedded voices.
 
     Parameters
@@ -63,7 +63,7 @@ def synthesise(folder: Path, config: SyntheticConfig, engine: Engine, tick: Tick
         tick(done, total)
 
 
-def run_commands(folder: Path, commands: Sequence[str], root: Path, engine: Engine, tick: Tick) -> None:
+def run_commands(folder: Path, commands: Sequence[str], root: Path, engine: Engine, tick: ProgressCallback) -> None:
     """Write the recordings that commands make.
 
     Parameters
@@ -85,7 +85,11 @@ def run_commands(folder: Path, commands: Sequence[str], root: Path, engine: Engi
 
 
 def extract_features(
-    folder: Path, utterances: Sequence[Utterance], config: FeatureConfig | GivenConfig, engine: Engine, tick: Tick
+    folder: Path,
+    utterances: Sequence[Utterance],
+    config: FeatureConfig | ImportedConfig,
+    engine: Engine,
+    tick: ProgressCallback,
 ) -> None:
     """Write a feature store of the utterances.
 
@@ -95,7 +99,7 @@ def extract_features(
         Where to write.
     utterances : sequence of Utterance
         In the order of the store.
-    config : FeatureConfig or GivenConfig
+    config : FeatureConfig or ImportedConfig
         The front end.
     engine : Engine
         Where to run.
@@ -103,8 +107,8 @@ def extract_features(
         Told of progress.
     """
     tick(0, len(utterances))
-    if isinstance(config, GivenConfig):
-        progress = write_given_store(folder, {each.id: each.path for each in utterances}, config)
+    if isinstance(config, ImportedConfig):
+        progress = write_imported_store(folder, {each.id: each.path for each in utterances}, config)
     else:
         sources = [Source(each.id, each.path, each.channel, start=each.start, stop=each.end) for each in utterances]
         progress = write_store(folder, sources, config, engine)
@@ -121,7 +125,7 @@ def train_ubm(
     config: TrainingConfig,
     seed: int,
     engine: Engine,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> None:
     """Train the background model: ``ubm.safetensors``, ``training.csv``, and ``sizes.csv`` where its size was chosen.
 
@@ -196,7 +200,7 @@ def adapt_speakers(
     utterances: Sequence[Utterance],
     config: AdaptationConfig,
     engine: Engine,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> None:
     """Adapt one model for each speaker with features: ``speakers.safetensors``.
 

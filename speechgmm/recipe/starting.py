@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median_low
 
-from speechgmm.corpus.discovery import Found
+from speechgmm.corpus.discovery import DiscoveredCorpus
 from speechgmm.corpus.formats import read_corpus
-from speechgmm.corpus.manifest import Utterance, by_speaker, some
+from speechgmm.corpus.manifest import Utterance, by_speaker, first_few
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import unique
 from speechgmm.corpus.synthetic import SyntheticConfig
@@ -113,7 +113,7 @@ def _own_size(frames: float) -> int:
     return min(32, 1 << max(0, int(frames / FRAMES_PER_GAUSSIAN).bit_length() - 1))
 
 
-def kept(recordings: Survey, chosen: Plan) -> list[Utterance]:
+def usable_utterances(recordings: Survey, chosen: Plan) -> list[Utterance]:
     """Tell which recordings an experiment uses.
 
     Parameters
@@ -192,7 +192,7 @@ def write_recipe(recordings: Survey, chosen: Plan, out: Path) -> tuple[Path, ...
     return written
 
 
-def _list_usable(recordings: Survey, table: Path) -> Found:
+def _list_usable(recordings: Survey, table: Path) -> DiscoveredCorpus:
     """Write a table of the recordings that can be used, and give the corpus that it makes."""
     root = recordings.found.root
     usable = {role: tuple(own) for role, own in recordings.usable.items() if own}
@@ -205,11 +205,11 @@ def _list_usable(recordings: Survey, table: Path) -> Found:
     problems.check()
     if lost := [each.path for each in recordings.utterances if each not in listed]:
         raise CorpusError(
-            f"{some(lost)}: a table cannot list that name; expected UTF-8 text without white space around it"
+            f"{first_few(lost)}: a table cannot list that name; expected UTF-8 text without white space around it"
         )
     place = os.path.relpath(table.resolve(), root.resolve())
     how = f"{recordings.found.how}; those that can be used are in {table.name}"
-    return Found("csv", root, usable, how, Path(place).as_posix())
+    return DiscoveredCorpus("csv", root, usable, how, Path(place).as_posix())
 
 
 def _below(root: Path, path: str) -> str:
@@ -237,19 +237,20 @@ def recipe_text(recordings: Survey, chosen: Plan, out: Path) -> str:
     n_speakers, n_utterances = len(recordings.of_speaker), len(recordings.utterances)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", out.stem).strip("-._") or "mine"
     lines = [
-        f"# {n_speakers:,} speakers, {n_utterances:,} recordings, {told_length(recordings)}; {recordings.found.how}.",
+        f"# {n_speakers:,} speakers, {n_utterances:,} recordings, {format_duration(recordings)}; "
+        f"{recordings.found.how}.",
         "# Look the data over with `speechgmm check`, run it all with `speechgmm run`. Other keys have their defaults.",
         f"name: {name} # of the folder of results",
         "seed: 0 # of what is drawn in training",
         *_corpus_lines(recordings.found, chosen, out),
-        *_feature_lines(recordings.rates(kept(recordings, chosen))),
+        *_feature_lines(recordings.rates(usable_utterances(recordings, chosen))),
         *(_background_lines(chosen) if chosen.has_background else _independent_lines(chosen)),
         "evaluation: {dcf: [sre08, voxceleb]} # detection costs that are reported",
     ]
     return "\n".join(lines) + "\n"
 
 
-def told_length(recordings: Survey) -> str:
+def format_duration(recordings: Survey) -> str:
     """Tell how much audio there is.
 
     Parameters
@@ -266,7 +267,7 @@ def told_length(recordings: Survey) -> str:
     return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
 
 
-def _corpus_lines(found: Found, chosen: Plan, out: Path) -> list[str]:
+def _corpus_lines(found: DiscoveredCorpus, chosen: Plan, out: Path) -> list[str]:
     """Write the corpus section."""
     root = os.path.relpath(found.root, out.absolute().parent)
     lines = ["", "corpus:", f"  kind: {found.kind}", f"  root: {_quoted(Path(root).as_posix())}"]

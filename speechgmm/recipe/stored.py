@@ -15,7 +15,7 @@ from speechgmm.recipe.runner import CACHE, RESULTS_LOCK
 
 
 @dataclass(frozen=True)
-class Stored:
+class CacheEntry:
     """A folder of the cache.
 
     Parameters
@@ -42,7 +42,7 @@ class Stored:
     used_by: tuple[str, ...]
 
 
-def list_stored(results: str | Path = "results") -> tuple[Stored, ...]:
+def list_stored(results: str | Path = "results") -> tuple[CacheEntry, ...]:
     """List what the cache holds.
 
     Parameters
@@ -52,7 +52,7 @@ def list_stored(results: str | Path = "results") -> tuple[Stored, ...]:
 
     Returns
     -------
-    tuple of Stored
+    tuple of CacheEntry
         By stage, the oldest first.
 
     Raises
@@ -68,21 +68,21 @@ def list_stored(results: str | Path = "results") -> tuple[Stored, ...]:
         made_at, digest = _made(folder)
         state = "whole" if made_at else "unfinished" if folder.name.startswith((RUNNING, UNFINISHED)) else "broken"
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        listed.append(Stored(folder.parent.name, folder, state, size, made_at, tuple(users.get(digest, ()))))
+        listed.append(CacheEntry(folder.parent.name, folder, state, size, made_at, tuple(users.get(digest, ()))))
     return tuple(sorted(listed, key=lambda each: (each.stage, each.made_at)))
 
 
-def prune(stored: Sequence[Stored]) -> tuple[Stored, ...]:
+def prune(stored: Sequence[CacheEntry]) -> tuple[CacheEntry, ...]:
     """Remove what no results rest on, and what was never finished, unless a run is making it.
 
     Parameters
     ----------
-    stored : sequence of Stored
+    stored : sequence of CacheEntry
         What there is.
 
     Returns
     -------
-    tuple of Stored
+    tuple of CacheEntry
         What was removed.
 
     Raises

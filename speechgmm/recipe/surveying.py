@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from speechgmm.audio import duration
-from speechgmm.corpus.discovery import Found
+from speechgmm.corpus.discovery import DiscoveredCorpus
 from speechgmm.corpus.manifest import Role, Utterance, by_speaker
 from speechgmm.features.cepstra_config import CepstraConfig
 from speechgmm.parallel import Engine
-from speechgmm.recipe.checking import Audio, Header, read_headers
+from speechgmm.recipe.checking import Audio, AudioHeader, read_headers
 
 FRAME: float = CepstraConfig.model_fields["frame_length"].default
 """Seconds."""
@@ -24,19 +24,19 @@ class Survey:
 
     Parameters
     ----------
-    found : Found
+    found : DiscoveredCorpus
         How it is laid out.
     usable : dict of Role or None to list of Utterance
         The recordings whose headers can be read and tell of a frame at least, by the roles that they have.
-    headers : dict from Audio to Header
+    headers : dict from Audio to AudioHeader
         Of all recordings.
     ignored : tuple of str
         What cannot be used, or is something else, a sentence each.
     """
 
-    found: Found
+    found: DiscoveredCorpus
     usable: Roles
-    headers: dict[Audio, Header]
+    headers: dict[Audio, AudioHeader]
     ignored: tuple[str, ...]
 
     @property
@@ -85,12 +85,12 @@ class Survey:
         return sum(self.headers[each.audio].seconds for each in utterances)
 
 
-def survey(found: Found, engine: Engine | None = None) -> Survey:
+def survey(found: DiscoveredCorpus, engine: Engine | None = None) -> Survey:
     """Read the headers of recordings.
 
     Parameters
     ----------
-    found : Found
+    found : DiscoveredCorpus
         The recordings.
     engine : Engine, optional
         Where to read.
@@ -121,7 +121,7 @@ def _can_be_mixed(lost: Sequence[Utterance], engine: Engine | None) -> bool:
     return any(header.sample_rate for header in headers.values())
 
 
-def _held_to_a_frame(audio: Audio, header: Header) -> Header:
+def _held_to_a_frame(audio: Audio, header: AudioHeader) -> AudioHeader:
     """Call a recording unusable that is shorter than a frame, if its length is known."""
     if header.sample_rate is None or header.seconds >= FRAME or duration(audio[0]) is None:
         return header

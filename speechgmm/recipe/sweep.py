@@ -18,7 +18,7 @@ from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.planning import plan
 from speechgmm.recipe.runner import run
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.series import Member, Series
+from speechgmm.recipe.series import Series, SeriesPoint
 
 TABLE_FILE = "sweep.csv"
 """The table of a series, beside the folders of its members."""
@@ -33,7 +33,7 @@ class Outcome:
 
     Parameters
     ----------
-    member : Member
+    member : SeriesPoint
         Which.
     metrics : dict or None
         What its ``metrics.json`` holds; None if it failed.
@@ -47,7 +47,7 @@ class Outcome:
         Of its run.
     """
 
-    member: Member
+    point: SeriesPoint
     metrics: dict[str, Any] | None
     reason: str = ""
     kept: bool = False
@@ -95,18 +95,18 @@ def run_series(
     folder.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
     with workers(engine):
-        for member in series.members:
-            if member.recipe is None:
-                outcome = Outcome(member, None, _line(member.problem))
+        for point in series.points:
+            if point.recipe is None:
+                outcome = Outcome(point, None, _line(point.problem))
             else:
-                outcome = _kept(member, member.recipe, folder) or _run(member, member.recipe, folder, engine, console)
+                outcome = _kept(point, point.recipe, folder) or _run(point, point.recipe, folder, engine, console)
             outcomes.append(outcome)
             _write_table(folder / TABLE_FILE, series, outcomes)
             tell(outcome)
     return tuple(outcomes)
 
 
-def numbers(metrics: dict[str, Any]) -> dict[str, float | int | None]:
+def flatten_metrics(metrics: dict[str, Any]) -> dict[str, float | int | None]:
     """Lay out the numbers of a run: all but the intervals and the numbers of trials.
 
     Parameters
@@ -136,9 +136,9 @@ def _flat(values: dict[str, Any]) -> Iterator[tuple[str, float | int | None]]:
             yield name, value
 
 
-def _kept(member: Member, recipe: Recipe, folder: Path) -> Outcome | None:
+def _kept(point: SeriesPoint, recipe: Recipe, folder: Path) -> Outcome | None:
     """Find the results of a member: whole (the report is written last), of this recipe, and of the data as they are."""
-    place = folder / member.name
+    place = folder / point.name
     try:
         if (place / "recipe.yaml").read_text(encoding="utf-8") != dump_recipe(recipe):
             return None
@@ -155,21 +155,21 @@ def _kept(member: Member, recipe: Recipe, folder: Path) -> Outcome | None:
         return None
     if metrics != load_metrics(planned[-1].output.folder):  # numbers that have changed since the run wrote them
         return None
-    return Outcome(member, metrics, kept=True, warnings=warnings)
+    return Outcome(point, metrics, kept=True, warnings=warnings)
 
 
-def _run(member: Member, recipe: Recipe, folder: Path, engine: Engine | None, console: Console | None) -> Outcome:
+def _run(point: SeriesPoint, recipe: Recipe, folder: Path, engine: Engine | None, console: Console | None) -> Outcome:
     """Run a member, or note why that failed."""
     started = time.perf_counter()
     try:
         done = run(recipe, results=folder, engine=engine, console=console, cache=folder.parent / ".cache")
     except FAILURES as error:
-        place = folder / member.name
+        place = folder / point.name
         place.mkdir(exist_ok=True)
         with (place / "log.txt").open("a", encoding="utf-8") as log:
             log.write(traceback.format_exc())
-        return Outcome(member, None, _line(str(error) or type(error).__name__), seconds=time.perf_counter() - started)
-    return Outcome(member, done.metrics, seconds=time.perf_counter() - started, warnings=done.warnings)
+        return Outcome(point, None, _line(str(error) or type(error).__name__), seconds=time.perf_counter() - started)
+    return Outcome(point, done.metrics, seconds=time.perf_counter() - started, warnings=done.warnings)
 
 
 def _line(text: str) -> str:
@@ -179,13 +179,13 @@ def _line(text: str) -> str:
 
 def _write_table(path: Path, series: Series, outcomes: Sequence[Outcome]) -> None:
     """Write a row for each member; no times, so that the same series gives the same bytes."""
-    laid_out = [numbers(each.metrics) if each.metrics else {} for each in outcomes]
+    laid_out = [flatten_metrics(each.metrics) if each.metrics else {} for each in outcomes]
     columns = tuple(dict.fromkeys(name for each in laid_out for name in each))
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["member", *series.keys, "status", *columns, "reason"])
         for outcome, found in zip(outcomes, laid_out, strict=True):
-            values = [outcome.member.values.get(key, "") for key in series.keys]
+            values = [outcome.point.values.get(key, "") for key in series.keys]
             status = "failed" if outcome.metrics is None else "done"
             cells = ["" if found.get(name) is None else repr(found[name]) for name in columns]
-            writer.writerow([outcome.member.name, *values, status, *cells, outcome.reason])
+            writer.writerow([outcome.point.name, *values, status, *cells, outcome.reason])

@@ -12,16 +12,16 @@ from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.recipe import independent, stages
 from speechgmm.recipe.cache import StageOutput
-from speechgmm.recipe.means import VERSIONS, Means, plain
+from speechgmm.recipe.context import VERSIONS, StageContext, to_json
 from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.scored import Scores, load_scores, normalise_scores, score_tests
-from speechgmm.recipe.voices import Voices, digest
+from speechgmm.recipe.scored import ScoreMatrix, load_scores, normalise_scores, score_tests
+from speechgmm.recipe.voices import RoleFeatures, digest
 from speechgmm.scoring.gallery import UBM_FILE
 from speechgmm.scoring.normalisation import check_cohort
 
 
 @dataclass(frozen=True)
-class Models:
+class SpeakerModels:
     """Models of speakers, and the background model that they were adapted from.
 
     Parameters
@@ -48,17 +48,17 @@ class System:
 
     Parameters
     ----------
-    models : tuple of Models
+    models : tuple of SpeakerModels
         Of the enrolled speakers: one, or one for each sex.
     scored : tuple of StageOutput
-        Scores, normalised as the recipe says; one, or one for each sex.
+        ScoreMatrix, normalised as the recipe says; one, or one for each sex.
     """
 
-    models: tuple[Models, ...]
+    models: tuple[SpeakerModels, ...]
     scored: tuple[StageOutput, ...]
 
     @property
-    def scores(self) -> Scores:
+    def scores(self) -> ScoreMatrix:
         """The scores of all models."""
         return load_scores([output.folder for output in self.scored])
 
@@ -69,16 +69,23 @@ class System:
         return {name: why for folder in alone for name, why in independent.load_untrained(folder).items()}
 
 
-def build_system(recipe: Recipe, background: Voices, enrol: Voices, test: Voices, means: Means, of: str = "") -> System:
+def build_system(
+    recipe: Recipe,
+    background: RoleFeatures,
+    enrol: RoleFeatures,
+    test: RoleFeatures,
+    context: StageContext,
+    of: str = "",
+) -> System:
     """Train, enrol and score, or find what was done before.
 
     Parameters
     ----------
     recipe : Recipe
         How.
-    background, enrol, test : Voices
+    background, enrol, test : RoleFeatures
         Of whom the background model, and the cohort, are made; whose models are made; what is scored against them.
-    means : Means
+    context : StageContext
         How to run.
     of : str
         What people call the system, where there are several.
@@ -98,7 +105,7 @@ def build_system(recipe: Recipe, background: Voices, enrol: Voices, test: Voices
     """
     cohort = [utterance.speaker for utterance in background.utterances]
     check_cohort({utterance.speaker for utterance in enrol.utterances}, cohort, recipe.normalisation)
-    work = _Work(recipe, background, means, of)
+    work = _Work(recipe, background, context, of)
     ubms = work.background_models()
     models = work.models(ubms, enrol, "")
     scored = work.scores(models, test, "")
@@ -112,7 +119,7 @@ Scored = tuple[StageOutput, ...]
 
 
 def _score_cohort(
-    work: "_Work", ubms: Mapping[str | None, StageOutput | None], models: Sequence[Models], test: Voices
+    work: "_Work", ubms: Mapping[str | None, StageOutput | None], models: Sequence[SpeakerModels], test: RoleFeatures
 ) -> dict[str, Scored]:
     """Score the speakers of the background, each of whom gets a model, as far as the normalisation needs it."""
     method = work.recipe.normalisation.method
@@ -133,8 +140,8 @@ class _Work:
     """The stages of one system."""
 
     recipe: Recipe
-    background: Voices
-    means: Means
+    background: RoleFeatures
+    context: StageContext
     of: str
 
     def background_models(self) -> dict[str | None, StageOutput | None]:
@@ -148,21 +155,23 @@ class _Work:
         sexes: list[str | None] = [*_sexes(self.background)] if self.recipe.ubm.per_sex else [None]
         return {sex: self._train_ubm(_of_sex(self.background, sex), _named(sex)) for sex in sexes}
 
-    def models(self, ubms: Mapping[str | None, StageOutput | None], who: Voices, title: str) -> tuple[Models, ...]:
+    def models(
+        self, ubms: Mapping[str | None, StageOutput | None], who: RoleFeatures, title: str
+    ) -> tuple[SpeakerModels, ...]:
         """Make the speakers' models, those of each sex from its background model."""
         config = self.recipe.speakers
         if isinstance(config, IndependentConfig):
-            return (Models(None, self._train_speakers(config, who, title), who.speaker_of),)
+            return (SpeakerModels(None, self._train_speakers(config, who, title), who.speaker_of),)
         sexes: list[str | None] = [None] if None in ubms else [*_sexes(who)]
         if lacking := [sex for sex in sexes if sex not in ubms]:
             raise CorpusError(f"ubm.per_sex: nobody of sex {', '.join(map(str, lacking))} is in the background")
         return tuple(
-            Models(ubm, self._adapt(config, ubm, _of_sex(who, sex), title + _named(sex)), who.speaker_of, sex)
+            SpeakerModels(ubm, self._adapt(config, ubm, _of_sex(who, sex), title + _named(sex)), who.speaker_of, sex)
             for sex in sexes
             if (ubm := ubms[sex])
         )
 
-    def scores(self, models: Sequence[Models], test: Voices, title: str) -> Scored:
+    def scores(self, models: Sequence[SpeakerModels], test: RoleFeatures, title: str) -> Scored:
         """Score tests against models."""
         return tuple(self._score(each, test, title + _named(each.sex)) for each in models)
 
@@ -172,7 +181,7 @@ class _Work:
         speakers = {utterance.id: utterance.speaker for utterance in self.background.utterances}
         parts = {"scores": scored, **cohort}
         inputs: dict[str, JsonValue] = {
-            "config": plain(config),
+            "config": to_json(config),
             "cohort": [[*each] for each in speakers.items()],
             "models": dict(speaker_of),
             **{name: [output.digest for output in part] for name, part in parts.items()},
@@ -190,23 +199,23 @@ class _Work:
         """Run a stage, or find what it left."""
         title = f"{stage}{title}{self.of}"
         if stage != "normalisation":
-            run = self.means.spread(run, title)
-        return self.means.obtain(stage, inputs, run, title)
+            run = self.context.spread(run, title)
+        return self.context.output(stage, inputs, run, title)
 
-    def _train_ubm(self, background: Voices, title: str) -> StageOutput:
+    def _train_ubm(self, background: RoleFeatures, title: str) -> StageOutput:
         """Train a background model."""
         config = self.recipe.ubm
         start = config.initial_model
         digested = config.model_copy(update={"initial_model": start and digest(Path(start)), "per_sex": False})
         inputs: dict[str, JsonValue] = {
-            "config": plain(digested),
+            "config": to_json(digested),
             "seed": self.recipe.seed,
             "features": background.features.digest,
             "utterances": list[JsonValue](background.ids),
         }
         stage = partial(
             stages.train_ubm,
-            unfinished=self.means.cache.unfinished("ubm", VERSIONS["ubm"], inputs),
+            unfinished=self.context.cache.unfinished("ubm", VERSIONS["ubm"], inputs),
             features=background.features.folder,
             utterances=background.ids,
             config=config,
@@ -214,9 +223,9 @@ class _Work:
         )
         return self._obtain("ubm", inputs, stage, title)
 
-    def _adapt(self, config: AdaptationConfig, ubm: StageOutput, who: Voices, title: str) -> StageOutput:
+    def _adapt(self, config: AdaptationConfig, ubm: StageOutput, who: RoleFeatures, title: str) -> StageOutput:
         """Adapt the speakers' models from a background model."""
-        inputs: dict[str, JsonValue] = {"config": plain(config), "ubm": ubm.digest, **_speakers_of(who)}
+        inputs: dict[str, JsonValue] = {"config": to_json(config), "ubm": ubm.digest, **_speakers_of(who)}
         stage = partial(
             stages.adapt_speakers,
             ubm=ubm.folder / UBM_FILE,
@@ -226,11 +235,11 @@ class _Work:
         )
         return self._obtain("speakers", inputs, stage, title)
 
-    def _train_speakers(self, config: IndependentConfig, who: Voices, title: str) -> StageOutput:
+    def _train_speakers(self, config: IndependentConfig, who: RoleFeatures, title: str) -> StageOutput:
         """Train each speaker's model alone."""
         start = config.initial_model
         digested = config.model_copy(update={"initial_model": start and digest(Path(start))})
-        inputs: dict[str, JsonValue] = {"config": plain(digested), "seed": self.recipe.seed, **_speakers_of(who)}
+        inputs: dict[str, JsonValue] = {"config": to_json(digested), "seed": self.recipe.seed, **_speakers_of(who)}
         stage = partial(
             independent.train_speakers,
             features=who.features.folder,
@@ -240,7 +249,7 @@ class _Work:
         )
         return self._obtain("speakers", inputs, stage, title)
 
-    def _score(self, models: Models, test: Voices, title: str) -> StageOutput:
+    def _score(self, models: SpeakerModels, test: RoleFeatures, title: str) -> StageOutput:
         """Score tests against the models of one background model, or against those that were trained alone."""
         inputs: dict[str, JsonValue] = {
             "speakers": models.speakers.digest,
@@ -257,7 +266,7 @@ class _Work:
                 utterances=test.ids,
                 config=self.recipe.scoring,
             )
-            return self._obtain("scores", {"config": plain(self.recipe.scoring), **inputs}, stage, title)
+            return self._obtain("scores", {"config": to_json(self.recipe.scoring), **inputs}, stage, title)
         cohort = self._cohort_of(models)
         stage = partial(
             independent.score_against_cohort,
@@ -270,14 +279,14 @@ class _Work:
         inputs |= {"cohort": cohort.speakers.digest, "models": [dict(models.speaker_of), dict(cohort.speaker_of)]}
         return self._obtain("scores", inputs, stage, title)
 
-    def _cohort_of(self, models: Models) -> Models:
+    def _cohort_of(self, models: SpeakerModels) -> SpeakerModels:
         """Give the models that stand for everybody else: the background's speakers', or the enrolled ones."""
         if not self.background.utterances:
             return models
         return self.models({None: None}, self.background, " of the cohort")[0]
 
 
-def _speakers_of(who: Voices) -> dict[str, JsonValue]:
+def _speakers_of(who: RoleFeatures) -> dict[str, JsonValue]:
     """Say what the models of speakers depend on."""
     return {
         "features": who.features.digest,
@@ -285,7 +294,7 @@ def _speakers_of(who: Voices) -> dict[str, JsonValue]:
     }
 
 
-def _sexes(voices: Voices) -> list[str]:
+def _sexes(voices: RoleFeatures) -> list[str]:
     """List the sexes of speakers, or say whose are not known."""
     unknown = sorted({utterance.speaker for utterance in voices.utterances if not utterance.sex})
     if unknown:
@@ -296,7 +305,7 @@ def _sexes(voices: Voices) -> list[str]:
     return sexes
 
 
-def _of_sex(voices: Voices, sex: str | None) -> Voices:
+def _of_sex(voices: RoleFeatures, sex: str | None) -> RoleFeatures:
     """Restrict utterances to the speakers of one sex, if one is given."""
     if sex is None:
         return voices

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from speechgmm.corpus.manifest import Utterance, some
+from speechgmm.corpus.manifest import Utterance, first_few
 from speechgmm.errors import CorpusError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.given import GivenConfig
+from speechgmm.features.given import ImportedConfig
 from speechgmm.features.reading import file_of_place
 from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.parallel import Engine
 from speechgmm.recipe import stages
 from speechgmm.recipe.cache import StageOutput
-from speechgmm.recipe.means import Means, plain
-from speechgmm.recipe.scored import Tick
+from speechgmm.recipe.context import StageContext, to_json
+from speechgmm.recipe.scored import ProgressCallback
 
 
 @dataclass(frozen=True)
-class Voices:
+class RoleFeatures:
     """Utterances, and where their features are.
 
     Parameters
@@ -52,9 +52,9 @@ class Voices:
         return {utterance.enrols: utterance.speaker for utterance in self.utterances}
 
 
-def extract_voices(
-    title: str, utterances: Sequence[Utterance], config: FeatureConfig | GivenConfig, means: Means
-) -> Voices:
+def role_features(
+    title: str, utterances: Sequence[Utterance], config: FeatureConfig | ImportedConfig, context: StageContext
+) -> RoleFeatures:
     """Extract features, or find them.
 
     Parameters
@@ -63,22 +63,22 @@ def extract_voices(
         What people call the stage.
     utterances : sequence of Utterance
         Whose.
-    config : FeatureConfig or GivenConfig
+    config : FeatureConfig or ImportedConfig
         The front end.
-    means : Means
+    context : StageContext
         How to run.
 
     Returns
     -------
-    Voices
+    RoleFeatures
         The utterances with their features.
     """
-    given = isinstance(config, GivenConfig)
+    given = isinstance(config, ImportedConfig)
     before = {file: _stamp(file) for file in _files(utterances, given=given)}
     stage = partial(_extract_steadily, before, utterances=utterances, config=config)
-    inputs = {"config": plain(config), "utterances": _digests(utterances, given=given)}
-    output = means.obtain("features", inputs, means.spread(stage, title), title)
-    return Voices(tuple(utterances), output)
+    inputs = {"config": to_json(config), "utterances": _digests(utterances, given=given)}
+    output = context.output("features", inputs, context.spread(stage, title), title)
+    return RoleFeatures(tuple(utterances), output)
 
 
 def _files(utterances: Sequence[Utterance], *, given: bool) -> list[str]:
@@ -100,15 +100,15 @@ def _extract_steadily(
     folder: Path,
     *,
     utterances: Sequence[Utterance],
-    config: FeatureConfig | GivenConfig,
+    config: FeatureConfig | ImportedConfig,
     engine: Engine,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> None:
     """Extract features, of what was digested: of another content they would be stored under the wrong digest."""
     stages.extract_features(folder, utterances, config, engine, tick)
     changed = [file for file, stamp in before.items() if _stamp(file) != stamp]
     if changed:
-        raise CorpusError(f"{some(changed)}: changed, or gone, while features were extracted; run again")
+        raise CorpusError(f"{first_few(changed)}: changed, or gone, while features were extracted; run again")
 
 
 def _digests(utterances: Sequence[Utterance], *, given: bool) -> JsonValue:

@@ -9,7 +9,7 @@ import numpy as np
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
 from speechgmm.gmm import kernels
-from speechgmm.gmm.kernel_choice import is_torch, of_torch
+from speechgmm.gmm.kernel_choice import is_torch, torch_kernels
 from speechgmm.gmm.model import DiagonalGMM, check_sums, checked_frames, expanded_blocks, model_coefficients
 
 
@@ -128,7 +128,7 @@ def ratio_sums(
     if not is_torch(kernel):
         return partial(_ratio_sums, stacked, top_components)
     n_top = _n_top(stacked, top_components)
-    on_device = of_torch(kernel).ratio_sums(stacked.coefficients, stacked.differences, n_top, kernel)
+    on_device = torch_kernels(kernel).ratio_sums(stacked.coefficients, stacked.differences, n_top, kernel)
 
     def sums(frames: FloatArray) -> Float64Array:
         """Add up the ratios of an utterance there."""

@@ -105,7 +105,7 @@ class SkippedItem:
     system: str = ""
 
 
-class Iteration(NamedTuple):
+class TrainingRow(NamedTuple):
     """An iteration of a training: nats per frame, the gain in them, and what happened to components."""
 
     number: str
@@ -120,7 +120,7 @@ class Training:
     """How a background model was trained: which it is, where there are several, and its iterations."""
 
     of: str
-    iterations: tuple[Iteration, ...]
+    iterations: tuple[TrainingRow, ...]
 
 
 class Setting(NamedTuple):

@@ -16,7 +16,7 @@ from speechgmm.files import write_bytes
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class NamedFigure:
     """A plot: the name of its files, and a title and a caption for the page."""
 
     name: str
@@ -51,7 +51,7 @@ class Drawn:
 
 def draw_scores(
     table: TrialTable, config: EvaluationConfig, seed: int, *, threshold: float | None = None
-) -> tuple[Drawn, ...]:
+) -> tuple[NamedFigure, ...]:
     """Draw the plots of the trial lists in which both kinds of trial have scores.
 
     Parameters
@@ -67,7 +67,7 @@ def draw_scores(
 
     Returns
     -------
-    tuple of Drawn
+    tuple of NamedFigure
         ``det`` of all lists, and ``scores``, ``tippett``, ``bayes-error`` and ``reliability`` of the first; none, if
         there is no such list.
     """
@@ -90,9 +90,11 @@ def draw_scores(
     tippett = plots.tippett_figure(*llrs, raw if is_calibrated else None)
     bayes_error = plots.bayes_error_figure(*llrs, config.dcf)
     return (
-        Drawn("det", "Detection error trade-off", det_caption, det),
-        Drawn("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, plots.histogram_figure(*llrs, threshold)),
-        Drawn("tippett", f"Tippett plot of {first}", plots.TIPPETT_CAPTION, tippett),
-        Drawn("bayes-error", f"Cost over the prior, {first}", plots.BAYES_ERROR_CAPTION, bayes_error),
-        Drawn("reliability", f"Calibration of {first}", plots.RELIABILITY_CAPTION, plots.reliability_figure(*llrs)),
+        NamedFigure("det", "Detection error trade-off", det_caption, det),
+        NamedFigure("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, plots.histogram_figure(*llrs, threshold)),
+        NamedFigure("tippett", f"Tippett plot of {first}", plots.TIPPETT_CAPTION, tippett),
+        NamedFigure("bayes-error", f"Cost over the prior, {first}", plots.BAYES_ERROR_CAPTION, bayes_error),
+        NamedFigure(
+            "reliability", f"Calibration of {first}", plots.RELIABILITY_CAPTION, plots.reliability_figure(*llrs)
+        ),
     )

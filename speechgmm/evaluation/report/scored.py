@@ -8,7 +8,7 @@ from speechgmm.evaluation.breakdown import too_few
 from speechgmm.evaluation.report.content import Breakdown, ReportContent
 from speechgmm.evaluation.report.drawing import draw_scores
 from speechgmm.evaluation.report.page import render_report, write_page
-from speechgmm.evaluation.report.trials import Heard, TrialTable, worst_trials
+from speechgmm.evaluation.report.trials import TestInfo, TrialTable, worst_trials
 from speechgmm.evaluation.summary import EvaluationConfig
 
 
@@ -16,7 +16,7 @@ def report_scores(
     path: Path,
     scores: str,
     table: TrialTable,
-    heard: Mapping[str, Heard],
+    heard: Mapping[str, TestInfo],
     document: Mapping[str, Any],
     config: EvaluationConfig,
     seed: int,

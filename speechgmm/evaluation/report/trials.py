@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from speechgmm.arrays import BoolArray, Float64Array, IntArray
-from speechgmm.evaluation.bootstrap import Side
+from speechgmm.evaluation.bootstrap import TrialGroup
 from speechgmm.evaluation.report.content import WorstTrial, WorstTrials
 
 N_WORST: Final = 20
@@ -85,7 +85,7 @@ class TrialTable:
         target, nontarget = self.scored(name)
         return values[target], values[nontarget]
 
-    def speaker_sides(self, name: str) -> tuple[Side, Side]:
+    def speaker_sides(self, name: str) -> tuple[TrialGroup, TrialGroup]:
         """Give what orders the trials of a list, with who speaks.
 
         Parameters
@@ -95,15 +95,15 @@ class TrialTable:
 
         Returns
         -------
-        target, nontarget : Side
+        target, nontarget : TrialGroup
             In the order of the trials.
         """
         models, tests = self.speakers
-        target, nontarget = (Side(self.ranks[kind], models[kind], tests[kind]) for kind in self.scored(name))
+        target, nontarget = (TrialGroup(self.ranks[kind], models[kind], tests[kind]) for kind in self.scored(name))
         return target, nontarget
 
 
-class Heard(NamedTuple):
+class TestInfo(NamedTuple):
     """What is known of a test: who speaks, the recording, and its length in seconds."""
 
     speaker: str
@@ -111,14 +111,14 @@ class Heard(NamedTuple):
     seconds: float | None
 
 
-def worst_trials(table: TrialTable, heard: Mapping[str, Heard]) -> tuple[WorstTrials, ...]:
+def worst_trials(table: TrialTable, heard: Mapping[str, TestInfo]) -> tuple[WorstTrials, ...]:
     """Find the trials of each list that the scores got most wrong.
 
     Parameters
     ----------
     table : TrialTable
         The trials.
-    heard : mapping of str to Heard
+    heard : mapping of str to TestInfo
         What is known of the tests, as far as it is.
 
     Returns
@@ -130,7 +130,7 @@ def worst_trials(table: TrialTable, heard: Mapping[str, Heard]) -> tuple[WorstTr
 
     def told(numbers: Sequence[int]) -> tuple[WorstTrial, ...]:
         """Say who speaks, where, and for how long."""
-        unknown = Heard("", "", None)
+        unknown = TestInfo("", "", None)
         return tuple(
             WorstTrial(model, test, score, *heard.get(test, unknown))
             for model, test, score in ((table.models[n], table.tests[n], float(table.llrs[n])) for n in numbers)

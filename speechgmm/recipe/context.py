@@ -28,12 +28,12 @@ VERSIONS = {
 }
 
 
-class BeyondError(Exception):
+class StoppedEarly(Exception):
     """A stage is beyond the last one that was asked for."""
 
 
 @dataclass(frozen=True)
-class Means:
+class StageContext:
     """What stages need to run.
 
     Parameters
@@ -59,7 +59,7 @@ class Means:
     plan: list["Planned"] | None = None
     outputs: list[StageOutput] = field(default_factory=list)
 
-    def obtain(
+    def output(
         self, stage: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], title: str | None = None
     ) -> StageOutput:
         """Give the output of a stage, running it if it is not there.
@@ -82,14 +82,14 @@ class Means:
 
         Raises
         ------
-        BeyondError
+        StoppedEarly
             If it is beyond the last stage that was asked for.
         """
-        if self.is_beyond(stage):
-            raise BeyondError(stage)
+        if self.stops_before(stage):
+            raise StoppedEarly(stage)
         if self.plan is not None:
             return self._planned(self.plan, stage, inputs, title)
-        output = self.cache.obtain(stage, VERSIONS[stage], inputs, run, title=title)
+        output = self.cache.get_or_run(stage, VERSIONS[stage], inputs, run, title=title)
         if (output.title, output.digest) not in {(each.title, each.digest) for each in self.outputs}:
             self.outputs.append(output)
         return output
@@ -98,11 +98,11 @@ class Means:
         self, plan: list["Planned"], stage: str, inputs: dict[str, JsonValue], title: str | None
     ) -> StageOutput:
         """Note whether a stage would run, once."""
-        output = self.cache.look(stage, VERSIONS[stage], inputs, title=title)
+        output = self.cache.lookup(stage, VERSIONS[stage], inputs, title=title)
         why = None
         if output is None:
-            why = self.cache.why_not(stage, VERSIONS[stage], inputs)
-            digest, folder = self.cache.place(stage, VERSIONS[stage], inputs)
+            why = self.cache.explain_miss(stage, VERSIONS[stage], inputs)
+            digest, folder = self.cache.locate(stage, VERSIONS[stage], inputs)
             output = StageOutput(title or stage, folder, digest, False, {})
         if (output.title, output.digest) not in {(each.output.title, each.output.digest) for each in plan}:
             plan.append(Planned(stage, output, why))
@@ -125,7 +125,7 @@ class Means:
         """
         return partial(run, engine=self.engine, tick=self.bars.tick(title))
 
-    def is_beyond(self, stage: str) -> bool:
+    def stops_before(self, stage: str) -> bool:
         """Tell whether a stage is beyond the last one that was asked for.
 
         Parameters
@@ -160,7 +160,7 @@ class Planned:
     why: str | None
 
 
-def plain(config: Configuration) -> JsonValue:
+def to_json(config: Configuration) -> JsonValue:
     """Give a configuration as JSON data, which digests are of.
 
     Parameters
