@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from speechgmm.version import __version__
 
 if TYPE_CHECKING:
-    from speechgmm.audio import read_audio as read_audio
+    from speechgmm.audio.reading import read_audio as read_audio
     from speechgmm.features.extract import FeatureConfig as FeatureConfig
     from speechgmm.features.extract import extract as extract
     from speechgmm.features.stream import FeatureStream as FeatureStream
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from speechgmm.scoring.llr import score_matrix as score_matrix
 
 _HOMES = {
-    "read_audio": "audio",
+    "read_audio": "audio.reading",
     "FeatureConfig": "features.extract",
     "extract": "features.extract",
     "FeatureStream": "features.stream",

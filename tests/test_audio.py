@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgmm import read_audio
-from speechgmm.audio import RawFormat, audio_blocks, duration
+from speechgmm.audio.reading import RawFormat, audio_blocks, duration
+from speechgmm.audio.samples import check_samples, clipped_share, resample
 from speechgmm.errors import AudioError
-from speechgmm.samples import check_samples, clipped_share, resample
 
 
 def tone(rate, seconds=1.0, hertz=440.0):
@@ -348,7 +348,7 @@ def files(tmp_path_factory):
 
 def test_a_file_of_several_chunks_is_read_whole(tmp_path, monkeypatch):
     path = written(tmp_path / "a.wav", np.column_stack([tone(8000), -tone(8000)]), subtype="FLOAT")
-    monkeypatch.setattr("speechgmm.audio.CHUNK", 999)
+    monkeypatch.setattr("speechgmm.audio.reading.CHUNK", 999)
     np.testing.assert_array_equal(read_audio(path, channel=1)[0], -tone(8000))
 
 

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import naive
 from conftest import GOLDEN
 from speechgmm import FeatureConfig, FeatureStream, extract
-from speechgmm.audio import audio_blocks
+from speechgmm.audio.reading import audio_blocks
 from speechgmm.errors import AudioError
 from speechgmm.features.cepstra import cepstra
 from speechgmm.features.cepstra_config import BLOCK_FRAMES, empty_filters, filter_bank, frame_count

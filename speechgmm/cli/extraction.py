@@ -19,7 +19,7 @@ from speechgmm.cli.common import JobsOption, exit_on_error
 from speechgmm.errors import CorpusError
 
 if TYPE_CHECKING:
-    from speechgmm.audio import Channel
+    from speechgmm.audio.reading import Channel
     from speechgmm.features.extract import FeatureConfig
     from speechgmm.features.shards import Source
     from speechgmm.features.store import FeatureStore, Unusable

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from speechgmm.audio import Channel
+from speechgmm.audio.reading import Channel
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.commands import is_command, programs
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from speechgmm.audio import Channel
+from speechgmm.audio.reading import Channel
 from speechgmm.corpus.problems import Problems
 
 Role = Literal["background", "enrol", "test"]

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from speechgmm.audio import Channel
+from speechgmm.audio.reading import Channel
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
 from speechgmm.corpus.problems import Problems

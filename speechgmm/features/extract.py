@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from speechgmm.arrays import BoolArray, Float32Array, FloatArray
-from speechgmm.audio import Channel, read_audio
+from speechgmm.audio.reading import Channel, read_audio
+from speechgmm.audio.samples import check_samples, clipped_share, loudest, only_silence, resample
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
 from speechgmm.features.cepstra import cepstra
@@ -19,7 +20,6 @@ from speechgmm.features.labels import labels_to_frames
 from speechgmm.features.normalisation import NormalisationConfig, normalise
 from speechgmm.features.presets import preset_values
 from speechgmm.features.vad import VadConfig, speech_frames
-from speechgmm.samples import check_samples, clipped_share, loudest, only_silence, resample
 
 STEPS: tuple[Literal["deltas"], Literal["normalisation"], Literal["selection"]] = (
     "deltas",
@@ -118,7 +118,7 @@ class Extraction:
     speech_seconds : float, seconds
         Of it, what the kept frames stand for: their number times the frame shift, at most all of it.
     clipped : float, 0 to 1
-        Share of the samples that are clipped, as `speechgmm.samples.clipped_share` counts.
+        Share of the samples that are clipped, as `speechgmm.audio.samples.clipped_share` counts.
     """
 
     frames: Float32Array

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgmm.arrays import BoolArray
-from speechgmm.audio import Channel
+from speechgmm.audio.reading import Channel
 from speechgmm.errors import CorpusError
 from speechgmm.features.vad import ROUNDING, check_shift
 from speechgmm.files import numbered_lines

@@ -18,13 +18,13 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from speechgmm.arrays import BoolArray, Float32Array, Float64Array, IntArray
-from speechgmm.audio import Channel, read_audio
+from speechgmm.audio.reading import Channel, read_audio
+from speechgmm.audio.samples import resample
 from speechgmm.errors import AudioError, SpeechGMMError
 from speechgmm.features.cepstra import CepstraStream
 from speechgmm.features.cepstra_config import CepstraConfig, frame_count
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
 from speechgmm.files import write_bytes
-from speechgmm.samples import resample
 
 PICTURES: Final = (".png", ".svg", ".pdf")
 """Suffixes of the files that `plot_features` writes."""

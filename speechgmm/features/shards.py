@@ -11,7 +11,8 @@ from typing import BinaryIO
 import numpy as np
 
 from speechgmm.arrays import Float32Array
-from speechgmm.audio import Channel, audio_blocks, duration
+from speechgmm.audio.reading import Channel, audio_blocks, duration
+from speechgmm.audio.samples import clipped_share, only_silence, resampled
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
 from speechgmm.features.extract import FeatureConfig, analyse, check_rate
@@ -19,7 +20,6 @@ from speechgmm.features.store import FORMAT_VERSION, StoredUtterance, Unusable
 from speechgmm.features.stream import FeatureStream
 from speechgmm.files import replacing
 from speechgmm.parallel import Engine, map_in_order
-from speechgmm.samples import clipped_share, only_silence, resampled
 
 SHARD_SECONDS = 600.0
 """A shard is closed once it holds this much audio, and a file this long is not read at once if it can be helped."""

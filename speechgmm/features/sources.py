@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from speechgmm.audio import Channel
+from speechgmm.audio.reading import Channel
 from speechgmm.errors import CorpusError
 from speechgmm.features.labels import read_rttm, read_segments
 from speechgmm.features.shards import Source

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from speechgmm.arrays import Float32Array, FloatArray
+from speechgmm.audio.samples import check_samples, loudest, only_silence
 from speechgmm.errors import AudioError
 from speechgmm.features.cepstra import CepstraStream
 from speechgmm.features.extract import FeatureConfig, check_speech
@@ -19,7 +20,6 @@ from speechgmm.features.stages import (
     through,
     wait,
 )
-from speechgmm.samples import check_samples, loudest, only_silence
 
 
 class FeatureStream:

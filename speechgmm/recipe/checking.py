@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from speechgmm.audio import audio_blocks, duration
+from speechgmm.audio.reading import audio_blocks, duration
 from speechgmm.corpus.commands import is_command
 from speechgmm.corpus.formats import read_corpus
 from speechgmm.corpus.manifest import ROLES, Corpus, Utterance

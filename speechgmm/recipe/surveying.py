@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from speechgmm.audio import duration
+from speechgmm.audio.reading import duration
 from speechgmm.corpus.discovery import DiscoveredCorpus
 from speechgmm.corpus.manifest import Role, Utterance, by_speaker
 from speechgmm.features.cepstra_config import CepstraConfig

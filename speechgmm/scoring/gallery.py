@@ -19,7 +19,7 @@ from unicodedata import normalize
 from weakref import WeakKeyDictionary
 
 from speechgmm.arrays import Float64Array
-from speechgmm.audio import read_audio
+from speechgmm.audio.reading import read_audio
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import AudioError, ChannelError, GalleryError
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse

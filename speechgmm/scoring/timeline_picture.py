@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from speechgmm.arrays import Float32Array
-from speechgmm.audio import Channel, audio_blocks
+from speechgmm.audio.reading import Channel, audio_blocks
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.plots.house import COLOURS, INK, house_style, rendered
 from speechgmm.files import write_bytes

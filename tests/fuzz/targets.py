@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from seeds import BETWEEN
 
 from speechgmm import load_gmm, read_audio
-from speechgmm.audio import audio_blocks, duration
+from speechgmm.audio.reading import audio_blocks, duration
 from speechgmm.corpus.formats import read_corpus
 from speechgmm.corpus.kaldi import KaldiConfig
 from speechgmm.corpus.problems import Problems

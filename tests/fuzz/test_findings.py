@@ -15,7 +15,8 @@ from safetensors.numpy import load, save, save_file
 from targets import _signed
 
 from speechgmm import read_audio
-from speechgmm.audio import audio_blocks
+from speechgmm.audio.reading import audio_blocks
+from speechgmm.audio.samples import resample
 from speechgmm.corpus.formats import read_corpus
 from speechgmm.corpus.sides import read_manifest
 from speechgmm.corpus.tables import CsvConfig
@@ -24,7 +25,6 @@ from speechgmm.features.reading import read_features, read_place
 from speechgmm.gmm.checkpoint import load_state
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.samples import resample
 from speechgmm.scoring.enrolled import load_speaker
 from speechgmm.scoring.gallery import Gallery
 from speechgmm.scoring.gallery_cohort import load_cohort

@@ -10,9 +10,9 @@ import numpy as np
 import soundfile
 
 from speechgmm.arrays import Float32Array
-from speechgmm.audio_headers import WIDTHS, announced_samples, ogg_has_end
+from speechgmm.audio.headers import WIDTHS, announced_samples, ogg_has_end
+from speechgmm.audio.samples import check_rates, check_samples, resample, resampled
 from speechgmm.errors import AudioError, ChannelError
-from speechgmm.samples import check_rates, check_samples, resample, resampled
 
 CHUNK = 2**20  # samples of all channels decoded at a time: memory follows what a file holds, not what its header says
 NO_LENGTH = 2**62  # from here on, libsndfile's way to say that a header gives no number of samples

@@ -1,0 +1,1 @@
+"""Sound: reading files and headers, and checks of samples."""
