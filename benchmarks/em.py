@@ -13,7 +13,7 @@ from speechgmm import DiagonalGMM, SufficientStats, accumulate, posteriors
 from speechgmm.gmm.kernels import Kernel
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import ml_update
-from speechgmm.parallel import Engine, sum_over
+from speechgmm.parallel.engine import Engine, sum_over
 
 BLOCK = 1024
 

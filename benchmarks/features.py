@@ -19,7 +19,7 @@ from speechgmm import FeatureConfig
 from speechgmm.features.cepstra import cepstra
 from speechgmm.features.extract import extract
 from speechgmm.features.shards import Source, write_store
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 
 SECONDS = 600
 FILES, FILE_SECONDS = 60, 30

@@ -27,7 +27,8 @@ from speechgmm import DiagonalGMM, ScoringConfig, accumulate, map_adapt
 from speechgmm.gmm.kernel_choice import torch_kernels
 from speechgmm.gmm.kernels import TorchKernel
 from speechgmm.gmm.model import model_coefficients
-from speechgmm.parallel import Engine, one_thread, sum_over
+from speechgmm.parallel.engine import Engine, sum_over
+from speechgmm.parallel.threads import one_thread
 from speechgmm.recipe.memory import forget_peak, peak_memory
 from speechgmm.scoring.linear import mean_shifts, score_statistics
 from speechgmm.scoring.stacked import ratio_sums, stack

@@ -21,7 +21,8 @@ from speechgmm.errors import CorpusError
 from speechgmm.evaluation.metrics import eer
 from speechgmm.features.store import open_store
 from speechgmm.gmm.storage import load_speakers
-from speechgmm.parallel import Engine, one_thread
+from speechgmm.parallel.engine import Engine
+from speechgmm.parallel.threads import one_thread
 from speechgmm.recipe import stages
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.scored import Scores

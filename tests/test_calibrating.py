@@ -15,7 +15,7 @@ from speechgmm.corpus.manifest import Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.calibrating import LabelledScores
 from speechgmm.recipe.loader import load_recipe

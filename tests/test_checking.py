@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from conftest import ROOT
 from speechgmm.cli import app
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.checking import check_recipe
 from speechgmm.recipe.loader import load_recipe
 

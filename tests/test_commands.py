@@ -10,7 +10,7 @@ from speechgmm.corpus.commands import files_among, output_of, programs
 from speechgmm.corpus.formats import read_corpus
 from speechgmm.corpus.kaldi import KaldiConfig
 from speechgmm.errors import CorpusError
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache import StageCache
 from speechgmm.recipe.context import StageContext
 from speechgmm.recipe.experiment import find_corpus

@@ -13,7 +13,7 @@ from speechgmm.cli import app
 from speechgmm.errors import RecipeError
 from speechgmm.evaluation.bootstrap import TrialGroup, differences
 from speechgmm.evaluation.metrics import eer
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.comparing import compare
 from speechgmm.recipe.runner import run
 

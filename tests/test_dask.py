@@ -17,13 +17,15 @@ from distributed import Client, LocalCluster
 from typer.testing import CliRunner
 
 from conftest import ROOT, random_gmm
-from speechgmm import cluster, parallel, run, train
+from speechgmm import run, train
 from speechgmm.cli import app
 from speechgmm.errors import SpeechGMMError, WorkerError
 from speechgmm.gmm.shards import parts_of
 from speechgmm.gmm.training import _accumulate
 from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.parallel import Engine, map_in_order, sum_over, workers
+from speechgmm.parallel import cluster
+from speechgmm.parallel import engine as engine_module
+from speechgmm.parallel.engine import Engine, map_in_order, sum_over, workers
 from speechgmm.recipe.cache import StageCache
 
 SMALL = """\
@@ -190,8 +192,8 @@ def test_a_model_its_statistics_and_the_name_of_a_shard_travel(rng, tmp_path):
 
 
 def test_workers_of_other_versions_are_refused(engine, monkeypatch):
-    told = {**parallel.versions(), "speechgmm": "9.9", "numpy": "1.2.3"}
-    monkeypatch.setattr(parallel, "versions", lambda: told)
+    told = {**engine_module.versions(), "speechgmm": "9.9", "numpy": "1.2.3"}
+    monkeypatch.setattr(engine_module, "versions", lambda: told)
     with pytest.raises(WorkerError, match=r"has speechgmm 0\..*, not 9\.9; numpy 2.*, not 1\.2\.3: expected the versi"):
         list(map_in_order(itself, range(2), engine))
 
@@ -275,7 +277,7 @@ class Killer(logging.Handler):
 
     def emit(self, record):
         if self.killed is None and record.getMessage().startswith("ubm: iteration 3,"):
-            _, client = parallel._kept.get()
+            _, client = engine_module._kept.get()
             self.killed = next(iter(client.run(os.getpid).values()))
             threading.Timer(0.1, os.kill, (self.killed, signal.SIGKILL)).start()
 

@@ -19,7 +19,7 @@ from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.identification import identification_rate
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
 from speechgmm.features.store import open_store
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.scored import ScoreMatrix

@@ -11,7 +11,7 @@ from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.given import ImportedConfig
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.cache import StageCache, StageOutput
 from speechgmm.recipe.calibrating import calibrate, check_list

@@ -14,7 +14,7 @@ from speechgmm import DiagonalGMM, accumulate, train
 from speechgmm.errors import ModelError
 from speechgmm.gmm import fused
 from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.parallel import Engine, sum_over
+from speechgmm.parallel.engine import Engine, sum_over
 
 
 def assert_close(stats, expected, tolerance):

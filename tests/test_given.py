@@ -12,7 +12,7 @@ from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.features.given import ImportedConfig, write_imported_store
 from speechgmm.features.reading import file_of_place, read_place
 from speechgmm.features.store import open_store
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.loader import dump_recipe, load_recipe
 from speechgmm.recipe.runner import run
 from speechgmm.recipe.stages import extract_features

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import runner
 from speechgmm.recipe.cache import StageCache
 

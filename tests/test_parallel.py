@@ -10,7 +10,7 @@ import pytest
 import threadpoolctl
 
 from speechgmm.errors import WorkerError
-from speechgmm.parallel import Engine, map_in_order, sum_over, workers
+from speechgmm.parallel.engine import Engine, map_in_order, sum_over, workers
 
 
 def square(number):

@@ -14,7 +14,7 @@ from speechgmm import load_gmm, run
 from speechgmm.cli import app
 from speechgmm.errors import ResultsError
 from speechgmm.features.store import open_store
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.opening import open_results
 from speechgmm.recipe.reporting import report_content, report_results

@@ -15,7 +15,7 @@ from speechgmm.errors import CorpusError, ModelError
 from speechgmm.evaluation.metrics import eer
 from speechgmm.features.store import open_store
 from speechgmm.gmm.storage import load_speakers
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import scored
 from speechgmm.recipe.context import VERSIONS
 from speechgmm.scoring.llr import prepare

@@ -19,7 +19,7 @@ from speechgmm.corpus.synthetic import SyntheticConfig
 from speechgmm.errors import CorpusError, GalleryError, ModelError, RecipeError
 from speechgmm.features.reading import read_features
 from speechgmm.features.writing import Matrix, write_features
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.scoring.enrolled import safe_name
 

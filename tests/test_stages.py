@@ -16,7 +16,7 @@ from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError, ResultsError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import evaluating, memory
 from speechgmm.recipe.cache import StageCache
 from speechgmm.recipe.context import STAGES, StageContext

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from conftest import ROOT
 from speechgmm.errors import RecipeError
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.points import RandomConfig, RandomValues, SweepConfig, draw_points
 from speechgmm.recipe.runner import run
 from speechgmm.recipe.series import load_series, short_names, split_values

@@ -16,7 +16,7 @@ from speechgmm.errors import ModelError, RecipeError
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.kernel_choice import torch_kernels
 from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
-from speechgmm.parallel import Engine, sum_over
+from speechgmm.parallel.engine import Engine, sum_over
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.schema import Recipe
 from speechgmm.scoring.llr import ScoringConfig

@@ -14,7 +14,7 @@ from speechgmm.gmm.shards import Part, draw_sample, hold_out, parts_of, total_we
 from speechgmm.gmm.training import converged
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import ml_update, reseed_starved, treat_starving
-from speechgmm.parallel import sum_over
+from speechgmm.parallel.engine import sum_over
 from test_training_options import PARAMETERS, PLACES, Stopped, clusters, stop_after
 
 THREE = DiagonalGMM(np.full(3, 1 / 3), PLACES + 3, np.full((3, 2), 4.0))

@@ -23,7 +23,7 @@ from speechgmm.gmm.initialisation import initialise
 from speechgmm.gmm.shards import hold_out, parts_of
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import ml_update
-from speechgmm.parallel import Engine, sum_over
+from speechgmm.parallel.engine import Engine, sum_over
 from speechgmm.recipe.loader import load_recipe
 
 METHODS = ["splitting", "k-means", "k-means++", "random"]

@@ -75,7 +75,7 @@ def synthesise(
 
     from speechgmm.corpus.recordings import write_recordings
     from speechgmm.corpus.synthetic import SyntheticConfig, plan
-    from speechgmm.parallel import Engine, available_cores
+    from speechgmm.parallel.engine import Engine, available_cores
 
     config = SyntheticConfig(n_speakers=n_speakers, seed=seed)
     total = len(plan(config))

@@ -27,7 +27,7 @@ def check(
 
     Exit status: 0 if there are no errors, 2 if there are.
     """
-    from speechgmm.parallel import Engine, available_cores
+    from speechgmm.parallel.engine import Engine, available_cores
     from speechgmm.recipe.checking import check_recipe
     from speechgmm.recipe.loader import load_recipe
 

@@ -200,7 +200,7 @@ def _filled_store(
 
     from speechgmm.features.shards import write_store
     from speechgmm.features.store import open_store
-    from speechgmm.parallel import Engine, available_cores
+    from speechgmm.parallel.engine import Engine, available_cores
 
     engine = Engine("processes", max(1, min(jobs or available_cores(), len(sources))))
     console = Console(stderr=True)

@@ -12,7 +12,7 @@ from speechgmm.errors import RecipeError, SpeechGMMError
 
 if TYPE_CHECKING:
     from speechgmm.gmm.kernels import TorchKernel
-    from speechgmm.parallel import Engine
+    from speechgmm.parallel.engine import Engine
     from speechgmm.recipe.runner import RunResult
 
 
@@ -83,7 +83,7 @@ def engine_of(kind: EngineKind, jobs: int | None, scheduler: str | None) -> "Eng
     SpeechGMMError
         If they do not go together.
     """
-    from speechgmm.parallel import Engine, available_cores
+    from speechgmm.parallel.engine import Engine, available_cores
 
     if scheduler is not None and kind != EngineKind.dask:
         raise SpeechGMMError(f"--scheduler {scheduler} with --engine {kind.value}: expected --engine dask")

@@ -14,7 +14,7 @@ from pathlib import Path
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError
 from speechgmm.files import write_bytes
-from speechgmm.parallel import Engine, map_in_order
+from speechgmm.parallel.engine import Engine, map_in_order
 
 Program = list[str]
 """A program and its arguments."""

@@ -11,7 +11,7 @@ from speechgmm.corpus.kaldi import write_kaldi
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.corpus.synthetic import SyntheticConfig, SyntheticUtterance, plan, render
 from speechgmm.files import write_bytes
-from speechgmm.parallel import Engine, map_in_order
+from speechgmm.parallel.engine import Engine, map_in_order
 
 
 def write_recordings(config: SyntheticConfig, folder: Path, engine: Engine | None = None) -> Iterator[int]:

@@ -16,7 +16,7 @@ from speechgmm.arrays import Float32Array, Float64Array, FloatArray
 from speechgmm.features import filters
 from speechgmm.features.cepstra_config import CepstraConfig, block_frames, filter_bank, frame_count
 from speechgmm.features.vad import DECIBELS_PER_NEPER_OF_POWER
-from speechgmm.parallel import one_thread
+from speechgmm.parallel.threads import one_thread
 
 FILTER_MULTIPLE = 8
 """Filter banks are filled up to a multiple of this many: matrix products of other widths are slower by a half."""

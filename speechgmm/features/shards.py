@@ -19,7 +19,7 @@ from speechgmm.features.extract import FeatureConfig, analyse, check_rate
 from speechgmm.features.store import FORMAT_VERSION, StoredUtterance, Unusable
 from speechgmm.features.stream import FeatureStream
 from speechgmm.files import replacing
-from speechgmm.parallel import Engine, map_in_order
+from speechgmm.parallel.engine import Engine, map_in_order
 
 SHARD_SECONDS = 600.0
 """A shard is closed once it holds this much audio, and a file this long is not read at once if it can be helped."""

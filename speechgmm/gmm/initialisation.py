@@ -11,7 +11,7 @@ from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import ml_update, replace_constant_variance, reseed_starved, split
-from speechgmm.parallel import one_openmp_thread, one_thread
+from speechgmm.parallel.threads import one_openmp_thread, one_thread
 
 FRAMES_PER_CLUSTER = 64
 """Frames, for each cluster, that are drawn to find the clusters' centres: more of them cost more than they improve."""

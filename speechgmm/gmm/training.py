@@ -21,8 +21,8 @@ from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import global_moments, replace_constant_variance, treat_starving, update
-from speechgmm.parallel import Summable
-from speechgmm.parallel import sum_over as serial_sum_over
+from speechgmm.parallel.engine import Summable
+from speechgmm.parallel.engine import sum_over as serial_sum_over
 
 Sum = TypeVar("Sum", bound=Summable)
 

@@ -17,7 +17,7 @@ from speechgmm.features.extract import FeatureConfig, check_rate
 from speechgmm.features.reading import file_of_place
 from speechgmm.features.shards import end_within
 from speechgmm.files import is_file
-from speechgmm.parallel import Engine, map_in_order
+from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.recipe.calibrating import check_list
 from speechgmm.recipe.schema import Recipe
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from speechgmm.configuration import Configuration
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache import StageCache, StageOutput
 from speechgmm.recipe.progress import Bars
 

@@ -18,7 +18,7 @@ from speechgmm.gmm.shards import Part
 from speechgmm.gmm.storage import check_front_end, load_independent, read_header, save_independent
 from speechgmm.gmm.training import train
 from speechgmm.gmm.training_config import IndependentConfig
-from speechgmm.parallel import Engine, map_in_order
+from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.recipe.scored import ProgressCallback, score_in_blocks
 from speechgmm.recipe.stages import SPEAKERS_FILE, ids_of_speakers
 from speechgmm.scoring.cohort import cohort_score_matrix

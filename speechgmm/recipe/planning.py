@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from speechgmm.errors import CorpusError, ModelError
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache import StageCache, StageOutput
 from speechgmm.recipe.calibrating import calibrate, check_list
 from speechgmm.recipe.context import Planned, StageContext

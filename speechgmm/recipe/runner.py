@@ -21,7 +21,7 @@ from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store import FeatureStore, clipped_warnings
 from speechgmm.gmm.kernels import TorchKernel
-from speechgmm.parallel import Engine, workers
+from speechgmm.parallel.engine import Engine, workers
 from speechgmm.recipe.cache import LOCKS, StageCache, StageOutput
 from speechgmm.recipe.calibrating import TrainedCalibration, calibrate, check_list, load_calibrated
 from speechgmm.recipe.context import STAGES, StageContext, StoppedEarly

@@ -14,7 +14,7 @@ from speechgmm.errors import CorpusError, ModelError
 from speechgmm.features.store import FeatureStore, open_store
 from speechgmm.files import replacing, write_array
 from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, read_header
-from speechgmm.parallel import Engine, map_in_order
+from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.scoring.llr import Scorer, ScoringConfig, prepare
 from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
 

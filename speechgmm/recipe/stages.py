@@ -32,7 +32,7 @@ from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.storage import check_front_end, load_gmm, save_gmm, save_speakers
 from speechgmm.gmm.training import train
 from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.parallel import Engine, map_in_order, sum_over
+from speechgmm.parallel.engine import Engine, map_in_order, sum_over
 from speechgmm.recipe.scored import ProgressCallback, why_none
 from speechgmm.scoring.gallery import UBM_FILE
 

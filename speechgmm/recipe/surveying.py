@@ -9,7 +9,7 @@ from speechgmm.audio.reading import duration
 from speechgmm.corpus.discovery import DiscoveredCorpus
 from speechgmm.corpus.manifest import Role, Utterance, by_speaker
 from speechgmm.features.cepstra_config import CepstraConfig
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.checking import Audio, AudioHeader, read_headers
 
 FRAME: float = CepstraConfig.model_fields["frame_length"].default

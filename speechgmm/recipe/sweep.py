@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from speechgmm.files import replacing
-from speechgmm.parallel import Engine, workers
+from speechgmm.parallel.engine import Engine, workers
 from speechgmm.recipe.evaluating import load_metrics
 from speechgmm.recipe.loader import dump_recipe
 from speechgmm.recipe.planning import plan

@@ -14,7 +14,7 @@ from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.given import ImportedConfig
 from speechgmm.features.reading import file_of_place
 from speechgmm.features.store import FeatureStore, open_store
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import stages
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.context import StageContext, to_json

@@ -17,7 +17,7 @@ from speechgmm.errors import ModelError
 from speechgmm.gmm.adaptation import AdaptationConfig, Parameter, map_iterate
 from speechgmm.gmm.model import DiagonalGMM, log_likelihood
 from speechgmm.gmm.statistics import accumulate
-from speechgmm.parallel import one_thread
+from speechgmm.parallel.threads import one_thread
 from speechgmm.sklearn.mixture import DiagonalGaussianMixture
 from speechgmm.sklearn.rows import PRECISIONS, rows_that_count
 

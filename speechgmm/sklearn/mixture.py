@@ -20,7 +20,7 @@ from speechgmm.gmm.model import DiagonalGMM, log_likelihood, posteriors
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.gmm.update import ml_update
-from speechgmm.parallel import one_thread
+from speechgmm.parallel.threads import one_thread
 from speechgmm.sklearn.rows import PRECISIONS, generator, rows_that_count
 
 

@@ -19,7 +19,7 @@ from harness import RECIPE, at, content, run, speechgmm, stored
 from speechgmm import gmm as speechgmm_gmm
 from speechgmm import run as run_recipe
 from speechgmm.features.store import open_store
-from speechgmm.parallel import Engine
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import cache, results, runner, stages
 from test_stages_and_faults import forget
 
