@@ -15,8 +15,8 @@ from side_by_side import seconds, show
 from sklearn.mixture import GaussianMixture
 
 from speechgmm import DiagonalGMM, ScoringConfig, accumulate, linear_score_matrix, load_gmm, map_adapt, score_matrix
-from speechgmm.corpus.formats import read_kaldi
 from speechgmm.corpus.manifest import Trial
+from speechgmm.corpus.reading import read_kaldi
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.metrics import eer
 from speechgmm.features.store import open_store

@@ -58,8 +58,8 @@ def draw(rng: np.random.Generator, gmm: DiagonalGMM, n_frames: int) -> np.ndarra
 def voices(tmp_path_factory) -> Path:
     """Recordings of embedded voices, and what a run on them would leave: a small background model and the recipe."""
     from speechgmm import TrainingConfig, extract, save_gmm, train
-    from speechgmm.corpus.recordings import write_recordings
-    from speechgmm.corpus.synthetic import SyntheticConfig
+    from speechgmm.corpus.synthetic.recordings import write_recordings
+    from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
     from speechgmm.recipe.loader import dump_recipe
     from speechgmm.recipe.schema import Recipe
 

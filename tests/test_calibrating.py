@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from speechgmm import accumulate, extract, load_gmm, map_adapt, read_audio, run, score_matrix
 from speechgmm.cli import app
-from speechgmm.corpus.formats import KaldiConfig, read_kaldi
 from speechgmm.corpus.manifest import Utterance
-from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.corpus.reading import KaldiConfig, read_kaldi
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
 from speechgmm.parallel.engine import Engine

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechgmm.corpus.commands import files_among, output_of, programs
-from speechgmm.corpus.formats import read_corpus
-from speechgmm.corpus.kaldi import KaldiConfig
+from speechgmm.corpus.formats.commands import files_among, output_of, programs
+from speechgmm.corpus.formats.kaldi import KaldiConfig
+from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache import StageCache

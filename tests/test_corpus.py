@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from speechgmm.corpus.formats import read_corpus
-from speechgmm.corpus.kaldi import KaldiConfig, write_kaldi
+from speechgmm.corpus.formats.kaldi import KaldiConfig, write_kaldi
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.corpus.protocol import ProtocolConfig
+from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
 
 

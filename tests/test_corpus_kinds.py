@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from conftest import ROOT
-from speechgmm.corpus.folders import (
+from speechgmm.corpus.formats.folders import (
     AudioMnistConfig,
     FolderConfig,
     FsddConfig,
@@ -19,11 +19,11 @@ from speechgmm.corpus.folders import (
     VoxCelebConfig,
     VoxForgeConfig,
 )
-from speechgmm.corpus.formats import read_corpus
-from speechgmm.corpus.kaldi import write_kaldi
+from speechgmm.corpus.formats.kaldi import write_kaldi
+from speechgmm.corpus.formats.tables import ColumnsConfig, CsvConfig, write_table
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.corpus.protocol import ProtocolConfig, make_trials
-from speechgmm.corpus.tables import ColumnsConfig, CsvConfig, write_table
+from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
 from speechgmm.recipe.loader import load_recipe
 

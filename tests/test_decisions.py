@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from speechgmm import run
 from speechgmm.cli import app
-from speechgmm.corpus.formats import KaldiConfig, read_kaldi
 from speechgmm.corpus.manifest import Utterance
+from speechgmm.corpus.reading import KaldiConfig, read_kaldi
 from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.identification import identification_rate
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_cllr, min_dcf

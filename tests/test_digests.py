@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
-from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.given import ImportedConfig

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 import naive
 from speechgmm.cli import app
-from speechgmm.corpus.score_files import read_scored_trials
-from speechgmm.corpus.sides import read_manifest, speakers_of
+from speechgmm.corpus.scored.score_files import read_scored_trials
+from speechgmm.corpus.scored.trial_speakers import read_manifest, speakers_of
 from speechgmm.evaluation.breakdown import binned
 from test_readme import README
 

@@ -14,7 +14,7 @@ import naive
 from conftest import random_gmm
 from speechgmm import accumulate, extract, load_gmm, map_adapt, run, score_matrix, train
 from speechgmm.cli import app
-from speechgmm.corpus.formats import KaldiConfig, read_kaldi
+from speechgmm.corpus.reading import KaldiConfig, read_kaldi
 from speechgmm.errors import CorpusError, ModelError, RecipeError
 from speechgmm.gmm.storage import load_independent, read_header, save_independent
 from speechgmm.gmm.training_config import IndependentConfig

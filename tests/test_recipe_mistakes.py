@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from conftest import ROOT
-from speechgmm.corpus.formats import KaldiConfig
-from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.corpus.reading import KaldiConfig
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import RecipeError
 from speechgmm.gmm.adaptation import AdaptationConfig, RelevanceFactors
 from speechgmm.recipe.explaining import keys_of

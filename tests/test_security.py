@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from conftest import ROOT
 from speechgmm import load_gmm, run
 from speechgmm.cli import app
-from speechgmm.corpus.recordings import write_recordings
-from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.corpus.synthetic.recordings import write_recordings
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError, GalleryError, ModelError, RecipeError
 from speechgmm.features.reading import read_features
 from speechgmm.features.writing import Matrix, write_features

@@ -8,8 +8,8 @@ import soundfile
 from typer.testing import CliRunner
 
 from speechgmm.cli import app
-from speechgmm.corpus.discovery import discover
-from speechgmm.corpus.formats import read_corpus
+from speechgmm.corpus.formats.discovery import discover
+from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.starting import plan

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from scipy.linalg import solve_toeplitz
 from scipy.signal import welch
 
-from speechgmm.corpus import synthetic
-from speechgmm.corpus.synthetic import Session, SyntheticConfig, articulate, plan, record, render, utter
-from speechgmm.corpus.voices import (
+from speechgmm.corpus.synthetic import synthesis
+from speechgmm.corpus.synthetic.synthesis import Session, SyntheticConfig, articulate, plan, record, render, utter
+from speechgmm.corpus.synthetic.talkers import (
     PHONES,
     SPEED_OF_SOUND,
     Segment,
@@ -108,7 +108,7 @@ def test_plan_lists_every_utterance_once_under_a_name_for_a_file():
 
 def test_enrolment_is_one_session_and_every_test_another(monkeypatch: pytest.MonkeyPatch):
     heard = defaultdict(list)
-    monkeypatch.setattr(synthetic, "record", lambda session, *_: heard[key].append(session))
+    monkeypatch.setattr(synthesis, "record", lambda session, *_: heard[key].append(session))
     for utterance in plan(SMALL):
         key = (utterance.speaker, utterance.role)
         render(SMALL, utterance)
@@ -119,8 +119,8 @@ def test_enrolment_is_one_session_and_every_test_another(monkeypatch: pytest.Mon
 
 def test_a_speaker_has_one_voice(monkeypatch: pytest.MonkeyPatch):
     spoken = defaultdict(set)
-    monkeypatch.setattr(synthetic, "utter", lambda voice, *_: spoken[key].add((voice.f0, voice.tract_length)))
-    monkeypatch.setattr(synthetic, "record", lambda *_: None)
+    monkeypatch.setattr(synthesis, "utter", lambda voice, *_: spoken[key].add((voice.f0, voice.tract_length)))
+    monkeypatch.setattr(synthesis, "record", lambda *_: None)
     for utterance in plan(SMALL):
         key = utterance.speaker
         render(SMALL, utterance)

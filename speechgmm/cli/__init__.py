@@ -73,8 +73,8 @@ def synthesise(
     from rich.console import Console
     from rich.progress import track
 
-    from speechgmm.corpus.recordings import write_recordings
-    from speechgmm.corpus.synthetic import SyntheticConfig, plan
+    from speechgmm.corpus.synthetic.recordings import write_recordings
+    from speechgmm.corpus.synthetic.synthesis import SyntheticConfig, plan
     from speechgmm.parallel.engine import Engine, available_cores
 
     config = SyntheticConfig(n_speakers=n_speakers, seed=seed)

@@ -3,22 +3,13 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from speechgmm.cli.common import check_page, exit_on_error
 from speechgmm.cli.numbers import show_numbers, show_parts
-from speechgmm.errors import CorpusError, SpeechGMMError
-
-if TYPE_CHECKING:
-    from speechgmm.arrays import IntArray
-    from speechgmm.corpus.score_files import ScoredTrials
-    from speechgmm.corpus.sides import Manifest
-    from speechgmm.evaluation.summary import EvaluationConfig
-
-SEED = 0
-"""Of the intervals; the one that recipes have by default."""
+from speechgmm.errors import SpeechGMMError
 
 
 class Preset(StrEnum):
@@ -70,6 +61,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate scores, of this or any other toolkit: EER, detection costs and Cllr, with intervals."""
+    from speechgmm.corpus.scored.evaluation import evaluate_scores
     from speechgmm.evaluation.summary import EvaluationConfig
 
     config = EvaluationConfig(bootstrap=bootstrap)
@@ -80,7 +72,7 @@ def evaluate(
             check_page("--report", report)
         if by and len(by) > 1:
             raise SpeechGMMError(f"--by {' --by '.join(by)}: {len(by)} columns; expected one at a time")
-        document = _evaluate(
+        document = evaluate_scores(
             scores,
             trials,
             config,
@@ -94,95 +86,6 @@ def evaluate(
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
         else:
             _show(trials, document)
-
-
-def _evaluate(
-    scores: Path,
-    trials: Path,
-    config: "EvaluationConfig",
-    *,
-    by: str | None,
-    manifest: Path | None,
-    allow_missing: bool,
-    allow_extra: bool,
-    report: Path | None,
-) -> dict[str, Any]:
-    """Read, join, compute, and write the page."""
-    import numpy as np
-
-    from speechgmm.corpus.manifest import first_few
-    from speechgmm.corpus.score_files import read_scored_trials
-    from speechgmm.corpus.sides import read_manifest, speakers_of, values_of
-    from speechgmm.evaluation.breakdown import FEWEST, binned, breakdown, too_few
-    from speechgmm.evaluation.summary import summarise, uncertainty
-
-    scored = read_scored_trials(scores, trials, allow_missing=allow_missing, allow_extra=allow_extra)
-    known = read_manifest(manifest) if manifest else None
-    values = binned(values_of(by, scored, known)) if by else []
-    speakers, how = speakers_of(scored, known)
-    numbers = summarise(scored.scores, scored.target, config)
-    if numbers["eer"] is None:
-        raise CorpusError(
-            f"{scores}: {numbers['n_target']} target and {numbers['n_nontarget']} nontarget trials of {trials} have a "
-            "score; expected some of both"
-        )
-    of_all = uncertainty(scored.scores, scored.target, speakers, config, np.random.default_rng(SEED))
-    parts = breakdown(scored.scores, scored.target, speakers, values, config, SEED) if by else {}
-    drawn = [f"intervals: {config.confidence:.0%}, drawing {how}"] if of_all else []
-    warnings = []
-    if wrong := numbers["n_certain_errors"]:
-        warnings.append(f"Cllr is infinite; targets that score -inf or nontargets that score inf: {wrong:,}")
-    if too_few({"all": numbers}):
-        warnings.append(f"fewer than {FEWEST} target or nontarget trials with scores, too few to say much")
-    if few := [name or "(empty)" for name in too_few(parts)]:
-        warnings.append(
-            f"fewer than {FEWEST} target or nontarget trials, too few to say much, where {by} is {first_few(few)}"
-        )
-    document = {
-        "trials": numbers | {"intervals": of_all},
-        "by": by,
-        "parts": parts,
-        "notes": [*scored.notes, *drawn],
-        "warnings": warnings,
-    }
-    if report is not None:
-        _report(
-            report,
-            scores,
-            trials.stem,
-            scored,
-            speakers=speakers,
-            manifest=known or {},
-            document=document,
-            config=config,
-        )
-    return document
-
-
-def _report(
-    path: Path,
-    scores: Path,
-    name: str,
-    scored: "ScoredTrials",
-    *,
-    speakers: "tuple[IntArray, IntArray]",
-    manifest: "Manifest",
-    document: dict[str, Any],
-    config: "EvaluationConfig",
-) -> None:
-    """Write the page, with what the manifest knows of the tests."""
-    import numpy as np
-
-    from speechgmm.corpus.trials import known_name
-    from speechgmm.evaluation.report.scored import report_scores
-    from speechgmm.evaluation.report.trials import TestInfo, TrialTable
-
-    rows = {test: manifest.get(known_name(test, manifest), {}) for test in dict.fromkeys(scored.tests)}
-    heard = {test: TestInfo(row.get("speaker", ""), row.get("path", ""), None) for test, row in rows.items()}
-    every = np.ones(len(scored.models), np.bool_)
-    sides = scored.models, scored.tests, speakers, scored.target
-    table = TrialTable(*sides, scored.scores, scored.scores, scored.scores, {name: every})
-    report_scores(path, str(scores), table, heard, document, config, SEED)
 
 
 def _show(trials: Path, document: dict[str, Any]) -> None:

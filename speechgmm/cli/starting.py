@@ -23,7 +23,7 @@ def init(
 
     It knows a folder for each speaker, a table with columns of paths and speakers, and the layouts of known corpora.
     """
-    from speechgmm.corpus.discovery import discover
+    from speechgmm.corpus.formats.discovery import discover
     from speechgmm.parallel.engine import Engine, available_cores
     from speechgmm.recipe.starting import format_duration, plan, rate_of, usable_utterances, write_recipe
     from speechgmm.recipe.surveying import survey

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from speechgmm.audio.reading import audio_blocks, duration
-from speechgmm.corpus.commands import is_command
-from speechgmm.corpus.formats import read_corpus
+from speechgmm.corpus.formats.commands import is_command
 from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
-from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.corpus.reading import read_corpus
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import AudioError, CorpusError
 from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig, check_rate

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from speechgmm.corpus.commands import commands_of, files_among, output_paths
-from speechgmm.corpus.formats import CorpusConfig, read_corpus
-from speechgmm.corpus.kaldi import KaldiConfig
+from speechgmm.corpus.formats.commands import commands_of, files_among, output_paths
+from speechgmm.corpus.formats.kaldi import KaldiConfig
 from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
-from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.corpus.reading import CorpusConfig, read_corpus
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.recipe import stages
 from speechgmm.recipe.context import StageContext, StoppedEarly, to_json
 from speechgmm.recipe.schema import Recipe

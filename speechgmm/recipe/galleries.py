@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from speechgmm.corpus.folders import LayoutConfig
+from speechgmm.corpus.formats.folders import LayoutConfig
 from speechgmm.errors import GalleryError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.gmm.adaptation import AdaptationConfig

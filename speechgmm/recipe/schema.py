@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.formats import CorpusConfig as CorpusConfig
-from speechgmm.corpus.kaldi import KaldiConfig
-from speechgmm.corpus.synthetic import SyntheticConfig
+from speechgmm.corpus.formats.kaldi import KaldiConfig
+from speechgmm.corpus.reading import CorpusConfig as CorpusConfig
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import ModelError, RecipeError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig

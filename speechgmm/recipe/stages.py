@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from speechgmm.corpus.commands import write_outputs
+from speechgmm.corpus.formats.commands import write_outputs
 from speechgmm.corpus.manifest import Utterance
-from speechgmm.corpus.recordings import write_recordings
-from speechgmm.corpus.synthetic import SyntheticConfig, plan
+from speechgmm.corpus.synthetic.recordings import write_recordings
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig, plan
 from speechgmm.errors import CheckpointError, ModelError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.given import ImportedConfig, write_imported_store

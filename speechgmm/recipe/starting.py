@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median_low
 
-from speechgmm.corpus.discovery import DiscoveredCorpus
-from speechgmm.corpus.formats import read_corpus
+from speechgmm.corpus.formats.discovery import DiscoveredCorpus
+from speechgmm.corpus.formats.tables import ColumnsConfig, read_utterances, write_utterances
 from speechgmm.corpus.manifest import Utterance, by_speaker, first_few
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import unique
-from speechgmm.corpus.synthetic import SyntheticConfig
-from speechgmm.corpus.tables import ColumnsConfig, read_utterances, write_utterances
+from speechgmm.corpus.reading import read_corpus
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError
 from speechgmm.files import replacing
 from speechgmm.recipe.loader import load_recipe

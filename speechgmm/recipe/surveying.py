@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from speechgmm.audio.reading import duration
-from speechgmm.corpus.discovery import DiscoveredCorpus
+from speechgmm.corpus.formats.discovery import DiscoveredCorpus
 from speechgmm.corpus.manifest import Role, Utterance, by_speaker
 from speechgmm.features.cepstra_config import CepstraConfig
 from speechgmm.parallel.engine import Engine

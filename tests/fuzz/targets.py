@@ -18,12 +18,12 @@ from seeds import BETWEEN
 
 from speechgmm import load_gmm, read_audio
 from speechgmm.audio.reading import audio_blocks, duration
-from speechgmm.corpus.formats import read_corpus
-from speechgmm.corpus.kaldi import KaldiConfig
+from speechgmm.corpus.formats.kaldi import KaldiConfig
+from speechgmm.corpus.formats.tables import CsvConfig
 from speechgmm.corpus.problems import Problems
-from speechgmm.corpus.score_files import read_scored_trials
-from speechgmm.corpus.sides import read_manifest
-from speechgmm.corpus.tables import CsvConfig
+from speechgmm.corpus.reading import read_corpus
+from speechgmm.corpus.scored.score_files import read_scored_trials
+from speechgmm.corpus.scored.trial_speakers import read_manifest
 from speechgmm.corpus.trials import parse_trials
 from speechgmm.errors import SpeechGMMError
 from speechgmm.features.labels import read_rttm, read_segments

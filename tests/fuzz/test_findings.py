@@ -17,9 +17,9 @@ from targets import _signed
 from speechgmm import read_audio
 from speechgmm.audio.reading import audio_blocks
 from speechgmm.audio.samples import resample
-from speechgmm.corpus.formats import read_corpus
-from speechgmm.corpus.sides import read_manifest
-from speechgmm.corpus.tables import CsvConfig
+from speechgmm.corpus.formats.tables import CsvConfig
+from speechgmm.corpus.reading import read_corpus
+from speechgmm.corpus.scored.trial_speakers import read_manifest
 from speechgmm.errors import AudioError, CorpusError, GalleryError, ModelError, RecipeError
 from speechgmm.features.reading import read_features, read_place
 from speechgmm.gmm.checkpoint import load_state

@@ -2,7 +2,7 @@
 
 A voice is drawn once and holds everything that does not change from one utterance to the next: tract, larynx and
 habits. `random_utterance` writes a score for it, a list of short segments with targets for the tract and the sources;
-`speechgmm.corpus.synthetic` turns the score into sound.
+`speechgmm.corpus.synthetic.synthesis` turns the score into sound.
 """
 
 from collections.abc import Iterator

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from speechgmm.audio.reading import Channel
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.commands import is_command, programs
+from speechgmm.corpus.formats.commands import is_command, programs
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble

@@ -17,7 +17,15 @@ from scipy.signal import firwin2, lfilter, oaconvolve
 
 from speechgmm.arrays import Float32Array, Float64Array
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.voices import Segment, Sex, Talker, bandwidths, draw_voice, glottal_flow, random_utterance
+from speechgmm.corpus.synthetic.talkers import (
+    Segment,
+    Sex,
+    Talker,
+    bandwidths,
+    draw_voice,
+    glottal_flow,
+    random_utterance,
+)
 
 Role = Literal["background", "enrol", "test"]
 ROLES: tuple[Role, ...] = ("background", "enrol", "test")

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 
 from speechgmm.arrays import BoolArray, Float64Array
+from speechgmm.corpus.formats.tables import named_rows, read_column_names
 from speechgmm.corpus.manifest import Trial
 from speechgmm.corpus.problems import Problems
-from speechgmm.corpus.tables import named_rows, read_column_names
 from speechgmm.corpus.trials import LAST, labelled_lines
 from speechgmm.errors import CorpusError
 from speechgmm.files import numbered_lines

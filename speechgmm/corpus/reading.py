@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from speechgmm.corpus.folders import (
+from speechgmm.corpus.formats.folders import (
     AudioMnistConfig,
     FolderConfig,
     FsddConfig,
@@ -17,10 +17,10 @@ from speechgmm.corpus.folders import (
     VoxForgeConfig,
     read_folders,
 )
-from speechgmm.corpus.kaldi import KaldiConfig, read_kaldi
+from speechgmm.corpus.formats.kaldi import KaldiConfig, read_kaldi
+from speechgmm.corpus.formats.tables import CsvConfig, read_table
 from speechgmm.corpus.manifest import Corpus
-from speechgmm.corpus.synthetic import SyntheticConfig
-from speechgmm.corpus.tables import CsvConfig, read_table
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError
 
 Layouts = (

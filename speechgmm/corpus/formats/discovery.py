@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechgmm.corpus.folders import LAYOUTS, find_utterances, other_layouts
+from speechgmm.corpus.formats.folders import LAYOUTS, find_utterances, other_layouts
+from speechgmm.corpus.formats.tables import ColumnsConfig, read_column_names, read_utterances
 from speechgmm.corpus.manifest import Role, Utterance, first_few
 from speechgmm.corpus.problems import Problems
-from speechgmm.corpus.tables import ColumnsConfig, read_column_names, read_utterances
 from speechgmm.errors import CorpusError
 from speechgmm.files import files_below, is_audio
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import soundfile
 
-from speechgmm.corpus.kaldi import write_kaldi
+from speechgmm.corpus.formats.kaldi import write_kaldi
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
-from speechgmm.corpus.synthetic import SyntheticConfig, SyntheticUtterance, plan, render
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig, SyntheticUtterance, plan, render
 from speechgmm.files import write_bytes
 from speechgmm.parallel.engine import Engine, map_in_order
 
