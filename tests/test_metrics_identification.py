@@ -10,7 +10,7 @@ from scipy.stats import norm
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
 import naive
-from speechgmm.cli.numbers import show_identification
+from speechgmm.cli.tables import show_identification
 from speechgmm.evaluation.bootstrap import Answers, identification_intervals
 from speechgmm.evaluation.identification import (
     cmc,

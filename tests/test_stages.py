@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from speechgmm import run
 from speechgmm.cli import app
-from speechgmm.cli.running import Stage
+from speechgmm.cli.run import Stage
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError, ResultsError
 from speechgmm.evaluation.summary import EvaluationConfig

@@ -4,7 +4,7 @@ import numpy as np
 
 from speechgmm.arrays import IntArray
 from speechgmm.evaluation import plots
-from speechgmm.evaluation.report.drawing import NamedFigure, draw_scores
+from speechgmm.evaluation.report.figures import NamedFigure, draw_scores
 from speechgmm.recipe.opening import Results
 
 

@@ -16,7 +16,7 @@ from speechgmm.evaluation.report.content import (
     Training,
     TrainingRow,
 )
-from speechgmm.evaluation.report.drawing import NamedFigure
+from speechgmm.evaluation.report.figures import NamedFigure
 from speechgmm.evaluation.report.page import render_report, write_page
 from speechgmm.evaluation.report.trials import TestInfo, worst_trials
 from speechgmm.recipe.drawing import figures

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from speechgmm.arrays import Float32Array
 from speechgmm.audio.reading import Channel, audio_blocks
 from speechgmm.errors import GalleryError
-from speechgmm.evaluation.plots.house import COLOURS, INK, house_style, rendered
+from speechgmm.evaluation.plots.style import COLOURS, INK, plot_style, rendered
 from speechgmm.files import write_bytes
 from speechgmm.scoring.enrolled import UNKNOWN
 from speechgmm.scoring.timeline import Timeline
@@ -126,7 +126,7 @@ def timeline_figure(timeline: Timeline, waveform: Envelope, title: str) -> Figur
     shown = _shown(timeline)
     labels = [timeline.names[number] for number in shown] + [UNKNOWN] * (UNKNOWN in timeline.answers)
     heights = 1.2, 0.42 * max(len(labels), 3)  # inches
-    with house_style():
+    with plot_style():
         figure = Figure(figsize=(10.0, 1.5 + sum(heights)), layout="constrained")
         above, below = figure.subplots(2, sharex=True, height_ratios=heights)
         cut = f"; {len(shown)} of {len(timeline.names)} speakers" if len(shown) < len(timeline.names) else ""

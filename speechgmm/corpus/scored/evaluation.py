@@ -12,7 +12,7 @@ from speechgmm.corpus.scored.trial_speakers import Manifest, read_manifest, spea
 from speechgmm.corpus.trials import known_name
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.breakdown import FEWEST, binned, breakdown, too_few
-from speechgmm.evaluation.report.scored import report_scores
+from speechgmm.evaluation.report.scores_page import report_scores
 from speechgmm.evaluation.report.trials import TestInfo, TrialTable
 from speechgmm.evaluation.summary import EvaluationConfig, summarise, uncertainty
 

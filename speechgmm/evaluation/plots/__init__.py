@@ -22,8 +22,8 @@ from speechgmm.evaluation.plots.distributions import (
     histogram_figure,
     tippett_figure,
 )
-from speechgmm.evaluation.plots.house import save_figure, standing_alone, svg_text
 from speechgmm.evaluation.plots.identification import CMC_CAPTION, CONFUSION_CAPTION, cmc_figure, confusion_figure
+from speechgmm.evaluation.plots.style import save_figure, standing_alone, svg_text
 from speechgmm.evaluation.plots.training import TRAINING_CAPTION, training_figure
 
 __all__ = [

@@ -14,7 +14,7 @@ from speechgmm.arrays import Float64Array
 from speechgmm.evaluation.costs import PRESETS, Costs, bayes_threshold, detection_cost
 from speechgmm.evaluation.operating_points import OperatingPoints, convex_hull, error_rates
 from speechgmm.evaluation.plots.distributions import bin_edges, has_place, score_label
-from speechgmm.evaluation.plots.house import COLOURS, INK, PRESET_MARKS, WIDTH, house_style
+from speechgmm.evaluation.plots.style import COLOURS, INK, PRESET_MARKS, WIDTH, plot_style
 
 BAYES_ERROR_CAPTION: Final = (
     "What decisions cost, for every prior of a target trial: those that the log-likelihood ratios themselves ask for "
@@ -66,7 +66,7 @@ def bayes_error_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike, presets:
     points = error_rates(target, nontarget)
     hull = convex_hull(points)
     actual, minimum = _costs(points, hull, _PRIOR_LOG_ODDS)
-    with house_style():
+    with plot_style():
         figure = Figure(figsize=(WIDTH, 0.8 * WIDTH), layout="constrained")
         axes = figure.add_subplot(
             xlim=(_PRIOR_LOG_ODDS[0], _PRIOR_LOG_ODDS[-1]),
@@ -114,7 +114,7 @@ def reliability_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike) -> Figur
     edges = bin_edges(points.thresholds[has_place(points.thresholds)])
     finite = np.append(ratios[np.isfinite(ratios)], [-1.0, 1.0])
     frame = 1.1 * finite.min(), 1.1 * finite.max()
-    with house_style():
+    with plot_style():
         figure = Figure(figsize=(WIDTH, 1.1 * WIDTH), layout="constrained")
         above, below = figure.subplots(2, sharex=True, height_ratios=(2.5, 1.0))
         above.axline((0.0, 0.0), slope=1.0, color=INK, linestyle=":", linewidth=1.0, label="well calibrated")

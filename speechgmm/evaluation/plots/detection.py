@@ -18,7 +18,7 @@ from speechgmm.evaluation.bands import Band
 from speechgmm.evaluation.costs import PRESETS, detection_cost
 from speechgmm.evaluation.metrics import eer
 from speechgmm.evaluation.operating_points import OperatingPoints, error_rates
-from speechgmm.evaluation.plots.house import COLOURS, INK, LINES, PRESET_MARKS, WIDTH, house_style, shorten, thin
+from speechgmm.evaluation.plots.style import COLOURS, INK, LINES, PRESET_MARKS, WIDTH, plot_style, shorten, thin
 
 _CAPTION: Final = (
     "Each curve shows, for every threshold, how many target trials are rejected (misses) and how many nontarget "
@@ -81,7 +81,7 @@ def det_figure(
     sizes = np.array([[np.size(nontarget), np.size(target)] for target, nontarget in lists.values()])
     lowest = ndtri(np.clip(0.5 / sizes.max(axis=0), _LOWEST_RATE, 0.01))
     highest = ndtri(0.6 if max(rates) <= 0.4 else 0.99)
-    with house_style():
+    with plot_style():
         # the legend has a row for each entry below the frame, so that it hides no curve
         n_rows = len(lists) + len(presets) + bool(decided) + len({band.confidence for band in drawn_bands.values()})
         figure = Figure(figsize=(WIDTH, WIDTH + 0.2 * n_rows), layout="constrained")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.evaluation.metrics import eer_threshold
 from speechgmm.evaluation.operating_points import error_rates
-from speechgmm.evaluation.plots.house import COLOURS, INK, WIDTH, house_style, thin
+from speechgmm.evaluation.plots.style import COLOURS, INK, WIDTH, plot_style, thin
 
 HISTOGRAM_CAPTION: Final = (
     "How the scores of the trials are distributed; the bars of each kind add up to 100 %. The less the two overlap "
@@ -52,7 +52,7 @@ def histogram_figure(target: npt.ArrayLike, nontarget: npt.ArrayLike, threshold:
     sides = {"target": np.asarray(target, np.float64), "nontarget": np.asarray(nontarget, np.float64)}
     finite = {name: scores[has_place(scores)] for name, scores in sides.items()}
     edges = bin_edges(np.concatenate(list(finite.values())))
-    with house_style():
+    with plot_style():
         figure = Figure(figsize=(WIDTH, 0.72 * WIDTH), layout="constrained")
         axes = figure.add_subplot(xlabel=score_label("score", target, nontarget), ylabel="trials in each bin, %")
         for (name, scores), colour, line in zip(sides.items(), COLOURS, ("-", "--"), strict=False):
@@ -99,7 +99,7 @@ def tippett_figure(
     panels = [("log-likelihood ratio, nats", (target, nontarget))]
     if raw is not None:
         panels.insert(0, ("score before calibration", raw))
-    with house_style():
+    with plot_style():
         figure = Figure(figsize=(WIDTH, 0.72 * WIDTH), layout="constrained")
         for axes, (name, sides) in zip(
             figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True

@@ -14,7 +14,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from speechgmm.arrays import Float64Array, IntArray
-from speechgmm.evaluation.plots.house import COLOURS, LINES, WIDTH, house_style, shorten
+from speechgmm.evaluation.plots.style import COLOURS, LINES, WIDTH, plot_style, shorten
 
 CMC_CAPTION: Final = (
     "How many of the tests have their own speaker among the best k of all models. At rank 1 it is the identification "
@@ -60,7 +60,7 @@ def cmc_figure(curves: Mapping[str, npt.ArrayLike]) -> Figure:
         if not (np.diff(whole, prepend=0.0) >= 0.0).all():
             raise ValueError(f"CMC of {name!r}: expected fractions of 1 that never fall, for the ranks from 1 on")
     n_ranks = max(map(len, shares.values()))
-    with house_style():
+    with plot_style():
         figure = Figure(figsize=(WIDTH, 0.72 * WIDTH + 0.2 * len(shares)), layout="constrained")
         axes = figure.add_subplot(xlabel="rank k", ylabel="tests with their speaker\namong the best k, %")
         for number, (name, rates) in enumerate(shares.items()):
@@ -119,7 +119,7 @@ def confusion_figure(counts: npt.ArrayLike, names: Sequence[str]) -> Figure:
         raise ValueError(f"confusion counts of {len(table)} speakers: {len(names)} names, expected as many")
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     order = _by_similarity(shares)
-    with house_style():
+    with plot_style():
         figure = Figure(figsize=(WIDTH, 1.12 * WIDTH), layout="constrained")
         axes = figure.add_subplot(xlabel="speaker who was answered", ylabel="speaker of the test")
         axes.imshow(_colours(shares[np.ix_(order, order)]), interpolation="none")

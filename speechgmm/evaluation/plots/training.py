@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from speechgmm.evaluation.plots.house import COLOURS, WIDTH, house_style
+from speechgmm.evaluation.plots.style import COLOURS, WIDTH, plot_style
 
 TRAINING_CAPTION: Final = (
     "The log-likelihood of the training frames under the model that entered each iteration. It must not fall, and "
@@ -39,7 +39,7 @@ def training_figure(log_likelihood: npt.ArrayLike) -> Figure:
     if not np.isfinite(history).all():
         iteration = np.argmin(np.isfinite(history))
         raise ValueError(f"log-likelihood {history[iteration]} in iteration {iteration + 1}: expected numbers")
-    with house_style():
+    with plot_style():
         figure = Figure(figsize=(WIDTH, 0.72 * WIDTH), layout="constrained")
         axes = figure.add_subplot(xlabel="iteration", ylabel="log-likelihood per frame, nats")
         axes.plot(np.arange(1, history.size + 1), history, color=COLOURS[0], marker="o", markersize=3.5)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from speechgmm.evaluation.breakdown import FEWEST
 from speechgmm.evaluation.report.content import ComparisonContent, Plot, ReportContent
-from speechgmm.evaluation.report.measures import (
+from speechgmm.evaluation.report.metric_rows import (
     Cell,
     Row,
     further_rows,
@@ -103,7 +103,7 @@ def write_page(path: Path, page: str) -> None:
 def _render(template: str, **values: Any) -> str:
     """Fill in a template."""
     environment = Environment(
-        loader=PackageLoader("speechgmm", "evaluation/report"),
+        loader=PackageLoader("speechgmm", "evaluation/report/templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -142,7 +142,7 @@ def rendered(figure: Figure, suffix: str, ground: str) -> bytes:
         The same for the same figure.
     """
     buffer = io.BytesIO()
-    with house_style(), warnings.catch_warnings():
+    with plot_style(), warnings.catch_warnings():
         # in an SVG the text stays text, so a script that our measuring font lacks is shown all the same
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format=suffix, dpi=_DOTS_PER_INCH, facecolor=ground, metadata=NO_METADATA[suffix])
@@ -150,7 +150,7 @@ def rendered(figure: Figure, suffix: str, ground: str) -> bytes:
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
+def plot_style() -> Iterator[None]:
     """Set matplotlib to our style for a while, whatever the user's own settings are."""
     with matplotlib.style.context(["default", _STYLE]):
         yield

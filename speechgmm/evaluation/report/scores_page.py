@@ -6,7 +6,7 @@ from typing import Any
 
 from speechgmm.evaluation.breakdown import too_few
 from speechgmm.evaluation.report.content import Breakdown, ReportContent
-from speechgmm.evaluation.report.drawing import draw_scores
+from speechgmm.evaluation.report.figures import draw_scores
 from speechgmm.evaluation.report.page import render_report, write_page
 from speechgmm.evaluation.report.trials import TestInfo, TrialTable, worst_trials
 from speechgmm.evaluation.summary import EvaluationConfig

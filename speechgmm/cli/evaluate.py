@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from speechgmm.cli.common import check_page, exit_on_error
-from speechgmm.cli.numbers import show_numbers, show_parts
+from speechgmm.cli.tables import show_numbers, show_parts
 from speechgmm.errors import SpeechGMMError
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechgmm.cli.common import JobsOption, exit_on_error, printable
-from speechgmm.cli.numbers import show_identification, show_numbers
+from speechgmm.cli.tables import show_identification, show_numbers
 from speechgmm.errors import RecipeError, SpeechGMMError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The commands that show what a recipe says, and what recipes may say."""
+"""The command that shows what a recipe says, and which stages are stored."""
 
 import json
 from pathlib import Path
@@ -45,13 +45,6 @@ def show(
             width = max(len(title) for title, _ in stages)
             for title, why in stages:
                 typer.echo(f"{title:<{width}}  {'stored' if why is None else f'would run: {why}'}")
-
-
-def schema() -> None:
-    """Print the JSON schema of recipes, by which editors complete and check them."""
-    from speechgmm.recipe.describing import json_schema
-
-    typer.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))
 
 
 def _print(rows: list["Row"]) -> None:

@@ -1,0 +1,12 @@
+"""The command that prints the JSON schema of recipes."""
+
+import json
+
+import typer
+
+
+def schema() -> None:
+    """Print the JSON schema of recipes, by which editors complete and check them."""
+    from speechgmm.recipe.describing import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))
