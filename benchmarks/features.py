@@ -16,9 +16,9 @@ from spafe.features.mfcc import mfcc as spafe_mfcc
 from spafe.utils.preprocessing import SlidingWindow
 
 from speechgmm import FeatureConfig
-from speechgmm.features.cepstra import cepstra
 from speechgmm.features.extract import extract
-from speechgmm.features.shards import Source, write_store
+from speechgmm.features.spectral.cepstra import cepstra
+from speechgmm.features.store.writing import Source, write_store
 from speechgmm.parallel.engine import Engine
 
 SECONDS = 600

@@ -19,7 +19,7 @@ from speechgmm.corpus.manifest import Trial
 from speechgmm.corpus.reading import read_kaldi
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.metrics import eer
-from speechgmm.features.store import open_store
+from speechgmm.features.store.store import open_store
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel.engine import Engine
 from speechgmm.parallel.threads import one_thread

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from speechgmm.audio.reading import read_audio as read_audio
     from speechgmm.features.extract import FeatureConfig as FeatureConfig
     from speechgmm.features.extract import extract as extract
-    from speechgmm.features.stream import FeatureStream as FeatureStream
+    from speechgmm.features.streaming.stream import FeatureStream as FeatureStream
     from speechgmm.gmm.adaptation import map_adapt as map_adapt
     from speechgmm.gmm.density import impute as impute
     from speechgmm.gmm.density import sample as sample
@@ -40,7 +40,7 @@ _HOMES = {
     "read_audio": "audio.reading",
     "FeatureConfig": "features.extract",
     "extract": "features.extract",
-    "FeatureStream": "features.stream",
+    "FeatureStream": "features.streaming.stream",
     "DiagonalGMM": "gmm.model",
     "log_likelihood": "gmm.model",
     "posteriors": "gmm.model",

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from speechgmm import FeatureConfig, extract
 from speechgmm.errors import AudioError
-from speechgmm.features.cepstra_config import CepstraConfig, frame_count
 from speechgmm.features.presets import PRESETS
+from speechgmm.features.spectral.config import CepstraConfig, frame_count
 
 RATES = (100, 8000, 11025, 16000, 44100)
 CHOICES = {

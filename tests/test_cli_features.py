@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from conftest import GOLDEN
 from speechgmm.cli import app
 from speechgmm.features.extract import FeatureConfig, extract
-from speechgmm.features.reading import read_features
-from speechgmm.features.store import open_store
+from speechgmm.features.formats.reading import read_features
+from speechgmm.features.store.store import open_store
 
 RATE = 16000
 SPEECH = GOLDEN / "a16k.wav"
@@ -293,7 +293,7 @@ def test_a_missing_package_is_told_of_before_the_work_and_only_where_it_is_neede
     def fail(*_, **__):
         raise AssertionError("extracted all the same")
 
-    monkeypatch.setattr("speechgmm.features.shards.write_store", fail)
+    monkeypatch.setattr("speechgmm.features.store.writing.write_store", fail)
     check_refused(features(folder, "--out", tmp_path / "f.h5"), "pip install 'speechgmm[hdf5]'", tmp_path)
 
 
@@ -301,7 +301,7 @@ def test_names_that_the_format_refuses_are_told_of_before_the_work(tmp_path, mon
     def fail(*_, **__):
         raise AssertionError("extracted all the same")
 
-    monkeypatch.setattr("speechgmm.features.shards.write_store", fail)
+    monkeypatch.setattr("speechgmm.features.store.writing.write_store", fail)
     write(tmp_path / "in" / "a.wav", voice())
     write(tmp_path / "in" / "a" / "b.wav", voice())
     write(tmp_path / "back" / "a\\b.wav", voice())
@@ -408,7 +408,7 @@ def test_an_existing_file_is_there_until_the_new_one_is_complete(folder, tmp_pat
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("speechgmm.features.store.FeatureStore.blocks", interrupt)
+    monkeypatch.setattr("speechgmm.features.store.store.FeatureStore.blocks", interrupt)
     done = features(folder, "--out", path)
     check_refused(done, "interrupted; nothing is written", tmp_path, status=130)
     assert path.read_text() == "mine"

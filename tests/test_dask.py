@@ -102,7 +102,7 @@ def left_by(folder):
 
 @pytest.mark.pictures
 def test_a_run_on_a_cluster_that_is_there_gives_the_bytes_of_serial(outside, tmp_path, monkeypatch):
-    monkeypatch.setattr("speechgmm.features.shards.SHARD_SECONDS", 3.0)  # so that sums have several terms
+    monkeypatch.setattr("speechgmm.features.store.writing.SHARD_SECONDS", 3.0)  # so that sums have several terms
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL)
     serial = run("small.yaml", results="one", engine=Engine("serial"))

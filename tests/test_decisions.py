@@ -18,7 +18,7 @@ from speechgmm.corpus.reading import KaldiConfig, read_kaldi
 from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.identification import identification_rate
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
-from speechgmm.features.store import open_store
+from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.loader import load_recipe

@@ -10,7 +10,7 @@ from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.summary import EvaluationConfig
-from speechgmm.features.given import ImportedConfig
+from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.cache import StageCache, StageOutput

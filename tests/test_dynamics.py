@@ -10,7 +10,7 @@ from pydantic import ValidationError
 import naive
 from conftest import GOLDEN
 from speechgmm import FeatureConfig, extract
-from speechgmm.features.dynamics import DeltaConfig, ShiftedDeltaConfig, append_deltas
+from speechgmm.features.frames.deltas import DeltaConfig, ShiftedDeltaConfig, append_deltas
 
 
 def shifted(**keys):

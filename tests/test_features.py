@@ -13,14 +13,14 @@ from conftest import GOLDEN
 from speechgmm import FeatureConfig, FeatureStream, extract
 from speechgmm.audio.reading import audio_blocks
 from speechgmm.errors import AudioError
-from speechgmm.features.cepstra import cepstra
-from speechgmm.features.cepstra_config import BLOCK_FRAMES, empty_filters, filter_bank, frame_count
-from speechgmm.features.dynamics import DeltaConfig, append_deltas
 from speechgmm.features.extract import analyse
-from speechgmm.features.normalisation import NormalisationConfig, normalise
-from speechgmm.features.shards import Source, plan_shards, write_store
-from speechgmm.features.store import open_store
-from speechgmm.features.vad import VadConfig, speech_frames
+from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
+from speechgmm.features.frames.normalisation import NormalisationConfig, normalise
+from speechgmm.features.frames.vad import VadConfig, speech_frames
+from speechgmm.features.spectral.cepstra import cepstra
+from speechgmm.features.spectral.config import BLOCK_FRAMES, empty_filters, filter_bank, frame_count
+from speechgmm.features.store.store import open_store
+from speechgmm.features.store.writing import Source, plan_shards, write_store
 
 
 def voice(seconds=1.0, rate=16000, seed=0):
@@ -352,7 +352,7 @@ def test_a_store_gives_back_what_was_extracted(tmp_path):
 
 def test_shards_follow_from_the_lengths_alone(tmp_path, monkeypatch):
     sources = write_files(tmp_path, [1.0] * 7)
-    monkeypatch.setattr("speechgmm.features.shards.SHARD_SECONDS", 3.0)
+    monkeypatch.setattr("speechgmm.features.store.writing.SHARD_SECONDS", 3.0)
     assert [len(shard) for shard in plan_shards(sources)] == [3, 3, 1]
     unreadable = [Source("x", str(tmp_path / "none.wav")), *sources]
     assert [len(shard) for shard in plan_shards(unreadable)] == [4, 3, 1]
@@ -428,8 +428,8 @@ LONG = {
 
 
 def test_long_files_are_extracted_in_blocks_as_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("speechgmm.features.shards.SHARD_SECONDS", 2.0)
-    monkeypatch.setattr("speechgmm.features.shards.audio_blocks", partial(audio_blocks, block_seconds=0.7))
+    monkeypatch.setattr("speechgmm.features.store.writing.SHARD_SECONDS", 2.0)
+    monkeypatch.setattr("speechgmm.features.store.writing.audio_blocks", partial(audio_blocks, block_seconds=0.7))
     loud = np.clip(20 * voice(3.0, 44100, seed=1), -1, 1)
     broken = voice(4.0, seed=3)
     broken[-5] = np.nan

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from speechgmm.errors import CorpusError, SpeechGMMError
-from speechgmm.features.formats import ONE_UTTERANCE, READABLE, WRITABLE, Matrix
-from speechgmm.features.reading import read_features
-from speechgmm.features.writing import write_features
+from speechgmm.features.formats.common import ONE_UTTERANCE, READABLE, WRITABLE, Matrix
+from speechgmm.features.formats.reading import read_features
+from speechgmm.features.formats.writing import write_features
 
 MANY = tuple(suffix for suffix in WRITABLE if suffix not in ONE_UTTERANCE)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)

@@ -9,9 +9,9 @@ from conftest import ROOT
 from speechgmm import FeatureConfig, extract
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError, RecipeError
-from speechgmm.features.given import ImportedConfig, write_imported_store
-from speechgmm.features.reading import file_of_place, read_place
-from speechgmm.features.store import open_store
+from speechgmm.features.formats.reading import file_of_place, read_place
+from speechgmm.features.store.imported import ImportedConfig, write_imported_store
+from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.loader import dump_recipe, load_recipe
 from speechgmm.recipe.runner import run

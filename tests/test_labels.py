@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechgmm.errors import CorpusError
-from speechgmm.features.labels import labels_to_frames, read_rttm, read_segments
+from speechgmm.features.frames.labels import labels_to_frames, read_rttm, read_segments
 
 
 def test_a_frame_is_labelled_by_its_centre():

@@ -9,7 +9,7 @@ import soundfile
 
 from conftest import GOLDEN
 from speechgmm import extract
-from speechgmm.features.store import open_store
+from speechgmm.features.store.store import open_store
 from speechgmm.recipe.loader import load_features
 
 RATE = 16000

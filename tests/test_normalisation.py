@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from conftest import GOLDEN
 from speechgmm import FeatureConfig
-from speechgmm.features import normalisation
-from speechgmm.features.dynamics import DeltaConfig, append_deltas
 from speechgmm.features.extract import extract
-from speechgmm.features.normalisation import NormalisationConfig, normalise
+from speechgmm.features.frames import normalisation
+from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
+from speechgmm.features.frames.normalisation import NormalisationConfig, normalise
 
 
 def over_all(frames, **keys):

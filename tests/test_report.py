@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from speechgmm import load_gmm, run
 from speechgmm.cli import app
 from speechgmm.errors import ResultsError
-from speechgmm.features.store import open_store
+from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.opening import open_results

@@ -13,7 +13,7 @@ from conftest import ROOT
 from speechgmm import accumulate, load_gmm, map_adapt, run
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.evaluation.metrics import eer
-from speechgmm.features.store import open_store
+from speechgmm.features.store.store import open_store
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import scored
@@ -135,7 +135,7 @@ def test_speakers_are_adapted_as_their_section_says(corpus):
 
 @pytest.mark.pictures
 def test_every_engine_gives_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("speechgmm.features.shards.SHARD_SECONDS", 3.0)  # so that sums have several terms
+    monkeypatch.setattr("speechgmm.features.store.writing.SHARD_SECONDS", 3.0)  # so that sums have several terms
     (tmp_path / "small.yaml").write_text(SMALL)
     engines = [SERIAL, Engine("processes", 1), Engine("processes", 2)]
     folders = [run(tmp_path / "small.yaml", results=tmp_path / str(n), engine=engine).folder

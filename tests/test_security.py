@@ -17,8 +17,8 @@ from speechgmm.cli import app
 from speechgmm.corpus.synthetic.recordings import write_recordings
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError, GalleryError, ModelError, RecipeError
-from speechgmm.features.reading import read_features
-from speechgmm.features.writing import Matrix, write_features
+from speechgmm.features.formats.reading import read_features
+from speechgmm.features.formats.writing import Matrix, write_features
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.scoring.enrolled import safe_name

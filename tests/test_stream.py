@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from conftest import GOLDEN
 from speechgmm import FeatureConfig, FeatureStream, extract
 from speechgmm.errors import AudioError
-from speechgmm.features.cepstra import cepstra
-from speechgmm.features.vad import VadConfig, speech_frames
+from speechgmm.features.frames.vad import VadConfig, speech_frames
+from speechgmm.features.spectral.cepstra import cepstra
 
 NONE = {"vad": {"method": "none"}}
 PLAIN = NONE | {"normalisation": {"mean": 0.0}}

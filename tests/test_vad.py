@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from conftest import GOLDEN
 from speechgmm import FeatureConfig, read_audio
-from speechgmm.features.cepstra import cepstra
-from speechgmm.features.vad import KALDI_LOG_SCALE, VadConfig, speech_frames
+from speechgmm.features.frames.vad import KALDI_LOG_SCALE, VadConfig, speech_frames
+from speechgmm.features.spectral.cepstra import cepstra
 
 METHODS = [
     {"method": "percentile"},

@@ -21,8 +21,8 @@ from speechgmm.errors import CorpusError
 if TYPE_CHECKING:
     from speechgmm.audio.reading import Channel
     from speechgmm.features.extract import FeatureConfig
-    from speechgmm.features.shards import Source
-    from speechgmm.features.store import FeatureStore, Unusable
+    from speechgmm.features.store.store import FeatureStore, Unusable
+    from speechgmm.features.store.writing import Source
 
 STORE_FILES = re.compile(r"index\.json|shard-\d+\.npy")
 
@@ -137,7 +137,7 @@ def _channel(text: str | None) -> "Channel":
 
 def _is_store(out: str) -> bool:
     """Tell a folder to write from a file, and refuse what can be neither."""
-    from speechgmm.features.formats import WRITABLE
+    from speechgmm.features.formats.common import WRITABLE
 
     path = Path(out)
     if not path.is_dir() and path.suffix and not out.endswith("/"):
@@ -179,8 +179,8 @@ def _rehearse(trial: Path, out: Path, sources: Sequence["Source"], config: "Feat
     import numpy as np
 
     from speechgmm.errors import SpeechGMMError
-    from speechgmm.features.formats import Matrix
-    from speechgmm.features.writing import write_features
+    from speechgmm.features.formats.common import Matrix
+    from speechgmm.features.formats.writing import write_features
 
     nothing = np.empty((0, config.n_features), np.float32)
     try:
@@ -198,8 +198,8 @@ def _filled_store(
     from rich.console import Console
     from rich.progress import Progress
 
-    from speechgmm.features.shards import write_store
-    from speechgmm.features.store import open_store
+    from speechgmm.features.store.store import open_store
+    from speechgmm.features.store.writing import write_store
     from speechgmm.parallel.engine import Engine, available_cores
 
     engine = Engine("processes", max(1, min(jobs or available_cores(), len(sources))))
@@ -225,8 +225,8 @@ def _put(made: Path, out: Path, aside: Path) -> None:
 
 def _write(out: Path, store: "FeatureStore", config: "FeatureConfig") -> None:
     """Write the frames of a store to a file, a block at a time."""
-    from speechgmm.features.formats import Matrix
-    from speechgmm.features.writing import write_features
+    from speechgmm.features.formats.common import Matrix
+    from speechgmm.features.formats.writing import write_features
 
     matrices = (
         Matrix(stored.utterance, stored.stop - stored.start, store.n_features, partial(store.blocks, stored.utterance))
@@ -249,8 +249,8 @@ def _summary(store: "FeatureStore", out: str, wall: float) -> str:
 
 def _warn(config: "FeatureConfig", clipped: Mapping[str, float]) -> None:
     """Warn of clipped recordings and of filters without a bin."""
-    from speechgmm.features.cepstra_config import empty_filters
-    from speechgmm.features.store import clipped_warnings
+    from speechgmm.features.spectral.config import empty_filters
+    from speechgmm.features.store.store import clipped_warnings
 
     for warning in (*clipped_warnings(clipped), *empty_filters(config)):
         typer.secho(f"warning: {warning}", fg="yellow")
@@ -271,7 +271,7 @@ def _report(unusable: Sequence["Unusable"], files: Mapping[str, str], n: int) ->
 
 def _plot(path: Path, config: "FeatureConfig", out: str | None, channel: "Channel") -> None:
     """Draw a recording and its features."""
-    from speechgmm.features.picture import plot_features
+    from speechgmm.features.plot import plot_features
 
     picture = Path(out or f"{path.stem}.png")
     extraction = plot_features(path, config, picture, channel=channel)

@@ -13,13 +13,13 @@ from speechgmm.audio.reading import Channel, read_audio
 from speechgmm.audio.samples import check_samples, clipped_share, loudest, only_silence, resample
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
-from speechgmm.features.cepstra import cepstra
-from speechgmm.features.cepstra_config import CepstraConfig
-from speechgmm.features.dynamics import DeltaConfig, append_deltas
-from speechgmm.features.labels import labels_to_frames
-from speechgmm.features.normalisation import NormalisationConfig, normalise
+from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
+from speechgmm.features.frames.labels import labels_to_frames
+from speechgmm.features.frames.normalisation import NormalisationConfig, normalise
+from speechgmm.features.frames.vad import VadConfig, speech_frames
 from speechgmm.features.presets import preset_values
-from speechgmm.features.vad import VadConfig, speech_frames
+from speechgmm.features.spectral.cepstra import cepstra
+from speechgmm.features.spectral.config import CepstraConfig
 
 STEPS: tuple[Literal["deltas"], Literal["normalisation"], Literal["selection"]] = (
     "deltas",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from speechgmm.features.cepstra_config import HIGHEST_RATE
+from speechgmm.features.spectral.config import HIGHEST_RATE
 
 Values = dict[str, JsonValue]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from speechgmm.audio.reading import Channel
 from speechgmm.errors import CorpusError
-from speechgmm.features.labels import read_rttm, read_segments
-from speechgmm.features.shards import Source
-from speechgmm.features.store import Unusable
+from speechgmm.features.frames.labels import read_rttm, read_segments
+from speechgmm.features.store.store import Unusable
+from speechgmm.features.store.writing import Source
 from speechgmm.files import files_below, is_audio, numbered_lines, printable_name
 
 

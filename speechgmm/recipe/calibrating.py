@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError
-from speechgmm.features.store import FeatureStore
+from speechgmm.features.store.store import FeatureStore
 from speechgmm.files import write_json
 from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.recipe.cache import StageOutput

@@ -12,10 +12,10 @@ from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import AudioError, CorpusError
-from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig, check_rate
-from speechgmm.features.reading import file_of_place
-from speechgmm.features.shards import end_within
+from speechgmm.features.formats.reading import file_of_place
+from speechgmm.features.spectral.config import empty_filters
+from speechgmm.features.store.writing import end_within
 from speechgmm.files import is_file
 from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.recipe.calibrating import check_list

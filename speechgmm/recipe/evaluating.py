@@ -19,7 +19,7 @@ from speechgmm.evaluation.summary import (
     summarise_identification,
     uncertainty,
 )
-from speechgmm.features.store import FeatureStore
+from speechgmm.features.store.store import FeatureStore
 from speechgmm.files import write_csv, write_json
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.calibrating import TrainedCalibration

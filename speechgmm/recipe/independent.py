@@ -11,7 +11,7 @@ import numpy as np
 from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import ModelError
-from speechgmm.features.store import open_store
+from speechgmm.features.store.store import open_store
 from speechgmm.files import replacing
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.shards import Part

@@ -15,7 +15,7 @@ import numpy as np
 from speechgmm.corpus.manifest import Corpus
 from speechgmm.evaluation.identification import answers
 from speechgmm.evaluation.report.content import SkippedItem
-from speechgmm.features.store import FeatureStore
+from speechgmm.features.store.store import FeatureStore
 from speechgmm.files import WRITING, replacing, write_csv, write_json
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.evaluating import METRICS_FILE, SCORES_FILE, FinalScores, load_metrics

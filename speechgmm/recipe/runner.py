@@ -17,9 +17,9 @@ from speechgmm.corpus.manifest import first_few
 from speechgmm.errors import CorpusError, ModelError, RecipeError, ResultsError
 from speechgmm.evaluation.breakdown import FEWEST, too_few
 from speechgmm.evaluation.report.content import SkippedItem
-from speechgmm.features.cepstra_config import empty_filters
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.store import FeatureStore, clipped_warnings
+from speechgmm.features.spectral.config import empty_filters
+from speechgmm.features.store.store import FeatureStore, clipped_warnings
 from speechgmm.gmm.kernels import TorchKernel
 from speechgmm.parallel.engine import Engine, workers
 from speechgmm.recipe.cache import LOCKS, StageCache, StageOutput

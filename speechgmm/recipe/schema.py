@@ -12,7 +12,7 @@ from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import ModelError, RecipeError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.given import ImportedConfig
+from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.kernel_choice import check_available, torch_kernels
 from speechgmm.gmm.kernels import TorchKernel

@@ -11,7 +11,7 @@ import numpy as np
 from speechgmm.arrays import Float64Array
 from speechgmm.corpus.manifest import Trial
 from speechgmm.errors import CorpusError, ModelError
-from speechgmm.features.store import FeatureStore, open_store
+from speechgmm.features.store.store import FeatureStore, open_store
 from speechgmm.files import replacing, write_array
 from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, read_header
 from speechgmm.parallel.engine import Engine, map_in_order

@@ -20,9 +20,9 @@ from speechgmm.corpus.synthetic.recordings import write_recordings
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig, plan
 from speechgmm.errors import CheckpointError, ModelError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.given import ImportedConfig, write_imported_store
-from speechgmm.features.shards import Source, write_store
-from speechgmm.features.store import FeatureStore, open_store
+from speechgmm.features.store.imported import ImportedConfig, write_imported_store
+from speechgmm.features.store.store import FeatureStore, open_store
+from speechgmm.features.store.writing import Source, write_store
 from speechgmm.files import replacing
 from speechgmm.gmm.adaptation import AdaptationConfig, map_iterate
 from speechgmm.gmm.checkpoint import Iteration

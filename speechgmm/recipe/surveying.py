@@ -8,7 +8,7 @@ from functools import cached_property
 from speechgmm.audio.reading import duration
 from speechgmm.corpus.formats.discovery import DiscoveredCorpus
 from speechgmm.corpus.manifest import Role, Utterance, by_speaker
-from speechgmm.features.cepstra_config import CepstraConfig
+from speechgmm.features.spectral.config import CepstraConfig
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.checking import Audio, AudioHeader, read_headers
 

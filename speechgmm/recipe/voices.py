@@ -11,9 +11,9 @@ from pydantic import JsonValue
 from speechgmm.corpus.manifest import Utterance, first_few
 from speechgmm.errors import CorpusError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.given import ImportedConfig
-from speechgmm.features.reading import file_of_place
-from speechgmm.features.store import FeatureStore, open_store
+from speechgmm.features.formats.reading import file_of_place
+from speechgmm.features.store.imported import ImportedConfig
+from speechgmm.features.store.store import FeatureStore, open_store
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import stages
 from speechgmm.recipe.cache import StageOutput

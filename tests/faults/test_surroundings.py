@@ -18,7 +18,7 @@ from filelock import FileLock
 from harness import RECIPE, at, content, run, speechgmm, stored
 from speechgmm import gmm as speechgmm_gmm
 from speechgmm import run as run_recipe
-from speechgmm.features.store import open_store
+from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import cache, results, runner, stages
 from test_stages_and_faults import forget

@@ -13,8 +13,8 @@ from mutations import with_ogg_checksums
 
 from speechgmm import DiagonalGMM, FeatureConfig, SufficientStats, save_gmm
 from speechgmm.configuration import fingerprint
-from speechgmm.features.formats import Matrix
-from speechgmm.features.writing import write_features
+from speechgmm.features.formats.common import Matrix
+from speechgmm.features.formats.writing import write_features
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.checkpoint import Iteration, TrainingState, save_state
 from speechgmm.gmm.storage import save_independent, save_speakers

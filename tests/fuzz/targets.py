@@ -26,8 +26,8 @@ from speechgmm.corpus.scored.score_files import read_scored_trials
 from speechgmm.corpus.scored.trial_speakers import read_manifest
 from speechgmm.corpus.trials import parse_trials
 from speechgmm.errors import SpeechGMMError
-from speechgmm.features.labels import read_rttm, read_segments
-from speechgmm.features.reading import read_features, read_place
+from speechgmm.features.formats.reading import read_features, read_place
+from speechgmm.features.frames.labels import read_rttm, read_segments
 from speechgmm.gmm.checkpoint import load_state
 from speechgmm.gmm.storage import load_independent, load_speakers, read_header
 from speechgmm.recipe.loader import dump_recipe, load_recipe

@@ -21,7 +21,7 @@ from speechgmm.corpus.formats.tables import CsvConfig
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.corpus.scored.trial_speakers import read_manifest
 from speechgmm.errors import AudioError, CorpusError, GalleryError, ModelError, RecipeError
-from speechgmm.features.reading import read_features, read_place
+from speechgmm.features.formats.reading import read_features, read_place
 from speechgmm.gmm.checkpoint import load_state
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.recipe.loader import load_recipe

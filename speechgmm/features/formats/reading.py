@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from speechgmm.arrays import Float32Array
 from speechgmm.errors import CorpusError, SpeechGMMError
-from speechgmm.features.formats import (
+from speechgmm.features.formats.common import (
     HTK_CHECKSUM,
     HTK_COMPRESSED,
     READABLE,

@@ -7,18 +7,18 @@ import numpy as np
 from speechgmm.arrays import Float32Array, FloatArray
 from speechgmm.audio.samples import check_samples, loudest, only_silence
 from speechgmm.errors import AudioError
-from speechgmm.features.cepstra import CepstraStream
 from speechgmm.features.extract import FeatureConfig, check_speech
-from speechgmm.features.stages import (
+from speechgmm.features.spectral.cepstra import CepstraStream
+from speechgmm.features.streaming.steps import (
     Rows,
-    activity_stages,
+    activity_steps,
+    concat_rows,
     counts_speech,
+    frame_steps,
     has_deltas,
-    joined,
+    latency,
+    push_through,
     standardises,
-    step_stages,
-    through,
-    wait,
 )
 
 
@@ -49,8 +49,8 @@ class FeatureStream:
             raise ValueError(f"these features need the whole utterance: {'; '.join(obstacles)}")
         self._config = config
         self._cepstra = CepstraStream(config)
-        self._activity = activity_stages(config.vad, config.shift_seconds)
-        self._before, self._after = step_stages(config)
+        self._activity = activity_steps(config.vad, config.shift_seconds)
+        self._before, self._after = frame_steps(config)
         self._frames: Rows = np.empty((0, config.n_static), np.float32)
         self._speech: Rows = np.empty(0, np.bool_)
         self._first: float | None = None
@@ -69,9 +69,9 @@ class FeatureStream:
         `min_speech` most wait less. Where windows count speech frames only, so does their share: it is the delay
         while somebody speaks. (Frames whose mirrored edge needs more audio than themselves are the cepstra's matter.)
         """
-        frames, speech = wait(self._before), wait(self._activity)
+        frames, speech = latency(self._before), latency(self._activity)
         both = max(frames[0], speech[0]), max(frames[1], speech[1])
-        return max(wait(self._after, *both)) * self._config.shift_seconds
+        return max(latency(self._after, *both)) * self._config.shift_seconds
 
     def push(self, samples: FloatArray) -> Float32Array:
         """Take the next samples, and give the frames that they determine.
@@ -143,19 +143,19 @@ class FeatureStream:
         self._n_frames += len(frames)
         speech: Rows = np.ones(len(frames), np.bool_)
         if self._activity:
-            speech = through(self._activity, log_energy, final)
+            speech = push_through(self._activity, log_energy, final)
         self._n_speech += int(np.count_nonzero(speech))
         if final:
             seconds = self._n_samples / self._config.sample_rate
             check_speech(self._n_speech, self._n_frames, seconds, self._config)
-        result = self._select(through(self._before, frames, final), speech)
-        result = through(self._after, result, final)
+        result = self._select(push_through(self._before, frames, final), speech)
+        result = push_through(self._after, result, final)
         # A copy: a view would hold on to the neighbourhood for as long as somebody keeps the frames.
         return result.copy() if len(result) else np.empty((0, self._config.n_features), np.float32)
 
     def _select(self, frames: Rows, speech: Rows) -> Rows:
         """Keep the speech frames, as far as both frames and the decision about them are there."""
-        frames, speech = joined(self._frames, frames), joined(self._speech, speech)
+        frames, speech = concat_rows(self._frames, frames), concat_rows(self._speech, speech)
         n = min(len(frames), len(speech))
         self._frames, self._speech = frames[n:].copy(), speech[n:].copy()
         return frames[:n][speech[:n]]

@@ -9,7 +9,7 @@ import numpy as np
 from speechgmm.arrays import BoolArray
 from speechgmm.audio.reading import Channel
 from speechgmm.errors import CorpusError
-from speechgmm.features.vad import ROUNDING, check_shift
+from speechgmm.features.frames.vad import ROUNDING, check_shift
 from speechgmm.files import numbered_lines
 
 OTHER_RTTM_TYPES = frozenset(

@@ -13,9 +13,9 @@ from scipy import fft
 from scipy.linalg import blas
 
 from speechgmm.arrays import Float32Array, Float64Array, FloatArray
-from speechgmm.features import filters
-from speechgmm.features.cepstra_config import CepstraConfig, block_frames, filter_bank, frame_count
-from speechgmm.features.vad import DECIBELS_PER_NEPER_OF_POWER
+from speechgmm.features.frames.vad import DECIBELS_PER_NEPER_OF_POWER
+from speechgmm.features.spectral import filters
+from speechgmm.features.spectral.config import CepstraConfig, block_frames, filter_bank, frame_count
 from speechgmm.parallel.threads import one_thread
 
 FILTER_MULTIPLE = 8

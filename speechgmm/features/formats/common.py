@@ -11,10 +11,10 @@ from speechgmm.arrays import Float32Array
 from speechgmm.errors import CorpusError, SpeechGMMError
 
 READABLE = (".ark", ".scp", ".h5", ".hdf5", ".npz", ".npy", ".htk", ".mfc")
-"""Suffixes that `speechgmm.features.reading` knows."""
+"""Suffixes that `speechgmm.features.formats.reading` knows."""
 
 WRITABLE = (".ark", ".h5", ".hdf5", ".npz", ".npy", ".htk", ".mfc")
-"""Suffixes that `speechgmm.features.writing` knows."""
+"""Suffixes that `speechgmm.features.formats.writing` knows."""
 
 ONE_UTTERANCE = (".npy", ".htk", ".mfc")
 """Suffixes of files that hold one utterance, whose id is the file's name."""

@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 from speechgmm.arrays import Float32Array
 from speechgmm.configuration import Configuration
 from speechgmm.errors import CorpusError
-from speechgmm.features.dynamics import DeltaConfig, append_deltas
-from speechgmm.features.normalisation import NormalisationConfig, normalise
-from speechgmm.features.reading import read_place
-from speechgmm.features.shards import SHARD_SECONDS, write_index
-from speechgmm.features.store import StoredUtterance, Unusable
+from speechgmm.features.formats.reading import read_place
+from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
+from speechgmm.features.frames.normalisation import NormalisationConfig, normalise
+from speechgmm.features.store.store import StoredUtterance, Unusable
+from speechgmm.features.store.writing import SHARD_SECONDS, write_index
 from speechgmm.files import write_array
 
 

@@ -21,9 +21,9 @@ from speechgmm.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from speechgmm.audio.reading import Channel, read_audio
 from speechgmm.audio.samples import resample
 from speechgmm.errors import AudioError, SpeechGMMError
-from speechgmm.features.cepstra import CepstraStream
-from speechgmm.features.cepstra_config import CepstraConfig, frame_count
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
+from speechgmm.features.spectral.cepstra import CepstraStream
+from speechgmm.features.spectral.config import CepstraConfig, frame_count
 from speechgmm.files import write_bytes
 
 PICTURES: Final = (".png", ".svg", ".pdf")

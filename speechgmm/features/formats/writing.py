@@ -16,8 +16,8 @@ import numpy as np
 
 from speechgmm.arrays import Float32Array
 from speechgmm.errors import CorpusError
-from speechgmm.features.formats import HTK_USER, MAX_COUNT, WRITABLE, Matrix, as_frames, import_h5py
-from speechgmm.features.vad import check_shift
+from speechgmm.features.formats.common import HTK_USER, MAX_COUNT, WRITABLE, Matrix, as_frames, import_h5py
+from speechgmm.features.frames.vad import check_shift
 from speechgmm.files import replacing
 
 

@@ -1,6 +1,6 @@
 """The steps of the front end for rows that come in pieces.
 
-A stage takes rows and gives rows, and keeps of the past what later rows need. Where a row depends on its neighbours
+A step takes rows and gives rows, and keeps of the past what later rows need. Where a row depends on its neighbours
 alone, the function of the whole utterance is applied to the neighbourhood.
 """
 
@@ -13,9 +13,9 @@ import numpy.typing as npt
 from scipy.signal import lfilter
 
 from speechgmm.arrays import BoolArray, Float64Array
-from speechgmm.features.dynamics import DeltaConfig, append_deltas
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.features.normalisation import (
+from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
+from speechgmm.features.frames.normalisation import (
     RASTA_ADVANCE,
     RASTA_NUMERATOR,
     RASTA_POLE,
@@ -24,10 +24,10 @@ from speechgmm.features.normalisation import (
     to_single,
     warp,
 )
-from speechgmm.features.vad import ROUNDING, VadConfig, speech_frames
+from speechgmm.features.frames.vad import ROUNDING, VadConfig, speech_frames
 
 Rows = npt.NDArray[Any]
-"""Frames, energies or truth values: what a stage takes and gives, time first."""
+"""Frames, energies or truth values: what a step takes and gives, time first."""
 
 ABOVE = np.float32(1e30)
 """A log energy above every level, and its negative one below: votes for the rules about runs of speech."""
@@ -89,22 +89,22 @@ def counts_speech(config: FeatureConfig) -> bool:
     return config.normalisation.over == "speech" and config.vad.method != "none" and places[0] < places[1]
 
 
-class Stage(Protocol):
-    """A step on rows that come in pieces: row t waits for row max(t + ahead, first), or for the end."""
+class StreamStep(Protocol):
+    """A step on rows that come in pieces: row t waits for row max(t + lookahead, warmup), or for the end."""
 
-    ahead: int
-    first: int
+    lookahead: int
+    warmup: int
 
     def push(self, rows: Rows, final: bool) -> Rows:
         """Take the next rows, and give those that they determine."""
 
 
-def through(stages: Iterable[Stage], rows: Rows, final: bool) -> Rows:
-    """Push rows through stages; nothing comes out if nothing goes in, but at the end.
+def push_through(steps: Iterable[StreamStep], rows: Rows, final: bool) -> Rows:
+    """Push rows through steps; nothing comes out if nothing goes in, but at the end.
 
     Parameters
     ----------
-    stages : iterable of Stage
+    steps : iterable of StreamStep
         One after the other.
     rows : np.ndarray, shape (n, ...)
         What comes next.
@@ -114,34 +114,34 @@ def through(stages: Iterable[Stage], rows: Rows, final: bool) -> Rows:
     Returns
     -------
     np.ndarray, shape (m, ...)
-        What the last stage gives.
+        What the last step gives.
     """
-    for stage in stages:
+    for step in steps:
         if len(rows) or final:
-            rows = stage.push(rows, final)
+            rows = step.push(rows, final)
     return rows
 
 
-def wait(stages: Iterable[Stage], ahead: int = 0, first: int = 0) -> tuple[int, int]:
-    """Give `ahead` and `first` of stages as if they were one, after others that are one already.
+def latency(steps: Iterable[StreamStep], lookahead: int = 0, warmup: int = 0) -> tuple[int, int]:
+    """Give `lookahead` and `first` of steps as if they were one, after others that are one already.
 
     Parameters
     ----------
-    stages : iterable of Stage
+    steps : iterable of StreamStep
         One after the other.
-    ahead, first : int >= 0, rows
+    lookahead, warmup : int >= 0, rows
         Of those before them.
 
     Returns
     -------
     tuple of two int >= 0, rows
     """
-    for stage in stages:
-        ahead, first = ahead + stage.ahead, max(first, ahead + stage.first)
-    return ahead, first
+    for step in steps:
+        lookahead, warmup = lookahead + step.lookahead, max(warmup, lookahead + step.warmup)
+    return lookahead, warmup
 
 
-def joined(held: Rows, rows: Rows) -> Rows:
+def concat_rows(held: Rows, rows: Rows) -> Rows:
     """Put rows after others; where one has none, its width does not matter.
 
     Parameters
@@ -158,8 +158,8 @@ def joined(held: Rows, rows: Rows) -> Rows:
     return rows if len(rows) else held
 
 
-def activity_stages(config: VadConfig, frame_shift: float) -> list[Stage]:
-    """Make the stages from log energies to speech; none where all frames are speech.
+def activity_steps(config: VadConfig, frame_shift: float) -> list[StreamStep]:
+    """Make the steps from log energies to speech; none where all frames are speech.
 
     Parameters
     ----------
@@ -170,19 +170,19 @@ def activity_stages(config: VadConfig, frame_shift: float) -> list[Stage]:
 
     Returns
     -------
-    list of Stage
+    list of StreamStep
     """
     votes = config.model_copy(update={"close_gaps": 0.0, "min_speech": 0.0})
     reach = config.context if config.method == "energy" else 0
-    stages: list[Stage] = [_Local(lambda rows, first, stop: speech_frames(rows, votes)[first:stop], reach, reach)]
+    steps: list[StreamStep] = [_Local(lambda rows, first, stop: speech_frames(rows, votes)[first:stop], reach, reach)]
     runs = _Runs(config, frame_shift)
-    if runs.ahead:
-        stages.append(runs)
-    return stages if config.method != "none" or runs.ahead else []
+    if runs.lookahead:
+        steps.append(runs)
+    return steps if config.method != "none" or runs.lookahead else []
 
 
-def step_stages(config: FeatureConfig) -> tuple[list[Stage], list[Stage]]:
-    """Make the stages of deltas and normalisation before the selection, and those after it.
+def frame_steps(config: FeatureConfig) -> tuple[list[StreamStep], list[StreamStep]]:
+    """Make the steps of deltas and normalisation before the selection, and those after it.
 
     Means and ranks over speech alone are those of the speech frames, so that these can be selected first.
 
@@ -193,34 +193,34 @@ def step_stages(config: FeatureConfig) -> tuple[list[Stage], list[Stage]]:
 
     Returns
     -------
-    two lists of Stage
+    two lists of StreamStep
     """
-    before: list[Stage] = []
-    after: list[Stage] = []
-    stages, normalisation = before, config.normalisation
+    before: list[StreamStep] = []
+    after: list[StreamStep] = []
+    steps, normalisation = before, config.normalisation
     for step in config.order:
         match step:
             case "deltas" if has_deltas(config.deltas):
-                stages.append(_deltas(config.deltas))
+                steps.append(_deltas(config.deltas))
             case "normalisation":
                 if normalisation.rasta:
-                    stages.append(_Rasta())
-                (after if counts_speech(config) else stages).extend(_normalisation_stages(normalisation))
+                    steps.append(_Rasta())
+                (after if counts_speech(config) else steps).extend(_normalisation_steps(normalisation))
             case "selection":
-                stages = after
+                steps = after
     return before, after
 
 
 def _deltas(config: DeltaConfig) -> "_Local":
-    """Make the stage that appends deltas."""
+    """Make the step that appends deltas."""
     past = future = config.order * config.window
     if config.sdc is not None:
         past, future = config.sdc.d, config.sdc.d + config.sdc.p * (config.sdc.k - 1)
     return _Local(lambda rows, first, stop: append_deltas(rows, config)[first:stop], past, future)
 
 
-def _normalisation_stages(config: NormalisationConfig) -> Iterator[Stage]:
-    """Make the stages of the normalisation after RASTA."""
+def _normalisation_steps(config: NormalisationConfig) -> Iterator[StreamStep]:
+    """Make the steps of the normalisation after RASTA."""
     if config.window is not None:
         yield _Sliding(config, config.window)
     if config.warp is not None:
@@ -230,7 +230,7 @@ def _normalisation_stages(config: NormalisationConfig) -> Iterator[Stage]:
 
 
 def _warping(window: int) -> "_Local":
-    """Make the stage that warps."""
+    """Make the step that warps."""
     return _Local(
         lambda rows, first, stop: warp(rows[first:stop], rows, np.arange(first, stop), window),
         window // 2,
@@ -245,7 +245,7 @@ class _Local:
     """
 
     def __init__(self, function: Callable[[Rows, int, int], Rows], past: int, future: int) -> None:
-        self.ahead, self.first = future, 0
+        self.lookahead, self.warmup = future, 0
         self._function = function
         self._past = past
         self._held: Rows = np.empty(0)
@@ -253,8 +253,8 @@ class _Local:
 
     def push(self, rows: Rows, final: bool) -> Rows:
         """Take the next rows, and give those that have their future, or the end, behind them."""
-        held, start = joined(self._held, rows), self._n_given
-        stop = len(held) if final else max(len(held) - self.ahead, start)
+        held, start = concat_rows(self._held, rows), self._n_given
+        stop = len(held) if final else max(len(held) - self.lookahead, start)
         result = self._function(held, start, stop) if stop > start else rows[:0]
         n_dropped = max(stop - self._past, 0)
         self._held, self._n_given = held[n_dropped:].copy(), stop - n_dropped
@@ -268,7 +268,7 @@ class _Runs:
         # The longest runs that are turned over, in frames. They are shorter than the keys say, so that with as many
         # frames before and after it, the fate of a frame is known.
         shortest = (config.close_gaps / frame_shift, config.min_speech / frame_shift)
-        self.ahead, self.first = sum(max(math.ceil(n - ROUNDING) - 1, 0) for n in shortest), 0
+        self.lookahead, self.warmup = sum(max(math.ceil(n - ROUNDING) - 1, 0) for n in shortest), 0
         self._config = RUNS_ALONE.model_copy(update={"close_gaps": config.close_gaps, "min_speech": config.min_speech})
         self._frame_shift = frame_shift
         self._held: Rows = np.empty(0, np.bool_)
@@ -276,14 +276,14 @@ class _Runs:
 
     def push(self, rows: Rows, final: bool) -> Rows:
         """Take the next truth values, and give those that are the same whatever follows."""
-        held, start = joined(self._held, rows), self._n_given
+        held, start = concat_rows(self._held, rows), self._n_given
         stop, least = len(held), self._turned_over(held)
         if not final:
             # More speech before makes more speech after: the extremes are the end, and speech that goes on.
-            most = self._turned_over(np.concatenate([held, np.ones(self.ahead + 1, np.bool_)]))
+            most = self._turned_over(np.concatenate([held, np.ones(self.lookahead + 1, np.bool_)]))
             open_ = least[start:] != most[start : len(held)]
             stop = start + int(np.argmax(open_)) if open_.any() else stop
-        n_dropped = max(stop - self.ahead, 0)
+        n_dropped = max(stop - self.lookahead, 0)
         self._held, self._n_given = held[n_dropped:].copy(), stop - n_dropped
         return least[start:stop]
 
@@ -296,7 +296,7 @@ class _Rasta:
     """The RASTA filter on rows that come in pieces."""
 
     def __init__(self) -> None:
-        self.ahead, self.first = RASTA_ADVANCE, 0
+        self.lookahead, self.warmup = RASTA_ADVANCE, 0
         self._first: Rows | None = None
         self._last: Rows = np.empty((0, 0))
         self._state: Rows = np.empty((0, 0))
@@ -312,7 +312,7 @@ class _Rasta:
             moved = rows.astype(np.float64) - self._first
             self._last = moved[-1:].copy()
         if final:
-            moved = joined(moved, np.repeat(self._last, RASTA_ADVANCE, axis=0))
+            moved = concat_rows(moved, np.repeat(self._last, RASTA_ADVANCE, axis=0))
         filtered, self._state = lfilter(RASTA_NUMERATOR, (1.0, -RASTA_POLE), moved, axis=0, zi=self._state)
         n_dropped = min(self._n_to_drop, len(filtered))
         self._n_to_drop -= n_dropped
@@ -330,8 +330,8 @@ class _Sliding:
     def __init__(self, config: NormalisationConfig, window: int) -> None:
         self._config = config
         self._length = window if config.center else window + 1
-        self.ahead = window - window // 2 - 1 if config.center else 0
-        self.first = (self._length if config.center else config.min_window) - 1
+        self.lookahead = window - window // 2 - 1 if config.center else 0
+        self.warmup = (self._length if config.center else config.min_window) - 1
         self._sums = _TrailingSums(self._length)
         self._frames: Rows = np.empty((0, 0))
         self._last: Rows = np.empty((0, 0))
@@ -340,18 +340,18 @@ class _Sliding:
 
     def push(self, rows: Rows, final: bool) -> Rows:
         """Take the next rows, and give those whose windows have ended."""
-        frames, values = joined(self._frames, rows), rows.astype(np.float64)
+        frames, values = concat_rows(self._frames, rows), rows.astype(np.float64)
         if self._config.variance:
             values = np.concatenate([values, values**2], axis=1)
-        sums = joined(self._last, self._sums.push(values) if len(values) else values)
+        sums = concat_rows(self._last, self._sums.push(values) if len(values) else values)
         self._n_taken += len(rows)
         start, stop = self._n_given, self._n_taken
         if not final:
-            stop = max(stop - self.ahead, start) if stop > self.first else start
+            stop = max(stop - self.lookahead, start) if stop > self.warmup else start
         self._frames, self._last, self._n_given = frames[stop - start :].copy(), sums[-1:].copy(), stop
         if stop == start:
             return rows[:0]
-        ends = np.minimum(np.maximum(np.arange(start, stop) + self.ahead, self.first), self._n_taken - 1)
+        ends = np.minimum(np.maximum(np.arange(start, stop) + self.lookahead, self.warmup), self._n_taken - 1)
         averages = sums[ends - self._n_taken] / np.minimum(ends + 1, self._length)[:, None]
         mean, square = averages[:, : frames.shape[1]], averages[:, frames.shape[1] :]
         variance = square - mean**2 if self._config.variance else None
@@ -378,7 +378,7 @@ class _TrailingSums:
         while start < len(values):
             at = self._n_in_run
             part = values[start : start + self._length - at]
-            up_to = np.cumsum(joined(self._total, part), axis=0)[len(self._total) :]
+            up_to = np.cumsum(concat_rows(self._total, part), axis=0)[len(self._total) :]
             self._total = up_to[-1:].copy()
             onwards = self._onwards[at + 1 : at + 1 + len(part)]
             sums[start : start + len(part)] = up_to

@@ -16,8 +16,8 @@ from speechgmm.audio.samples import clipped_share, only_silence, resampled
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
 from speechgmm.features.extract import FeatureConfig, analyse, check_rate
-from speechgmm.features.store import FORMAT_VERSION, StoredUtterance, Unusable
-from speechgmm.features.stream import FeatureStream
+from speechgmm.features.store.store import FORMAT_VERSION, StoredUtterance, Unusable
+from speechgmm.features.streaming.stream import FeatureStream
 from speechgmm.files import replacing
 from speechgmm.parallel.engine import Engine, map_in_order
 

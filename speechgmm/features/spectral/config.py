@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from speechgmm.arrays import Float64Array
 from speechgmm.configuration import Configuration
-from speechgmm.features import filters
+from speechgmm.features.spectral import filters
 
 ROUNDING = 1e-6
 """Samples by which a product of seconds and rate may fall short of the whole number that it stands for."""

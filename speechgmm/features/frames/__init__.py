@@ -1,0 +1,1 @@
+"""Steps from frames to frames: speech activity, labels, deltas and normalisation."""

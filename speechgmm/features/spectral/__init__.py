@@ -1,0 +1,1 @@
+"""From samples to spectra, filter banks and cepstra."""

@@ -1,0 +1,1 @@
+"""The feature store: shards of frames on disk, memory-mapped, with an index."""

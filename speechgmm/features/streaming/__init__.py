@@ -1,0 +1,1 @@
+"""Features as samples come in: the same steps, a block at a time."""
