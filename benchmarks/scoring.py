@@ -20,13 +20,13 @@ from speechgmm.corpus.reading import read_kaldi
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.metrics import eer
 from speechgmm.features.store.store import open_store
+from speechgmm.gallery.layout import UBM_FILE
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel.engine import Engine
 from speechgmm.parallel.threads import one_thread
 from speechgmm.recipe import stages
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.scored import Scores
-from speechgmm.scoring.gallery import UBM_FILE
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "so762.yaml"
 N_COMPONENTS = 256

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from speechgmm.gmm.training import train as train
     from speechgmm.gmm.training_config import TrainingConfig as TrainingConfig
     from speechgmm.recipe.runner import run as run
-    from speechgmm.scoring.cohort import cohort_score_matrix as cohort_score_matrix
+    from speechgmm.scoring.cohort_llr import cohort_score_matrix as cohort_score_matrix
     from speechgmm.scoring.frames import RunningLLR as RunningLLR
     from speechgmm.scoring.frames import frame_llrs as frame_llrs
     from speechgmm.scoring.frames import windowed_llr as windowed_llr
@@ -61,7 +61,7 @@ _HOMES = {
     "frame_llrs": "scoring.frames",
     "windowed_llr": "scoring.frames",
     "RunningLLR": "scoring.frames",
-    "cohort_score_matrix": "scoring.cohort",
+    "cohort_score_matrix": "scoring.cohort_llr",
     "run": "recipe.runner",
 }
 

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import hashlib
 import io
 import json
 import os
@@ -316,3 +317,68 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     with replacing(path) as temporary:
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")  # of paths that are no text
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file in one step that a loss of power does not undo.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write or replace.
+    data : bytes
+        All that it holds.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as when the disk is full.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was written, renamed or removed in a folder outlast a loss of power, where systems can.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Raises
+    ------
+    OSError
+        If the disk fails.
+    """
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def file_digest(path: Path) -> str:
+    """Digest a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits: SHA-256.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,6 +15,8 @@ from speechgmm.corpus.reading import KaldiConfig, read_kaldi
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
+from speechgmm.gallery.cohort import load_cohort
+from speechgmm.gallery.gallery import Gallery
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import calibrating
 from speechgmm.recipe.calibrating import LabelledScores
@@ -22,8 +24,6 @@ from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.schema import CalibrationSection, Recipe
 from speechgmm.recipe.scored import ScoreMatrix
 from speechgmm.scoring.calibration import LinearCalibration, load_calibration
-from speechgmm.scoring.gallery import Gallery
-from speechgmm.scoring.gallery_cohort import load_cohort
 from speechgmm.scoring.llr import ScoringConfig
 
 RECIPE = """

@@ -14,13 +14,13 @@ from conftest import ROOT
 from speechgmm import FeatureConfig, extract, load_gmm, save_gmm
 from speechgmm.cli import app
 from speechgmm.cli.gallery_output import show_speakers, warn_of_short
+from speechgmm.gallery.cohort import Cohort, save_cohort
+from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.recognition import identify_speaker, verify_speaker
+from speechgmm.gallery.speakers import EnrolledSpeaker
 from speechgmm.recipe.loader import dump_recipe, load_recipe
 from speechgmm.scoring.calibration import LinearCalibration
-from speechgmm.scoring.enrolled import EnrolledSpeaker
-from speechgmm.scoring.gallery import Gallery
-from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
 from speechgmm.scoring.identification import IdentificationConfig
-from speechgmm.scoring.recognition import identify_speaker, verify_speaker
 from test_readme import README
 
 

@@ -14,19 +14,19 @@ from safetensors.numpy import save_file
 from speechgmm import FeatureConfig, accumulate, extract, llr, load_gmm, map_adapt, save_gmm, score_matrix
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError, GalleryError, ModelError
+from speechgmm.gallery.cohort import Cohort, load_cohort, save_cohort
+from speechgmm.gallery.config import DecisionConfig
+from speechgmm.gallery.enrolment import create_gallery, enrol, extend, forget, forget_recording
+from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.recognition import identify_speaker, score_tests, verify_speaker
+from speechgmm.gallery.speakers import EnrolledSpeaker, load_speaker, safe_name
+from speechgmm.gallery.timeline import make_timeline, write_table
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import read_header
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
-from speechgmm.scoring.enrolled import EnrolledSpeaker, load_speaker, safe_name
-from speechgmm.scoring.gallery import Gallery
-from speechgmm.scoring.gallery_cohort import Cohort, load_cohort, save_cohort
-from speechgmm.scoring.gallery_config import DecisionConfig
-from speechgmm.scoring.gallery_writing import create_gallery, enrol, extend, forget, forget_recording
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
-from speechgmm.scoring.recognition import identify_speaker, score_tests, verify_speaker
-from speechgmm.scoring.timeline import make_timeline, write_table
 
 OPEN = IdentificationConfig(threshold=0.5)  # nats per frame; chosen for these voices
 CLOSED = IdentificationConfig(p_unknown=0.0)
@@ -360,7 +360,7 @@ def test_threads_that_extend_one_speaker_all_do(filled, gallery):
 def test_a_writer_that_waits_too_long_says_so(filled, gallery, monkeypatch):
     from filelock import FileLock
 
-    monkeypatch.setattr("speechgmm.scoring.gallery_writing.PATIENCE", 0.05)
+    monkeypatch.setattr("speechgmm.gallery.enrolment.PATIENCE", 0.05)
     with FileLock(gallery.folder / ".lock"):
         before = time.monotonic()
         with pytest.raises(GalleryError, match=r"others have been writing to it for 0.05 s; try again"):

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from speechgmm.errors import GalleryError, ModelError
+from speechgmm.gallery.enrolment import create_gallery, enrol, extend, forget, forget_recording
+from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.recognition import score_tests, verify_speaker
 from speechgmm.scoring.calibration import LinearCalibration
-from speechgmm.scoring.gallery import Gallery
-from speechgmm.scoring.gallery_writing import create_gallery, enrol, extend, forget, forget_recording
-from speechgmm.scoring.recognition import score_tests, verify_speaker
 
 FRAMES = np.zeros((5, 72), np.float32)
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.chmod", "os.rmdir", "os.truncate")

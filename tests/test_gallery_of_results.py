@@ -11,15 +11,15 @@ from typer.testing import CliRunner
 from speechgmm import FeatureConfig, extract
 from speechgmm.cli import app
 from speechgmm.errors import AudioError, GalleryError
+from speechgmm.gallery.cohort import Cohort, save_cohort
+from speechgmm.gallery.enrolment import enrol
+from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.recognition import identify_speaker, score_tests, verify_speaker
+from speechgmm.gallery.timeline import make_timeline
 from speechgmm.recipe.galleries import check_results, gallery_of_results
 from speechgmm.recipe.loader import dump_recipe, load_recipe
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
-from speechgmm.scoring.gallery import Gallery
-from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
-from speechgmm.scoring.gallery_writing import enrol
 from speechgmm.scoring.identification import IdentificationConfig
-from speechgmm.scoring.recognition import identify_speaker, score_tests, verify_speaker
-from speechgmm.scoring.timeline import make_timeline
 
 SPEAKERS = {"Ann": "f003", "Bo": "m002", "Cat": "f001"}
 CLOSED = IdentificationConfig(p_unknown=0.0)

@@ -19,9 +19,9 @@ from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError, GalleryError, ModelError, RecipeError
 from speechgmm.features.formats.reading import read_features
 from speechgmm.features.formats.writing import Matrix, write_features
+from speechgmm.gallery.speakers import safe_name
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.scoring.enrolled import safe_name
 
 SERIAL = Engine("serial")
 RECIPE = """

@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from speechgmm.errors import GalleryError
-from speechgmm.scoring import timeline_picture
-from speechgmm.scoring.timeline import Timeline
-from speechgmm.scoring.timeline_picture import Envelope, draw_timeline, read_envelope, timeline_figure
+from speechgmm.gallery import timeline_plot
+from speechgmm.gallery.timeline import Timeline
+from speechgmm.gallery.timeline_plot import Envelope, draw_timeline, read_envelope, timeline_figure
 
 RATE = 16000
 WAVEFORM = Envelope(np.float32([-0.5, -0.25]), np.float32([0.4, 0.3]), 6.0)
@@ -41,10 +41,10 @@ def test_an_envelope_holds_the_extremes_of_each_stretch(tmp_path, rng, n_samples
 
 def test_an_envelope_is_the_same_in_blocks(tmp_path, rng, monkeypatch):
     samples = rng.uniform(-1, 1, 50_000).astype(np.float32)
-    monkeypatch.setattr(timeline_picture, "audio_blocks", lambda *_, **__: ([samples], RATE))
+    monkeypatch.setattr(timeline_plot, "audio_blocks", lambda *_, **__: ([samples], RATE))
     whole = read_envelope(tmp_path, 50_000 / RATE)
     blocks = np.split(samples, [1, 7, 9_000, 9_013, 40_000])
-    monkeypatch.setattr(timeline_picture, "audio_blocks", lambda *_, **__: (blocks, RATE))
+    monkeypatch.setattr(timeline_plot, "audio_blocks", lambda *_, **__: (blocks, RATE))
     for first, second in zip(whole, read_envelope(tmp_path, 50_000 / RATE), strict=True):
         np.testing.assert_array_equal(first, second)
 
@@ -53,7 +53,7 @@ def test_an_envelope_of_an_hour_takes_no_more_memory_than_one_of_minutes(tmp_pat
     block = np.sin(np.arange(60 * RATE, dtype=np.float32))
     peaks = []
     for minutes in (2, 60):
-        monkeypatch.setattr(timeline_picture, "audio_blocks", lambda *_, n=minutes, **__: (repeat(block, n), RATE))
+        monkeypatch.setattr(timeline_plot, "audio_blocks", lambda *_, n=minutes, **__: (repeat(block, n), RATE))
         tracemalloc.start()
         read_envelope(tmp_path, 60.0 * minutes)
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -12,8 +12,8 @@ from speechgmm.cli.common import exit_on_error
 from speechgmm.errors import AudioError, GalleryError
 
 if TYPE_CHECKING:
-    from speechgmm.scoring.enrolled import Recording
-    from speechgmm.scoring.gallery import Gallery
+    from speechgmm.gallery.gallery import Gallery
+    from speechgmm.gallery.speakers import Recording
     from speechgmm.scoring.identification import IdentificationConfig
 
 gallery = typer.Typer(
@@ -82,10 +82,10 @@ def enrol(folder: Folder, name: Name, files: Files) -> None:
     Exit status 3: some recordings could not be used; they are named, and the speaker is enrolled with the others.
     """
     with exit_on_error("interrupted; nobody is enrolled"):
-        from speechgmm.scoring.enrolled import safe_name
-        from speechgmm.scoring.gallery import Gallery
-        from speechgmm.scoring.gallery_writing import check_free
-        from speechgmm.scoring.gallery_writing import enrol as enrol_speaker
+        from speechgmm.gallery.enrolment import check_free
+        from speechgmm.gallery.enrolment import enrol as enrol_speaker
+        from speechgmm.gallery.gallery import Gallery
+        from speechgmm.gallery.speakers import safe_name
 
         opened = Gallery(folder)
         check_free(opened, safe_name(name))
@@ -103,8 +103,8 @@ def extend(folder: Folder, name: Name, files: Files) -> None:
     Exit status 3: some recordings could not be used, or are there already; they are named, and the others are added.
     """
     with exit_on_error("interrupted; nothing is added"):
-        from speechgmm.scoring.gallery import Gallery
-        from speechgmm.scoring.gallery_writing import extend as extend_speaker
+        from speechgmm.gallery.enrolment import extend as extend_speaker
+        from speechgmm.gallery.gallery import Gallery
 
         opened = Gallery(folder)
         recordings, unusable = _recordings(opened, files, opened.speaker(name).recordings)
@@ -129,9 +129,9 @@ def forget(
 ) -> None:
     """Remove a speaker, or one recording of a speaker."""
     with exit_on_error("interrupted; list shows who is enrolled"):
-        from speechgmm.scoring.gallery import Gallery
-        from speechgmm.scoring.gallery_writing import forget as forget_speaker
-        from speechgmm.scoring.gallery_writing import forget_recording
+        from speechgmm.gallery.enrolment import forget as forget_speaker
+        from speechgmm.gallery.enrolment import forget_recording
+        from speechgmm.gallery.gallery import Gallery
 
         opened = Gallery(folder)
         if recording is None:
@@ -155,7 +155,7 @@ def list_(
     Exit status 3: some speakers' files are damaged; they are named, and the others are listed.
     """
     with exit_on_error("interrupted"):
-        from speechgmm.scoring.gallery import Gallery, Roster
+        from speechgmm.gallery.gallery import Gallery, Roster
 
         opened = Gallery(folder)
         roster = opened.roster() if name is None else Roster((opened.speaker(name),), {})
@@ -183,8 +183,8 @@ def identify(
     or speakers' files could not be used; they are named, and the others are.
     """
     with exit_on_error("interrupted"):
-        from speechgmm.scoring.gallery import Gallery
-        from speechgmm.scoring.recognition import score_tests
+        from speechgmm.gallery.gallery import Gallery
+        from speechgmm.gallery.recognition import score_tests
 
         opened = Gallery(folder)
         config = _identification(opened, threshold, closed_set)
@@ -214,8 +214,8 @@ def verify(folder: Folder, name: Name, file: File, threshold: Threshold = None, 
     decision.
     """
     with exit_on_error("interrupted"):
-        from speechgmm.scoring.gallery import Gallery
-        from speechgmm.scoring.recognition import verify_speaker
+        from speechgmm.gallery.gallery import Gallery
+        from speechgmm.gallery.recognition import verify_speaker
 
         opened = Gallery(folder)
         opened.model(name)  # whoever is not enrolled need not be listened to
@@ -252,10 +252,10 @@ def timeline(
     files could not be used; they are named, and the others are.
     """
     with exit_on_error("interrupted"):
-        from speechgmm.scoring.gallery import Gallery
-        from speechgmm.scoring.recognition import is_decidable
-        from speechgmm.scoring.timeline import make_timeline, write_table
-        from speechgmm.scoring.timeline_picture import check_picture, draw_timeline, read_envelope
+        from speechgmm.gallery.gallery import Gallery
+        from speechgmm.gallery.recognition import is_decidable
+        from speechgmm.gallery.timeline import make_timeline, write_table
+        from speechgmm.gallery.timeline_plot import check_picture, draw_timeline, read_envelope
 
         picture = out or Path(f"{file.stem}.timeline.png")
         check_picture(picture)

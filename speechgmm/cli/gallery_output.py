@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from speechgmm.arrays import Float64Array
     from speechgmm.features.extract import Extraction
-    from speechgmm.scoring.enrolled import EnrolledSpeaker
-    from speechgmm.scoring.gallery import Gallery, Roster
+    from speechgmm.gallery.gallery import Gallery, Roster
+    from speechgmm.gallery.recognition import Verification
+    from speechgmm.gallery.speakers import EnrolledSpeaker
+    from speechgmm.gallery.timeline import Timeline
     from speechgmm.scoring.identification import Candidate, IdentificationConfig
-    from speechgmm.scoring.recognition import Verification
-    from speechgmm.scoring.timeline import Timeline
 
 DIGITS = 12
 """Digits of a digest that are shown."""
@@ -73,8 +73,8 @@ class Answer:
         raw: "Float64Array",
     ) -> "Answer":
         """Answer by the scores (M,) of one recording, and what they were before calibration."""
+        from speechgmm.gallery.recognition import is_decidable
         from speechgmm.scoring.identification import identify
-        from speechgmm.scoring.recognition import is_decidable
 
         decided = is_decidable(gallery, config)
         found = identify(scores, names, config, ranks=raw)
@@ -243,7 +243,7 @@ def show_recordings(speaker: "EnrolledSpeaker") -> None:
 
 def show_answers(gallery: "Gallery", config: "IdentificationConfig", answers: Sequence[Answer], top: int) -> None:
     """Print answers, each with its best candidates."""
-    from speechgmm.scoring.enrolled import UNKNOWN
+    from speechgmm.gallery.speakers import UNKNOWN
 
     table = _table("recording", "answer", ">", "candidate", ">score", *([">posterior"] if gallery.calibrated else []))
     for each in answers:

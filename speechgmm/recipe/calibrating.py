@@ -17,6 +17,7 @@ from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError
 from speechgmm.features.store.store import FeatureStore
 from speechgmm.files import write_json
+from speechgmm.gallery.layout import CALIBRATION_FILE
 from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.context import StageContext, to_json
@@ -32,7 +33,6 @@ from speechgmm.scoring.calibration import (
     load_calibration,
     train_calibration,
 )
-from speechgmm.scoring.gallery import CALIBRATION_FILE
 from speechgmm.scoring.thresholds import find_threshold
 
 HALVES = ("first", "second")

@@ -1,4 +1,4 @@
-"""What a run leaves for a gallery: the results of one system, as `speechgmm.scoring.gallery_writing` takes them."""
+"""What a run leaves for a gallery: the results of one system, as `speechgmm.gallery.enrolment` takes them."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 from speechgmm.corpus.formats.folders import LayoutConfig
 from speechgmm.errors import GalleryError
 from speechgmm.features.extract import FeatureConfig
+from speechgmm.gallery.config import DecisionConfig
+from speechgmm.gallery.enrolment import create_gallery
+from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.schema import Recipe
-from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, UBM_FILE, Gallery
-from speechgmm.scoring.gallery_config import DecisionConfig
-from speechgmm.scoring.gallery_writing import create_gallery
 from speechgmm.scoring.identification import IdentificationConfig
 
 

@@ -21,7 +21,7 @@ from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.recipe.scored import ProgressCallback, score_in_blocks
 from speechgmm.recipe.stages import SPEAKERS_FILE, ids_of_speakers
-from speechgmm.scoring.cohort import cohort_score_matrix
+from speechgmm.scoring.cohort_llr import cohort_score_matrix
 
 UNTRAINED_FILE = "untrained.json"
 """Speakers without a model, and why."""

@@ -14,12 +14,12 @@ import numpy as np
 from speechgmm.errors import ResultsError, SpeechGMMError
 from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.evaluation.report.trials import TrialTable
+from speechgmm.gallery.layout import UBM_FILE
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.recipe.evaluating import IN_LIST, METRICS_FILE, SCORES_FILE
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.stages import TRAINING_FILE
-from speechgmm.scoring.gallery import UBM_FILE
 
 T = TypeVar("T")
 

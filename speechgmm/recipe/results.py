@@ -17,6 +17,8 @@ from speechgmm.evaluation.identification import answers
 from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.features.store.store import FeatureStore
 from speechgmm.files import WRITING, replacing, write_csv, write_json
+from speechgmm.gallery.cohort import Cohort, save_cohort
+from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.evaluating import METRICS_FILE, SCORES_FILE, FinalScores, load_metrics
 from speechgmm.recipe.loader import dump_recipe
@@ -37,8 +39,6 @@ from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.scored import ScoreMatrix
 from speechgmm.recipe.stages import SIZES_FILE, SPEAKERS_FILE, TRAINING_FILE
 from speechgmm.recipe.system import System
-from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
-from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
 from speechgmm.version import versions
 
 logger = logging.getLogger(__name__)

@@ -24,6 +24,7 @@ from speechgmm.features.store.imported import ImportedConfig, write_imported_sto
 from speechgmm.features.store.store import FeatureStore, open_store
 from speechgmm.features.store.writing import Source, write_store
 from speechgmm.files import replacing
+from speechgmm.gallery.layout import UBM_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig, map_iterate
 from speechgmm.gmm.checkpoint import Iteration
 from speechgmm.gmm.model import DiagonalGMM
@@ -34,7 +35,6 @@ from speechgmm.gmm.training import train
 from speechgmm.gmm.training_config import TrainingConfig
 from speechgmm.parallel.engine import Engine, map_in_order, sum_over
 from speechgmm.recipe.scored import ProgressCallback, why_none
-from speechgmm.scoring.gallery import UBM_FILE
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from speechgmm.errors import CorpusError
+from speechgmm.gallery.layout import UBM_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training_config import IndependentConfig
 from speechgmm.recipe import independent, stages
@@ -16,7 +17,6 @@ from speechgmm.recipe.context import VERSIONS, StageContext, to_json
 from speechgmm.recipe.schema import Recipe
 from speechgmm.recipe.scored import ScoreMatrix, load_scores, normalise_scores, score_tests
 from speechgmm.recipe.voices import RoleFeatures, digest
-from speechgmm.scoring.gallery import UBM_FILE
 from speechgmm.scoring.normalisation import check_cohort
 
 

@@ -253,7 +253,7 @@ def test_a_model_of_a_newer_format(folder):
 
 def test_a_store_and_a_gallery_of_a_newer_format(folder):
     from speechgmm.errors import GalleryError, ModelError
-    from speechgmm.scoring.gallery import Gallery
+    from speechgmm.gallery.gallery import Gallery
 
     (folder / "index.json").write_text('{"format_version": 9}')
     with pytest.raises(ModelError, match="feature store of format version 9; expected 2"):

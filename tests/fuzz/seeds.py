@@ -15,13 +15,13 @@ from speechgmm import DiagonalGMM, FeatureConfig, SufficientStats, save_gmm
 from speechgmm.configuration import fingerprint
 from speechgmm.features.formats.common import Matrix
 from speechgmm.features.formats.writing import write_features
+from speechgmm.gallery.cohort import Cohort, save_cohort
+from speechgmm.gallery.config import GalleryConfig
+from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, save_speaker
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.checkpoint import Iteration, TrainingState, save_state
 from speechgmm.gmm.storage import save_independent, save_speakers
 from speechgmm.scoring.calibration import LinearCalibration
-from speechgmm.scoring.enrolled import EnrolledSpeaker, Recording, save_speaker
-from speechgmm.scoring.gallery_cohort import Cohort, save_cohort
-from speechgmm.scoring.gallery_config import GalleryConfig
 from speechgmm.scoring.llr import ScoringConfig
 
 ROOT = Path(__file__).parents[2]

@@ -22,13 +22,13 @@ from speechgmm.corpus.reading import read_corpus
 from speechgmm.corpus.scored.trial_speakers import read_manifest
 from speechgmm.errors import AudioError, CorpusError, GalleryError, ModelError, RecipeError
 from speechgmm.features.formats.reading import read_features, read_place
+from speechgmm.gallery.cohort import load_cohort
+from speechgmm.gallery.config import read_calibration
+from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.speakers import load_speaker
 from speechgmm.gmm.checkpoint import load_state
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.recipe.loader import load_recipe
-from speechgmm.scoring.enrolled import load_speaker
-from speechgmm.scoring.gallery import Gallery
-from speechgmm.scoring.gallery_cohort import load_cohort
-from speechgmm.scoring.gallery_config import read_calibration
 
 LONG = "9" * 5000
 

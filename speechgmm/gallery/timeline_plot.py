@@ -16,8 +16,8 @@ from speechgmm.audio.reading import Channel, audio_blocks
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.plots.style import COLOURS, INK, plot_style, rendered
 from speechgmm.files import write_bytes
-from speechgmm.scoring.enrolled import UNKNOWN
-from speechgmm.scoring.timeline import Timeline
+from speechgmm.gallery.speakers import UNKNOWN
+from speechgmm.gallery.timeline import Timeline
 
 PICTURES: Final = (".png", ".svg", ".pdf")
 """Suffixes of pictures."""

@@ -12,10 +12,10 @@ from speechgmm.arrays import Float64Array, FloatArray, IntArray
 from speechgmm.errors import GalleryError
 from speechgmm.features.extract import Extraction
 from speechgmm.files import write_bytes
-from speechgmm.scoring.enrolled import UNKNOWN
-from speechgmm.scoring.gallery import Gallery
+from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.recognition import check_decidable, score_tests
+from speechgmm.gallery.speakers import UNKNOWN
 from speechgmm.scoring.identification import IdentificationConfig, identify
-from speechgmm.scoring.recognition import check_decidable, score_tests
 
 LEAST_SPEECH = 0.1
 """Share of a whole window that has to be speech for a window to have scores."""
@@ -34,7 +34,7 @@ class Timeline:
     scores : np.ndarray, shape (W, M)
         Score of each speaker in each window; NaN in windows with too little speech.
     answers : tuple of W (str or None)
-        Who speaks: a name, `speechgmm.scoring.enrolled.UNKNOWN`, or None in windows with too little speech.
+        Who speaks: a name, `speechgmm.gallery.speakers.UNKNOWN`, or None in windows with too little speech.
     quantity, unit : str
         What the scores are, and their unit, as the gallery says.
     damaged : dict of str to str

@@ -1,6 +1,5 @@
 """What a gallery's own file says: front end, adaptation, scoring, and what decisions rest on."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Literal
@@ -219,25 +218,3 @@ def read_calibration(path: Path) -> Calibration:
     if calibration.n_sides > 1 or (calibration.n_sides and data.get("duration") is not True):
         raise GalleryError(f"{path}: takes {calibration.n_sides} numbers beside the score; expected durations at most")
     return calibration
-
-
-def file_digest(path: Path) -> str:
-    """Digest a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits: SHA-256.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    """
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -17,28 +17,21 @@ from filelock import FileLock, Timeout
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import GalleryError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.files import UMASK
-from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.storage import check_front_end, load_gmm
-from speechgmm.scoring.enrolled import (
-    EnrolledSpeaker,
-    Recording,
-    safe_name,
-    save_speaker,
-    sync_folder,
-    write_durably,
-)
-from speechgmm.scoring.gallery import CALIBRATION_FILE, COHORT_FILE, CONFIG_FILE, UBM_FILE, Gallery
-from speechgmm.scoring.gallery_cohort import load_cohort
-from speechgmm.scoring.gallery_config import (
+from speechgmm.files import UMASK, file_digest, sync_folder, write_durably
+from speechgmm.gallery.cohort import load_cohort
+from speechgmm.gallery.config import (
     NO_ITERATIONS,
     DecisionConfig,
     GalleryConfig,
-    file_digest,
     front_end_of,
     model_front_end,
     read_calibration,
 )
+from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, CONFIG_FILE, UBM_FILE
+from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, safe_name, save_speaker
+from speechgmm.gmm.adaptation import AdaptationConfig
+from speechgmm.gmm.storage import check_front_end, load_gmm
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import NormalisationConfig
 
@@ -79,11 +72,11 @@ def create_gallery(
     adaptation, scoring, decisions : sections, optional
         How to adapt, score and decide; the defaults when not given.
     cohort : str or Path, optional
-        File of a cohort; see `speechgmm.scoring.gallery_cohort.save_cohort`.
+        File of a cohort; see `speechgmm.gallery.cohort.save_cohort`.
     normalisation : NormalisationConfig, optional
         How scores are normalised by the cohort, which both are there or neither.
     calibration : str or Path, optional
-        File of a calibration of these scores; see `speechgmm.scoring.gallery_config.read_calibration`.
+        File of a calibration of these scores; see `speechgmm.gallery.config.read_calibration`.
 
     Returns
     -------
@@ -143,7 +136,7 @@ def enrol(gallery: Gallery, name: str, recordings: Sequence[Recording]) -> Enrol
     gallery : Gallery
         Where to.
     name : str
-        A safe file name; see `speechgmm.scoring.enrolled.safe_name`.
+        A safe file name; see `speechgmm.gallery.speakers.safe_name`.
     recordings : sequence of Recording, at least one
         From the gallery's `record`, each once.
 

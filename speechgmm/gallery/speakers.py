@@ -7,7 +7,6 @@ header covers all of it, and the same recordings give the same bytes.
 
 import hashlib
 import json
-import os
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.numpy import save
 
 from speechgmm.configuration import Configuration
 from speechgmm.errors import GalleryError
-from speechgmm.files import check_readable, replacing
+from speechgmm.files import check_readable, write_durably
 from speechgmm.gmm.statistics import SufficientStats
 from speechgmm.gmm.storage import DAMAGE
 from speechgmm.version import __version__
@@ -217,49 +216,6 @@ def load_speaker(path: Path, background: str) -> EnrolledSpeaker:
     if unicodedata.normalize("NFC", path.stem) != speaker.name:
         raise GalleryError(f"{path}: holds the speaker {speaker.name!r}; files are not to be renamed")
     return speaker
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file in one step that a loss of power does not undo.
-
-    Parameters
-    ----------
-    path : Path
-        The file to write or replace.
-    data : bytes
-        All that it holds.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, as when the disk is full.
-    """
-    with replacing(path) as temporary, temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was written, renamed or removed in a folder outlast a loss of power, where systems can.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-
-    Raises
-    ------
-    OSError
-        If the disk fails.
-    """
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 _NOT_IN_NAMES = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs

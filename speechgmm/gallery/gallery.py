@@ -23,30 +23,21 @@ from speechgmm.audio.reading import read_audio
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import AudioError, ChannelError, GalleryError
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
+from speechgmm.files import file_digest
+from speechgmm.gallery.cohort import Cohort, adapt_cohort, load_cohort
+from speechgmm.gallery.config import front_end_of, read_calibration, read_config
+from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, CONFIG_FILE, SUFFIX, UBM_FILE
+from speechgmm.gallery.speakers import (
+    EnrolledSpeaker,
+    Recording,
+    load_speaker,
+)
 from speechgmm.gmm.adaptation import map_adapt
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.scoring.calibration import Calibration
-from speechgmm.scoring.enrolled import (
-    EnrolledSpeaker,
-    Recording,
-    load_speaker,
-)
-from speechgmm.scoring.gallery_cohort import Cohort, adapt_cohort, load_cohort
-from speechgmm.scoring.gallery_config import (
-    file_digest,
-    front_end_of,
-    read_calibration,
-    read_config,
-)
 from speechgmm.scoring.llr import score_matrix
-
-CONFIG_FILE = "gallery.json"
-UBM_FILE = "ubm.safetensors"
-CALIBRATION_FILE = "calibration.json"
-COHORT_FILE = "cohort.safetensors"
-SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -293,7 +284,7 @@ class Gallery:
         Parameters
         ----------
         name : str
-            Of the speaker, as `speechgmm.scoring.enrolled.safe_name` gives it.
+            Of the speaker, as `speechgmm.gallery.speakers.safe_name` gives it.
 
         Returns
         -------

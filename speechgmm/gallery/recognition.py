@@ -8,10 +8,10 @@ import numpy as np
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.costs import Costs, bayes_threshold
+from speechgmm.gallery.cohort import Cohort
+from speechgmm.gallery.gallery import Gallery
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.scoring.calibration import duration_side
-from speechgmm.scoring.gallery import Gallery
-from speechgmm.scoring.gallery_cohort import Cohort
 from speechgmm.scoring.identification import Identification, IdentificationConfig, identify
 from speechgmm.scoring.llr import score_matrix
 from speechgmm.scoring.normalisation import Speakers, normalise
