@@ -10,9 +10,9 @@ from side_by_side import seconds, show
 from sklearn.mixture import GaussianMixture
 
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, posteriors
-from speechgmm.gmm.kernels import Kernel
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update
+from speechgmm.gmm.kernels.dense import Kernel
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.update import ml_update
 from speechgmm.parallel.engine import Engine, sum_over
 
 BLOCK = 1024

@@ -24,9 +24,9 @@ from joblib.externals.loky import get_reusable_executor
 from scipy.optimize import nnls
 
 from speechgmm import DiagonalGMM, ScoringConfig, accumulate, map_adapt
-from speechgmm.gmm.kernel_choice import torch_kernels
-from speechgmm.gmm.kernels import TorchKernel
-from speechgmm.gmm.model import model_coefficients
+from speechgmm.gmm.blocks import model_coefficients
+from speechgmm.gmm.kernels.choice import torch_kernels
+from speechgmm.gmm.kernels.dense import TorchKernel
 from speechgmm.parallel.engine import Engine, sum_over
 from speechgmm.parallel.threads import one_thread
 from speechgmm.recipe.memory import forget_peak, peak_memory

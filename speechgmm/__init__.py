@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from speechgmm.gmm.adaptation import map_adapt as map_adapt
     from speechgmm.gmm.density import impute as impute
     from speechgmm.gmm.density import sample as sample
+    from speechgmm.gmm.likelihood import log_likelihood as log_likelihood
+    from speechgmm.gmm.likelihood import posteriors as posteriors
     from speechgmm.gmm.model import DiagonalGMM as DiagonalGMM
-    from speechgmm.gmm.model import log_likelihood as log_likelihood
-    from speechgmm.gmm.model import posteriors as posteriors
     from speechgmm.gmm.statistics import SufficientStats as SufficientStats
     from speechgmm.gmm.statistics import accumulate as accumulate
     from speechgmm.gmm.storage import load_gmm as load_gmm
     from speechgmm.gmm.storage import save_gmm as save_gmm
-    from speechgmm.gmm.training import train as train
-    from speechgmm.gmm.training_config import TrainingConfig as TrainingConfig
+    from speechgmm.gmm.training.config import TrainingConfig as TrainingConfig
+    from speechgmm.gmm.training.em import train as train
     from speechgmm.recipe.runner import run as run
     from speechgmm.scoring.cohort_llr import cohort_score_matrix as cohort_score_matrix
     from speechgmm.scoring.frames import RunningLLR as RunningLLR
@@ -42,14 +42,14 @@ _HOMES = {
     "extract": "features.extract",
     "FeatureStream": "features.streaming.stream",
     "DiagonalGMM": "gmm.model",
-    "log_likelihood": "gmm.model",
-    "posteriors": "gmm.model",
+    "log_likelihood": "gmm.likelihood",
+    "posteriors": "gmm.likelihood",
     "sample": "gmm.density",
     "impute": "gmm.density",
     "SufficientStats": "gmm.statistics",
     "accumulate": "gmm.statistics",
-    "TrainingConfig": "gmm.training_config",
-    "train": "gmm.training",
+    "TrainingConfig": "gmm.training.config",
+    "train": "gmm.training.em",
     "map_adapt": "gmm.adaptation",
     "load_gmm": "gmm.storage",
     "save_gmm": "gmm.storage",

@@ -24,8 +24,8 @@ from speechgmm import (
 from speechgmm.errors import ModelError
 from speechgmm.gmm.density import classify
 from speechgmm.gmm.storage import load_speakers, read_header, save_speakers
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.update import ml_update
 
 N_FEATURES = 3
 FUNCTIONS = {

@@ -20,9 +20,9 @@ from conftest import ROOT, random_gmm
 from speechgmm import run, train
 from speechgmm.cli import app
 from speechgmm.errors import SpeechGMMError, WorkerError
-from speechgmm.gmm.shards import parts_of
-from speechgmm.gmm.training import _accumulate
-from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.em import _accumulate
+from speechgmm.gmm.training.shards import parts_of
 from speechgmm.parallel import cluster
 from speechgmm.parallel import engine as engine_module
 from speechgmm.parallel.engine import Engine, map_in_order, sum_over, workers

@@ -30,7 +30,7 @@ from speechgmm.errors import ModelError, RecipeError
 from speechgmm.evaluation.metrics import PRESETS, Costs, eer, min_dcf
 from speechgmm.gmm.adaptation import AdaptationConfig, RelevanceFactors, map_iterate
 from speechgmm.gmm.storage import check_front_end
-from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.gmm.training.config import TrainingConfig
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.scoring.llr import ScoringConfig

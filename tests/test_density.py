@@ -12,8 +12,8 @@ from sklearn.mixture import GaussianMixture
 import naive
 from conftest import draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, impute, log_likelihood, posteriors, sample
-from speechgmm.gmm import kernels
 from speechgmm.gmm.density import aic, bic, classify
+from speechgmm.gmm.kernels import dense
 
 PRECISIONS = pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
 
@@ -79,7 +79,7 @@ def test_one_feature_left_far_from_the_centre_keeps_its_digits(rng):
     means = np.zeros((2, 40))
     means[:, 7] = (-40.0, 40.0)
     gmm = DiagonalGMM(np.array([0.5, 0.5]), means, np.ones((2, 40)))
-    assert kernels.holds_in_single_precision(gmm.means, gmm.variances, gmm.reference)
+    assert dense.holds_in_single_precision(gmm.means, gmm.variances, gmm.reference)
     frames = np.full((30, 40), np.nan)
     frames[:, 7] = draw(rng, gmm, 30)[:, 7]
     expected = naive.observed_log_likelihood(frames, *parameters(gmm))
@@ -140,11 +140,11 @@ def test_nan_is_refused_unless_it_is_asked_for_and_infinity_always(rng):
 
 def test_missing_features_go_through_blocks_of_any_layout(rng):
     gmm = random_gmm(rng)
-    frames = with_gaps(rng, draw(rng, gmm, 2 * kernels.BLOCK_FRAMES + 7)).astype(np.float32)
+    frames = with_gaps(rng, draw(rng, gmm, 2 * dense.BLOCK_FRAMES + 7)).astype(np.float32)
     whole = log_likelihood(gmm, frames, dtype=np.float64, missing=True)
     for other in (np.asfortranarray(frames), np.repeat(frames, 2, axis=0)[::2], frames.tolist()):
         np.testing.assert_allclose(log_likelihood(gmm, other, dtype=np.float64, missing=True), whole, rtol=1e-6)
-    for start in (kernels.BLOCK_FRAMES, 2 * kernels.BLOCK_FRAMES, len(frames) - 1):
+    for start in (dense.BLOCK_FRAMES, 2 * dense.BLOCK_FRAMES, len(frames) - 1):
         one = log_likelihood(gmm, frames[start : start + 1], dtype=np.float64, missing=True)
         assert one[0] == pytest.approx(whole[start], rel=1e-12, abs=1e-12)
 
@@ -187,7 +187,7 @@ def test_imputed_draws_have_the_moments_of_the_conditional_distribution():
 
 def test_imputing_is_seeded_and_leaves_its_input_alone(rng):
     gmm = random_gmm(rng)
-    frames = with_gaps(rng, draw(rng, gmm, 2 * kernels.BLOCK_FRAMES))
+    frames = with_gaps(rng, draw(rng, gmm, 2 * dense.BLOCK_FRAMES))
     before = frames.copy()
     first, second, third = (impute(gmm, frames, rng=np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, second)
@@ -214,7 +214,7 @@ def test_samples_are_seeded_and_of_any_number(rng):
     gmm = random_gmm(rng)
     weights = gmm.weights * (1 + 5e-7)  # as far from 1 as a model may be
     gmm = DiagonalGMM(weights, gmm.means, gmm.variances)
-    for n_frames in (0, 1, kernels.BLOCK_FRAMES + 3):
+    for n_frames in (0, 1, dense.BLOCK_FRAMES + 3):
         first, second = (sample(gmm, n_frames, np.random.default_rng(7)) for _ in range(2))
         assert first[0].shape == (n_frames, 3)
         assert np.array_equal(first[0], second[0])
@@ -225,7 +225,7 @@ def test_samples_are_seeded_and_of_any_number(rng):
 
 def test_hard_clusters_are_those_of_the_greatest_posterior(rng):
     gmm = random_gmm(rng)
-    frames = draw(rng, gmm, kernels.BLOCK_FRAMES + 50)
+    frames = draw(rng, gmm, dense.BLOCK_FRAMES + 50)
     labels = classify(gmm, frames, dtype=np.float64)
     assert np.array_equal(labels, posteriors(gmm, frames, dtype=np.float64).argmax(axis=1))
     apart = DiagonalGMM(gmm.weights, gmm.means + 100 * np.arange(5)[:, None], gmm.variances)

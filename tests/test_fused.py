@@ -12,8 +12,8 @@ import naive
 from conftest import draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, train
 from speechgmm.errors import ModelError
-from speechgmm.gmm import fused
-from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.gmm.kernels import compiled
+from speechgmm.gmm.training.config import TrainingConfig
 from speechgmm.parallel.engine import Engine, sum_over
 
 
@@ -59,14 +59,14 @@ def test_parts_add_up_to_the_whole_wherever_blocks_end(cut):
 
 def test_the_exponential_is_within_two_units_of_the_last_place():
     x = np.concatenate([np.linspace(-59.99, 0, 400_000), [0.0, -np.log(2) / 2]]).astype(np.float32)
-    found = np.array(fused.numba.njit(lambda each: [fused._exp(one) for one in each])(x))
+    found = np.array(compiled.numba.njit(lambda each: [compiled._exp(one) for one in each])(x))
     np.testing.assert_allclose(found, np.exp(x.astype(np.float64)), rtol=2.4e-7)
     assert found[400_000] == 1
 
 
 def test_the_exponential_of_what_is_too_faint_is_nothing():
     x = np.array([-60.001, -87.0, -104.0, -1e4, -1e30, -np.inf], np.float32)
-    assert fused.numba.njit(lambda each: [fused._exp(one) for one in each])(x) == [0.0] * 6
+    assert compiled.numba.njit(lambda each: [compiled._exp(one) for one in each])(x) == [0.0] * 6
 
 
 def test_frames_far_from_everything_are_shared_as_by_numpy(rng):

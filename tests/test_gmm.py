@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import naive
 from conftest import GOLDEN, draw, random_gmm
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, posteriors
-from speechgmm.gmm import kernels
+from speechgmm.gmm.kernels import dense
 
 
 def golden_gmm(name):
@@ -182,7 +182,7 @@ def test_a_component_of_nearly_no_variance_stays_finite(rng):
 def test_an_offset_alone_does_not_call_for_double_precision(rng):
     gmm = random_gmm(rng)
     moved = DiagonalGMM(gmm.weights, gmm.means + 1e6, gmm.variances)
-    assert kernels.holds_in_single_precision(moved.means, moved.variances, moved.reference)
+    assert dense.holds_in_single_precision(moved.means, moved.variances, moved.reference)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e2, 1e4, -1e6])
@@ -226,10 +226,10 @@ def test_frames_far_from_everything_stay_finite(rng):
 
 def test_blocks_do_not_show(rng):
     gmm = random_gmm(rng)
-    n_frames = 2 * kernels.BLOCK_FRAMES + 7
+    n_frames = 2 * dense.BLOCK_FRAMES + 7
     frames = draw(rng, gmm, n_frames)
     whole = log_likelihood(gmm, frames, dtype=np.float64)
-    for start in (0, kernels.BLOCK_FRAMES, 2 * kernels.BLOCK_FRAMES, n_frames - 1):
+    for start in (0, dense.BLOCK_FRAMES, 2 * dense.BLOCK_FRAMES, n_frames - 1):
         one = log_likelihood(gmm, frames[start : start + 1], dtype=np.float64)
         assert one[0] == pytest.approx(whole[start], rel=1e-12)
 

@@ -9,9 +9,9 @@ from scipy.special import logsumexp
 
 from conftest import GOLDEN
 from speechgmm import DiagonalGMM, accumulate, log_likelihood, map_adapt
-from speechgmm.gmm.model import log_joint_blocks
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update
+from speechgmm.gmm.blocks import log_joint_blocks
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.update import ml_update
 from test_gmm import golden_gmm
 
 NO_FLOORS = TrainingConfig(n_components=8, variance_floor=0, weight_floor=0, min_occupancy=0)

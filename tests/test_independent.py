@@ -17,7 +17,7 @@ from speechgmm.cli import app
 from speechgmm.corpus.reading import KaldiConfig, read_kaldi
 from speechgmm.errors import CorpusError, ModelError, RecipeError
 from speechgmm.gmm.storage import load_independent, read_header, save_independent
-from speechgmm.gmm.training_config import IndependentConfig
+from speechgmm.gmm.training.config import IndependentConfig
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.scoring.llr import ScoringConfig

@@ -7,8 +7,8 @@ from sklearn.mixture import GaussianMixture
 
 from conftest import draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, log_likelihood, posteriors, train
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.update import ml_update
 
 N_COMPONENTS, N_FEATURES, N_FRAMES = 8, 12, 1200
 UNHINDERED = TrainingConfig(

@@ -10,8 +10,8 @@ import naive
 from conftest import draw, random_gmm
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, map_adapt, posteriors, train
 from speechgmm.gmm.adaptation import MAP_VARIANCE_FLOOR
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.update import ml_update
 
 ALL = ("weights", "means", "variances")
 seeds = st.integers(0, 2**32 - 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from speechgmm.errors import RecipeError
-from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.gmm.training.config import TrainingConfig
 from speechgmm.recipe.loader import load_features, load_recipe
 from speechgmm.recipe.schema import Recipe
 

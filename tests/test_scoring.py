@@ -94,9 +94,9 @@ def test_many_models_are_scored_in_blocks(rng, ubm, monkeypatch, config):
     models = [speaker(rng, ubm) for _ in range(37)]
     frames = draw(rng, ubm, 50)
     whole = score_matrix(models, ubm, [frames], config)
-    monkeypatch.setattr("speechgmm.gmm.kernels.MODELS_AT_ONCE", 5)
-    monkeypatch.setattr("speechgmm.gmm.kernels.SCORES_AT_ONCE", 1000)
-    monkeypatch.setattr("speechgmm.gmm.kernels.SUMMED_AT_ONCE", 100)
+    monkeypatch.setattr("speechgmm.gmm.kernels.dense.MODELS_AT_ONCE", 5)
+    monkeypatch.setattr("speechgmm.gmm.kernels.dense.SCORES_AT_ONCE", 1000)
+    monkeypatch.setattr("speechgmm.gmm.kernels.dense.SUMMED_AT_ONCE", 100)
     np.testing.assert_allclose(score_matrix(models, ubm, [frames], config), whole, atol=1e-6)
 
 

@@ -11,7 +11,7 @@ import naive
 from conftest import draw, random_gmm
 from speechgmm import DiagonalGMM, SufficientStats, accumulate
 from speechgmm.errors import ModelError
-from speechgmm.gmm import fused, kernels
+from speechgmm.gmm.kernels import compiled, dense
 
 
 def spread_gmm(rng, n_components, n_features):
@@ -133,11 +133,11 @@ def test_any_layout_and_type_of_frames_will_do(rng):
 @pytest.mark.parametrize("frames_dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_frames_are_expanded_to_the_same_bits_as_in_the_exact_mode(rng, frames_dtype, dtype):
-    about = kernels.Reference(rng.normal(size=3).astype(np.float32).astype(float), np.array([0.25, 8.0, 1.0]))
+    about = dense.Reference(rng.normal(size=3).astype(np.float32).astype(float), np.array([0.25, 8.0, 1.0]))
     block = (rng.normal(size=(50, 3)) * [1, 100, 1e10]).astype(frames_dtype)
     expanded = np.empty((50, 7), dtype)
-    fused.expand_about(about, block, expanded)
-    assert np.array_equal(expanded, kernels.expand(block, about, dtype))
+    compiled.expand_about(about, block, expanded)
+    assert np.array_equal(expanded, dense.expand(block, about, dtype))
 
 
 def test_the_same_frames_give_the_same_bits(rng):
@@ -155,12 +155,12 @@ def test_a_threshold_out_of_range_is_refused(rng, skip_below):
 
 
 def test_without_numba_skipping_names_the_extra_and_the_rest_works(rng, monkeypatch):
-    import speechgmm.gmm
+    import speechgmm.gmm.kernels
 
     monkeypatch.setitem(sys.modules, "numba", None)
-    for name in ("fused", "skipping"):
-        monkeypatch.delitem(sys.modules, f"speechgmm.gmm.{name}")
-        monkeypatch.delattr(speechgmm.gmm, name)
+    for name in ("compiled", "skipping"):
+        monkeypatch.delitem(sys.modules, f"speechgmm.gmm.kernels.{name}")
+        monkeypatch.delattr(speechgmm.gmm.kernels, name)
     gmm = random_gmm(rng)
     with pytest.raises(ModelError, match=r"skip_below needs .* pip install 'speechgmm\[fast\]'"):
         accumulate(gmm, np.zeros((4, 3)), skip_below=1e-6)
@@ -170,12 +170,12 @@ def test_without_numba_skipping_names_the_extra_and_the_rest_works(rng, monkeypa
 
 
 def test_where_nothing_can_be_written_kernels_are_compiled_anew(monkeypatch):
-    compile_once = fused.numba.njit
+    compile_once = compiled.numba.njit
 
     def without_a_place(function, *, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return compile_once(function, **options)
 
-    monkeypatch.setattr(fused.numba, "njit", without_a_place)
-    assert fused.compiled(lambda a: a + 1)(1) == 2
+    monkeypatch.setattr(compiled.numba, "njit", without_a_place)
+    assert compiled.compiled(lambda a: a + 1)(1) == 2

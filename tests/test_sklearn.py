@@ -17,8 +17,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from conftest import ROOT, draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, map_adapt
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.update import ml_update
 from speechgmm.sklearn import DiagonalGaussianMixture, GMMClassifier
 
 NO_FLOORS = {"variance_floor": 0, "weight_floor": 0}

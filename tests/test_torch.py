@@ -14,8 +14,8 @@ from speechgmm import DiagonalGMM, accumulate, log_likelihood, map_adapt, run, s
 from speechgmm.cli import app
 from speechgmm.errors import ModelError, RecipeError
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.kernel_choice import torch_kernels
-from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
+from speechgmm.gmm.kernels.choice import torch_kernels
+from speechgmm.gmm.training.config import IndependentConfig, TrainingConfig
 from speechgmm.parallel.engine import Engine, sum_over
 from speechgmm.recipe.loader import load_recipe
 from speechgmm.recipe.schema import Recipe
@@ -235,7 +235,7 @@ def test_what_skips_has_no_kernel_of_torch(rng):
 
 def test_without_torch_its_extra_is_named(rng, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "speechgmm.gmm.torch_kernels")
-    monkeypatch.delattr("speechgmm.gmm.torch_kernels")
+    monkeypatch.delitem(sys.modules, "speechgmm.gmm.kernels.pytorch")
+    monkeypatch.delattr("speechgmm.gmm.kernels.pytorch")
     with pytest.raises(ModelError, match=r"kernel torch needs the package torch: pip install 'speechgmm\[torch\]'"):
         accumulate(random_gmm(rng), np.zeros((4, 3)), kernel="torch")

@@ -8,11 +8,11 @@ import naive
 from conftest import GOLDEN, draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, log_likelihood, train
 from speechgmm.errors import ModelError
-from speechgmm.gmm import training
-from speechgmm.gmm.initialisation import initialise
-from speechgmm.gmm.shards import draw_sample, parts_of
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update
+from speechgmm.gmm.training import em
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.initialisation import initialise
+from speechgmm.gmm.training.shards import draw_sample, parts_of
+from speechgmm.gmm.training.update import ml_update
 from test_gmm import golden_gmm
 
 NO_FLOORS = TrainingConfig(n_components=1, variance_floor=0, weight_floor=0, min_occupancy=0)
@@ -179,7 +179,7 @@ def test_a_starving_component_keeps_its_place_in_the_update(rng):
 
 def test_a_starving_component_is_put_beside_the_heaviest(rng, monkeypatch):
     frames, gmm = two_clusters(rng)
-    monkeypatch.setattr(training, "initialise", lambda *_, **__: gmm)
+    monkeypatch.setattr(em, "initialise", lambda *_, **__: gmm)
     result = train([frames], TrainingConfig(n_components=3, n_iterations=30, tolerance=0))
     assert [each.n_revived for each in result.history[:3]] == [1, 0, 0]
     assert len(result.history) == 30
@@ -193,7 +193,7 @@ def test_a_starving_component_is_put_beside_the_heaviest(rng, monkeypatch):
 
 def test_there_must_be_enough_frames_for_both_halves(rng, monkeypatch):
     frames, gmm = two_clusters(rng)
-    monkeypatch.setattr(training, "initialise", lambda *_, **__: gmm)
+    monkeypatch.setattr(em, "initialise", lambda *_, **__: gmm)
     config = TrainingConfig(n_components=3, n_iterations=3, min_occupancy=1600)
     assert [each.n_revived for each in train([frames], config).history] == [0, 0, 0]
 
@@ -201,10 +201,10 @@ def test_there_must_be_enough_frames_for_both_halves(rng, monkeypatch):
 def test_training_does_not_settle_on_a_revival(rng, monkeypatch):
     # A revival may cost likelihood, which says nothing about convergence.
     steps = [(-3.2, 0), (-3.19999, 1), (-18.0, 0), (-5.0, 0), (-4.9999999, 0)]
-    history = [training.Iteration(n, False, 8, ll, n_revived=revived) for n, (ll, revived) in enumerate(steps, 1)]
-    converged = [training.converged(history[:n], 0.0, 1e-4) for n in range(1, 6)]
+    history = [em.Iteration(n, False, 8, ll, n_revived=revived) for n, (ll, revived) in enumerate(steps, 1)]
+    converged = [em.converged(history[:n], 0.0, 1e-4) for n in range(1, 6)]
     assert converged == [False, False, False, False, True]
-    assert not training.converged(history, 0.0, 0.0)
+    assert not em.converged(history, 0.0, 0.0)
 
 
 def test_units_of_the_features_do_not_matter(rng):

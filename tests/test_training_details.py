@@ -8,12 +8,12 @@ import pytest
 import naive
 from conftest import draw, random_gmm
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, train
-from speechgmm.gmm.checkpoint import Iteration, TrainingState, load_state, save_state
-from speechgmm.gmm.initialisation import initialise
-from speechgmm.gmm.shards import Part, draw_sample, hold_out, parts_of, total_weight
-from speechgmm.gmm.training import converged
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update, reseed_starved, treat_starving
+from speechgmm.gmm.training.checkpoint import TrainingState, load_state, save_state
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.history import Iteration, converged
+from speechgmm.gmm.training.initialisation import initialise
+from speechgmm.gmm.training.shards import Part, draw_sample, hold_out, parts_of, total_weight
+from speechgmm.gmm.training.update import ml_update, reseed_starved, treat_starving
 from speechgmm.parallel.engine import sum_over
 from test_training_options import PARAMETERS, PLACES, Stopped, clusters, stop_after
 

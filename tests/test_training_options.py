@@ -18,11 +18,11 @@ from sklearn.datasets import load_digits
 from conftest import draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, load_gmm, log_likelihood, run, save_gmm, train
 from speechgmm.errors import CheckpointError, ModelError, RecipeError
-from speechgmm.gmm import training
-from speechgmm.gmm.initialisation import initialise
-from speechgmm.gmm.shards import hold_out, parts_of
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update
+from speechgmm.gmm.training import em
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.initialisation import initialise
+from speechgmm.gmm.training.shards import hold_out, parts_of
+from speechgmm.gmm.training.update import ml_update
 from speechgmm.parallel.engine import Engine, sum_over
 from speechgmm.recipe.loader import load_recipe
 
@@ -463,7 +463,7 @@ def test_workers_get_the_frames_of_their_own_part_only(rng):
 
 
 def test_a_damaged_state_does_not_keep_a_run_from_going_on(quickstart, monkeypatch):
-    real = training.save_state
+    real = em.save_state
 
     def save_and_stop(path, state, identity):
         real(path, state, identity)
@@ -471,7 +471,7 @@ def test_a_damaged_state_does_not_keep_a_run_from_going_on(quickstart, monkeypat
 
     keys = ("seed=8", "name=damaged")
     with monkeypatch.context() as stopping:
-        stopping.setattr(training, "save_state", save_and_stop)
+        stopping.setattr(em, "save_state", save_and_stop)
         with pytest.raises(Stopped):
             quickstart(*keys)
     (state,) = (quickstart().parent / ".cache" / "ubm").glob(".unfinished-*/*")
@@ -629,7 +629,7 @@ def test_a_model_of_another_front_end_is_no_start(quickstart):
 
 
 def test_a_run_that_is_stopped_in_training_goes_on_from_its_last_iteration(quickstart, monkeypatch):
-    real = training.save_state
+    real = em.save_state
 
     def save_and_stop(path, state, identity):
         real(path, state, identity)
@@ -637,7 +637,7 @@ def test_a_run_that_is_stopped_in_training_goes_on_from_its_last_iteration(quick
             raise Stopped
 
     keys = ("seed=7", "name=stopped")
-    monkeypatch.setattr(training, "save_state", save_and_stop)
+    monkeypatch.setattr(em, "save_state", save_and_stop)
     with pytest.raises(Stopped):
         quickstart(*keys)
     monkeypatch.undo()

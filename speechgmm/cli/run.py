@@ -11,7 +11,7 @@ from speechgmm.cli.tables import show_identification, show_numbers
 from speechgmm.errors import RecipeError, SpeechGMMError
 
 if TYPE_CHECKING:
-    from speechgmm.gmm.kernels import TorchKernel
+    from speechgmm.gmm.kernels.dense import TorchKernel
     from speechgmm.parallel.engine import Engine
     from speechgmm.recipe.runner import RunResult
 

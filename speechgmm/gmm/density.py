@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray, IntArray
-from speechgmm.gmm import kernels
-from speechgmm.gmm.model import DiagonalGMM, checked_frames, log_joint_blocks
+from speechgmm.gmm.blocks import checked_frames, log_joint_blocks
+from speechgmm.gmm.kernels import dense
+from speechgmm.gmm.model import DiagonalGMM
 
 
 def sample(gmm: DiagonalGMM, n_frames: int, rng: np.random.Generator) -> tuple[Float64Array, IntArray]:
@@ -38,8 +39,8 @@ def sample(gmm: DiagonalGMM, n_frames: int, rng: np.random.Generator) -> tuple[F
     components: IntArray = rng.choice(gmm.n_components, n_frames, p=gmm.weights / gmm.weights.sum())
     frames = rng.standard_normal((n_frames, gmm.n_features))
     deviations = np.sqrt(gmm.variances)
-    for start in range(0, n_frames, kernels.BLOCK_FRAMES):
-        rows = slice(start, start + kernels.BLOCK_FRAMES)
+    for start in range(0, n_frames, dense.BLOCK_FRAMES):
+        rows = slice(start, start + dense.BLOCK_FRAMES)
         frames[rows] *= deviations[components[rows]]
         frames[rows] += gmm.means[components[rows]]
     return frames, components
@@ -116,7 +117,7 @@ def impute(gmm: DiagonalGMM, frames: FloatArray, *, rng: np.random.Generator | N
     uniform = None if rng is None else rng.random(len(filled))
     for rows, gamma in log_joint_blocks(gmm, filled, np.float64, missing=True):
         block = filled[rows]
-        kernels.to_posteriors(gamma)
+        dense.to_posteriors(gamma)
         if rng is None or uniform is None:
             guesses = gamma @ gmm.means
         else:

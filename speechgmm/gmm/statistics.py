@@ -8,17 +8,11 @@ import numpy.typing as npt
 
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
-from speechgmm.gmm import kernels
-from speechgmm.gmm.kernel_choice import check_kernel, is_torch, numba_kernels, torch_kernels
-from speechgmm.gmm.model import (
-    DiagonalGMM,
-    check_sums,
-    checked_blocks,
-    checked_frames,
-    expanded_blocks,
-    model_coefficients,
-    real_numbers,
-)
+from speechgmm.gmm.blocks import check_sums, checked_blocks, checked_frames, expanded_blocks, model_coefficients
+from speechgmm.gmm.checks import check_weights
+from speechgmm.gmm.kernels import dense
+from speechgmm.gmm.kernels.choice import check_kernel, is_torch, numba_kernels, torch_kernels
+from speechgmm.gmm.model import DiagonalGMM
 
 SINGLE_ROUNDING = 1e-5
 """Statistics of the same frames, accumulated in single precision in other blocks, differ by less than this share."""
@@ -129,7 +123,7 @@ def accumulate(
     weights: npt.ArrayLike | None = None,
     dtype: type[np.floating] = np.float32,
     skip_below: float = 0.0,
-    kernel: kernels.Kernel = "numpy",
+    kernel: dense.Kernel = "numpy",
 ) -> SufficientStats:
     """Accumulate the statistics of frames under a model.
 
@@ -190,8 +184,8 @@ def accumulate(
         check_sums(gmm, frames, log_likelihood)
     else:
         blocks = ((block, counts[at : at + len(block)]) for at, block in expanded_blocks(gmm, frames, coefficients))
-        log_likelihood = kernels.add_blocks(blocks, coefficients, moments)
-    zeroth, first, second = kernels.raw_moments(moments * unit, coefficients.reference)
+        log_likelihood = dense.add_blocks(blocks, coefficients, moments)
+    zeroth, first, second = dense.raw_moments(moments * unit, coefficients.reference)
     return SufficientStats(zeroth, first, second, log_likelihood * unit, len(frames), skipped * unit)
 
 
@@ -203,38 +197,6 @@ def _in_units(weights: npt.ArrayLike | None, n_frames: int) -> tuple[Float64Arra
     largest = counts.max(initial=0.0)
     unit = float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0
     return counts / unit, unit
-
-
-def check_weights(weights: npt.ArrayLike, n_frames: int, name: str = "weights") -> FloatArray:
-    """Check how often frames count.
-
-    Parameters
-    ----------
-    weights : array_like, shape (T,)
-        What somebody gave.
-    n_frames : int >= 0
-        T.
-    name : str
-        What the error calls them.
-
-    Returns
-    -------
-    np.ndarray, shape (T,), finite and >= 0
-        The weights.
-
-    Raises
-    ------
-    ModelError
-        If they are something else; it names the first wrong one.
-    """
-    array = real_numbers(name, weights)
-    if array.shape != (n_frames,):
-        raise ModelError(f"{name} of shape {array.shape}; expected ({n_frames},)")
-    usable = np.isfinite(array) & (array >= 0)
-    if not usable.all():
-        frame = int(np.argmin(usable))
-        raise ModelError(f"{name}: {array[frame]:g} of frame {frame}; expected finite numbers, not negative")
-    return array
 
 
 def _remainder(name: str, whole: Float64Array, part: Float64Array) -> Float64Array:

@@ -18,7 +18,7 @@ from speechgmm.errors import CorpusError
 from speechgmm.features.store.store import FeatureStore
 from speechgmm.files import write_json
 from speechgmm.gallery.layout import CALIBRATION_FILE
-from speechgmm.gmm.training_config import IndependentConfig
+from speechgmm.gmm.training.config import IndependentConfig
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.context import StageContext, to_json
 from speechgmm.recipe.schema import Recipe

@@ -14,10 +14,10 @@ from speechgmm.errors import ModelError
 from speechgmm.features.store.store import open_store
 from speechgmm.files import replacing
 from speechgmm.gmm.model import DiagonalGMM
-from speechgmm.gmm.shards import Part
 from speechgmm.gmm.storage import check_front_end, load_independent, read_header, save_independent
-from speechgmm.gmm.training import train
-from speechgmm.gmm.training_config import IndependentConfig
+from speechgmm.gmm.training.config import IndependentConfig
+from speechgmm.gmm.training.em import train
+from speechgmm.gmm.training.shards import Part
 from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.recipe.scored import ProgressCallback, score_in_blocks
 from speechgmm.recipe.stages import SPEAKERS_FILE, ids_of_speakers

@@ -20,7 +20,7 @@ from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.spectral.config import empty_filters
 from speechgmm.features.store.store import FeatureStore, clipped_warnings
-from speechgmm.gmm.kernels import TorchKernel
+from speechgmm.gmm.kernels.dense import TorchKernel
 from speechgmm.parallel.engine import Engine, workers
 from speechgmm.recipe.cache import LOCKS, StageCache, StageOutput
 from speechgmm.recipe.calibrating import TrainedCalibration, calibrate, check_list, load_calibrated

@@ -14,9 +14,9 @@ from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.kernel_choice import check_available, torch_kernels
-from speechgmm.gmm.kernels import TorchKernel
-from speechgmm.gmm.training_config import IndependentConfig, TrainingConfig
+from speechgmm.gmm.kernels.choice import check_available, torch_kernels
+from speechgmm.gmm.kernels.dense import TorchKernel
+from speechgmm.gmm.training.config import IndependentConfig, TrainingConfig
 from speechgmm.recipe.points import SweepConfig
 from speechgmm.scoring.calibration import CalibrationConfig
 from speechgmm.scoring.llr import ScoringConfig

@@ -26,13 +26,13 @@ from speechgmm.features.store.writing import Source, write_store
 from speechgmm.files import replacing
 from speechgmm.gallery.layout import UBM_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig, map_iterate
-from speechgmm.gmm.checkpoint import Iteration
 from speechgmm.gmm.model import DiagonalGMM
-from speechgmm.gmm.shards import Part
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.storage import check_front_end, load_gmm, save_gmm, save_speakers
-from speechgmm.gmm.training import train
-from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.em import train
+from speechgmm.gmm.training.history import Iteration
+from speechgmm.gmm.training.shards import Part
 from speechgmm.parallel.engine import Engine, map_in_order, sum_over
 from speechgmm.recipe.scored import ProgressCallback, why_none
 

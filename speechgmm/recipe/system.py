@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from speechgmm.errors import CorpusError
 from speechgmm.gallery.layout import UBM_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.training_config import IndependentConfig
+from speechgmm.gmm.training.config import IndependentConfig
 from speechgmm.recipe import independent, stages
 from speechgmm.recipe.cache import StageOutput
 from speechgmm.recipe.context import VERSIONS, StageContext, to_json

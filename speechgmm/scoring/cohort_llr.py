@@ -7,8 +7,9 @@ import numpy as np
 
 from speechgmm.arrays import BoolArray, Float64Array, FloatArray
 from speechgmm.errors import ModelError
-from speechgmm.gmm import kernels
-from speechgmm.gmm.model import DiagonalGMM, expanded_blocks, model_coefficients
+from speechgmm.gmm.blocks import expanded_blocks, model_coefficients
+from speechgmm.gmm.kernels import dense
+from speechgmm.gmm.model import DiagonalGMM
 
 
 def cohort_score_matrix(
@@ -74,20 +75,20 @@ def cohort_score_matrix(
     return scores
 
 
-def _likelihoods(prepared: Sequence[tuple[DiagonalGMM, kernels.Coefficients]], frames: FloatArray) -> Float64Array:
+def _likelihoods(prepared: Sequence[tuple[DiagonalGMM, dense.Coefficients]], frames: FloatArray) -> Float64Array:
     """Compute the log-density of each frame under each of K models, shape (T, K)."""
     if len(frames) == 0:
         raise ModelError("an utterance of no frames has no score")
     likelihoods = np.empty((len(frames), len(prepared)))
     for column, (gmm, coefficients) in enumerate(prepared):
         for start, block in expanded_blocks(gmm, frames, coefficients):
-            joint = kernels.log_joint(block, coefficients)
-            likelihoods[start : start + len(block), column] = kernels.log_sum(joint, axis=1)
+            joint = dense.log_joint(block, coefficients)
+            likelihoods[start : start + len(block), column] = dense.log_sum(joint, axis=1)
     return likelihoods
 
 
 def _log_means(likelihoods: Float64Array, excluded: BoolArray) -> Float64Array:
     """Take the log of the mean of exp over the cohort (N, B), less those excluded (M, B), shape (N, M)."""
     masks, which = np.unique(excluded, axis=0, return_inverse=True)
-    means = [kernels.log_sum(likelihoods[:, ~mask], axis=1) - np.log(np.count_nonzero(~mask)) for mask in masks]
+    means = [dense.log_sum(likelihoods[:, ~mask], axis=1) - np.log(np.count_nonzero(~mask)) for mask in masks]
     return np.stack(means, axis=1)[:, which.ravel()]

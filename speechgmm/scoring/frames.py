@@ -6,7 +6,7 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
-from speechgmm.gmm import kernels
+from speechgmm.gmm.kernels import dense
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.stacked import StackedModels, ratio_blocks, stack
@@ -101,7 +101,7 @@ class RunningLLR:
     """Score live audio against every model as it comes in.
 
     After any number of pushes the scores are those that `score_matrix` gives the frames so far, bit for bit. For that
-    the last block, of up to `kernels.BLOCK_FRAMES` frames, is scored anew by each push until it is full: push a few
+    the last block, of up to `dense.BLOCK_FRAMES` frames, is scored anew by each push until it is full: push a few
     tenths of a second at a time, rather than single frames.
 
     Parameters
@@ -153,7 +153,7 @@ class RunningLLR:
         if frames.ndim != 2 or frames.shape[1] != self._pending.shape[1]:
             raise ModelError(f"frames of shape {frames.shape}; the model expects (T, {self._pending.shape[1]})")
         rows = np.concatenate([self._pending, frames])
-        n_whole = len(rows) - len(rows) % kernels.BLOCK_FRAMES
+        n_whole = len(rows) - len(rows) % dense.BLOCK_FRAMES
         total = self._add(self._total, rows[:n_whole])
         so_far = self._add(total, rows[n_whole:])
         self._total, self._pending = total, rows[n_whole:].copy()

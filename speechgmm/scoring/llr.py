@@ -10,7 +10,7 @@ from pydantic import Field
 from speechgmm.arrays import Float32Array, Float64Array, FloatArray
 from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
-from speechgmm.gmm.kernels import TorchKernel
+from speechgmm.gmm.kernels.dense import TorchKernel
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
 from speechgmm.scoring.linear import mean_shifts, score_statistics

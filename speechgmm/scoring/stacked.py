@@ -8,9 +8,10 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
-from speechgmm.gmm import kernels
-from speechgmm.gmm.kernel_choice import is_torch, torch_kernels
-from speechgmm.gmm.model import DiagonalGMM, check_sums, checked_frames, expanded_blocks, model_coefficients
+from speechgmm.gmm.blocks import check_sums, checked_frames, expanded_blocks, model_coefficients
+from speechgmm.gmm.kernels import dense
+from speechgmm.gmm.kernels.choice import is_torch, torch_kernels
+from speechgmm.gmm.model import DiagonalGMM
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,15 +22,15 @@ class StackedModels:
     ----------
     ubm : DiagonalGMM, C components over D features
         The background model.
-    coefficients : kernels.Coefficients
+    coefficients : dense.Coefficients
         The background model, as the kernels want it.
-    differences : kernels.Differences, of M models
+    differences : dense.Differences, of M models
         The models' differences from it.
     """
 
     ubm: DiagonalGMM
-    coefficients: kernels.Coefficients
-    differences: kernels.Differences
+    coefficients: dense.Coefficients
+    differences: dense.Differences
 
     @property
     def n_models(self) -> int:
@@ -61,7 +62,7 @@ def stack(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> StackedModels:
         if model.means.shape != ubm.means.shape:
             raise ModelError(f"a model of shape {model.means.shape} for a UBM of shape {ubm.means.shape}")
     coefficients = model_coefficients(ubm, np.float32)
-    differences = kernels.differences(
+    differences = dense.differences(
         [(model.weights, model.means, model.variances) for model in models],
         (ubm.weights, ubm.means, ubm.variances),
         coefficients.reference,
@@ -85,7 +86,7 @@ def ratio_blocks(stacked: StackedModels, frames: FloatArray, top_components: int
     Yields
     ------
     np.ndarray, shape (B, M), nats
-        ``log p(x_t | model) - log p(x_t | ubm)`` of the next B frames. Blocks of `kernels.BLOCK_FRAMES` frames are
+        ``log p(x_t | model) - log p(x_t | ubm)`` of the next B frames. Blocks of `dense.BLOCK_FRAMES` frames are
         computed each for itself, counted from the first frame.
 
     Raises
@@ -94,14 +95,14 @@ def ratio_blocks(stacked: StackedModels, frames: FloatArray, top_components: int
         If the shape does not fit the models, or a frame is not finite.
     """
     n_top = _n_top(stacked, top_components)
-    n_rows = kernels.frames_at_once(n_top)
+    n_rows = dense.frames_at_once(n_top)
     for _, block in expanded_blocks(stacked.ubm, frames, stacked.coefficients):
         for start in range(0, len(block), n_rows):
-            yield kernels.frame_llr(block[start : start + n_rows], stacked.coefficients, stacked.differences, n_top)
+            yield dense.frame_llr(block[start : start + n_rows], stacked.coefficients, stacked.differences, n_top)
 
 
 def ratio_sums(
-    stacked: StackedModels, top_components: int | None, kernel: kernels.Kernel
+    stacked: StackedModels, top_components: int | None, kernel: dense.Kernel
 ) -> Callable[[FloatArray], Float64Array]:
     """Prepare to add up the log-likelihood ratios of any number of utterances.
 
@@ -111,7 +112,7 @@ def ratio_sums(
         The models; those of a kernel of torch are put on its device here, once.
     top_components : int >= 1, or None
         As for `ratio_blocks`.
-    kernel : kernels.Kernel
+    kernel : dense.Kernel
         Who computes.
 
     Returns

@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
 from speechgmm.gmm.adaptation import AdaptationConfig, Parameter, map_iterate
-from speechgmm.gmm.model import DiagonalGMM, log_likelihood
+from speechgmm.gmm.likelihood import log_likelihood
+from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
 from speechgmm.parallel.threads import one_thread
 from speechgmm.sklearn.mixture import DiagonalGaussianMixture

@@ -15,11 +15,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from speechgmm.arrays import Float64Array, FloatArray, IntArray
 from speechgmm.errors import ModelError
 from speechgmm.gmm import density
-from speechgmm.gmm.initialisation import initialise
-from speechgmm.gmm.model import DiagonalGMM, log_likelihood, posteriors
+from speechgmm.gmm.likelihood import log_likelihood, posteriors
+from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.initialisation import initialise
+from speechgmm.gmm.training.update import ml_update
 from speechgmm.parallel.threads import one_thread
 from speechgmm.sklearn.rows import PRECISIONS, generator, rows_that_count
 

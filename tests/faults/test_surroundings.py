@@ -16,9 +16,9 @@ import pytest
 from filelock import FileLock
 
 from harness import RECIPE, at, content, run, speechgmm, stored
-from speechgmm import gmm as speechgmm_gmm
 from speechgmm import run as run_recipe
 from speechgmm.features.store.store import open_store
+from speechgmm.gmm import kernels as gmm_kernels
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe import cache, results, runner, stages
 from test_stages_and_faults import forget
@@ -207,9 +207,9 @@ def test_a_stored_file_that_goes_while_it_is_used(folder):
 def hide_packages():
     """Let PyTorch and numba not be installed."""
     sys.modules |= dict.fromkeys(("torch", "numba"))
-    for name in ("torch_kernels", "fused", "skipping"):
-        sys.modules.pop(f"speechgmm.gmm.{name}", None)
-        vars(speechgmm_gmm).pop(name, None)
+    for name in ("pytorch", "compiled", "skipping"):
+        sys.modules.pop(f"speechgmm.gmm.kernels.{name}", None)
+        vars(gmm_kernels).pop(name, None)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from speechgmm.gallery.cohort import Cohort, save_cohort
 from speechgmm.gallery.config import GalleryConfig
 from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, save_speaker
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.checkpoint import Iteration, TrainingState, save_state
 from speechgmm.gmm.storage import save_independent, save_speakers
+from speechgmm.gmm.training.checkpoint import TrainingState, save_state
+from speechgmm.gmm.training.history import Iteration
 from speechgmm.scoring.calibration import LinearCalibration
 from speechgmm.scoring.llr import ScoringConfig
 

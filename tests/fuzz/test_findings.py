@@ -26,8 +26,8 @@ from speechgmm.gallery.cohort import load_cohort
 from speechgmm.gallery.config import read_calibration
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.speakers import load_speaker
-from speechgmm.gmm.checkpoint import load_state
 from speechgmm.gmm.storage import load_gmm
+from speechgmm.gmm.training.checkpoint import load_state
 from speechgmm.recipe.loader import load_recipe
 
 LONG = "9" * 5000

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from speechgmm.configuration import Configuration
-from speechgmm.gmm.kernel_choice import is_torch
-from speechgmm.gmm.kernels import Kernel
+from speechgmm.gmm.kernels.choice import is_torch
+from speechgmm.gmm.kernels.dense import Kernel
 
 Size = Annotated[int, Field(ge=1)]
 

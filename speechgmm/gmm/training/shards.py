@@ -10,8 +10,7 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
-from speechgmm.gmm.model import real_numbers
-from speechgmm.gmm.statistics import check_weights
+from speechgmm.gmm.checks import check_weights, real_numbers
 
 Shard = str | Path | FloatArray
 

@@ -17,7 +17,14 @@ import torch
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
-from speechgmm.gmm.kernels import BLOCK_FRAMES, MAX_SCALED_VALUE, MODELS_AT_ONCE, Coefficients, Differences, TorchKernel
+from speechgmm.gmm.kernels.dense import (
+    BLOCK_FRAMES,
+    MAX_SCALED_VALUE,
+    MODELS_AT_ONCE,
+    Coefficients,
+    Differences,
+    TorchKernel,
+)
 
 DEVICES = {"torch": "cpu", "cuda": "cuda"}
 """The device of each kernel."""

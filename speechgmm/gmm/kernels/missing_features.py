@@ -9,14 +9,14 @@ added that would have to be taken off again: of a frame with nothing observed, l
 import numpy as np
 
 from speechgmm.arrays import BoolArray, Float64Array, FloatArray
-from speechgmm.gmm import kernels
-from speechgmm.gmm.kernels import Coefficients, Reference
+from speechgmm.gmm.kernels import dense
+from speechgmm.gmm.kernels.dense import Coefficients, Reference
 
 
 def holds_in_single_precision(means: Float64Array, variances: Float64Array, about: Reference) -> bool:
     """Tell whether single precision is enough even where one feature is left, whichever it is."""
     each = Reference(np.tile(about.centre, len(means))[:, None], np.tile(about.scale, len(means))[:, None])
-    return kernels.holds_in_single_precision(means.reshape(-1, 1), variances.reshape(-1, 1), each)
+    return dense.holds_in_single_precision(means.reshape(-1, 1), variances.reshape(-1, 1), each)
 
 
 def coefficients(
@@ -34,4 +34,4 @@ def expand(block: FloatArray, about: Reference, dtype: type[np.floating]) -> Flo
     """Make [z, 1, z^2, o], shape (B, 3D + 1), of a block of frames, shape (B, D), in which NaN is missing."""
     observed: BoolArray = ~np.isnan(block)
     filled = np.where(observed, block, about.centre.astype(block.dtype))  # z of the centre is 0, exactly
-    return np.concatenate([kernels.expand(filled, about, dtype), observed.astype(dtype)], axis=1)
+    return np.concatenate([dense.expand(filled, about, dtype), observed.astype(dtype)], axis=1)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 from safetensors import safe_open
 from safetensors.numpy import save
 
@@ -18,54 +17,7 @@ from speechgmm.errors import CheckpointError
 from speechgmm.files import check_readable, write_bytes
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.storage import DAMAGE, PARAMETERS
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """One EM iteration, as the history shows it.
-
-    Parameters
-    ----------
-    number : int >= 1
-        Which one, among the early ones or among those over all frames.
-    early : bool
-        Whether it was one over a sample of the frames.
-    n_components : int >= 1
-        Of the model that it made.
-    log_likelihood : float, nats
-        Mean log-likelihood per frame under the model that the iteration started from.
-    held_out : float or None, nats
-        Mean log-likelihood per frame that was held out, under the model that it made.
-    n_floored, n_ceiled : int
-        Variances, of C x D, that the floor held up, and that the ceiling held down.
-    n_starving : int
-        Components with too few frames.
-    n_revived, n_removed : int
-        Those of them that were put elsewhere, and that were removed.
-    skipped : float, frames
-        Not less than the sum of the posteriors that were left out.
-    settled : bool
-        Whether it gained less than the tolerance.
-    seconds : float
-        How long it took.
-    """
-
-    number: int
-    early: bool
-    n_components: int
-    log_likelihood: float
-    held_out: float | None = None
-    n_floored: int = 0
-    n_ceiled: int = 0
-    n_starving: int = 0
-    n_revived: int = 0
-    n_removed: int = 0
-    skipped: float = 0.0
-    settled: bool = False
-    seconds: float = 0.0
-
-
-HISTORY = TypeAdapter(list[Iteration])
+from speechgmm.gmm.training.history import HISTORY, Iteration
 
 
 @dataclass(frozen=True, eq=False)

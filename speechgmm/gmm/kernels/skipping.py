@@ -21,8 +21,8 @@ from numba import extending
 from numba.cpython.unsafe import numbers
 
 from speechgmm.arrays import Float64Array, FloatArray
-from speechgmm.gmm.fused import ROWS, compiled, expand_about, find_highest, inlined
-from speechgmm.gmm.kernels import BLOCK_FRAMES, Coefficients
+from speechgmm.gmm.kernels.compiled import ROWS, compiled, expand_about, find_highest, inlined
+from speechgmm.gmm.kernels.dense import BLOCK_FRAMES, Coefficients
 
 BITS = 64
 """Frames that are compared at once: one bit of a word for each."""

@@ -13,14 +13,16 @@ from pydantic import JsonValue
 
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import ModelError
-from speechgmm.gmm.checkpoint import Iteration, TrainingState, load_state, save_state
-from speechgmm.gmm.initialisation import initialise
-from speechgmm.gmm.model import DiagonalGMM, log_likelihood
-from speechgmm.gmm.shards import Part, Sample, Shard, draw_sample, hold_out, parts_of, total_weight
+from speechgmm.gmm.likelihood import log_likelihood
+from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.storage import load_gmm
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import global_moments, replace_constant_variance, treat_starving, update
+from speechgmm.gmm.training.checkpoint import TrainingState, load_state, save_state
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.history import Iteration, best_held_out, converged
+from speechgmm.gmm.training.initialisation import initialise
+from speechgmm.gmm.training.shards import Part, Sample, Shard, draw_sample, hold_out, parts_of, total_weight
+from speechgmm.gmm.training.update import global_moments, replace_constant_variance, treat_starving, update
 from speechgmm.parallel.engine import Summable
 from speechgmm.parallel.engine import sum_over as serial_sum_over
 
@@ -146,7 +148,7 @@ def train(
         trial = config.model_copy(update={"n_components": size, "held_out": config.held_out or HELD_OUT})
         beside = file and file.with_name(f"{file.stem}-{size}{file.suffix}")
         tried[size] = _train(parts, trial, start, np.random.default_rng(seed), beside, setup)
-    choices = tuple(Choice(size, _best_held_out(result.history)) for size, result in tried.items())
+    choices = tuple(Choice(size, best_held_out(result.history)) for size, result in tried.items())
     size = max(choices, key=lambda choice: choice.held_out).n_components
     if config.held_out:
         return replace(tried[size], choices=choices)
@@ -161,11 +163,6 @@ def _check_sizes(parts: Sequence[Part], config: TrainingConfig, start: DiagonalG
         raise ModelError(f"n_components {max(config.candidates)} is more than the {n_kept} frames to train on")
     if start is not None and start.n_components > min(config.candidates):
         raise ModelError(f"a first model of {start.n_components} components; expected at most {min(config.candidates)}")
-
-
-def _best_held_out(history: Sequence[Iteration]) -> float:
-    """Give the highest log-likelihood of held-out frames."""
-    return max((each.held_out for each in history if each.held_out is not None), default=-np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,38 +254,13 @@ class _Steps:
         iteration = replace(
             iteration, settled=converged([*before, iteration], _spread(stats, state.gmm), self.config.tolerance)
         )
-        best = state.best if held_out is not None and held_out <= _best_held_out(before) else treated.gmm
+        best = state.best if held_out is not None and held_out <= best_held_out(before) else treated.gmm
         return TrainingState(treated.gmm, best, (*state.history, iteration))
 
     def _held_out(self, gmm: DiagonalGMM) -> float:
         """Give the mean log-likelihood of the frames that are held out."""
         values = self.setup.sum_over(partial(_log_likelihood, gmm, self.setup.dtype, self.config), self.held)
         return values / total_weight(self.held)
-
-
-def converged(history: Sequence[Iteration], spread: float, tolerance: float) -> bool:
-    """Tell whether the last iteration gained too little; one beside a revival or removal says nothing about that.
-
-    Parameters
-    ----------
-    history : sequence of Iteration
-        Over the same frames.
-    spread : float, nats
-        Log of the volume of a standard deviation of the features, which their units add to a log-likelihood.
-    tolerance : float >= 0
-        Share of the log-likelihood; 0 is never.
-
-    Returns
-    -------
-    bool
-        Of the held-out frames, where there are any, also when they lost.
-    """
-    if len(history) < 2 or tolerance == 0 or any(each.n_revived or each.n_removed for each in history[-2:]):
-        return False
-    first, second = history[-2:]
-    if first.held_out is not None and second.held_out is not None:
-        return second.held_out - first.held_out < tolerance * abs(first.held_out + spread)
-    return abs(second.log_likelihood - first.log_likelihood) < tolerance * abs(first.log_likelihood + spread)
 
 
 def _accumulate(gmm: DiagonalGMM, dtype: type[np.floating], config: TrainingConfig, part: Part) -> SufficientStats:

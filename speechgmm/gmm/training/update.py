@@ -7,7 +7,7 @@ import numpy as np
 from speechgmm.arrays import BoolArray, Float64Array, IntArray
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats
-from speechgmm.gmm.training_config import TrainingConfig
+from speechgmm.gmm.training.config import TrainingConfig
 
 RESOLUTION = 2.0**-24
 """A feature whose standard deviation is under this share of its mean is constant, as far as single precision can tell

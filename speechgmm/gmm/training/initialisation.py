@@ -9,8 +9,8 @@ from speechgmm.arrays import Float64Array, FloatArray, IntArray
 from speechgmm.errors import ModelError
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
-from speechgmm.gmm.training_config import TrainingConfig
-from speechgmm.gmm.update import ml_update, replace_constant_variance, reseed_starved, split
+from speechgmm.gmm.training.config import TrainingConfig
+from speechgmm.gmm.training.update import ml_update, replace_constant_variance, reseed_starved, split
 from speechgmm.parallel.threads import one_openmp_thread, one_thread
 
 FRAMES_PER_CLUSTER = 64

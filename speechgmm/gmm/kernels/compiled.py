@@ -1,6 +1,6 @@
 """The exact E step, compiled: what lies between the two matrix products is done in one pass over what a cache holds.
 
-It computes what `kernels.add_blocks` does, in another order and with an exponential of its own, so that the last bits
+It computes what `dense.add_blocks` does, in another order and with an exponential of its own, so that the last bits
 differ. Joint log-densities lie by component, frames side by side in a row: every step takes as many frames at once as
 the processor has lanes, and none adds across them. So sums have one order on every machine: nothing here runs in
 parallel, and the compiler may not reorder; it may round a product and a sum at once.
@@ -13,8 +13,8 @@ import numba
 import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
-from speechgmm.gmm import kernels
-from speechgmm.gmm.kernels import BLOCK_FRAMES, LOG_SHARE_FLOOR, MAX_SCALED_VALUE, Coefficients, Reference
+from speechgmm.gmm.kernels import dense
+from speechgmm.gmm.kernels.dense import BLOCK_FRAMES, LOG_SHARE_FLOOR, MAX_SCALED_VALUE, Coefficients, Reference
 
 ROWS = 512
 """Frames that are taken at once: their joint log-densities under 512 components stay in the cache of a core."""
@@ -57,8 +57,8 @@ def add_blocks(blocks: Iterable[tuple[FloatArray, FloatArray]], model: Coefficie
     product = np.ascontiguousarray(model.product.T)
     n_components, n_wide = product.shape
     if product.dtype == np.float64:
-        wide = ((kernels.expand(block, model.reference, np.float64), counts) for block, counts in blocks)
-        return kernels.add_blocks(wide, model, moments)
+        wide = ((dense.expand(block, model.reference, np.float64), counts) for block, counts in blocks)
+        return dense.add_blocks(wide, model, moments)
     room, expanded = np.empty(ROWS * n_components, np.float32), np.empty((BLOCK_FRAMES, n_wide), np.float32)
     sums = np.empty(product.shape, np.float32)
     log_likelihood = 0.0
@@ -77,7 +77,7 @@ def add_blocks(blocks: Iterable[tuple[FloatArray, FloatArray]], model: Coefficie
 
 
 def expand_about(about: Reference, block: FloatArray, expanded: FloatArray) -> None:
-    """Make [z, 1, z^2] of a block, as `kernels.expand` does, to the same bits."""
+    """Make [z, 1, z^2] of a block, as `dense.expand` does, to the same bits."""
     wide = np.result_type(block.dtype, expanded.dtype)
     centre, inverse = about.centre.astype(wide), (1 / about.scale).astype(wide)
     _expand(np.ascontiguousarray(block), centre, inverse, wide.type(MAX_SCALED_VALUE), expanded)

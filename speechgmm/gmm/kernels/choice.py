@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import TypeGuard, get_args
 
 from speechgmm.errors import ModelError
-from speechgmm.gmm.kernels import Kernel, TorchKernel
+from speechgmm.gmm.kernels.dense import Kernel, TorchKernel
 
 
 def check_kernel(kernel: Kernel, skip_below: float = 0.0) -> None:
@@ -55,7 +55,7 @@ def numba_kernels(wanted_by: str) -> tuple[ModuleType, ModuleType]:
     Returns
     -------
     tuple of module
-        `speechgmm.gmm.fused`, which is exact, and `speechgmm.gmm.skipping`.
+        `speechgmm.gmm.kernels.compiled`, which is exact, and `speechgmm.gmm.kernels.skipping`.
 
     Raises
     ------
@@ -63,12 +63,12 @@ def numba_kernels(wanted_by: str) -> tuple[ModuleType, ModuleType]:
         If numba is not there.
     """
     try:
-        from speechgmm.gmm import fused, skipping
+        from speechgmm.gmm.kernels import compiled, skipping
     except ModuleNotFoundError as error:
         if error.name != "numba":
             raise
         raise ModelError(f"{wanted_by} needs the package numba: pip install 'speechgmm[fast]'") from error
-    return fused, skipping
+    return compiled, skipping
 
 
 def check_available(kernel: Kernel, skip_below: float = 0.0) -> None:
@@ -103,7 +103,7 @@ def torch_kernels(kernel: TorchKernel) -> ModuleType:
     Returns
     -------
     module
-        `speechgmm.gmm.torch_kernels`.
+        `speechgmm.gmm.kernels.pytorch`.
 
     Raises
     ------
@@ -111,10 +111,10 @@ def torch_kernels(kernel: TorchKernel) -> ModuleType:
         If PyTorch or the device is not there.
     """
     try:
-        from speechgmm.gmm import torch_kernels
+        from speechgmm.gmm.kernels import pytorch
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise ModelError(f"kernel {kernel} needs the package torch: pip install 'speechgmm[torch]'") from error
-    torch_kernels.check_device(kernel)
-    return torch_kernels
+    pytorch.check_device(kernel)
+    return pytorch

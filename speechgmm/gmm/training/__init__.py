@@ -1,0 +1,1 @@
+"""Maximum likelihood by EM: a first model, updates, shards of frames, checkpoints and the loop."""
