@@ -29,7 +29,7 @@ from speechgmm.gmm.kernels.choice import torch_kernels
 from speechgmm.gmm.kernels.dense import TorchKernel
 from speechgmm.parallel.engine import Engine, sum_over
 from speechgmm.parallel.threads import one_thread
-from speechgmm.recipe.memory import forget_peak, peak_memory
+from speechgmm.recipe.cache.memory import forget_peak, peak_memory
 from speechgmm.scoring.linear import mean_shifts, score_statistics
 from speechgmm.scoring.stacked import ratio_sums, stack
 

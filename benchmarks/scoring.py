@@ -24,9 +24,9 @@ from speechgmm.gallery.layout import UBM_FILE
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel.engine import Engine
 from speechgmm.parallel.threads import one_thread
-from speechgmm.recipe import stages
-from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.scored import Scores
+from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.stages import ubm as stages
+from speechgmm.recipe.stages.scores import Scores
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "so762.yaml"
 N_COMPONENTS = 256

@@ -9,8 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from speechgmm.recipe.series import SeriesPoint, load_series
-from speechgmm.recipe.sweep import TABLE_FILE
+from speechgmm.recipe.series.points import SeriesPoint, load_series
+from speechgmm.recipe.series.sweep import TABLE_FILE
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "so762_sweep.yaml"
 TOO_MANY = "1000000"

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from speechgmm.recipe.describing import json_schema, key_pages
+from speechgmm.recipe.reading.json_schema import json_schema, key_pages
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "recipes.md"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from speechgmm.gmm.storage import save_gmm as save_gmm
     from speechgmm.gmm.training.config import TrainingConfig as TrainingConfig
     from speechgmm.gmm.training.em import train as train
-    from speechgmm.recipe.runner import run as run
+    from speechgmm.recipe.running.runner import run as run
     from speechgmm.scoring.cohort_llr import cohort_score_matrix as cohort_score_matrix
     from speechgmm.scoring.frames import RunningLLR as RunningLLR
     from speechgmm.scoring.frames import frame_llrs as frame_llrs
@@ -62,7 +62,7 @@ _HOMES = {
     "windowed_llr": "scoring.frames",
     "RunningLLR": "scoring.frames",
     "cohort_score_matrix": "scoring.cohort_llr",
-    "run": "recipe.runner",
+    "run": "recipe.running.runner",
 }
 
 __all__ = ["__version__", *_HOMES]

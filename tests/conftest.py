@@ -36,7 +36,7 @@ def _no_pictures(request):
     """Draw nothing, which is most of the time of a small run, but in tests that ask for `pictures`."""
     with pytest.MonkeyPatch.context() as patch:
         if not request.node.get_closest_marker("pictures"):
-            patch.setattr("speechgmm.recipe.reporting.figures", lambda _: ())
+            patch.setattr("speechgmm.recipe.results.report.figures", lambda _: ())
         yield
 
 
@@ -60,8 +60,8 @@ def voices(tmp_path_factory) -> Path:
     from speechgmm import TrainingConfig, extract, save_gmm, train
     from speechgmm.corpus.synthetic.recordings import write_recordings
     from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
-    from speechgmm.recipe.loader import dump_recipe
-    from speechgmm.recipe.schema import Recipe
+    from speechgmm.recipe.reading.loader import dump_recipe
+    from speechgmm.recipe.schema.recipe import Recipe
 
     folder = tmp_path_factory.mktemp("voices")
     corpus = SyntheticConfig(n_speakers=4, n_background=10, n_background_utterances=2, n_enrol=3, n_test=2, seconds=4.0)

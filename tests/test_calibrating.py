@@ -18,11 +18,11 @@ from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
 from speechgmm.gallery.cohort import load_cohort
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe import calibrating
-from speechgmm.recipe.calibrating import LabelledScores
-from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.schema import CalibrationSection, Recipe
-from speechgmm.recipe.scored import ScoreMatrix
+from speechgmm.recipe.graph import calibration as calibrating
+from speechgmm.recipe.graph.calibration import LabelledScores
+from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.schema.recipe import CalibrationSection, Recipe
+from speechgmm.recipe.stages.scores import ScoreMatrix
 from speechgmm.scoring.calibration import LinearCalibration, load_calibration
 from speechgmm.scoring.llr import ScoringConfig
 

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from conftest import ROOT
 from speechgmm.cli import app
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.checking import check_recipe
-from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.preparing.checking import check_recipe
+from speechgmm.recipe.reading.loader import load_recipe
 
 RECIPE = """
 corpus: {kind: csv, root: .}

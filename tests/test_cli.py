@@ -75,7 +75,7 @@ def test_a_bug_is_status_1(recipe, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("speechgmm.recipe.runner.run", fail)
+    monkeypatch.setattr("speechgmm.recipe.running.runner.run", fail)
     monkeypatch.setattr(sys, "argv", ["speechgmm", "run", str(recipe)])
     with pytest.raises(ZeroDivisionError, match="a bug"):  # uncaught, so Python prints it and exits with 1
         cli.app()
@@ -87,7 +87,7 @@ def test_an_interrupted_run_says_so(recipe, monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("speechgmm.recipe.runner.run", interrupt)
+    monkeypatch.setattr("speechgmm.recipe.running.runner.run", interrupt)
     monkeypatch.setattr(sys, "argv", ["speechgmm", "run", str(recipe)])
     with pytest.raises(SystemExit) as caught:
         cli.app()

@@ -18,7 +18,7 @@ from speechgmm.gallery.cohort import Cohort, save_cohort
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.recognition import identify_speaker, verify_speaker
 from speechgmm.gallery.speakers import EnrolledSpeaker
-from speechgmm.recipe.loader import dump_recipe, load_recipe
+from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
 from speechgmm.scoring.calibration import LinearCalibration
 from speechgmm.scoring.identification import IdentificationConfig
 from test_readme import README

@@ -11,10 +11,10 @@ from speechgmm.corpus.formats.kaldi import KaldiConfig
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.cache import StageCache
-from speechgmm.recipe.context import StageContext
-from speechgmm.recipe.experiment import find_corpus
-from speechgmm.recipe.progress import Bars
+from speechgmm.recipe.cache.outputs import StageCache
+from speechgmm.recipe.graph.experiment import find_corpus
+from speechgmm.recipe.stages.context import StageContext
+from speechgmm.recipe.stages.progress import Bars
 
 COPY = f"{sys.executable} -c 'import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()[::-1])'"
 

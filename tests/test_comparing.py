@@ -14,8 +14,8 @@ from speechgmm.errors import RecipeError
 from speechgmm.evaluation.bootstrap import TrialGroup, differences
 from speechgmm.evaluation.metrics import eer
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.comparing import compare
-from speechgmm.recipe.runner import run
+from speechgmm.recipe.running.runner import run
+from speechgmm.recipe.series.comparison import compare
 
 SMALL = """\
 corpus: {kind: synthetic, n_speakers: 6, n_background: 10, n_background_utterances: 2, n_enrol: 1, n_test: 2, seconds: 2.0}

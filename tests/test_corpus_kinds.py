@@ -25,7 +25,7 @@ from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.corpus.protocol import ProtocolConfig, make_trials
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
-from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.reading.loader import load_recipe
 
 
 def touch(root, *names):

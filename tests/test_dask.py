@@ -26,7 +26,7 @@ from speechgmm.gmm.training.shards import parts_of
 from speechgmm.parallel import cluster
 from speechgmm.parallel import engine as engine_module
 from speechgmm.parallel.engine import Engine, map_in_order, sum_over, workers
-from speechgmm.recipe.cache import StageCache
+from speechgmm.recipe.cache.outputs import StageCache
 
 SMALL = """\
 name: small

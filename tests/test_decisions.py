@@ -20,9 +20,9 @@ from speechgmm.evaluation.identification import identification_rate
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
 from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe import calibrating
-from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.scored import ScoreMatrix
+from speechgmm.recipe.graph import calibration as calibrating
+from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.stages.scores import ScoreMatrix
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
 from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold
 
@@ -297,7 +297,7 @@ def test_the_report_of_a_fusion_is_of_every_system(fused):
 
 def test_clipping_is_told_whichever_system_can_use_the_recording(fused, monkeypatch):
     seen = {}
-    monkeypatch.setattr("speechgmm.recipe.runner.clipped_warnings", lambda clipped: seen.update(clipped) or ())
+    monkeypatch.setattr("speechgmm.recipe.running.runner.clipped_warnings", lambda clipped: seen.update(clipped) or ())
     fused("name=clipped")
     assert set(fused.short) <= set(seen)
 

@@ -32,7 +32,7 @@ from speechgmm.gmm.adaptation import AdaptationConfig, RelevanceFactors, map_ite
 from speechgmm.gmm.storage import check_front_end
 from speechgmm.gmm.training.config import TrainingConfig
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.scoring.llr import ScoringConfig
 
 ALL = ("weights", "means", "variances")

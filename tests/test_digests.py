@@ -12,18 +12,18 @@ from speechgmm.errors import CorpusError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe import calibrating
-from speechgmm.recipe.cache import StageCache, StageOutput
-from speechgmm.recipe.calibrating import calibrate, check_list
-from speechgmm.recipe.context import StageContext
-from speechgmm.recipe.evaluating import FinalScores, evaluate, load_metrics
-from speechgmm.recipe.experiment import ExperimentFeatures, build_systems, extract_roles
-from speechgmm.recipe.planning import _is_heard
-from speechgmm.recipe.progress import Bars
-from speechgmm.recipe.schema import CalibrationSection, Recipe
-from speechgmm.recipe.scored import ScoreMatrix
-from speechgmm.recipe.system import System, build_system
-from speechgmm.recipe.voices import RoleFeatures, role_features
+from speechgmm.recipe.cache.outputs import StageCache, StageOutput
+from speechgmm.recipe.graph import calibration as calibrating
+from speechgmm.recipe.graph.calibration import calibrate, check_list
+from speechgmm.recipe.graph.experiment import ExperimentFeatures, build_systems, extract_roles
+from speechgmm.recipe.graph.system import System, build_system
+from speechgmm.recipe.running.planning import _is_heard
+from speechgmm.recipe.schema.recipe import CalibrationSection, Recipe
+from speechgmm.recipe.stages.context import StageContext
+from speechgmm.recipe.stages.evaluation import FinalScores, evaluate, load_metrics
+from speechgmm.recipe.stages.features import RoleFeatures, role_features
+from speechgmm.recipe.stages.progress import Bars
+from speechgmm.recipe.stages.scores import ScoreMatrix
 from speechgmm.scoring.normalisation import NormalisationConfig
 
 SERIAL = Engine("serial")

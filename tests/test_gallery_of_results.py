@@ -16,8 +16,8 @@ from speechgmm.gallery.enrolment import enrol
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.recognition import identify_speaker, score_tests, verify_speaker
 from speechgmm.gallery.timeline import make_timeline
-from speechgmm.recipe.galleries import check_results, gallery_of_results
-from speechgmm.recipe.loader import dump_recipe, load_recipe
+from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
+from speechgmm.recipe.results.gallery import check_results, gallery_of_results
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
 from speechgmm.scoring.identification import IdentificationConfig
 

@@ -13,10 +13,10 @@ from speechgmm.features.formats.reading import file_of_place, read_place
 from speechgmm.features.store.imported import ImportedConfig, write_imported_store
 from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.loader import dump_recipe, load_recipe
-from speechgmm.recipe.runner import run
-from speechgmm.recipe.stages import extract_features
-from speechgmm.recipe.voices import _digests
+from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
+from speechgmm.recipe.running.runner import run
+from speechgmm.recipe.stages.features import _digests
+from speechgmm.recipe.stages.ubm import extract_features
 
 PLAIN = {"deltas": {"order": 0}, "normalisation": {"mean": 0.0}}
 

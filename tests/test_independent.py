@@ -19,7 +19,7 @@ from speechgmm.errors import CorpusError, ModelError, RecipeError
 from speechgmm.gmm.storage import load_independent, read_header, save_independent
 from speechgmm.gmm.training.config import IndependentConfig
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.scoring.llr import ScoringConfig
 
 RECIPE = """
@@ -133,11 +133,11 @@ def test_without_a_background_the_others_stand_for_everybody(small):
     recipe = load_recipe(small.folder / "small.yaml")
     own = frames_by_speaker(recipe_corpus.enrol, recipe.features)
     models = {name: alone(name, frames) for name, frames in own.items()}
-    from speechgmm.recipe import system
-    from speechgmm.recipe.cache import StageCache
-    from speechgmm.recipe.context import StageContext
-    from speechgmm.recipe.progress import Bars
-    from speechgmm.recipe.voices import RoleFeatures, role_features
+    from speechgmm.recipe.cache.outputs import StageCache
+    from speechgmm.recipe.graph import system
+    from speechgmm.recipe.stages.context import StageContext
+    from speechgmm.recipe.stages.features import RoleFeatures, role_features
+    from speechgmm.recipe.stages.progress import Bars
 
     means = StageContext(StageCache(small.folder / ".cache"), Engine("serial"), Bars(None))
     enrol, test = (role_features(role, recipe_corpus.role(role), recipe.features, means) for role in ("enrol", "test"))
@@ -156,11 +156,11 @@ def test_without_a_background_the_others_stand_for_everybody(small):
 
 def builder(small, sections):
     """Builds systems of the embedded voices with other lists."""
-    from speechgmm.recipe.cache import StageCache
-    from speechgmm.recipe.context import StageContext
-    from speechgmm.recipe.progress import Bars
-    from speechgmm.recipe.system import build_system
-    from speechgmm.recipe.voices import role_features
+    from speechgmm.recipe.cache.outputs import StageCache
+    from speechgmm.recipe.graph.system import build_system
+    from speechgmm.recipe.stages.context import StageContext
+    from speechgmm.recipe.stages.features import role_features
+    from speechgmm.recipe.stages.progress import Bars
 
     corpus = corpus_of(small(ALONE).folder.parent)
     small.write(RECIPE + sections)
@@ -294,8 +294,8 @@ def test_they_are_normalised_and_calibrated_like_any_other(small, sections, meth
 def test_sexes_must_be_known_and_have_a_background(small):
     from dataclasses import replace
 
-    from speechgmm.recipe import system
-    from speechgmm.recipe.voices import RoleFeatures
+    from speechgmm.recipe.graph import system
+    from speechgmm.recipe.stages.features import RoleFeatures
 
     small(PER_SEX)
     corpus = corpus_of(small.folder)

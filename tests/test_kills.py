@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe import runner
-from speechgmm.recipe.cache import StageCache
+from speechgmm.recipe.cache.outputs import StageCache
+from speechgmm.recipe.running import runner
 
 N_KILLS = int(os.environ.get("SPEECHGMM_KILLS", "30"))
 RECIPE = """

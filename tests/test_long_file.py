@@ -10,7 +10,7 @@ import soundfile
 from conftest import GOLDEN
 from speechgmm import extract
 from speechgmm.features.store.store import open_store
-from speechgmm.recipe.loader import load_features
+from speechgmm.recipe.reading.loader import load_features
 
 RATE = 16000
 SECTION = """

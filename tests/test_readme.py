@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from conftest import ROOT
-from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.reading.loader import load_recipe
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

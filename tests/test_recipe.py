@@ -8,7 +8,7 @@ from conftest import ROOT
 from speechgmm.errors import RecipeError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.presets import PRESETS
-from speechgmm.recipe.loader import dump_recipe, load_features, load_recipe
+from speechgmm.recipe.reading.loader import dump_recipe, load_features, load_recipe
 
 SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))
 SECTIONS = sorted((ROOT / "configs").rglob("*.yaml"))

@@ -7,8 +7,8 @@ import pytest
 
 from speechgmm.errors import RecipeError
 from speechgmm.gmm.training.config import TrainingConfig
-from speechgmm.recipe.loader import load_features, load_recipe
-from speechgmm.recipe.schema import Recipe
+from speechgmm.recipe.reading.loader import load_features, load_recipe
+from speechgmm.recipe.schema.recipe import Recipe
 
 SMALL = "corpus: {kind: synthetic}\n"
 

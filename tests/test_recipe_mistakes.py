@@ -10,11 +10,11 @@ from speechgmm.corpus.reading import KaldiConfig
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import RecipeError
 from speechgmm.gmm.adaptation import AdaptationConfig, RelevanceFactors
-from speechgmm.recipe.explaining import keys_of
-from speechgmm.recipe.loader import dump_recipe, load_recipe
-from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.series import load_series
-from speechgmm.recipe.yaml import dotted, read_document
+from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
+from speechgmm.recipe.reading.validation import keys_of
+from speechgmm.recipe.reading.yaml import dotted, read_document
+from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.series.points import load_series
 
 SHIPPED = [
     path.relative_to(ROOT) for folder in ("recipes", "configs") for path in sorted((ROOT / folder).rglob("*.yaml"))

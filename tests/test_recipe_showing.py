@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from conftest import ROOT
 from speechgmm.cli import app
 from speechgmm.errors import RecipeError
-from speechgmm.recipe.describing import json_schema, meanings_of
-from speechgmm.recipe.explaining import keys_of, models_in, tags_of
-from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.schema import Recipe
-from speechgmm.recipe.showing import rows_of
-from speechgmm.recipe.yaml import read_document
+from speechgmm.recipe.reading.json_schema import json_schema, meanings_of
+from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.reading.origins import rows_of
+from speechgmm.recipe.reading.validation import keys_of, models_in, tags_of
+from speechgmm.recipe.reading.yaml import read_document
+from speechgmm.recipe.schema.recipe import Recipe
 
 sys.path.insert(0, str(ROOT / "docs"))
 import make_recipes

@@ -15,10 +15,10 @@ from speechgmm.cli import app
 from speechgmm.errors import ResultsError
 from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.opening import open_results
-from speechgmm.recipe.reporting import report_content, report_results
-from speechgmm.recipe.settings import given_keys, lines_of, settings_of
+from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.reading.non_defaults import given_keys, lines_of, settings_of
+from speechgmm.recipe.results.reading import open_results
+from speechgmm.recipe.results.report import report_content, report_results
 from test_report_page import Page
 
 pytestmark = pytest.mark.pictures

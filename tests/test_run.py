@@ -16,8 +16,8 @@ from speechgmm.evaluation.metrics import eer
 from speechgmm.features.store.store import open_store
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe import scored
-from speechgmm.recipe.context import VERSIONS
+from speechgmm.recipe.stages import scores as scored
+from speechgmm.recipe.stages.context import VERSIONS
 from speechgmm.scoring.llr import prepare
 
 SERIAL = Engine("serial")
@@ -215,7 +215,7 @@ def test_a_run_that_was_killed_leaves_nothing_half_done(corpus, monkeypatch):
     def die(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("speechgmm.recipe.stages.save_gmm", die)
+    monkeypatch.setattr("speechgmm.recipe.stages.ubm.save_gmm", die)
     with pytest.raises(KeyboardInterrupt):
         run(recipe, results=results / "cut", engine=SERIAL)
     monkeypatch.undo()

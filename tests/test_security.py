@@ -21,7 +21,7 @@ from speechgmm.features.formats.reading import read_features
 from speechgmm.features.formats.writing import Matrix, write_features
 from speechgmm.gallery.speakers import safe_name
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.reading.loader import load_recipe
 
 SERIAL = Engine("serial")
 RECIPE = """

@@ -17,17 +17,18 @@ from speechgmm.errors import CorpusError, ResultsError
 from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe import evaluating, memory
-from speechgmm.recipe.cache import StageCache
-from speechgmm.recipe.context import STAGES, StageContext
-from speechgmm.recipe.evaluating import evaluate
-from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.memory import forget_peak, peak_memory
-from speechgmm.recipe.planning import plan
-from speechgmm.recipe.progress import Bars
-from speechgmm.recipe.scored import ScoreMatrix, load_scores
-from speechgmm.recipe.stored import list_stored, prune
-from speechgmm.recipe.voices import role_features
+from speechgmm.recipe.cache import memory
+from speechgmm.recipe.cache.inventory import list_stored, prune
+from speechgmm.recipe.cache.memory import forget_peak, peak_memory
+from speechgmm.recipe.cache.outputs import StageCache
+from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.running.planning import plan
+from speechgmm.recipe.stages import evaluation as evaluating
+from speechgmm.recipe.stages.context import STAGES, StageContext
+from speechgmm.recipe.stages.evaluation import evaluate
+from speechgmm.recipe.stages.features import role_features
+from speechgmm.recipe.stages.progress import Bars
+from speechgmm.recipe.stages.scores import ScoreMatrix, load_scores
 
 RECIPE = """
 corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
@@ -238,7 +239,7 @@ def test_two_runs_make_an_output_once(tmp_path):
 
 def hold(recipe, results, until):
     """Run as another process does, and stop in its middle for a while."""
-    import speechgmm.recipe.runner as runner
+    import speechgmm.recipe.running.runner as runner
 
     def waiting(*_):
         until[0].set()
@@ -432,7 +433,7 @@ def test_a_calibration_that_was_refused_is_stored_with_its_reason(tmp_path, monk
         raise CorpusError("they tell nothing")
 
     (tmp_path / "small.yaml").write_text(RECIPE)
-    monkeypatch.setattr("speechgmm.recipe.calibrating.check_overlap", refuse)
+    monkeypatch.setattr("speechgmm.recipe.graph.calibration.check_overlap", refuse)
     first = run(tmp_path / "small.yaml", results=tmp_path, engine=SERIAL)
     monkeypatch.undo()
     again = run(tmp_path / "small.yaml", results=tmp_path, engine=SERIAL)

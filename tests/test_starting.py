@@ -11,9 +11,9 @@ from speechgmm.cli import app
 from speechgmm.corpus.formats.discovery import discover
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
-from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.starting import plan
-from speechgmm.recipe.surveying import survey
+from speechgmm.recipe.preparing.first_recipe import plan
+from speechgmm.recipe.preparing.survey import survey
+from speechgmm.recipe.reading.loader import load_recipe
 from test_readme import README
 
 

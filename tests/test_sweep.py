@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from conftest import ROOT
 from speechgmm.errors import RecipeError
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.points import RandomConfig, RandomValues, SweepConfig, draw_points
-from speechgmm.recipe.runner import run
-from speechgmm.recipe.series import load_series, short_names, split_values
-from speechgmm.recipe.sweep import run_series
+from speechgmm.recipe.running.runner import run
+from speechgmm.recipe.schema.sweep import RandomConfig, RandomValues, SweepConfig, draw_points
+from speechgmm.recipe.series.points import load_series, short_names, split_values
+from speechgmm.recipe.series.sweep import run_series
 
 SERIAL = Engine("serial")
 TINY = """\

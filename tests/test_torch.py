@@ -17,8 +17,8 @@ from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.kernels.choice import torch_kernels
 from speechgmm.gmm.training.config import IndependentConfig, TrainingConfig
 from speechgmm.parallel.engine import Engine, sum_over
-from speechgmm.recipe.loader import load_recipe
-from speechgmm.recipe.schema import Recipe
+from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.scoring.llr import ScoringConfig
 from test_fused import all_of, assert_close
 

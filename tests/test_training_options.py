@@ -24,7 +24,7 @@ from speechgmm.gmm.training.initialisation import initialise
 from speechgmm.gmm.training.shards import hold_out, parts_of
 from speechgmm.gmm.training.update import ml_update
 from speechgmm.parallel.engine import Engine, sum_over
-from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.reading.loader import load_recipe
 
 METHODS = ["splitting", "k-means", "k-means++", "random"]
 PLACES = np.array([[-8.0, 0.0], [0.0, 8.0], [8.0, -3.0]])

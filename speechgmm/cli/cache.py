@@ -10,7 +10,7 @@ import typer
 from speechgmm.cli.common import exit_on_error
 
 if TYPE_CHECKING:
-    from speechgmm.recipe.stored import CacheEntry
+    from speechgmm.recipe.cache.inventory import CacheEntry
 
 MEGABYTE = 1e6
 
@@ -23,8 +23,8 @@ def cache(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
 ) -> None:
     """List the stored outputs of stages, their sizes, and what results rest on them; or remove what none does."""
-    from speechgmm.recipe.stored import list_stored
-    from speechgmm.recipe.stored import prune as remove
+    from speechgmm.recipe.cache.inventory import list_stored
+    from speechgmm.recipe.cache.inventory import prune as remove
 
     with exit_on_error():
         listed = remove(list_stored(results)) if prune else list_stored(results)

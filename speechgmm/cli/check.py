@@ -8,7 +8,7 @@ import typer
 from speechgmm.cli.common import JobsOption, exit_on_error
 
 if TYPE_CHECKING:
-    from speechgmm.recipe.checking import CheckReport
+    from speechgmm.recipe.preparing.checking import CheckReport
 
 MOST_SHOWN = 3
 """Cases of a kind that are shown."""
@@ -28,8 +28,8 @@ def check(
     Exit status: 0 if there are no errors, 2 if there are.
     """
     from speechgmm.parallel.engine import Engine, available_cores
-    from speechgmm.recipe.checking import check_recipe
-    from speechgmm.recipe.loader import load_recipe
+    from speechgmm.recipe.preparing.checking import check_recipe
+    from speechgmm.recipe.reading.loader import load_recipe
 
     with exit_on_error("interrupted"):
         checked = check_recipe(load_recipe(recipe, set_ or ()), Engine("processes", jobs or available_cores()))

@@ -8,7 +8,7 @@ import typer
 from speechgmm.cli.common import exit_on_error
 
 if TYPE_CHECKING:
-    from speechgmm.recipe.comparing import Comparison, Difference
+    from speechgmm.recipe.series.comparison import Comparison, Difference
 
 
 def compare(
@@ -25,7 +25,7 @@ def compare(
     import json
     import sys
 
-    from speechgmm.recipe.comparing import compare as compare_results
+    from speechgmm.recipe.series.comparison import compare as compare_results
 
     with exit_on_error():
         found = compare_results(results)

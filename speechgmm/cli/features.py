@@ -71,7 +71,7 @@ def features(
     not be used; they are listed with the reasons, and the others are written.
     """
     with exit_on_error("interrupted; nothing is written"):
-        from speechgmm.recipe.loader import load_features
+        from speechgmm.recipe.reading.loader import load_features
 
         front_end = load_features(config, set_ or ())
         if plot:

@@ -65,7 +65,7 @@ def create(
     Nobody is enrolled in it yet. Priors and costs are in DIR/gallery.json, under decisions, and may be changed there.
     """
     with exit_on_error("interrupted; nothing is made"):
-        from speechgmm.recipe.galleries import gallery_of_results
+        from speechgmm.recipe.results.gallery import gallery_of_results
 
         made = gallery_of_results(results, out, min_speech=min_speech)
         n_components, n_features = made.ubm.means.shape

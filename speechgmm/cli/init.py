@@ -25,8 +25,8 @@ def init(
     """
     from speechgmm.corpus.formats.discovery import discover
     from speechgmm.parallel.engine import Engine, available_cores
-    from speechgmm.recipe.starting import format_duration, plan, rate_of, usable_utterances, write_recipe
-    from speechgmm.recipe.surveying import survey
+    from speechgmm.recipe.preparing.first_recipe import format_duration, plan, rate_of, usable_utterances, write_recipe
+    from speechgmm.recipe.preparing.survey import survey
 
     with exit_on_error("interrupted; nothing is written"):
         recordings = survey(discover(folder), Engine("processes", jobs or available_cores()))

@@ -20,8 +20,8 @@ def report(
 
     Of several folders, one page that compares them with the first: recipes, numbers, and how sure the differences are.
     """
-    from speechgmm.recipe.comparing_page import report_comparison
-    from speechgmm.recipe.reporting import report_results
+    from speechgmm.recipe.results.report import report_results
+    from speechgmm.recipe.series.comparison_page import report_comparison
 
     with exit_on_error():
         if out is not None:

@@ -13,11 +13,11 @@ from speechgmm.errors import RecipeError, SpeechGMMError
 if TYPE_CHECKING:
     from speechgmm.gmm.kernels.dense import TorchKernel
     from speechgmm.parallel.engine import Engine
-    from speechgmm.recipe.runner import RunResult
+    from speechgmm.recipe.running.runner import RunResult
 
 
 class Stage(StrEnum):
-    """What `speechgmm.recipe.context.STAGES` names, without what it imports."""
+    """What `speechgmm.recipe.stages.context.STAGES` names, without what it imports."""
 
     corpus = "corpus"
     features = "features"
@@ -124,7 +124,7 @@ def run(
     """
     from rich.console import Console
 
-    from speechgmm.recipe.runner import run as run_recipe
+    from speechgmm.recipe.running.runner import run as run_recipe
 
     with exit_on_error():
         if force and from_:

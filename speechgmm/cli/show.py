@@ -10,7 +10,7 @@ from speechgmm.cli.common import exit_on_error
 from speechgmm.errors import CorpusError
 
 if TYPE_CHECKING:
-    from speechgmm.recipe.showing import Row
+    from speechgmm.recipe.reading.origins import Row
 
 
 def show(
@@ -23,9 +23,9 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
 ) -> None:
     """Show every value of a recipe and where it comes from, and for each stage whether it is stored or would run."""
-    from speechgmm.recipe.loader import load_recipe
-    from speechgmm.recipe.planning import plan
-    from speechgmm.recipe.showing import rows_of
+    from speechgmm.recipe.reading.loader import load_recipe
+    from speechgmm.recipe.reading.origins import rows_of
+    from speechgmm.recipe.running.planning import plan
 
     with exit_on_error():
         rows = rows_of(recipe, set_ or ())
@@ -52,8 +52,8 @@ def _print(rows: list["Row"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from speechgmm.recipe.showing import DEFAULT
-    from speechgmm.recipe.yaml import flow
+    from speechgmm.recipe.reading.origins import DEFAULT
+    from speechgmm.recipe.reading.yaml import flow
 
     cells = [(row.key, flow(row.value), row.origin) for row in rows]
     console = Console(highlight=False)

@@ -12,8 +12,8 @@ from speechgmm.cli.common import JobsOption, exit_on_error
 from speechgmm.cli.run import EngineKind, EngineOption, SchedulerOption, engine_of
 
 if TYPE_CHECKING:
-    from speechgmm.recipe.series import Series
-    from speechgmm.recipe.sweep import Outcome
+    from speechgmm.recipe.series.points import Series
+    from speechgmm.recipe.series.sweep import Outcome
 
 FAILED = 3
 """Exit status where some of what was asked for could not be done, and the rest was."""
@@ -55,8 +55,8 @@ def sweep(
     """
     from rich.console import Console
 
-    from speechgmm.recipe.series import load_series
-    from speechgmm.recipe.sweep import TABLE_FILE, run_series
+    from speechgmm.recipe.series.points import load_series
+    from speechgmm.recipe.series.sweep import TABLE_FILE, run_series
 
     with exit_on_error():
         where = engine_of(engine, jobs, scheduler)
@@ -98,7 +98,7 @@ def _show(series: "Series", outcomes: "Sequence[Outcome]", sort: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from speechgmm.recipe.series import short_names
+    from speechgmm.recipe.series.points import short_names
 
     ranked = sorted(outcomes, key=lambda each: _rank(each, sort))
     lists = list(dict.fromkeys(name for each in outcomes if each.metrics for name in each.metrics["trials"]))

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgmm.cli import app
-from speechgmm.recipe import results, runner, stages
-from speechgmm.recipe.cache import StageCache
+from speechgmm.recipe.cache.outputs import StageCache
+from speechgmm.recipe.results import writing as results
+from speechgmm.recipe.running import runner
+from speechgmm.recipe.stages import ubm as stages
 
 RECIPE = """
 corpus: {kind: synthetic, n_speakers: 2, n_background: 10, n_background_utterances: 2, n_test: 1, seconds: 2}

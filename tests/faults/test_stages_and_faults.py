@@ -12,7 +12,7 @@ import pytest
 from harness import RECIPE, STAGES, at, content, left_behind, run, stored
 from speechgmm import run as run_recipe
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.cache import _read_whole
+from speechgmm.recipe.cache.outputs import _read_whole
 
 pytestmark = pytest.mark.pictures
 

@@ -20,7 +20,10 @@ from speechgmm import run as run_recipe
 from speechgmm.features.store.store import open_store
 from speechgmm.gmm import kernels as gmm_kernels
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe import cache, results, runner, stages
+from speechgmm.recipe.cache import outputs as cache
+from speechgmm.recipe.results import writing as results
+from speechgmm.recipe.running import runner
+from speechgmm.recipe.stages import ubm as stages
 from test_stages_and_faults import forget
 
 KALDI = """

@@ -35,7 +35,7 @@ from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.speakers import load_speaker
 from speechgmm.gmm.storage import load_independent, load_speakers, read_header
 from speechgmm.gmm.training.checkpoint import load_state
-from speechgmm.recipe.loader import dump_recipe, load_recipe
+from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
 
 OUT_OF_MEMORY = re.compile(r"malloc|memory alloc|annot allocate")
 """What libraries say."""

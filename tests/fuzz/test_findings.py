@@ -28,7 +28,7 @@ from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.speakers import load_speaker
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.gmm.training.checkpoint import load_state
-from speechgmm.recipe.loader import load_recipe
+from speechgmm.recipe.reading.loader import load_recipe
 
 LONG = "9" * 5000
 

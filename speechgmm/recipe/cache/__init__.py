@@ -1,0 +1,1 @@
+"""Outputs of stages on disk, each under the digest of what it depends on."""

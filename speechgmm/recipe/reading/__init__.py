@@ -1,0 +1,1 @@
+"""From YAML text to a recipe and back, with the place of every key."""

@@ -1,0 +1,1 @@
+"""Running a recipe, and planning what a run would do."""

@@ -1,0 +1,1 @@
+"""What a recipe may say: the sections, and the recipe and its sweep."""

@@ -1,0 +1,1 @@
+"""Many experiments: the points of a sweep, their table, and the comparison of results."""
