@@ -7,6 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from test_readme import README
 from typer.testing import CliRunner
 
 import naive
@@ -14,7 +15,6 @@ from speechgmm.cli import app
 from speechgmm.corpus.scored.score_files import read_scored_trials
 from speechgmm.corpus.scored.trial_speakers import read_manifest, speakers_of
 from speechgmm.evaluation.breakdown import binned
-from test_readme import README
 
 
 def evaluate(*arguments, columns=115):

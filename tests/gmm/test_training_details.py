@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_training_options import PARAMETERS, PLACES, Stopped, clusters, stop_after
 
 import naive
 from conftest import draw, random_gmm
@@ -15,7 +16,6 @@ from speechgmm.gmm.training.initialisation import initialise
 from speechgmm.gmm.training.shards import Part, draw_sample, hold_out, parts_of, total_weight
 from speechgmm.gmm.training.update import ml_update, reseed_starved, treat_starving
 from speechgmm.parallel.engine import sum_over
-from test_training_options import PARAMETERS, PLACES, Stopped, clusters, stop_after
 
 THREE = DiagonalGMM(np.full(3, 1 / 3), PLACES + 3, np.full((3, 2), 4.0))
 """Three standard deviations of a cluster beside each of `clusters`, so that the first iterations move a lot."""

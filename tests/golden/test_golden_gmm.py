@@ -6,13 +6,13 @@ import operator
 import numpy as np
 import pytest
 from scipy.special import logsumexp
+from test_model_and_statistics import golden_gmm
 
 from conftest import GOLDEN
 from speechgmm import DiagonalGMM, accumulate, log_likelihood, map_adapt
 from speechgmm.gmm.blocks import log_joint_blocks
 from speechgmm.gmm.training.config import TrainingConfig
 from speechgmm.gmm.training.update import ml_update
-from test_gmm import golden_gmm
 
 NO_FLOORS = TrainingConfig(n_components=8, variance_floor=0, weight_floor=0, min_occupancy=0)
 KALDI_FLOOR = 1e-3

@@ -586,7 +586,7 @@ def test_an_empty_shard_among_others_changes_nothing(rng):
 def quickstart(tmp_path_factory):
     """Runs a small experiment; all share the voices."""
     folder = tmp_path_factory.mktemp("results")
-    recipe = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"
+    recipe = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
     corpus = ("corpus.n_speakers=5", "corpus.n_background=10")
     small = (*corpus, "ubm.n_components=4", "ubm.n_iterations=3", "calibration.method=none", "evaluation.dcf=[sre08]")
 

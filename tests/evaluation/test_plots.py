@@ -1,4 +1,4 @@
-"""Plots are checked through the data they draw, against literal computations; see also test_report.py."""
+"""Plots are checked through the data they draw, against literal computations; see also test_report_of_results.py."""
 
 from itertools import product
 from types import SimpleNamespace

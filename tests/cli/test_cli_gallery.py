@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+from test_readme import README
 from typer.testing import CliRunner
 
 from conftest import ROOT
@@ -21,7 +22,6 @@ from speechgmm.gallery.speakers import EnrolledSpeaker
 from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
 from speechgmm.scoring.calibration import LinearCalibration
 from speechgmm.scoring.identification import IdentificationConfig
-from test_readme import README
 
 
 def gallery(*arguments):

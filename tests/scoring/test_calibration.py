@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
+from test_package import modules_after
 
 import naive
 from speechgmm.evaluation.metrics import cllr, eer, min_cllr
@@ -21,7 +22,6 @@ from speechgmm.scoring.calibration import (
     load_calibration,
     train_calibration,
 )
-from test_package import modules_after
 
 LOGISTIC = CalibrationConfig()
 PAV = CalibrationConfig(method="pav")

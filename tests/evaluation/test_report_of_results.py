@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from test_report_page import Page
 from typer.testing import CliRunner
 
 from speechgmm import load_gmm, run
@@ -19,7 +20,6 @@ from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.reading.non_defaults import given_keys, lines_of, settings_of
 from speechgmm.recipe.results.reading import open_results
 from speechgmm.recipe.results.report import report_content, report_results
-from test_report_page import Page
 
 pytestmark = pytest.mark.pictures
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_model_and_statistics import golden_gmm
 
 import naive
 from conftest import GOLDEN, draw, random_gmm
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, map_adapt
 from speechgmm.gmm.adaptation import AdaptationConfig, RelevanceFactors, map_iterate
-from test_gmm import golden_gmm
 
 ALL = ("weights", "means", "variances")
 COMBINATIONS = [some for n_adapted in (1, 2, 3) for some in combinations(ALL, n_adapted)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_model_and_statistics import golden_gmm
 
 import naive
 from conftest import GOLDEN, draw, random_gmm
@@ -16,7 +17,6 @@ from speechgmm import (
     score_matrix,
 )
 from speechgmm.scoring.llr import prepare
-from test_gmm import golden_gmm
 
 TOP = ScoringConfig(top_components=3)
 

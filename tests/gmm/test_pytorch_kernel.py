@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from test_compiled_kernel import all_of, assert_close
 from typer.testing import CliRunner
 
 import naive
@@ -20,7 +21,6 @@ from speechgmm.parallel.engine import Engine, sum_over
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.scoring.llr import ScoringConfig
-from test_fused import all_of, assert_close
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'speechgmm[torch]'")
 kernels = torch_kernels("torch")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
+from test_model_and_statistics import golden_gmm
 
 import naive
 from conftest import GOLDEN, draw, random_gmm
@@ -13,7 +14,6 @@ from speechgmm.gmm.training.config import TrainingConfig
 from speechgmm.gmm.training.initialisation import initialise
 from speechgmm.gmm.training.shards import draw_sample, parts_of
 from speechgmm.gmm.training.update import ml_update
-from test_gmm import golden_gmm
 
 NO_FLOORS = TrainingConfig(n_components=1, variance_floor=0, weight_floor=0, min_occupancy=0)
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import soundfile
+from test_readme import README
 from typer.testing import CliRunner
 
 from speechgmm.cli import app
@@ -14,7 +15,6 @@ from speechgmm.errors import CorpusError
 from speechgmm.recipe.preparing.first_recipe import plan
 from speechgmm.recipe.preparing.survey import survey
 from speechgmm.recipe.reading.loader import load_recipe
-from test_readme import README
 
 
 def record(path, rng, *, rate=8000, seconds=1.0, channels=1):
