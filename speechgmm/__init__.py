@@ -10,10 +10,36 @@ from speechgmm.version import __version__
 
 if TYPE_CHECKING:
     from speechgmm.audio.reading import read_audio as read_audio
+    from speechgmm.corpus.manifest import Corpus as Corpus
+    from speechgmm.corpus.manifest import Trial as Trial
+    from speechgmm.corpus.manifest import Utterance as Utterance
+    from speechgmm.corpus.reading import read_corpus as read_corpus
+    from speechgmm.corpus.scored.evaluation import evaluate_scores as evaluate_scores
+    from speechgmm.errors import SpeechGMMError as SpeechGMMError
+    from speechgmm.evaluation.identification import identification_rate as identification_rate
+    from speechgmm.evaluation.metrics import act_dcf as act_dcf
+    from speechgmm.evaluation.metrics import cllr as cllr
+    from speechgmm.evaluation.metrics import dcf as dcf
+    from speechgmm.evaluation.metrics import eer as eer
+    from speechgmm.evaluation.metrics import min_cllr as min_cllr
+    from speechgmm.evaluation.metrics import min_dcf as min_dcf
     from speechgmm.features.extract import FeatureConfig as FeatureConfig
     from speechgmm.features.extract import extract as extract
+    from speechgmm.features.formats.reading import read_features as read_features
+    from speechgmm.features.formats.writing import write_features as write_features
+    from speechgmm.features.store.store import FeatureStore as FeatureStore
+    from speechgmm.features.store.store import open_store as open_store
+    from speechgmm.features.store.writing import write_store as write_store
     from speechgmm.features.streaming.stream import FeatureStream as FeatureStream
+    from speechgmm.gallery.enrolment import create_gallery as create_gallery
+    from speechgmm.gallery.enrolment import enrol as enrol
+    from speechgmm.gallery.gallery import Gallery as Gallery
+    from speechgmm.gallery.recognition import identify_speaker as identify_speaker
+    from speechgmm.gallery.recognition import verify_speaker as verify_speaker
+    from speechgmm.gmm.adaptation import AdaptationConfig as AdaptationConfig
     from speechgmm.gmm.adaptation import map_adapt as map_adapt
+    from speechgmm.gmm.adaptation import map_iterate as map_iterate
+    from speechgmm.gmm.density import classify as classify
     from speechgmm.gmm.density import impute as impute
     from speechgmm.gmm.density import sample as sample
     from speechgmm.gmm.likelihood import log_likelihood as log_likelihood
@@ -22,47 +48,105 @@ if TYPE_CHECKING:
     from speechgmm.gmm.statistics import SufficientStats as SufficientStats
     from speechgmm.gmm.statistics import accumulate as accumulate
     from speechgmm.gmm.storage import load_gmm as load_gmm
+    from speechgmm.gmm.storage import load_speakers as load_speakers
     from speechgmm.gmm.storage import save_gmm as save_gmm
+    from speechgmm.gmm.storage import save_speakers as save_speakers
     from speechgmm.gmm.training.config import TrainingConfig as TrainingConfig
     from speechgmm.gmm.training.em import train as train
+    from speechgmm.gmm.training.initialisation import initialise as initialise
+    from speechgmm.parallel.engine import Engine as Engine
+    from speechgmm.recipe.reading.loader import load_recipe as load_recipe
+    from speechgmm.recipe.results.gallery import gallery_of_results as gallery_of_results
+    from speechgmm.recipe.results.reading import open_results as open_results
     from speechgmm.recipe.running.runner import run as run
+    from speechgmm.recipe.schema.recipe import Recipe as Recipe
+    from speechgmm.scoring.calibration import CalibrationConfig as CalibrationConfig
+    from speechgmm.scoring.calibration import train_calibration as train_calibration
     from speechgmm.scoring.cohort_llr import cohort_score_matrix as cohort_score_matrix
     from speechgmm.scoring.frames import RunningLLR as RunningLLR
     from speechgmm.scoring.frames import frame_llrs as frame_llrs
     from speechgmm.scoring.frames import windowed_llr as windowed_llr
+    from speechgmm.scoring.identification import IdentificationConfig as IdentificationConfig
+    from speechgmm.scoring.identification import identify as identify
     from speechgmm.scoring.linear import linear_score_matrix as linear_score_matrix
     from speechgmm.scoring.llr import ScoringConfig as ScoringConfig
     from speechgmm.scoring.llr import grouped_score_matrix as grouped_score_matrix
     from speechgmm.scoring.llr import llr as llr
     from speechgmm.scoring.llr import score_matrix as score_matrix
+    from speechgmm.scoring.normalisation import ScoreNormalisationConfig as ScoreNormalisationConfig
+    from speechgmm.scoring.normalisation import normalise_scores as normalise_scores
+    from speechgmm.scoring.thresholds import ThresholdConfig as ThresholdConfig
+    from speechgmm.scoring.thresholds import find_threshold as find_threshold
 
 _HOMES = {
     "read_audio": "audio.reading",
     "FeatureConfig": "features.extract",
     "extract": "features.extract",
     "FeatureStream": "features.streaming.stream",
+    "FeatureStore": "features.store.store",
+    "open_store": "features.store.store",
+    "write_store": "features.store.writing",
+    "read_features": "features.formats.reading",
+    "write_features": "features.formats.writing",
+    "Utterance": "corpus.manifest",
+    "Trial": "corpus.manifest",
+    "Corpus": "corpus.manifest",
+    "read_corpus": "corpus.reading",
     "DiagonalGMM": "gmm.model",
     "log_likelihood": "gmm.likelihood",
     "posteriors": "gmm.likelihood",
+    "classify": "gmm.density",
     "sample": "gmm.density",
     "impute": "gmm.density",
     "SufficientStats": "gmm.statistics",
     "accumulate": "gmm.statistics",
     "TrainingConfig": "gmm.training.config",
+    "initialise": "gmm.training.initialisation",
     "train": "gmm.training.em",
+    "AdaptationConfig": "gmm.adaptation",
     "map_adapt": "gmm.adaptation",
+    "map_iterate": "gmm.adaptation",
     "load_gmm": "gmm.storage",
     "save_gmm": "gmm.storage",
-    "llr": "scoring.llr",
+    "load_speakers": "gmm.storage",
+    "save_speakers": "gmm.storage",
     "ScoringConfig": "scoring.llr",
+    "llr": "scoring.llr",
     "score_matrix": "scoring.llr",
     "grouped_score_matrix": "scoring.llr",
     "linear_score_matrix": "scoring.linear",
+    "cohort_score_matrix": "scoring.cohort_llr",
     "frame_llrs": "scoring.frames",
     "windowed_llr": "scoring.frames",
     "RunningLLR": "scoring.frames",
-    "cohort_score_matrix": "scoring.cohort_llr",
+    "ScoreNormalisationConfig": "scoring.normalisation",
+    "normalise_scores": "scoring.normalisation",
+    "CalibrationConfig": "scoring.calibration",
+    "train_calibration": "scoring.calibration",
+    "ThresholdConfig": "scoring.thresholds",
+    "find_threshold": "scoring.thresholds",
+    "IdentificationConfig": "scoring.identification",
+    "identify": "scoring.identification",
+    "eer": "evaluation.metrics",
+    "dcf": "evaluation.metrics",
+    "min_dcf": "evaluation.metrics",
+    "act_dcf": "evaluation.metrics",
+    "cllr": "evaluation.metrics",
+    "min_cllr": "evaluation.metrics",
+    "identification_rate": "evaluation.identification",
+    "evaluate_scores": "corpus.scored.evaluation",
+    "Gallery": "gallery.gallery",
+    "create_gallery": "gallery.enrolment",
+    "enrol": "gallery.enrolment",
+    "identify_speaker": "gallery.recognition",
+    "verify_speaker": "gallery.recognition",
+    "Engine": "parallel.engine",
+    "Recipe": "recipe.schema.recipe",
+    "load_recipe": "recipe.reading.loader",
     "run": "recipe.running.runner",
+    "open_results": "recipe.results.reading",
+    "gallery_of_results": "recipe.results.gallery",
+    "SpeechGMMError": "errors",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -15,7 +15,7 @@ from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
 from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
 from speechgmm.features.frames.labels import labels_to_frames
-from speechgmm.features.frames.normalisation import NormalisationConfig, normalise
+from speechgmm.features.frames.normalisation import NormalisationConfig, normalise_frames
 from speechgmm.features.frames.vad import VadConfig, speech_frames
 from speechgmm.features.presets import preset_values
 from speechgmm.features.spectral.cepstra import cepstra
@@ -318,7 +318,7 @@ def _steps(frames: Float32Array, speech: BoolArray, config: FeatureConfig) -> Fl
             case "deltas":
                 frames = append_deltas(frames, config.deltas)
             case "normalisation":
-                frames = normalise(frames, speech, config.normalisation)
+                frames = normalise_frames(frames, speech, config.normalisation)
             case "selection":
                 frames, speech = frames[speech], speech[speech]
     return frames

@@ -14,7 +14,7 @@ from speechgmm.gmm.storage import read_header
 from speechgmm.scoring.calibration import Calibration, load_calibration
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
-from speechgmm.scoring.normalisation import NormalisationConfig
+from speechgmm.scoring.normalisation import ScoreNormalisationConfig
 from speechgmm.scoring.thresholds import CostsConfig
 
 FORMAT_VERSION = 1
@@ -72,7 +72,7 @@ class GalleryConfig(Configuration):
     channel: Literal["mean"] | None = None
     adaptation: AdaptationConfig
     scoring: ScoringConfig
-    normalisation: NormalisationConfig = NormalisationConfig()
+    normalisation: ScoreNormalisationConfig = ScoreNormalisationConfig()
     decisions: DecisionConfig = DecisionConfig()
     digests: dict[str, str]
 

@@ -33,7 +33,7 @@ from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, safe_name, sa
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import check_front_end, load_gmm
 from speechgmm.scoring.llr import ScoringConfig
-from speechgmm.scoring.normalisation import NormalisationConfig
+from speechgmm.scoring.normalisation import ScoreNormalisationConfig
 
 LOCK_FILE = ".lock"
 
@@ -54,7 +54,7 @@ def create_gallery(
     scoring: ScoringConfig | None = None,
     decisions: DecisionConfig | None = None,
     cohort: str | Path | None = None,
-    normalisation: NormalisationConfig | None = None,
+    normalisation: ScoreNormalisationConfig | None = None,
     calibration: str | Path | None = None,
 ) -> Gallery:
     """Make a gallery in which nobody is enrolled.
@@ -73,7 +73,7 @@ def create_gallery(
         How to adapt, score and decide; the defaults when not given.
     cohort : str or Path, optional
         File of a cohort; see `speechgmm.gallery.cohort.save_cohort`.
-    normalisation : NormalisationConfig, optional
+    normalisation : ScoreNormalisationConfig, optional
         How scores are normalised by the cohort, which both are there or neither.
     calibration : str or Path, optional
         File of a calibration of these scores; see `speechgmm.gallery.config.read_calibration`.
@@ -120,7 +120,7 @@ def create_gallery(
         channel=channel,
         adaptation=adaptation,
         scoring=scoring or ScoringConfig(),
-        normalisation=normalisation or NormalisationConfig(),
+        normalisation=normalisation or ScoreNormalisationConfig(),
         decisions=decisions or DecisionConfig(),
         digests={name: file_digest(path) for name, path in files.items()},
     )

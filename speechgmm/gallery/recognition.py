@@ -14,7 +14,7 @@ from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.scoring.calibration import duration_side
 from speechgmm.scoring.identification import Identification, IdentificationConfig, identify
 from speechgmm.scoring.llr import score_matrix
-from speechgmm.scoring.normalisation import Speakers, normalise
+from speechgmm.scoring.normalisation import Speakers, normalise_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +217,7 @@ def _normalised(
     """Normalise scores by those of the cohort."""
     config, others = gallery.config.normalisation, gallery.cohort_models
     both = config.method in ("zt", "tz")
-    return normalise(
+    return normalise_scores(
         matrix,
         config,
         z_scores=np.stack([gallery.against_cohort(model) for model in models.values()]),

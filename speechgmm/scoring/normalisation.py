@@ -37,7 +37,7 @@ MAD_OF_NORMAL = float(ndtri(0.75))
 """Median absolute deviation of a standard normal variable: 1 / 1.4826."""
 
 
-class NormalisationConfig(Configuration):
+class ScoreNormalisationConfig(Configuration):
     """How scores are normalised.
 
     Parameters
@@ -110,9 +110,9 @@ class _Axis(NamedTuple):
     speakers: IntArray
 
 
-def normalise(
+def normalise_scores(
     scores: npt.ArrayLike,
-    config: NormalisationConfig,
+    config: ScoreNormalisationConfig,
     *,
     z_scores: npt.ArrayLike | None = None,
     t_scores: npt.ArrayLike | None = None,
@@ -126,7 +126,7 @@ def normalise(
     ----------
     scores : array_like, shape (M, U), finite
         Score of each of M models for each of U tests.
-    config : NormalisationConfig
+    config : ScoreNormalisationConfig
         Method and statistics.
     z_scores : array_like, shape (M, K), finite, optional
         Score of each model for each of K utterances of the cohort; needed by every method but "none" and "t".
@@ -153,7 +153,7 @@ def normalise(
 
     References
     ----------
-    See `NormalisationConfig`; S is the mean of the two as in Matějka et al. (2017), adaptive S their AS-norm1.
+    See `ScoreNormalisationConfig`; S is the mean of the two as in Matějka et al. (2017), adaptive S their AS-norm1.
     """
     matrix = _matrix("scores", scores, None, None)
     if config.method == "none":
@@ -185,7 +185,12 @@ def normalise(
 
 
 def _z(
-    scores: Float64Array, cohort: Float64Array, rows: _Axis, columns: _Axis, members: _Axis, config: NormalisationConfig
+    scores: Float64Array,
+    cohort: Float64Array,
+    rows: _Axis,
+    columns: _Axis,
+    members: _Axis,
+    config: ScoreNormalisationConfig,
 ) -> Float64Array:
     """Normalise scores (R, C) by each row's scores against the members of a cohort (R, K)."""
     normalised = np.empty_like(scores)
@@ -198,7 +203,12 @@ def _z(
 
 
 def _t(
-    scores: Float64Array, cohort: Float64Array, rows: _Axis, columns: _Axis, members: _Axis, config: NormalisationConfig
+    scores: Float64Array,
+    cohort: Float64Array,
+    rows: _Axis,
+    columns: _Axis,
+    members: _Axis,
+    config: ScoreNormalisationConfig,
 ) -> Float64Array:
     """Normalise scores (R, C) by the scores of a cohort's members against each column (K, C)."""
     return _z(scores.T, cohort.T, columns, rows, members, config).T
@@ -210,7 +220,7 @@ def _in_cohort(axis: _Axis, members: _Axis) -> IntArray:
 
 
 def _statistics(
-    cohort: Float64Array, rows: _Axis, members: _Axis, other: int, config: NormalisationConfig
+    cohort: Float64Array, rows: _Axis, members: _Axis, other: int, config: ScoreNormalisationConfig
 ) -> tuple[Float64Array, Float64Array]:
     """Find centre and spread (R,) of each row, of the members who are neither its speaker nor the other one."""
     centre, spread = np.empty((2, len(cohort)))
@@ -237,7 +247,7 @@ def _statistics(
     return centre, spread
 
 
-def _counted(values: Float64Array, config: NormalisationConfig) -> tuple[Float64Array, float]:
+def _counted(values: Float64Array, config: ScoreNormalisationConfig) -> tuple[Float64Array, float]:
     """Choose what counts of sorted scores (R, K), and say what that makes of the deviation of normal scores."""
     if config.method == "as":
         values = values[:, -config.top_n :]
@@ -253,7 +263,7 @@ def _counted(values: Float64Array, config: NormalisationConfig) -> tuple[Float64
 
 
 def _centre_and_spread(
-    values: Float64Array, factor: float, config: NormalisationConfig
+    values: Float64Array, factor: float, config: ScoreNormalisationConfig
 ) -> tuple[Float64Array, Float64Array]:
     """Find centre and spread (R,) of what counts of the scores (R, K)."""
     if config.statistics == "median":
@@ -302,7 +312,7 @@ def _axes(
     return axes
 
 
-def check_cohort(models: Collection[str], cohort: Sequence[str], config: NormalisationConfig) -> None:
+def check_cohort(models: Collection[str], cohort: Sequence[str], config: ScoreNormalisationConfig) -> None:
     """Refuse a cohort that is too small, before anything is scored.
 
     Parameters
@@ -311,7 +321,7 @@ def check_cohort(models: Collection[str], cohort: Sequence[str], config: Normali
         The speakers of the models.
     cohort : sequence of str
         The speaker of each utterance of the cohort.
-    config : NormalisationConfig
+    config : ScoreNormalisationConfig
         The method.
 
     Raises

@@ -15,12 +15,12 @@ from speechgmm import FeatureConfig
 from speechgmm.features.extract import extract
 from speechgmm.features.frames import normalisation
 from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
-from speechgmm.features.frames.normalisation import NormalisationConfig, normalise
+from speechgmm.features.frames.normalisation import NormalisationConfig, normalise_frames
 
 
 def over_all(frames, **keys):
     speech = np.zeros(len(frames), bool)  # which must not matter
-    return normalise(frames, speech, NormalisationConfig(over="all", **keys))
+    return normalise_frames(frames, speech, NormalisationConfig(over="all", **keys))
 
 
 def kaldi_window(t, n_frames, window, center, min_window):
@@ -93,7 +93,7 @@ def test_sliding_over_all_before_the_choice_of_speech_agrees_with_kaldis_chain()
     frames = append_deltas(np.load(GOLDEN / "mfcc8_sre10.npy"), DeltaConfig(order=2, window=3))
     speech = np.load(GOLDEN / "vad_sre.npy").ravel() > 0
     config = NormalisationConfig(mean=1.0, window=300, center=True, over="all")
-    result = normalise(frames, speech, config)[speech]
+    result = normalise_frames(frames, speech, config)[speech]
     np.testing.assert_allclose(result, np.load(GOLDEN / "chain_sre.npy"), rtol=0, atol=5e-6)
 
 
@@ -141,15 +141,15 @@ def test_the_defaults_subtract_half_of_the_mean_over_speech_to_the_bit(rng):
     frames = rng.normal(3, 1, size=(50, 4)).astype(np.float32)
     speech = np.arange(50) % 3 > 0
     expected = (frames - 0.5 * frames[speech].mean(axis=0, dtype=np.float64)).astype(np.float32)
-    assert np.array_equal(normalise(frames, speech, NormalisationConfig()), expected)
-    assert normalise(frames, speech, NormalisationConfig(mean=0.0)) is frames
+    assert np.array_equal(normalise_frames(frames, speech, NormalisationConfig()), expected)
+    assert normalise_frames(frames, speech, NormalisationConfig(mean=0.0)) is frames
 
 
 @pytest.mark.parametrize("over", ["speech", "all"])
 def test_mean_and_variance_leave_mean_zero_and_deviation_one(rng, over):
     frames = rng.normal(-7, 3, size=(200, 3)).astype(np.float32)
     speech = np.arange(200) < 120
-    result = normalise(frames, speech, NormalisationConfig(mean=1.0, variance=True, over=over))
+    result = normalise_frames(frames, speech, NormalisationConfig(mean=1.0, variance=True, over=over))
     counted = result[speech] if over == "speech" else result
     np.testing.assert_allclose(counted.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(counted.std(axis=0), 1, atol=1e-5)
@@ -211,7 +211,7 @@ def test_a_gain_moves_no_feature_once_the_mean_of_c0_goes_wholly(rng):
 def test_over_speech_is_as_if_the_rest_had_been_removed(rng, keys):
     frames = rng.normal(2, 1, size=(90, 2)).astype(np.float32)
     speech = rng.random(90) < 0.6
-    result = normalise(frames, speech, NormalisationConfig(over="speech", **keys))
+    result = normalise_frames(frames, speech, NormalisationConfig(over="speech", **keys))
     np.testing.assert_allclose(result[speech], over_all(frames[speech], **keys), atol=1e-6)
     assert np.isfinite(result).all()
 
@@ -224,9 +224,9 @@ def test_other_frames_are_treated_like_the_last_speech_frame_before_them(rng):
         put[place] = frames[t]
         # A warped value does not depend on what it takes the place of; a mean would.
         config = NormalisationConfig(mean=0.0, warp=5)
-        assert np.array_equal(normalise(frames, speech, config)[t], normalise(put, speech, config)[place])
+        assert np.array_equal(normalise_frames(frames, speech, config)[t], normalise_frames(put, speech, config)[place])
         config = NormalisationConfig(mean=1.0, window=4, center=True)
-        moved = frames - normalise(frames, speech, config)
+        moved = frames - normalise_frames(frames, speech, config)
         np.testing.assert_allclose(moved[t], moved[place], atol=1e-6)
 
 
@@ -279,7 +279,7 @@ def test_whatever_is_finite_stays_so(frames, keys, over, data):
     speech = np.array(data.draw(st.lists(st.booleans(), min_size=len(frames), max_size=len(frames))))
     speech[data.draw(st.integers(0, len(frames) - 1))] = True
     before = frames.copy()
-    result = normalise(frames, speech, NormalisationConfig(over=over, **keys))
+    result = normalise_frames(frames, speech, NormalisationConfig(over=over, **keys))
     assert (result.shape, result.dtype) == (frames.shape, np.float32)
     assert np.isfinite(result).all()
     assert np.array_equal(frames, before)
@@ -317,7 +317,7 @@ def test_what_float32_cannot_hold_stays_at_its_limit(keys):
 def test_every_key_changes_something(rng, base, change):
     frames = rng.normal(3, 2, size=(200, 3)).astype(np.float32).cumsum(axis=0)
     speech = rng.random(200) < 0.7
-    results = [normalise(frames, speech, NormalisationConfig(**keys))[speech] for keys in (base, base | change)]
+    results = [normalise_frames(frames, speech, NormalisationConfig(**keys))[speech] for keys in (base, base | change)]
     assert not np.allclose(*results)
 
 

@@ -15,7 +15,7 @@ from speechgmm.audio.reading import audio_blocks
 from speechgmm.errors import AudioError
 from speechgmm.features.extract import analyse
 from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
-from speechgmm.features.frames.normalisation import NormalisationConfig, normalise
+from speechgmm.features.frames.normalisation import NormalisationConfig, normalise_frames
 from speechgmm.features.frames.vad import VadConfig, speech_frames
 from speechgmm.features.spectral.cepstra import cepstra
 from speechgmm.features.spectral.config import BLOCK_FRAMES, empty_filters, filter_bank, frame_count
@@ -156,9 +156,9 @@ def test_speech_is_what_stands_out():
 def test_the_stated_share_of_the_mean_is_subtracted(rng, share):
     frames = rng.normal(3, 1, size=(100, 4)).astype(np.float32)
     speech = np.arange(100) < 60
-    over_speech = normalise(frames, speech, NormalisationConfig(mean=share))
+    over_speech = normalise_frames(frames, speech, NormalisationConfig(mean=share))
     np.testing.assert_allclose(over_speech[speech].mean(axis=0), (1 - share) * frames[speech].mean(axis=0), atol=1e-5)
-    over_all = normalise(frames, speech, NormalisationConfig(mean=share, over="all"))
+    over_all = normalise_frames(frames, speech, NormalisationConfig(mean=share, over="all"))
     np.testing.assert_allclose(over_all.mean(axis=0), (1 - share) * frames.mean(axis=0), atol=1e-5)
 
 
@@ -382,11 +382,11 @@ def test_the_order_of_the_steps_is_the_configurations():
     frames, log_energy = cepstra(voice(), FeatureConfig())
     speech = speech_frames(log_energy, VadConfig())
     orders = {
-        ("selection", "deltas", "normalisation"): lambda: normalise(
+        ("selection", "deltas", "normalisation"): lambda: normalise_frames(
             append_deltas(frames[speech], DeltaConfig()), np.ones(speech.sum(), bool), NormalisationConfig()
         ),
         ("normalisation", "selection", "deltas"): lambda: append_deltas(
-            normalise(frames, speech, NormalisationConfig())[speech], DeltaConfig()
+            normalise_frames(frames, speech, NormalisationConfig())[speech], DeltaConfig()
         ),
     }
     assert 0 < speech.sum() < 100

@@ -26,7 +26,7 @@ from speechgmm.gmm.storage import read_header
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
-from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
+from speechgmm.scoring.normalisation import ScoreNormalisationConfig, Speakers, normalise_scores
 
 OPEN = IdentificationConfig(threshold=0.5)  # nats per frame; chosen for these voices
 CLOSED = IdentificationConfig(p_unknown=0.0)
@@ -436,7 +436,7 @@ def cohort(voices, tmp_path_factory):
 
 @pytest.mark.parametrize("method", ["z", "t", "zt", "tz", "s", "as"])
 def test_a_cohort_normalises_scores(voices, filled, ubm_file, cohort, tmp_path, method):
-    config = NormalisationConfig(method=method)
+    config = ScoreNormalisationConfig(method=method)
     made = create_gallery(tmp_path / "g", ubm_file, cohort=cohort, normalisation=config)
     for name in filled.names:
         enrol(made, name, filled.speaker(name).recordings)
@@ -452,7 +452,7 @@ def test_a_cohort_normalises_scores(voices, filled, ubm_file, cohort, tmp_path, 
         if row % 2 == 0
     }
     models = [filled.model(name) for name in filled.names]
-    expected = normalise(
+    expected = normalise_scores(
         score_tests(filled, tests).matrix,
         config,
         z_scores=score_matrix(models, filled.ubm, members.frames, ScoringConfig()),
@@ -473,7 +473,7 @@ def test_a_cohort_comes_back_in_the_same_bytes(cohort, tmp_path):
 
 
 def test_a_cohort_that_does_not_fit_is_refused(ubm_file, cohort, tmp_path):
-    config = NormalisationConfig(method="s")
+    config = ScoreNormalisationConfig(method="s")
     bare = {"frames": np.zeros((3, 72), np.float32), "lengths": np.array([1, 1]), "speakers": np.array([0, 0])}
     header = read_header(cohort)
     text = {

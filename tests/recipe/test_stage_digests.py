@@ -24,7 +24,7 @@ from speechgmm.recipe.stages.evaluation import FinalScores, evaluate, load_metri
 from speechgmm.recipe.stages.features import RoleFeatures, role_features
 from speechgmm.recipe.stages.progress import Bars
 from speechgmm.recipe.stages.scores import ScoreMatrix
-from speechgmm.scoring.normalisation import NormalisationConfig
+from speechgmm.scoring.normalisation import ScoreNormalisationConfig
 
 SERIAL = Engine("serial")
 DEV = {"method": "logistic", "on": "dev", "allow_evaluated": True}
@@ -224,7 +224,7 @@ def test_a_change_to_a_section_changes_what_depends_on_it_and_nothing_else(lab, 
     ],
 )
 def test_parts_of_a_store_are_told_apart(lab, role, expected):
-    recipe = Recipe(name="x", corpus=SyntheticConfig(), normalisation=NormalisationConfig(method="zt"))
+    recipe = Recipe(name="x", corpus=SyntheticConfig(), normalisation=ScoreNormalisationConfig(method="zt"))
     (voices,) = extract_roles(recipe, lab.corpus, StageContext(lab.cache, SERIAL, Bars(None), plan=[])).voices
     some = voices[role].utterances
     planned = []

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from scipy.stats import median_abs_deviation, trim_mean
 
 import naive
-from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, check_cohort, normalise
+from speechgmm.scoring.normalisation import ScoreNormalisationConfig, Speakers, check_cohort, normalise_scores
 
 METHODS = ("z", "t", "zt", "tz", "s", "as")
 MODELS, TESTS = ("a", "b", "c", "x", "y", "y"), ("a", "b", "c", "d", "z")
@@ -27,14 +27,14 @@ class Case:
         self.both = rng.normal(0, 1, (n_t, n_z))
 
     def normalised(self, config, speakers=None):
-        return normalise(
+        return normalise_scores(
             self.scores, config, z_scores=self.z, t_scores=self.t, cohort_scores=self.both, speakers=speakers
         )
 
 
 def configured(method, statistics="mean"):
     share = {"trimmed_share": 0.29} if statistics == "trimmed" else {}
-    return NormalisationConfig(
+    return ScoreNormalisationConfig(
         method=method, statistics=statistics, **share, **({"top_n": 7} if method == "as" else {})
     )
 
@@ -69,14 +69,15 @@ def test_without_names_the_whole_cohort_counts(rng, method):
 def test_z_t_and_s_by_hand():
     scores, z, t = [[3.0]], [[0.0, 2.0]], [[-1.0], [3.0]]
     found = [
-        normalise(scores, NormalisationConfig(method=method), z_scores=z, t_scores=t) for method in ("z", "t", "s")
+        normalise_scores(scores, ScoreNormalisationConfig(method=method), z_scores=z, t_scores=t)
+        for method in ("z", "t", "s")
     ]
     assert np.ravel(found).tolist() == [2.0, 1.0, 1.5]
 
 
 def test_no_normalisation_is_a_copy():
     scores = np.array([[1.0, 2.0]])
-    found = normalise(scores, NormalisationConfig())
+    found = normalise_scores(scores, ScoreNormalisationConfig())
     assert found.tolist() == scores.tolist()
     assert not np.shares_memory(found, scores)
 
@@ -85,8 +86,8 @@ def test_statistics_are_those_of_scipy(rng):
     z = rng.standard_t(3, (1, 40))
     zero_and_one = np.array([[0.0, 1.0]])
     for statistics, share in (("mean", None), ("trimmed", 0.1), ("median", None)):
-        config = NormalisationConfig(method="z", statistics=statistics)
-        low, high = normalise(zero_and_one, config, z_scores=z)[0]
+        config = ScoreNormalisationConfig(method="z", statistics=statistics)
+        low, high = normalise_scores(zero_and_one, config, z_scores=z)[0]
         spread = 1 / (high - low)
         centre = -low * spread
         if statistics == "median":
@@ -100,14 +101,14 @@ def test_statistics_are_those_of_scipy(rng):
 @pytest.mark.parametrize("statistics", ["mean", "trimmed", "median"])
 def test_of_normal_scores_all_statistics_are_mean_and_standard_deviation(rng, statistics):
     z = rng.normal(-3, 2, (1, 100_000))
-    found = normalise([[-3.0, -1.0]], configured("z", statistics), z_scores=z)
+    found = normalise_scores([[-3.0, -1.0]], configured("z", statistics), z_scores=z)
     np.testing.assert_allclose(found, [[0, 1]], atol=0.02)
 
 
 def test_a_share_of_scores_that_is_a_whole_number_is_trimmed_in_full(rng):
     z = rng.normal(size=(1, 100))  # in floating point, 0.29 times 100 is less than 29
     centre, spread = naive.centre_and_spread(z[0], "trimmed", 0.29)
-    found = normalise([[0.0, 1.0]], configured("z", "trimmed"), z_scores=z)
+    found = normalise_scores([[0.0, 1.0]], configured("z", "trimmed"), z_scores=z)
     np.testing.assert_allclose(found[0], [-centre / spread, (1 - centre) / spread], rtol=1e-12)
 
 
@@ -117,27 +118,27 @@ def test_robust_statistics_are_robust(rng, statistics):
     spoilt = z.copy()
     spoilt[0, :20] = 1e6
     config = configured("z", statistics)
-    clean, dirty = (normalise([[3.0]], config, z_scores=values)[0, 0] for values in (z, spoilt))
+    clean, dirty = (normalise_scores([[3.0]], config, z_scores=values)[0, 0] for values in (z, spoilt))
     assert dirty == pytest.approx(clean, abs=0.2)
 
 
 def test_adaptive_s_takes_each_sides_highest_scores():
     z, t = [[9.0, 1.0, 3.0, -50.0]], [[-90.0], [4.0], [-40.0], [0.0]]
-    config = NormalisationConfig(method="as", top_n=2)
-    found = normalise([[9.0]], config, z_scores=z, t_scores=t)
+    config = ScoreNormalisationConfig(method="as", top_n=2)
+    found = normalise_scores([[9.0]], config, z_scores=z, t_scores=t)
     assert found[0, 0] == pytest.approx(((9 - 6) / 3 + (9 - 2) / 2) / 2)
 
 
 def test_adaptive_s_of_a_cohort_no_larger_than_top_n_is_s(rng):
     case = Case(rng)
-    adaptive = case.normalised(NormalisationConfig(method="as", top_n=16))
-    assert np.array_equal(adaptive, case.normalised(NormalisationConfig(method="s")))
+    adaptive = case.normalised(ScoreNormalisationConfig(method="as", top_n=16))
+    assert np.array_equal(adaptive, case.normalised(ScoreNormalisationConfig(method="s")))
 
 
 def test_every_model_of_a_gallery_may_be_the_others_cohort(rng):
     names, scores = "abcd", rng.normal(size=(4, 3))
-    found = normalise(
-        scores, NormalisationConfig(method="t"), t_scores=scores, speakers=Speakers(names, t_cohort=names)
+    found = normalise_scores(
+        scores, ScoreNormalisationConfig(method="t"), t_scores=scores, speakers=Speakers(names, t_cohort=names)
     )
     for row in range(4):
         others = np.delete(scores, row, axis=0)
@@ -154,7 +155,7 @@ def test_a_score_does_not_depend_on_what_else_is_scored(rng, method, statistics)
     together = case.normalised(config, Speakers(MODELS, Z_COHORT, T_COHORT, TESTS))
     for model, model_name in enumerate(MODELS):
         for test, test_name in enumerate(TESTS):
-            alone = normalise(
+            alone = normalise_scores(
                 case.scores[model : model + 1, test : test + 1],
                 config,
                 z_scores=case.z[model : model + 1],
@@ -204,7 +205,7 @@ def test_a_models_own_scale_and_offset_are_undone(rng, method):
 def test_normalisation_makes_models_of_different_scales_comparable(rng):
     scale, offset = rng.uniform(0.2, 5, (30, 1)), rng.normal(0, 5, (30, 1))
     scores, z = (offset + scale * rng.normal(size=(30, size)) for size in (500, 4000))
-    found = normalise(scores, NormalisationConfig(method="z"), z_scores=z)
+    found = normalise_scores(scores, ScoreNormalisationConfig(method="z"), z_scores=z)
     np.testing.assert_allclose(found.mean(axis=1), 0, atol=0.25)
     np.testing.assert_allclose(found.std(axis=1), 1, atol=0.15)
 
@@ -255,7 +256,7 @@ def test_messages_name_what_has_a_name(rng):
         case.normalised(configured("tz"), Speakers(MODELS, Z_COHORT, T_COHORT))
     case.t[:, 2] = 0.1
     with pytest.raises(ValueError, match=r"test c\.wav: its 15 scores against a cohort model have no spread"):
-        normalise(
+        normalise_scores(
             case.scores, configured("t"), t_scores=case.t, test_names=["a.wav", "b.wav", "c.wav", "d.wav", "e.wav"]
         )
 
@@ -279,7 +280,7 @@ def test_messages_name_what_has_a_name(rng):
 )
 def test_a_cohort_that_is_too_small_is_refused_beforehand(rng, method, cohort, message):
     def check():
-        check_cohort(["x"], cohort, NormalisationConfig(method=method))
+        check_cohort(["x"], cohort, ScoreNormalisationConfig(method=method))
 
     if message:
         with pytest.raises(ValueError, match=f"normalisation.method {method}: .*{message}"):
@@ -288,9 +289,9 @@ def test_a_cohort_that_is_too_small_is_refused_beforehand(rng, method, cohort, m
     check()
     n = len(cohort)
     models = sorted(set(cohort))
-    normalise(
+    normalise_scores(
         rng.normal(size=(1, 3)),
-        NormalisationConfig(method=method),
+        ScoreNormalisationConfig(method=method),
         z_scores=rng.normal(size=(1, n)),
         t_scores=rng.normal(size=(len(models), 3)),
         cohort_scores=rng.normal(size=(len(models), n)),
@@ -341,4 +342,4 @@ def test_speakers_that_do_not_fit_are_refused(rng, speakers, message):
 )
 def test_configurations_without_a_meaning_are_refused(keys, message):
     with pytest.raises(ValidationError, match=message):
-        NormalisationConfig(**keys)
+        ScoreNormalisationConfig(**keys)

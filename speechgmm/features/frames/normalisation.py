@@ -100,7 +100,7 @@ class NormalisationConfig(Configuration):
         return self
 
 
-def normalise(frames: Float32Array, speech: BoolArray, config: NormalisationConfig) -> Float32Array:
+def normalise_frames(frames: Float32Array, speech: BoolArray, config: NormalisationConfig) -> Float32Array:
     """Take channel, level and noise out of an utterance's features.
 
     Parameters

@@ -12,7 +12,7 @@ from speechgmm.configuration import Configuration
 from speechgmm.errors import CorpusError
 from speechgmm.features.formats.reading import read_place
 from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
-from speechgmm.features.frames.normalisation import NormalisationConfig, normalise
+from speechgmm.features.frames.normalisation import NormalisationConfig, normalise_frames
 from speechgmm.features.store.store import StoredUtterance, Unusable
 from speechgmm.features.store.writing import SHARD_SECONDS, write_index
 from speechgmm.files import write_array
@@ -101,4 +101,4 @@ def _frames(place: str, config: ImportedConfig) -> Float32Array:
         raise CorpusError(f"{place}: no frames")
     if frames.shape[1] != config.n_static:
         raise CorpusError(f"{place}: {frames.shape[1]} features; expected {config.n_static}, as features.n_static says")
-    return normalise(append_deltas(frames, config.deltas), np.ones(len(frames), np.bool_), config.normalisation)
+    return normalise_frames(append_deltas(frames, config.deltas), np.ones(len(frames), np.bool_), config.normalisation)

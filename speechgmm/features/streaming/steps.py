@@ -359,7 +359,7 @@ class _Sliding:
 
 
 class _TrailingSums:
-    """Sums over the `length` rows that end with each row, in the order of additions of `normalise`.
+    """Sums over the `length` rows that end with each row, in the order of additions of `normalise_frames`.
 
     Cumulative sums start anew every `length` rows, and a window is the end of one run and the beginning of the next.
     """

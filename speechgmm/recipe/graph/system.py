@@ -17,7 +17,7 @@ from speechgmm.recipe.stages import cohort_scores as independent
 from speechgmm.recipe.stages import ubm as stages
 from speechgmm.recipe.stages.context import VERSIONS, StageContext, to_json
 from speechgmm.recipe.stages.features import RoleFeatures, digest
-from speechgmm.recipe.stages.scores import ScoreMatrix, load_scores, normalise_scores, score_tests
+from speechgmm.recipe.stages.scores import ScoreMatrix, load_scores, score_tests, write_normalised_scores
 from speechgmm.scoring.normalisation import check_cohort
 
 
@@ -188,7 +188,7 @@ class _Work:
             **{name: [output.digest for output in part] for name, part in parts.items()},
         }
         stage = partial(
-            normalise_scores,
+            write_normalised_scores,
             parts={name: [output.folder for output in part] for name, part in parts.items()},
             speaker_of=speaker_of,
             cohort=speakers,

@@ -20,7 +20,7 @@ from speechgmm.gmm.training.config import IndependentConfig, TrainingConfig
 from speechgmm.recipe.schema.sweep import SweepConfig
 from speechgmm.scoring.calibration import CalibrationConfig
 from speechgmm.scoring.llr import ScoringConfig
-from speechgmm.scoring.normalisation import NormalisationConfig
+from speechgmm.scoring.normalisation import ScoreNormalisationConfig
 from speechgmm.scoring.thresholds import ThresholdConfig
 
 
@@ -154,7 +154,7 @@ class Recipe(Configuration):
     ubm: BackgroundConfig = BackgroundConfig()
     speakers: SpeakersConfig = AdaptationConfig()
     scoring: ScoringConfig = ScoringConfig()
-    normalisation: NormalisationConfig = NormalisationConfig()
+    normalisation: ScoreNormalisationConfig = ScoreNormalisationConfig()
     calibration: CalibrationSection = CalibrationSection()
     decision: ThresholdConfig = ThresholdConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

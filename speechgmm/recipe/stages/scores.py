@@ -16,7 +16,7 @@ from speechgmm.files import replacing, write_array
 from speechgmm.gmm.storage import check_front_end, load_gmm, load_speakers, read_header
 from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.scoring.llr import Scorer, ScoringConfig, prepare
-from speechgmm.scoring.normalisation import NormalisationConfig, Speakers, normalise
+from speechgmm.scoring.normalisation import ScoreNormalisationConfig, Speakers, normalise_scores
 
 ProgressCallback = Callable[[int, int], None]
 """Told how many of how many are done."""
@@ -151,13 +151,13 @@ def score_in_blocks(
     _write_scores(folder, models, tests, np.concatenate(columns, axis=1))
 
 
-def normalise_scores(
+def write_normalised_scores(
     folder: Path,
     *,
     parts: Mapping[str, Sequence[Path]],
     speaker_of: Mapping[str, str],
     cohort: Mapping[str, str],
-    config: NormalisationConfig,
+    config: ScoreNormalisationConfig,
 ) -> None:
     """Normalise scores by those of a cohort: the files of `score_tests`.
 
@@ -172,7 +172,7 @@ def normalise_scores(
         The speaker of each model.
     cohort : mapping of str to str
         The speaker of each of the cohort's utterances; the cohort of a trial does not hold the speaker of its model.
-    config : NormalisationConfig
+    config : ScoreNormalisationConfig
         How.
 
     Raises
@@ -188,7 +188,7 @@ def normalise_scores(
         None if t is None else t.models,
     )
     matrices = {name: each.matrix for name, each in loaded.items()}
-    matrix = normalise(
+    matrix = normalise_scores(
         scores.matrix,
         config,
         z_scores=matrices.get("z_scores"),
@@ -201,7 +201,7 @@ def normalise_scores(
 
 
 def load_scores(folders: Sequence[Path]) -> ScoreMatrix:
-    """Read what `score_tests` or `normalise_scores` wrote.
+    """Read what `score_tests` or `write_normalised_scores` wrote.
 
     Parameters
     ----------
