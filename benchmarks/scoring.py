@@ -20,13 +20,15 @@ from speechgmm.corpus.reading import read_kaldi
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.metrics import eer
 from speechgmm.features.store.store import open_store
-from speechgmm.gallery.layout import UBM_FILE
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel.engine import Engine
 from speechgmm.parallel.threads import one_thread
+from speechgmm.recipe.layout import SPEAKERS_FILE, UBM_FILE
 from speechgmm.recipe.reading.loader import load_recipe
-from speechgmm.recipe.stages import ubm as stages
-from speechgmm.recipe.stages.scores import Scores
+from speechgmm.recipe.stages.features import write_features
+from speechgmm.recipe.stages.score_matrix import ScoreMatrix
+from speechgmm.recipe.stages.speakers import write_adapted_speakers
+from speechgmm.recipe.stages.ubm import write_ubm
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "so762.yaml"
 N_COMPONENTS = 256
@@ -54,7 +56,7 @@ def of_so762() -> Problem:
     corpus = read_kaldi(recipe.corpus)
     engine = Engine("processes")
 
-    def tick(*_: int) -> None:
+    def ignore(*_: int) -> None:
         """Show nothing."""
 
     with tempfile.TemporaryDirectory() as name:
@@ -62,26 +64,26 @@ def of_so762() -> Problem:
         for role, folder in folders.items():
             folder.mkdir()
             if role in ("background", "enrol", "test"):
-                stages.extract_features(folder, corpus.role(role), recipe.features, engine, tick)
-        ubm, speakers = folders["ubm"] / UBM_FILE, folders["speakers"] / stages.SPEAKERS_FILE
-        stages.train_ubm(
+                write_features(folder, engine, ignore, utterances=corpus.role(role), config=recipe.features)
+        ubm, speakers = folders["ubm"] / UBM_FILE, folders["speakers"] / SPEAKERS_FILE
+        write_ubm(
             folders["ubm"],
+            engine,
+            ignore,
             unfinished=folders["unfinished"],
             features=folders["background"],
             utterances=[utterance.id for utterance in corpus.background],
             config=recipe.ubm,
             seed=recipe.seed,
-            engine=engine,
-            tick=tick,
         )
-        stages.adapt_speakers(
+        write_adapted_speakers(
             folders["speakers"],
+            engine,
+            ignore,
             ubm=ubm,
             features=folders["enrol"],
             utterances=corpus.enrol,
             config=recipe.speakers,
-            engine=engine,
-            tick=tick,
         )
         tests, enrolment = (
             {each.utterance: np.array(store.frames(each.utterance)) for each in store.utterances}
@@ -147,10 +149,10 @@ def errors(given: Problem) -> None:
     for method, config in METHODS.items():
         matrix = score_matrix(list(given.models.values()), given.ubm, list(given.tests.values()), config)
         exact = matrix if exact is None else exact
-        scores = Scores(*names, matrix)
+        scores = ScoreMatrix(*names, matrix)
         rates = []
         for trials in given.trials.values():
-            values, targets = scores.of(trials), np.array([trial.target for trial in trials])
+            values, targets = scores.for_trials(trials), np.array([trial.target for trial in trials])
             rates.append(f"{100 * eer(values[targets], values[~targets]):.2f} %")
         print(f"  {method:7s} EER {' '.join(rates)}   mean gap to exact {np.abs(matrix - exact).mean():.5f} nats")
 

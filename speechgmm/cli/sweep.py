@@ -55,8 +55,9 @@ def sweep(
     """
     from rich.console import Console
 
+    from speechgmm.recipe.layout import SERIES_FILE
     from speechgmm.recipe.series.points import load_series
-    from speechgmm.recipe.series.sweep import TABLE_FILE, run_series
+    from speechgmm.recipe.series.sweep import run_series
 
     with exit_on_error():
         where = engine_of(engine, jobs, scheduler)
@@ -68,7 +69,7 @@ def sweep(
         told_of = _Counter(len(series.points))
         outcomes = run_series(series, results=results, engine=where, console=Console(stderr=True), tell=told_of.tell)
         _show(series, outcomes, sort.value)
-        typer.echo(f"table: {results / series.name / TABLE_FILE}")
+        typer.echo(f"table: {results / series.name / SERIES_FILE}")
     if any(each.metrics is None for each in outcomes):
         raise typer.Exit(FAILED)
 

@@ -12,9 +12,9 @@ from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageCache
-from speechgmm.recipe.graph.experiment import find_corpus
-from speechgmm.recipe.stages.context import StageContext
-from speechgmm.recipe.stages.progress import Bars
+from speechgmm.recipe.stages.context import StageRunner
+from speechgmm.recipe.stages.corpus import find_corpus
+from speechgmm.recipe.stages.progress import ProgressBars
 
 COPY = f"{sys.executable} -c 'import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()[::-1])'"
 
@@ -64,8 +64,8 @@ def test_lists_with_commands_are_read_if_that_is_allowed(tmp_path, rng):
 
     def found():
         """The corpus, and whether its recordings were there already."""
-        means = StageContext(StageCache(tmp_path / "cache"), Engine(), Bars(None))
-        return find_corpus(allowed, means), [stage.reused for stage in means.outputs]
+        runner = StageRunner(StageCache(tmp_path / "cache"), Engine(), ProgressBars(None))
+        return find_corpus(allowed, runner), [stage.reused for stage in runner.outputs]
 
     corpus, reused = found()
     assert reused == [False]

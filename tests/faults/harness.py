@@ -13,9 +13,9 @@ from pathlib import Path
 
 from speechgmm.cli import app
 from speechgmm.recipe.cache.outputs import StageCache
+from speechgmm.recipe.layout import CACHE
 from speechgmm.recipe.results import writing as results
-from speechgmm.recipe.running import runner
-from speechgmm.recipe.stages import ubm as stages
+from speechgmm.recipe.stages import ubm
 
 RECIPE = """
 corpus: {kind: synthetic, n_speakers: 2, n_background: 10, n_background_utterances: 2, n_test: 1, seconds: 2}
@@ -94,7 +94,7 @@ def at(stage: str, fault, *, after: bool = True) -> None:
     """Let something happen in a stage: when it has written its files and is not done, or before it writes any."""
     make, write_report = StageCache._make, results.report_results
 
-    def make_faultily(self, name, inputs, write, folder, anew):
+    def make_faultily(self, key, write, folder, rerun):
         def write_faultily(running):
             if not after:
                 fault()
@@ -102,7 +102,7 @@ def at(stage: str, fault, *, after: bool = True) -> None:
             if after:
                 fault()
 
-        return make(self, name, inputs, write_faultily if name == stage else write, folder, anew)
+        return make(self, key, write_faultily if key.stage == stage else write, folder, rerun)
 
     def report_faultily(*arguments):
         if not after:
@@ -118,12 +118,12 @@ def at(stage: str, fault, *, after: bool = True) -> None:
 
 def kill_a_worker(number: int) -> None:
     """Let one worker be killed by the system, in a numbered pass of EM over its frames."""
-    passes, add = itertools.count(1), stages.sum_over
+    passes, add = itertools.count(1), ubm.sum_over
 
     def add_or_die(function, items, engine):
         return add(_be_killed if next(passes) == number else function, items, engine)
 
-    stages.sum_over = add_or_die
+    ubm.sum_over = add_or_die
 
 
 def _be_killed(_):
@@ -132,7 +132,7 @@ def _be_killed(_):
 
 def stored(folder: Path, stage: str) -> list[Path]:
     """List the outputs of a stage."""
-    return sorted((folder / "results" / runner.CACHE / stage).glob("[0-9a-f]*"))
+    return sorted((folder / "results" / CACHE / stage).glob("[0-9a-f]*"))
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -170,5 +170,5 @@ def test_a_state_of_training_in_which_a_byte_has_changed(whole, folder):
     state.write_bytes(data)
     assert_goes_on(folder, whole)
     log = (folder / "results" / "small" / "log.txt").read_text()
-    assert "ubm: begun anew: " in log
+    assert "ubm: training starts again: " in log
     assert "its digest is not that of its content" in log

@@ -21,9 +21,9 @@ from speechgmm.features.store.store import open_store
 from speechgmm.gmm import kernels as gmm_kernels
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache import outputs as cache
+from speechgmm.recipe.layout import RESULTS_LOCK
 from speechgmm.recipe.results import writing as results
-from speechgmm.recipe.running import runner
-from speechgmm.recipe.stages import ubm as stages
+from speechgmm.recipe.stages import features as features_stage
 from test_stages_and_faults import forget
 
 KALDI = """
@@ -171,17 +171,17 @@ def test_a_cache_that_one_may_not_read(ours, where):
 def test_a_recording_that_goes_between_check_and_read(folder, read):
     forget(folder, "features")
     recording, away = next((folder / "corpus").rglob("bg-*.flac")), folder / "away.flac"
-    extract = stages.extract_features
+    extract = features_stage.write_features
 
-    def extract_faultily(*arguments):
+    def extract_faultily(*arguments, **options):
         if read:
-            extract(*arguments)
+            extract(*arguments, **options)
         recording.rename(away)
         if not read:
-            extract(*arguments)
+            extract(*arguments, **options)
 
     def plant():
-        stages.extract_features = extract_faultily
+        features_stage.write_features = extract_faultily
 
     told = speechgmm(folder, "run", "kaldi.yaml", "--engine", "serial", plant=plant)
     assert told.status == 2
@@ -285,7 +285,7 @@ def test_a_worker_that_is_killed(folder):
 
 def test_two_runs_on_one_folder_of_results(whole, folder):
     (folder / "results" / ".cache" / ".locks").mkdir(exist_ok=True)
-    with FileLock(folder / "results" / ".cache" / ".locks" / f"{runner.RESULTS_LOCK}results-small"):
+    with FileLock(folder / "results" / ".cache" / ".locks" / f"{RESULTS_LOCK}results-small"):
         told = run(folder)
     assert told.status == 2
     assert (

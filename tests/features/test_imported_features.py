@@ -15,8 +15,7 @@ from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
 from speechgmm.recipe.running.runner import run
-from speechgmm.recipe.stages.features import _digests
-from speechgmm.recipe.stages.ubm import extract_features
+from speechgmm.recipe.stages.features import _digests, write_features
 
 PLAIN = {"deltas": {"order": 0}, "normalisation": {"mean": 0.0}}
 
@@ -106,9 +105,9 @@ def test_a_recipe_runs_on_features_alone_and_knows_when_they_change(tmp_path, rn
     assert done.metrics["trials"]["trials"]["eer"] == 0
     assert load_recipe(done.folder / "recipe.yaml") == load_recipe(path)
     utterance = Utterance("u", "s", f"{tmp_path / 'test.ark'}:5")
-    before = _digests([utterance], given=True)
+    before = _digests([utterance], imported=True)
     (tmp_path / "test.ark").write_bytes((tmp_path / "test.ark").read_bytes() + b"\n")
-    assert _digests([utterance], given=True) != before
+    assert _digests([utterance], imported=True) != before
 
 
 def test_trials_of_utterances_against_utterances_run(tmp_path, rng):
@@ -163,7 +162,7 @@ def test_segments_and_channels_of_one_file_are_utterances_of_their_own(tmp_path,
         Utterance("nearly", "a", str(path), start=3.0, end=4.49, channel=0),
     ]
     config = FeatureConfig.model_validate({"vad": {"method": "none"}})
-    extract_features(tmp_path / "store", utterances, config, Engine(), lambda *_: None)
+    write_features(tmp_path / "store", Engine(), lambda *_: None, utterances=utterances, config=config)
     store = open_store(tmp_path / "store")
     for each in utterances[:3]:
         expected = extract(path, config, channel=each.channel, start=each.start, stop=each.end)
@@ -171,10 +170,10 @@ def test_segments_and_channels_of_one_file_are_utterances_of_their_own(tmp_path,
     assert [each.reason for each in store.unusable] == ["has no segment from 3 s to 9 s; it is 4 s long"]
     rest = extract(path, config, channel=0, start=3.0)  # Kaldi forgives segments that end half a second late
     np.testing.assert_array_equal(store.frames("nearly"), rest)
-    digests = _digests(utterances, given=False)
+    digests = _digests(utterances, imported=False)
     assert len({tuple(each[1:]) for each in digests}) == 5
     assert digests[2][2:] == [None, None, "mean"]
-    assert len(_digests([Utterance("u", "a", str(path))], given=False)[0]) == 2
+    assert len(_digests([Utterance("u", "a", str(path))], imported=False)[0]) == 2
 
 
 @pytest.mark.slow

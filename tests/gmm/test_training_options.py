@@ -476,7 +476,7 @@ def test_a_damaged_state_does_not_keep_a_run_from_going_on(quickstart, monkeypat
             quickstart(*keys)
     (state,) = (quickstart().parent / ".cache" / "ubm").glob(".unfinished-*/*")
     state.write_bytes(state.read_bytes()[:-8])
-    assert "begun anew" in (quickstart(*keys) / "log.txt").read_text()
+    assert "training starts again" in (quickstart(*keys) / "log.txt").read_text()
 
 
 KILLED = """

@@ -26,7 +26,7 @@ from speechgmm.gmm.training.shards import parts_of
 from speechgmm.parallel import cluster
 from speechgmm.parallel import engine as engine_module
 from speechgmm.parallel.engine import Engine, map_in_order, sum_over, workers
-from speechgmm.recipe.cache.outputs import StageCache
+from speechgmm.recipe.cache.outputs import StageCache, StageKey
 
 SMALL = """\
 name: small
@@ -263,8 +263,8 @@ def test_what_killed_workers_left_half_written_is_no_part_of_a_stage(tmp_path):
         (folder / "whole.npy").write_bytes(b"whole")
         (folder / ".writing-x.npy").write_bytes(b"half")
 
-    output = StageCache(tmp_path).get_or_run("features", 1, {}, work)
-    assert StageCache(tmp_path).lookup("features", 1, {})
+    output = StageCache(tmp_path).get_or_run(StageKey("features", 1, {}), work)
+    assert StageCache(tmp_path).lookup(StageKey("features", 1, {}))
     assert sorted(path.name for path in output.folder.iterdir()) == ["stage.json", "whole.npy"]
 
 

@@ -18,11 +18,12 @@ from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
 from speechgmm.gallery.cohort import load_cohort
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.graph import calibration as calibrating
-from speechgmm.recipe.graph.calibration import LabelledScores
+from speechgmm.recipe.graph import cross_fitting
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.schema.recipe import CalibrationSection, Recipe
-from speechgmm.recipe.stages.scores import ScoreMatrix
+from speechgmm.recipe.stages import calibration as calibration_stage
+from speechgmm.recipe.stages.calibration import LabelledScores
+from speechgmm.recipe.stages.score_matrix import ScoreMatrix, restrict_to_common
 from speechgmm.scoring.calibration import LinearCalibration, load_calibration
 from speechgmm.scoring.llr import ScoringConfig
 
@@ -82,13 +83,13 @@ def test_scores_are_calibrated_on_the_background_by_default(small):
 
 def test_halves_know_nothing_of_each_other(small, monkeypatch):
     calls = []
-    real = calibrating.build_system
+    real = cross_fitting.build_system
 
-    def spy(recipe, background, enrol, test, context, of):
+    def spy(recipe, background, enrol, test, context, label):
         calls.append((background, enrol, test))
-        return real(recipe, background, enrol, test, context, of)
+        return real(recipe, background, enrol, test, context, label)
 
-    monkeypatch.setattr(calibrating, "build_system", spy)
+    monkeypatch.setattr(cross_fitting, "build_system", spy)
     small("seed=1")
     halves = []
     for background, enrol, test in calls:
@@ -407,13 +408,13 @@ def test_a_first_model_that_may_know_everybody_calibrates_nothing(small):
 def test_trials_without_an_error_and_trials_upside_down_teach_nothing():
     for highest in (0.9, 1.0):  # of equal scores a weight without bound fits too
         with pytest.raises(CorpusError, match="none of 2 target trials scores below any of 3 nontarget trials"):
-            calibrating.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [0.5], [highest]]))
-    calibrating.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [1.5]]))
+            calibration_stage.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [0.5], [highest]]))
+    calibration_stage.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [1.5]]))
     with pytest.raises(CorpusError, match="0 target and 1 nontarget"):
-        calibrating.check_overlap(np.zeros((0, 1)), np.zeros((1, 1)))
+        calibration_stage.check_overlap(np.zeros((0, 1)), np.zeros((1, 1)))
     with pytest.raises(CorpusError, match=r"are 0\.5, -1; expected a sum above 0"):
-        calibrating.check_direction(LinearCalibration(weights=(0.5, -1.0)))
-    calibrating.check_direction(LinearCalibration(weights=(1.0, -0.5)))
+        calibration_stage.check_direction(LinearCalibration(weights=(0.5, -1.0)))
+    calibration_stage.check_direction(LinearCalibration(weights=(1.0, -0.5)))
 
 
 @pytest.mark.parametrize("parted_by", ["trained weights", "duration"])
@@ -424,21 +425,21 @@ def test_trials_that_only_what_is_learnt_parts_teach_nothing(rng, parted_by):
         scores, durations, learnt = noise[:, None], apart - noise / 10, {"duration": True}
     else:
         scores, durations, learnt = np.stack([apart, noise], axis=1), np.zeros(40), {"systems": "trained"}
-    calibrating.check_overlap(scores[target], scores[~target])
+    calibration_stage.check_overlap(scores[target], scores[~target])
     recipe = Recipe(name="small", corpus=SyntheticConfig(), calibration=CalibrationSection(**learnt))
     with pytest.raises(CorpusError, match="none of 20 target trials scores below any of 20 nontarget"):
-        calibrating._train_on(recipe, LabelledScores(scores, target, durations), "them")
+        calibration_stage.train_on(recipe, LabelledScores(scores, target, durations), "them")
 
 
 def test_a_half_chooses_as_large_a_share_of_its_cohort(small, monkeypatch):
     seen = []
-    real = calibrating.build_system
+    real = cross_fitting.build_system
 
     def spy(recipe, *others):
         seen.append(recipe.normalisation.top_n)
         return real(recipe, *others)
 
-    monkeypatch.setattr(calibrating, "build_system", spy)
+    monkeypatch.setattr(cross_fitting, "build_system", spy)
     small("normalisation={method: as, top_n: 8}", "name=half")
     assert seen == [4, 4]
 
@@ -446,7 +447,7 @@ def test_a_half_chooses_as_large_a_share_of_its_cohort(small, monkeypatch):
 def test_systems_share_what_all_of_them_have():
     first = ScoreMatrix(("a", "b", "c"), ("1", "2"), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
     second = ScoreMatrix(("c", "a"), ("2", "3", "1"), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
-    one, other = calibrating.restrict_to_common([first, second])
+    one, other = restrict_to_common([first, second])
     assert one.models == other.models == ("a", "c")
     assert one.tests == other.tests == ("1", "2")
     assert one.matrix.tolist() == [[1.0, 2.0], [5.0, 6.0]]
@@ -457,14 +458,14 @@ def test_speakers_keep_an_utterance_for_tests_and_both_halves_get_those_who_have
     def of(name, n_utterances):
         return [Utterance(f"{name}-{number}", name, "") for number in range(n_utterances)]
 
-    enrol, test = calibrating._enrolment({"a": of("a", 5), "b": of("b", 2), "c": of("c", 1)}, 3)
+    enrol, test = cross_fitting._enrolment({"a": of("a", 5), "b": of("b", 2), "c": of("c", 1)}, 3)
     assert [each.id for each in enrol] == ["a-0", "a-1", "a-2", "b-0"]
     assert [each.id for each in test] == ["a-3", "a-4", "b-1"]
     some = {f"s{number}": of(f"s{number}", 2 if number < 10 else 1) for number in range(30)}
     for seed in range(5):
-        halves = calibrating._halves(some, np.random.default_rng(seed))
+        halves = cross_fitting._halves(some, np.random.default_rng(seed))
         assert [sum(len(own) > 1 for own in half.values()) for half in halves] == [5, 5]
         assert [len(half) for half in halves] == [15, 15]
         assert not halves[0].keys() & halves[1].keys()
     with pytest.raises(CorpusError, match="30 speakers of the background model, 9 with two utterances or more"):
-        calibrating._halves({**some, "s0": of("s0", 1)}, np.random.default_rng(0))
+        cross_fitting._halves({**some, "s0": of("s0", 1)}, np.random.default_rng(0))

@@ -20,9 +20,10 @@ from speechgmm.evaluation.identification import identification_rate
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
 from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.graph import calibration as calibrating
 from speechgmm.recipe.reading.loader import load_recipe
-from speechgmm.recipe.stages.scores import ScoreMatrix
+from speechgmm.recipe.stages import calibration as calibration_stage
+from speechgmm.recipe.stages.calibration import label_all_pairs
+from speechgmm.recipe.stages.score_matrix import ScoreMatrix, restrict_to_common
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
 from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold
 
@@ -113,7 +114,7 @@ def test_trials_of_all_pairs_have_the_duration_of_their_test():
     matrix = np.array([[1.0, 2.0], [3.0, 4.0]])
     scores = [ScoreMatrix(("a", "b"), ("y", "x"), matrix), ScoreMatrix(("a", "b"), ("y", "x"), 10 * matrix)]
     test = [Utterance("x", "b", ""), Utterance("y", "a", "")]
-    found = calibrating._all_pairs(scores, test, SimpleNamespace(utterances=stored))
+    found = label_all_pairs(scores, test, SimpleNamespace(utterances=stored))
     assert found.scores.tolist() == [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, 40.0]]
     assert found.target.tolist() == [True, False, False, True]
     np.testing.assert_allclose(found.durations, np.log([20, 10, 20, 10]))
@@ -228,7 +229,7 @@ def test_identification_with_pav_is_by_the_scores(recipe, monkeypatch):
     of_raw = recipe("calibration.method=none", "seed=9").metrics["identification"]
     assert of_raw["rate"] > 0
     flat = PavCalibration(scores=(0.0,), llrs=(0.0,))  # nobody scores strictly highest by these
-    monkeypatch.setattr(calibrating, "train_calibration", lambda *_, **__: flat)
+    monkeypatch.setattr(calibration_stage, "train_calibration", lambda *_, **__: flat)
     done = recipe("calibration.method=pav", "name=flat", "seed=9")  # which nobody else stores
     assert set(sides(done, "llr")[0]) == {0.0}
     assert done.metrics["identification"] == of_raw
@@ -304,7 +305,7 @@ def test_clipping_is_told_whichever_system_can_use_the_recording(fused, monkeypa
 
 def test_identification_with_trained_systems_is_by_the_ratios(fused, monkeypatch):
     monkeypatch.setattr(
-        calibrating, "train_calibration", lambda *_, **__: LinearCalibration(weights=(1.0, -0.9), offset=-1.0)
+        calibration_stage, "train_calibration", lambda *_, **__: LinearCalibration(weights=(1.0, -0.9), offset=-1.0)
     )
     done = fused("calibration.systems=trained", "name=weighted")
     corpus = read_kaldi(load_recipe(done.folder / "recipe.yaml").corpus)
@@ -312,7 +313,7 @@ def test_identification_with_trained_systems_is_by_the_ratios(fused, monkeypatch
         ScoreMatrix(tuple(names["models"]), tuple(names["tests"]), np.load(path / "scores.npy"))
         for path, names in scores_of(done)
     ]
-    first, second = calibrating.restrict_to_common(systems)
+    first, second = restrict_to_common(systems)
     who = {utterance.id: utterance.speaker for utterance in corpus.test}
     truth = np.array([first.models.index(who[test]) for test in first.tests])
     expected = identification_rate(first.matrix - 0.9 * second.matrix, truth)

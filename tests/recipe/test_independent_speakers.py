@@ -135,14 +135,14 @@ def test_without_a_background_the_others_stand_for_everybody(small):
     models = {name: alone(name, frames) for name, frames in own.items()}
     from speechgmm.recipe.cache.outputs import StageCache
     from speechgmm.recipe.graph import system
-    from speechgmm.recipe.stages.context import StageContext
+    from speechgmm.recipe.stages.context import StageRunner
     from speechgmm.recipe.stages.features import RoleFeatures, role_features
-    from speechgmm.recipe.stages.progress import Bars
+    from speechgmm.recipe.stages.progress import ProgressBars
 
-    means = StageContext(StageCache(small.folder / ".cache"), Engine("serial"), Bars(None))
-    enrol, test = (role_features(role, recipe_corpus.role(role), recipe.features, means) for role in ("enrol", "test"))
+    runner = StageRunner(StageCache(small.folder / ".cache"), Engine("serial"), ProgressBars(None))
+    enrol, test = (role_features(role, recipe_corpus.role(role), recipe.features, runner) for role in ("enrol", "test"))
     nobody = RoleFeatures((), enrol.features)
-    built = system.build_system(recipe, nobody, enrol, test, means)
+    built = system.build_system(recipe, nobody, enrol, test, runner)
     utterance = recipe_corpus.test[0]
     frames = extract(utterance.path, recipe.features)
     for row, name in enumerate(built.scores.models):
@@ -151,25 +151,25 @@ def test_without_a_background_the_others_stand_for_everybody(small):
         assert built.scores.matrix[row, 0] == pytest.approx(expected, abs=1e-3)
     small.write(RECIPE)
     with pytest.raises(CorpusError, match="there is no background to train a background model on; expected some, or"):
-        system.build_system(load_recipe(small.folder / "small.yaml"), nobody, enrol, test, means)
+        system.build_system(load_recipe(small.folder / "small.yaml"), nobody, enrol, test, runner)
 
 
 def builder(small, sections):
     """Builds systems of the embedded voices with other lists."""
     from speechgmm.recipe.cache.outputs import StageCache
     from speechgmm.recipe.graph.system import build_system
-    from speechgmm.recipe.stages.context import StageContext
+    from speechgmm.recipe.stages.context import StageRunner
     from speechgmm.recipe.stages.features import role_features
-    from speechgmm.recipe.stages.progress import Bars
+    from speechgmm.recipe.stages.progress import ProgressBars
 
     corpus = corpus_of(small(ALONE).folder.parent)
     small.write(RECIPE + sections)
     recipe = load_recipe(small.folder / "small.yaml")
-    means = StageContext(StageCache(small.folder / ".cache"), Engine("serial"), Bars(None))
+    runner = StageRunner(StageCache(small.folder / ".cache"), Engine("serial"), ProgressBars(None))
 
     def build(background, enrol):
-        own = (role_features("", each, recipe.features, means) for each in (background, enrol, corpus.test))
-        return build_system(recipe, *own, means).scores
+        own = (role_features("", each, recipe.features, runner) for each in (background, enrol, corpus.test))
+        return build_system(recipe, *own, runner).scores
 
     return recipe, corpus, build
 
@@ -294,20 +294,20 @@ def test_they_are_normalised_and_calibrated_like_any_other(small, sections, meth
 def test_sexes_must_be_known_and_have_a_background(small):
     from dataclasses import replace
 
-    from speechgmm.recipe.graph import system
+    from speechgmm.gmm.adaptation import AdaptationConfig
     from speechgmm.recipe.stages.features import RoleFeatures
+    from speechgmm.recipe.stages.speakers import adapted_models
+    from speechgmm.recipe.stages.ubm import UbmSet
 
     small(PER_SEX)
     corpus = corpus_of(small.folder)
     unknown = RoleFeatures(tuple(replace(each, sex=None) for each in corpus.enrol), None)
     with pytest.raises(CorpusError, match=r"ubm.per_sex: the sex of 4 speakers is not known, of \S+ for one"):
-        system._sexes(unknown)
+        unknown.sexes()
     with pytest.raises(CorpusError, match=r"sex '../x'; expected letters"):
-        system._sexes(RoleFeatures(tuple(replace(each, sex="../x") for each in corpus.enrol), None))
-    recipe = load_recipe(small.folder / "small.yaml")
-    work = system._Work(recipe, unknown, None, "")
-    with pytest.raises(CorpusError, match=r"nobody of sex f is in the background"):
-        work.models({"m": None}, RoleFeatures(corpus.enrol, None), "")
+        RoleFeatures(tuple(replace(each, sex="../x") for each in corpus.enrol), None).sexes()
+    with pytest.raises(CorpusError, match=r"no background speaker is of sex f"):
+        adapted_models(AdaptationConfig(), UbmSet(by_sex={"m": None}), RoleFeatures(corpus.enrol, None), None, "", "")
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from speechgmm.evaluation.metrics import eer
 from speechgmm.features.store.store import open_store
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.stages import scores as scored
-from speechgmm.recipe.stages.context import VERSIONS
+from speechgmm.recipe.stages import scores as scores_stage
+from speechgmm.recipe.stages import ubm as ubm_stage
 from speechgmm.scoring.llr import prepare
 
 SERIAL = Engine("serial")
@@ -107,8 +107,8 @@ def test_scores_are_of_every_trial_in_order_and_the_metrics_are_theirs(corpus):
 def test_models_are_prepared_once_for_all_tests(corpus, monkeypatch):
     whole = run(corpus.parent / "own.yaml", results=corpus.parent / "whole", engine=SERIAL).folder
     prepared = []
-    monkeypatch.setattr(scored, "prepare", lambda *of: prepared.append(of) or prepare(*of))
-    monkeypatch.setattr(scored, "TESTS_AT_ONCE", 1)
+    monkeypatch.setattr(scores_stage, "prepare", lambda *of: prepared.append(of) or prepare(*of))
+    monkeypatch.setattr(scores_stage, "TESTS_AT_ONCE", 1)
     apart = run(corpus.parent / "own.yaml", results=corpus.parent / "apart", engine=SERIAL).folder
     assert len(prepared) == 1
     assert (apart / "scores.csv").read_bytes() == (whole / "scores.csv").read_bytes()
@@ -184,7 +184,7 @@ def test_a_second_run_reuses_and_a_changed_key_runs_what_depends_on_it(corpus, m
     lines = [line.split() for line in speakers.read_text().splitlines()]
     speakers.write_text("".join(f"{name} {swapped.get(speaker, speaker)}\n" for name, speaker in lines))
     assert reused() == [True] * 4 + [False] * 3
-    monkeypatch.setitem(VERSIONS, "ubm", VERSIONS["ubm"] + 1)
+    monkeypatch.setattr(ubm_stage, "VERSION", ubm_stage.VERSION + 1)
     assert reused() == [True] * 3 + [False] * 4
 
 
@@ -312,7 +312,7 @@ def test_a_speaker_without_enrolment_is_listed_and_unscored(corpus):
 
 @pytest.mark.parametrize(
     ("role", "message"),
-    [("background", "nothing to train the UBM on"), ("enrol", "nobody to score"), ("test", "nothing to score")],
+    [("background", "nothing to train the UBM on"), ("enrol", "no speaker to score"), ("test", "nothing to score")],
 )
 def test_a_role_without_any_usable_recording_is_an_error(corpus, role, message):
     done = run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL).folder

@@ -20,15 +20,14 @@ from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache import memory
 from speechgmm.recipe.cache.inventory import list_stored, prune
 from speechgmm.recipe.cache.memory import forget_peak, peak_memory
-from speechgmm.recipe.cache.outputs import StageCache
+from speechgmm.recipe.cache.outputs import StageCache, StageKey
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.running.planning import plan
-from speechgmm.recipe.stages import evaluation as evaluating
-from speechgmm.recipe.stages.context import STAGES, StageContext
-from speechgmm.recipe.stages.evaluation import evaluate
+from speechgmm.recipe.stages import evaluation
+from speechgmm.recipe.stages.context import STAGES, StagePlanner
+from speechgmm.recipe.stages.evaluation import evaluation_output
 from speechgmm.recipe.stages.features import role_features
-from speechgmm.recipe.stages.progress import Bars
-from speechgmm.recipe.stages.scores import ScoreMatrix, load_scores
+from speechgmm.recipe.stages.score_matrix import ScoreMatrix, load_scores
 
 RECIPE = """
 corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
@@ -217,7 +216,7 @@ def make(root, started, go_on, made):
         (folder / "out").write_text("made")
         made.value += 1
 
-    StageCache(root).get_or_run("ubm", 1, {"key": 1}, slowly)
+    StageCache(root).get_or_run(StageKey("ubm", 1, {"key": 1}), slowly)
 
 
 def test_two_runs_make_an_output_once(tmp_path):
@@ -239,14 +238,14 @@ def test_two_runs_make_an_output_once(tmp_path):
 
 def hold(recipe, results, until):
     """Run as another process does, and stop in its middle for a while."""
-    import speechgmm.recipe.running.runner as runner
+    import speechgmm.recipe.graph.experiment as graph
 
     def waiting(*_):
         until[0].set()
         until[1].wait(20)
         raise SystemExit(0)
 
-    runner.extract_roles = waiting
+    graph.extract_roles = waiting
     run(recipe, results=results, engine=SERIAL)
 
 
@@ -271,28 +270,28 @@ def test_what_is_being_made_is_not_pruned(tmp_path):
     def making(folder):
         (stored,) = list_stored(tmp_path)
         assert stored.state == "unfinished"
-        cache.unfinished("ubm", 1, {"key": 1}).mkdir()  # what it may go on from
+        cache.unfinished(StageKey("ubm", 1, {"key": 1})).mkdir()  # what it may go on from
         assert len(list_stored(tmp_path)) == 2
         assert prune(list_stored(tmp_path)) == ()
         (folder / "out").write_text("made")
 
-    StageCache(tmp_path / ".cache").get_or_run("ubm", 1, {"key": 1}, making)
+    StageCache(tmp_path / ".cache").get_or_run(StageKey("ubm", 1, {"key": 1}), making)
     assert [each.state for each in list_stored(tmp_path)] == ["whole"]
 
 
 def test_what_is_made_anew_goes_on_from_nothing(tmp_path):
     cache = StageCache(tmp_path, frozenset({"ubm"}))
-    unfinished = cache.unfinished("ubm", 1, {})
+    unfinished = cache.unfinished(StageKey("ubm", 1, {}))
     unfinished.mkdir(parents=True)
     left = []
-    cache.get_or_run("ubm", 1, {}, lambda _: left.append(unfinished.exists()))
+    cache.get_or_run(StageKey("ubm", 1, {}), lambda _: left.append(unfinished.exists()))
     assert left == [False]
 
 
 def test_an_output_is_made_anew_once_in_a_run(tmp_path):
     made = []
     cache = StageCache(tmp_path, frozenset({"ubm"}))
-    assert [cache.get_or_run("ubm", 1, {}, made.append).reused for _ in range(3)] == [False, True, True]
+    assert [cache.get_or_run(StageKey("ubm", 1, {}), made.append).reused for _ in range(3)] == [False, True, True]
     assert len(made) == 1
 
 
@@ -312,12 +311,12 @@ def test_whatever_has_changed_in_an_output_is_found_and_made_again(tmp_path, dam
         (folder / "below").mkdir()
         (folder / "below" / "a").write_text("A")
 
-    folder = StageCache(tmp_path).get_or_run("ubm", 1, {}, write).folder
+    folder = StageCache(tmp_path).get_or_run(StageKey("ubm", 1, {}), write).folder
     before = sorted(path.name for path in folder.rglob("*"))
     damage(folder)
-    assert StageCache(tmp_path).lookup("ubm", 1, {}) is None
-    assert told in StageCache(tmp_path).explain_miss("ubm", 1, {})
-    again = StageCache(tmp_path).get_or_run("ubm", 1, {}, write)
+    assert StageCache(tmp_path).lookup(StageKey("ubm", 1, {})) is None
+    assert told in StageCache(tmp_path).explain_miss(StageKey("ubm", 1, {}))
+    again = StageCache(tmp_path).get_or_run(StageKey("ubm", 1, {}), write)
     assert (again.reused, told in again.damage) == (False, True)
     assert (folder / "below" / "a").read_text() == "A"
     assert sorted(path.name for path in folder.rglob("*")) == before
@@ -329,18 +328,17 @@ def alter(path, **changes):
 
 def test_outputs_of_other_stages_versions_and_inputs_lie_apart(tmp_path):
     cache = StageCache(tmp_path)
-    places = {
-        cache.locate(*each)[1] for each in (("ubm", 1, {}), ("ubm", 2, {}), ("ubm", 1, {"a": 1}), ("scores", 1, {}))
-    }
-    digests = {cache.locate(*each)[0] for each in (("ubm", 1, {}), ("scores", 1, {}))}
-    assert (len(places), len(digests)) == (4, 2)
+    keys = [StageKey(*each) for each in (("ubm", 1, {}), ("ubm", 2, {}), ("ubm", 1, {"a": 1}), ("scores", 1, {}))]
+    assert len({cache.locate(key) for key in keys}) == 4
+    assert len({key.digest for key in keys}) == 4
 
 
 def test_the_most_similar_output_says_what_is_different(tmp_path):
     cache = StageCache(tmp_path)
     for a, b in ((1, 1), (2, 2), (3, 3)):
-        cache.get_or_run("ubm", 1, {"config": {"a": a, "b": b}}, lambda _: None)
-    assert cache.explain_miss("ubm", 1, {"config": {"a": 2, "b": 9}}) == "stored with other b (2 there, 9 here)"
+        cache.get_or_run(StageKey("ubm", 1, {"config": {"a": a, "b": b}}), lambda _: None)
+    wanted = StageKey("ubm", 1, {"config": {"a": 2, "b": 9}})
+    assert cache.explain_miss(wanted) == "stored with other b (2 there, 9 here)"
 
 
 def test_what_has_become_whole_meanwhile_is_not_pruned(tmp_path):
@@ -350,7 +348,7 @@ def test_what_has_become_whole_meanwhile_is_not_pruned(tmp_path):
         listed.extend(list_stored(tmp_path))
         (folder / "out").write_text("made")
 
-    StageCache(tmp_path / ".cache").get_or_run("ubm", 1, {"key": 1}, making)
+    StageCache(tmp_path / ".cache").get_or_run(StageKey("ubm", 1, {"key": 1}), making)
     assert [each.state for each in listed] == ["unfinished"]
     assert prune(listed) == ()
     assert [each.state for each in list_stored(tmp_path)] == ["whole"]
@@ -359,13 +357,13 @@ def test_what_has_become_whole_meanwhile_is_not_pruned(tmp_path):
 def test_the_numbers_depend_on_seed_labels_and_speakers(tmp_path):
     (tmp_path / "small.yaml").write_text(RECIPE)
     recipe = load_recipe(tmp_path / "small.yaml")
-    context = StageContext(StageCache(tmp_path / ".cache"), SERIAL, Bars(None), plan=[])
+    context = StagePlanner(StageCache(tmp_path / ".cache"))
 
     def planned(model="ann", test="bob", target=False, seed=0):
         enrol = (Utterance("a", model, "a.wav", model="m"), Utterance("b", "bob", "b.wav"))
         corpus = Corpus((), enrol, (Utterance("t", test, "t.wav"),), {"trials": (Trial("m", "t", target),)})
         seeded = recipe.model_copy(update={"seed": seed})
-        return evaluate(seeded, corpus, (), None, None, None, context).digest
+        return evaluation_output(seeded, corpus, (), None, None, pytest.fail, context).digest
 
     assert planned() == planned()
     others = planned(model="eve"), planned(test="eve"), planned(target=True), planned(seed=1)
@@ -374,7 +372,7 @@ def test_the_numbers_depend_on_seed_labels_and_speakers(tmp_path):
 
 def test_features_depend_on_the_part_of_a_file_and_the_channel(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"a")
-    context = StageContext(StageCache(tmp_path / ".cache"), SERIAL, Bars(None), plan=[])
+    context = StagePlanner(StageCache(tmp_path / ".cache"))
 
     def planned(**part):
         utterance = Utterance("a", "ann", str(tmp_path / "a.wav"), **part)
@@ -433,7 +431,7 @@ def test_a_calibration_that_was_refused_is_stored_with_its_reason(tmp_path, monk
         raise CorpusError("they tell nothing")
 
     (tmp_path / "small.yaml").write_text(RECIPE)
-    monkeypatch.setattr("speechgmm.recipe.graph.calibration.check_overlap", refuse)
+    monkeypatch.setattr("speechgmm.recipe.stages.calibration.check_overlap", refuse)
     first = run(tmp_path / "small.yaml", results=tmp_path, engine=SERIAL)
     monkeypatch.undo()
     again = run(tmp_path / "small.yaml", results=tmp_path, engine=SERIAL)
@@ -464,17 +462,17 @@ def test_a_model_is_identified_by_its_speaker_whatever_it_is_called():
     scores = ScoreMatrix(("A", "B", "C1", "C2"), tuple(each.id for each in tests), matrix)
     # c has two models and d has none; of a and b, a is right (2 > 1) and b is not (0 > -1).
     config = EvaluationConfig(bootstrap=0)
-    assert evaluating._identification(corpus, scores, config, 0) == {
+    assert evaluation._identification(corpus, scores, config, 0) == {
         **{"n_tests": 2, "n_models": 4, "n_unscored": 0, "rate": 0.5, "cmc": [0.5, 1.0, 1.0, 1.0]},
         # d scores 0 at most, a scores 2, and b is not identified
         "open_set": {"n_known": 2, "n_unknown": 1, "dir_at_fa": {"0.01": 0.5, "0.1": 0.5}},
         "intervals": None,
     }
-    found = evaluating._identification(corpus, scores, EvaluationConfig(bootstrap=500), 0)
+    found = evaluation._identification(corpus, scores, EvaluationConfig(bootstrap=500), 0)
     assert found["intervals"]["rate"] == (0.0, 1.0)
     assert list(found["intervals"]["dir_at_fa"]) == ["0.01", "0.1"]
     no_models = ScoreMatrix(("C1", "C2"), scores.tests, scores.matrix[2:])
-    assert evaluating._identification(corpus, no_models, config, 0) == {
+    assert evaluation._identification(corpus, no_models, config, 0) == {
         **{"n_tests": 0, "n_models": 2, "n_unscored": 2, "rate": None},
         **dict.fromkeys(("cmc", "open_set", "intervals")),
     }

@@ -13,17 +13,18 @@ from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageCache, StageOutput
-from speechgmm.recipe.graph import calibration as calibrating
-from speechgmm.recipe.graph.calibration import calibrate, check_list
-from speechgmm.recipe.graph.experiment import ExperimentFeatures, build_systems, extract_roles
+from speechgmm.recipe.graph import calibration
+from speechgmm.recipe.graph.calibration import calibrate
+from speechgmm.recipe.graph.cross_fitting import HalfSystems
+from speechgmm.recipe.graph.experiment import ExperimentFeatures, _has_backgrounds, build_systems, extract_roles
 from speechgmm.recipe.graph.system import System, build_system
-from speechgmm.recipe.running.planning import _is_heard
 from speechgmm.recipe.schema.recipe import CalibrationSection, Recipe
-from speechgmm.recipe.stages.context import StageContext
-from speechgmm.recipe.stages.evaluation import FinalScores, evaluate, load_metrics
+from speechgmm.recipe.stages.calibration import check_list
+from speechgmm.recipe.stages.context import StagePlanner, StageRunner
+from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, load_metrics
 from speechgmm.recipe.stages.features import RoleFeatures, role_features
-from speechgmm.recipe.stages.progress import Bars
-from speechgmm.recipe.stages.scores import ScoreMatrix
+from speechgmm.recipe.stages.progress import ProgressBars
+from speechgmm.recipe.stages.score_matrix import ScoreMatrix
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig
 
 SERIAL = Engine("serial")
@@ -64,15 +65,15 @@ class Lab:
         """The digest of each stage, by its title."""
         corpus = corpus or self.corpus
         recipe = Recipe.model_validate({"name": "x", "corpus": SyntheticConfig(), **sections})
-        heard = extract_roles(recipe, corpus, StageContext(self.cache, SERIAL, Bars(None)))
-        context = StageContext(self.cache, SERIAL, Bars(None), plan=[])
-        extract_roles(recipe, corpus, context)
-        systems = build_systems(recipe, heard, context)
+        features = extract_roles(recipe, corpus, StageRunner(self.cache, SERIAL, ProgressBars(None)))
+        planner = StagePlanner(self.cache)
+        extract_roles(recipe, corpus, planner)
+        systems = build_systems(recipe, features, planner)
         calibrated = recipe.calibration.method != "none"
-        calibration = calibrate(recipe, systems, heard.voices, corpus, context) if calibrated else None
-        evaluate(recipe, corpus, systems, calibration, None, None, context)
-        planned = {each.output.title: each.output.digest for each in context.plan}
-        assert len(planned) == len(context.plan)
+        output = calibrate(recipe, systems, features.roles, corpus, planner) if calibrated else None
+        evaluation_output(recipe, corpus, [each.scored for each in systems], output, None, pytest.fail, planner)
+        planned = {each.output.title: each.output.digest for each in planner.planned}
+        assert len(planned) == len(planner.planned)
         return planned
 
     def with_recording(self, role, number):
@@ -225,14 +226,14 @@ def test_a_change_to_a_section_changes_what_depends_on_it_and_nothing_else(lab, 
 )
 def test_parts_of_a_store_are_told_apart(lab, role, expected):
     recipe = Recipe(name="x", corpus=SyntheticConfig(), normalisation=ScoreNormalisationConfig(method="zt"))
-    (voices,) = extract_roles(recipe, lab.corpus, StageContext(lab.cache, SERIAL, Bars(None), plan=[])).voices
-    some = voices[role].utterances
+    (by_role,) = extract_roles(recipe, lab.corpus, StagePlanner(lab.cache)).roles
+    some = by_role[role].utterances
     planned = []
     for part in (some[::2], some[1::2]):  # of the same speakers, but for the tests
-        context = StageContext(lab.cache, SERIAL, Bars(None), plan=[])
-        own = {**voices, role: replace(voices[role], utterances=part)}
-        build_system(recipe, own["background"], own["enrol"], own["test"], context)
-        planned.append({(each.output.title, each.output.digest) for each in context.plan})
+        planner = StagePlanner(lab.cache)
+        own = {**by_role, role: replace(by_role[role], utterances=part)}
+        build_system(recipe, own["background"], own["enrol"], own["test"], planner)
+        planned.append({(each.output.title, each.output.digest) for each in planner.planned})
     assert {title for title, _ in planned[0] - planned[1]} == expected
 
 
@@ -366,7 +367,7 @@ def test_what_one_of_several_systems_is_made_of_changes_that_one(lab):
 def test_given_features_depend_on_their_file_and_their_place_in_it(tmp_path):
     for name, content in (("a.ark", b"one"), ("copy.ark", b"one"), ("b.ark", b"two")):
         (tmp_path / name).write_bytes(content)
-    context = StageContext(StageCache(tmp_path / "cache"), SERIAL, Bars(None), plan=[])
+    context = StagePlanner(StageCache(tmp_path / "cache"))
 
     def planned(place):
         utterance = Utterance("a", "ann", str(tmp_path / place))
@@ -378,14 +379,14 @@ def test_given_features_depend_on_their_file_and_their_place_in_it(tmp_path):
 
 
 def test_the_same_scores_of_other_speakers_teach_something_else(tmp_path, monkeypatch):
-    context = StageContext(StageCache(tmp_path), SERIAL, Bars(None), plan=[])
+    context = StagePlanner(StageCache(tmp_path))
     recipe = Recipe(name="x", corpus=SyntheticConfig())
     scores = System((), (StageOutput("scores", tmp_path, "0", True, {}),))
     nobody = {"background": RoleFeatures((), scores.scored[0])}
 
     def planned(speaker):
-        half = calibrating._Half((scores,), (Utterance("t", speaker, ""),))
-        monkeypatch.setattr(calibrating, "_cross_fitted", lambda *_: (half, half))
+        half = HalfSystems((scores,), (Utterance("t", speaker, ""),))
+        monkeypatch.setattr(calibration, "cross_fitted_systems", lambda *_: (half, half))
         return calibrate(recipe, (scores,), (nobody,), None, context).digest
 
     assert planned("ann") == planned("ann")
@@ -410,14 +411,14 @@ def test_a_list_that_calibrates_has_neither_speakers_of_others_nor_of_the_backgr
             check_list(on_dev, lists(Trial("a", "b-t", False), background=[known]))
 
 
-def test_a_calibration_is_planned_where_every_system_has_heard_the_background():
-    def heard(*reused):
-        voices = [{"background": RoleFeatures((), StageOutput("", None, "", each, {}))} for each in reused]
-        return ExperimentFeatures(None, tuple(voices))
+def test_a_calibration_is_planned_where_every_system_has_heard_the_background(tmp_path):
+    def is_known(*reused):
+        roles = [{"background": RoleFeatures((), StageOutput("", None, "", each, {}))} for each in reused]
+        return _has_backgrounds(ExperimentFeatures(dict(enumerate(roles))), StagePlanner(StageCache(tmp_path)))
 
-    assert _is_heard(heard(True, True))
-    assert not _is_heard(heard(True, False))
-    assert not _is_heard(heard(False, True))
+    assert is_known(True, True)
+    assert not is_known(True, False)
+    assert not is_known(False, True)
 
 
 def test_intervals_of_what_depends_on_the_order_alone_are_those_of_the_ranks(lab):
@@ -429,8 +430,9 @@ def test_intervals_of_what_depends_on_the_order_alone_are_those_of_the_ranks(lab
     recipe = Recipe(name="x", corpus=SyntheticConfig(), evaluation=EvaluationConfig(bootstrap=50))
     metrics = []
     for number, llrs in enumerate((raw, equal)):
-        context = StageContext(StageCache(lab.folder / f"ranks-{number}"), SERIAL, Bars(None))
-        done = evaluate(recipe, lab.corpus, (), None, FinalScores(raw, llrs, raw), None, context)
+        runner = StageRunner(StageCache(lab.folder / f"ranks-{number}"), SERIAL, ProgressBars(None))
+        scores = FinalScores(raw, llrs, raw)
+        done = evaluation_output(recipe, lab.corpus, (), None, None, lambda scores=scores: scores, runner)
         metrics.append(load_metrics(done.folder)["trials"]["dev"])
     for name in ("eer", "min_cllr", "min_dcf"):
         assert metrics[0]["intervals"][name] == metrics[1]["intervals"][name]

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from speechgmm.errors import ResultsError
 from speechgmm.recipe.cache.outputs import LOCKS, RUNNING, STAGE_FILE, UNFINISHED
-from speechgmm.recipe.running.runner import CACHE, RESULTS_LOCK
+from speechgmm.recipe.layout import CACHE, PROVENANCE_FILE, RESULTS_LOCK
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _folders(folder: Path) -> list[Path]:
 def _users(results: Path) -> dict[str, list[str]]:
     """Find the results that name each digest in their provenance."""
     users: dict[str, list[str]] = {}
-    for path in sorted(results.glob("*/**/provenance.json")):
+    for path in sorted(results.glob(f"*/**/{PROVENANCE_FILE}")):
         try:
             stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
             digests = {stage["digest"][:32] for stage in stages}

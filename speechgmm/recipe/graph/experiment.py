@@ -1,142 +1,166 @@
-"""The graph of an experiment, from the lists to the scores of each system: the same whether it runs or is planned."""
+"""The stages of an experiment in their order, the same whether they run or are planned.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+`experiment_stages` yields what is known after each step. Whoever walks it, a run or a plan, works between the steps.
+"""
 
-from pydantic import JsonValue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 
-from speechgmm.corpus.formats.commands import commands_of, files_among, output_paths
-from speechgmm.corpus.formats.kaldi import KaldiConfig
-from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
-from speechgmm.corpus.reading import CorpusConfig, read_corpus
-from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
+from speechgmm.corpus.manifest import ROLES, Corpus
+from speechgmm.errors import CorpusError, ModelError
+from speechgmm.features.store.store import FeatureStore
+from speechgmm.recipe.cache.outputs import StageOutput
+from speechgmm.recipe.graph.calibration import calibrate
 from speechgmm.recipe.graph.system import System, build_system
 from speechgmm.recipe.schema.recipe import Recipe
-from speechgmm.recipe.stages import ubm as stages
-from speechgmm.recipe.stages.context import StageContext, StoppedEarly, to_json
-from speechgmm.recipe.stages.features import RoleFeatures, digest, role_features
+from speechgmm.recipe.stages.calibration import TrainedCalibration, check_list, load_trained_calibration
+from speechgmm.recipe.stages.context import NotYetKnown, StageContext, StoppedEarly
+from speechgmm.recipe.stages.corpus import find_corpus
+from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, final_scores
+from speechgmm.recipe.stages.features import RoleFeatures, role_features
 
 
 @dataclass(frozen=True)
 class ExperimentFeatures:
-    """The voices of an experiment.
+    """The features of each role, as each system sees them, by the system's name in the order of the recipe."""
 
-    Parameters
-    ----------
-    corpus : Corpus
-        The lists.
-    voices : tuple of mappings of str to RoleFeatures
-        The roles, in the features of each system.
+    by_system: Mapping[str, Mapping[str, RoleFeatures]]
+
+    @property
+    def roles(self) -> Sequence[Mapping[str, RoleFeatures]]:
+        """The roles, for each system."""
+        return tuple(self.by_system.values())
+
+    @property
+    def stores(self) -> dict[str, dict[str, FeatureStore]]:
+        """The feature store of each role, by the system's name."""
+        return {
+            name: {role: features.store for role, features in by_role.items()}
+            for name, by_role in self.by_system.items()
+        }
+
+
+@dataclass(frozen=True)
+class ExperimentSystems:
+    """The systems, in the order of the recipe; one where it has none of its own."""
+
+    systems: tuple[System, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ExperimentCalibration:
+    """The calibration; or why there is none, where the recipe asks for one."""
+
+    output: StageOutput | None = None
+    trained: TrainedCalibration | None = None
+    why_none: str = ""
+
+
+@dataclass(frozen=True)
+class ExperimentEvaluation:
+    """The output of the evaluation, and the scores that it is of, which are put together when they are asked for."""
+
+    output: StageOutput
+    scores: Callable[[], FinalScores]
+
+
+ExperimentStep = Corpus | ExperimentFeatures | ExperimentSystems | ExperimentCalibration | ExperimentEvaluation
+
+
+def experiment_stages(recipe: Recipe, context: StageContext) -> Iterator[ExperimentStep]:
+    """Go through the stages of an experiment, and yield what each step has found.
+
+    Ends with StoppedEarly before a stage that is not to run, and with NotYetKnown, in a plan, before stages that depend
+    on outputs which are not there.
     """
-
-    corpus: Corpus
-    voices: tuple[Mapping[str, RoleFeatures], ...]
+    corpus = find_corpus(recipe.corpus, context)
+    check_list(recipe, corpus)
+    yield corpus
+    features = extract_roles(recipe, corpus, context)
+    yield features
+    systems = build_systems(recipe, features, context)
+    yield ExperimentSystems(systems)
+    calibration = _calibration(recipe, corpus, features, systems, context)
+    yield calibration
+    yield _evaluation(recipe, corpus, features, systems, calibration, context)
 
 
 def extract_roles(recipe: Recipe, corpus: Corpus, context: StageContext) -> ExperimentFeatures:
-    """Extract the features of each role for each system, or find them.
+    """Extract the features of each role for each system, or find them."""
+    by_system: dict[str, Mapping[str, RoleFeatures]] = {}
+    for system in recipe.systems_or_self:
+        label = f", {system.name}" if recipe.systems else ""
+        by_system[system.name] = {
+            role: role_features(f"features of {role}{label}", corpus.role(role), system.features, context)
+            for role in ROLES
+        }
+    return ExperimentFeatures(by_system)
 
-    Parameters
-    ----------
-    recipe : Recipe
-        The experiment.
-    corpus : Corpus
-        As `find_corpus` gives it.
-    context : StageContext
-        How to run.
 
-    Returns
-    -------
-    ExperimentFeatures
-        The voices.
+def build_systems(recipe: Recipe, features: ExperimentFeatures, context: StageContext) -> tuple[System, ...]:
+    """Train, enrol and score with each system, or find what is stored.
+
+    Raises StoppedEarly where a stage before the scores was the last that was asked for, once the stages before it are
+    done for all systems.
     """
-    voices: list[Mapping[str, RoleFeatures]] = []
-    for member in recipe.systems_or_self:
-        of = f", {member.name}" if recipe.systems else ""
-        voices.append(
-            {
-                role: role_features(f"features of {role}{of}", corpus.role(role), member.features, context)
-                for role in ROLES
-            }
-        )
-    return ExperimentFeatures(corpus, tuple(voices))
-
-
-def build_systems(recipe: Recipe, heard: ExperimentFeatures, context: StageContext) -> tuple[System, ...] | None:
-    """Train, enrol and score with each system, or find what was done before.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        The experiment.
-    heard : ExperimentFeatures
-        Its voices.
-    context : StageContext
-        How to run.
-
-    Returns
-    -------
-    tuple of System or None
-        None if a stage before the scores was the last that was asked for; what comes before it is done for all systems.
-    """
-    systems = []
-    for member, own in zip(recipe.systems_or_self, heard.voices, strict=True):
-        of = f" of {member.name}" if recipe.systems else ""
+    built: list[System] = []
+    stopped: StoppedEarly | None = None
+    for system, by_role in zip(recipe.systems_or_self, features.roles, strict=True):
+        label = f" of {system.name}" if recipe.systems else ""
         try:
-            systems.append(build_system(member, own["background"], own["enrol"], own["test"], context, of))
-        except StoppedEarly:
-            continue
-    return tuple(systems) if len(systems) == len(recipe.systems_or_self) else None
+            built.append(build_system(system, by_role["background"], by_role["enrol"], by_role["test"], context, label))
+        except StoppedEarly as error:
+            stopped = error
+    if stopped:
+        raise stopped
+    return tuple(built)
 
 
-def find_corpus(config: CorpusConfig, context: StageContext) -> Corpus | None:
-    """Read the lists; the embedded voices are recorded first, and then read like any other corpus.
-
-    Parameters
-    ----------
-    config : section
-        The corpus.
-    context : StageContext
-        How to run.
-
-    Returns
-    -------
-    Corpus or None
-        None where it is to be recorded first, and that is only planned.
-
-    Raises
-    ------
-    CorpusError
-        If the lists cannot be read.
-    """
-    if not isinstance(config, SyntheticConfig):
-        return _recorded(read_corpus(config), Path(config.root), context)
-    stage = context.spread(partial(stages.synthesise, config=config), "voices")
-    voices = context.output("corpus", {"config": to_json(config)}, stage)
-    if context.plan is not None and not voices.reused:
-        return None
-    return read_corpus(KaldiConfig(root=str(voices.folder)))
+def _calibration(
+    recipe: Recipe,
+    corpus: Corpus,
+    features: ExperimentFeatures,
+    systems: Sequence[System],
+    context: StageContext,
+) -> ExperimentCalibration:
+    """Calibrate, if the recipe says so and the data allow it."""
+    if recipe.calibration.method == "none":
+        return ExperimentCalibration()
+    if context.stops_before("calibration"):
+        raise StoppedEarly("calibration")
+    if recipe.calibration.on == "background" and not _has_backgrounds(features, context):
+        raise NotYetKnown("calibration", "evaluation")
+    output = None
+    try:
+        output = calibrate(recipe, systems, features.roles, corpus, context)
+        trained = load_trained_calibration(output.folder) if context.is_there(output) else None
+    except (CorpusError, ModelError) as error:
+        return ExperimentCalibration(output, None, f"the scores are not calibrated: {error}")
+    return ExperimentCalibration(output, trained)
 
 
-def _recorded(corpus: Corpus, root: Path, context: StageContext) -> Corpus | None:
-    """Put the output of commands in their place, if there are any among the paths."""
-    commands = commands_of([utterance for role in ROLES for utterance in corpus.role(role)])
-    if not commands:
-        return corpus
-    inputs: dict[str, JsonValue] = {
-        "commands": [[each, [digest(path) for path in files_among(each, root)]] for each in commands]
-    }
-    stage = context.spread(partial(stages.run_commands, commands=commands, root=root), "commands")
-    recorded = context.output("corpus", inputs, stage, "commands")
-    if context.plan is not None and not recorded.reused:
-        return None
-    paths = output_paths(recorded.folder, commands)
+def _has_backgrounds(features: ExperimentFeatures, context: StageContext) -> bool:
+    """Whether the features of the background are there for every system, as cross-fitting needs them."""
+    return all(context.is_there(by_role["background"].features) for by_role in features.roles)
 
-    def heard(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
-        """Name the files."""
-        return tuple(replace(each, path=str(paths.get(each.path, each.path))) for each in utterances)
 
-    own = {role: heard(corpus.role(role)) for role in ROLES}
-    return replace(corpus, background=own["background"], enrol=own["enrol"], test=own["test"])
+def _evaluation(
+    recipe: Recipe,
+    corpus: Corpus,
+    features: ExperimentFeatures,
+    systems: Sequence[System],
+    calibration: ExperimentCalibration,
+    context: StageContext,
+) -> ExperimentEvaluation:
+    """Evaluate the scores of the systems together."""
+
+    @cache
+    def scores() -> FinalScores:
+        """Put the scores together, once."""
+        matrices = [system.scores for system in systems]
+        return final_scores(recipe, matrices, calibration.trained, features.roles[0]["test"].store)
+
+    scored = [system.scored for system in systems]
+    output = evaluation_output(recipe, corpus, scored, calibration.output, calibration.trained, scores, context)
+    return ExperimentEvaluation(output, scores)

@@ -10,7 +10,7 @@ from speechgmm.corpus.formats.discovery import DiscoveredCorpus
 from speechgmm.corpus.manifest import Role, Utterance, by_speaker
 from speechgmm.features.spectral.config import CepstraConfig
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.preparing.checking import Audio, AudioHeader, read_headers
+from speechgmm.recipe.preparing.headers import Audio, AudioHeader, read_headers
 
 FRAME: float = CepstraConfig.model_fields["frame_length"].default
 """Seconds."""

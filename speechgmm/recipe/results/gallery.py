@@ -9,8 +9,8 @@ from speechgmm.features.extract import FeatureConfig
 from speechgmm.gallery.config import DecisionConfig
 from speechgmm.gallery.enrolment import create_gallery
 from speechgmm.gallery.gallery import Gallery
-from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig
+from speechgmm.recipe.layout import CALIBRATION_FILE, COHORT_FILE, RECIPE_FILE, UBM_FILE
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.scoring.identification import IdentificationConfig
@@ -44,7 +44,7 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
         If the gallery cannot be written.
     """
     results = Path(results)
-    recipe = load_recipe(results / "recipe.yaml")
+    recipe = load_recipe(results / RECIPE_FILE)
     front_end, adaptation = check_results(results, recipe)
     calibration, cohort = results / CALIBRATION_FILE, results / COHORT_FILE
     return create_gallery(

@@ -14,23 +14,31 @@ import numpy as np
 from speechgmm.errors import ResultsError, SpeechGMMError
 from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.evaluation.report.trials import TrialTable
-from speechgmm.gallery.layout import UBM_FILE
 from speechgmm.gmm.storage import load_gmm
+from speechgmm.recipe.layout import (
+    CONFUSION_COLUMNS,
+    CONFUSION_FILE,
+    DATA_COLUMNS,
+    DATA_FILE,
+    IN_LIST,
+    LOG_FILE,
+    METRICS_FILE,
+    PROVENANCE_FILE,
+    RECIPE_FILE,
+    SCORES_COLUMNS,
+    SCORES_FILE,
+    SERIES_FILE,
+    SEXES,
+    SKIPPED_COLUMNS,
+    SKIPPED_FILE,
+    SYSTEMS,
+    TRAINING_FILE,
+    UBM_FILE,
+)
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.schema.recipe import Recipe
-from speechgmm.recipe.stages.evaluation import IN_LIST, METRICS_FILE, SCORES_FILE
-from speechgmm.recipe.stages.ubm import TRAINING_FILE
 
 T = TypeVar("T")
-
-RECIPE_FILE, PROVENANCE_FILE, SKIPPED_FILE = "recipe.yaml", "provenance.json", "skipped.csv"
-DATA_FILE, CONFUSION_FILE = "data.csv", "confusion.csv"
-SYSTEMS, SEXES = "systems", "sexes"
-
-DATA_COLUMNS = ("system", "role", "id", "speaker", "model", "sex", "path", "seconds", "speech_seconds")
-CONFUSION_COLUMNS = ("model", "answer", "tests")
-SKIPPED_COLUMNS = ("kind", "id", "role", "path", "reason", "system")
-SCORES_COLUMNS = ("model", "test", "score", "llr", "label", "speaker")
 
 AGAIN = "run the recipe again, which uses what is stored, and then this"
 """What to do where results are not whole."""
@@ -138,7 +146,7 @@ def _check_files(folder: Path) -> None:
     if not folder.is_dir():
         raise ResultsError(f"{folder}: {'a file' if folder.exists() else 'no such folder'}; {expected}")
     has_run = (folder / METRICS_FILE).is_file()  # of the name of a series
-    if (folder / "sweep.csv").is_file() and not has_run:
+    if (folder / SERIES_FILE).is_file() and not has_run:
         raise ResultsError(f"{folder}: a series; {folder}/*/ are its results, one folder for each experiment")
     ends = (METRICS_FILE, SCORES_FILE, RECIPE_FILE, PROVENANCE_FILE)
     files = (*ends, SKIPPED_FILE, DATA_FILE, CONFUSION_FILE)
@@ -146,7 +154,7 @@ def _check_files(folder: Path) -> None:
     if not missing:
         return
     lacks = f"{folder}: no {', no '.join(missing)}"
-    if not any((folder / name).is_file() for name in (*files, "log.txt")):
+    if not any((folder / name).is_file() for name in (*files, LOG_FILE)):
         raise ResultsError(f"{lacks}; {expected}")
     if all((folder / name).is_file() for name in ends):
         raise ResultsError(f"{lacks}: removed, or these results are of an earlier version; {AGAIN}")

@@ -19,11 +19,10 @@ from speechgmm.evaluation.report.content import (
 from speechgmm.evaluation.report.figures import NamedFigure
 from speechgmm.evaluation.report.page import render_report, write_page
 from speechgmm.evaluation.report.trials import TestInfo, worst_trials
+from speechgmm.recipe.layout import PLOTS, RECIPE_FILE, REPORT_FILE
 from speechgmm.recipe.reading.non_defaults import given_keys, lines_of, settings_of
 from speechgmm.recipe.results.figures import figures
-from speechgmm.recipe.results.reading import RECIPE_FILE, DataRow, Results, open_results
-
-REPORT_FILE, PLOTS = "report.html", "plots"
+from speechgmm.recipe.results.reading import DataRow, Results, open_results
 
 
 def report_results(folder: Path, out: Path | None = None, *, png: bool = False) -> Path:

@@ -14,9 +14,9 @@ from speechgmm.arrays import Float64Array
 from speechgmm.errors import RecipeError
 from speechgmm.evaluation.bootstrap import ABSOLUTE, TrialGroup, differences, resampled
 from speechgmm.evaluation.summary import EvaluationConfig
+from speechgmm.recipe.layout import IN_LIST, METRICS_FILE, RECIPE_FILE, SCORES_FILE
 from speechgmm.recipe.reading.yaml import read_document
 from speechgmm.recipe.series.sweep import flatten_metrics
-from speechgmm.recipe.stages.evaluation import IN_LIST
 
 
 class Difference(NamedTuple):
@@ -147,18 +147,18 @@ class _Result(NamedTuple):
 
 def _read(folder: Path) -> _Result:
     """Read a folder of results."""
-    missing = [name for name in ("recipe.yaml", "metrics.json", "scores.csv") if not (folder / name).is_file()]
+    missing = [name for name in (RECIPE_FILE, METRICS_FILE, SCORES_FILE) if not (folder / name).is_file()]
     if missing:
         hint = f"; it holds a series: {folder}/*/ are its results" if (folder / "sweep.csv").is_file() else ""
         raise RecipeError(
             f"{folder}: no {', no '.join(missing)}; expected a folder of results, as results/NAME after a run{hint}"
         )
-    values = read_document(folder / "recipe.yaml").values
+    values = read_document(folder / RECIPE_FILE).values
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
         recipe = dict(_flat(values, ""))
         ranked = "score" if recipe.get("calibration.method") == "pav" else "llr"
-        return _Result(recipe, values, flatten_metrics(metrics), _trials(folder / "scores.csv", ranked))
+        return _Result(recipe, values, flatten_metrics(metrics), _trials(folder / SCORES_FILE, ranked))
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise RecipeError(f"{folder}: damaged results, or not of a run: {error!r}") from error
 

@@ -13,15 +13,13 @@ from rich.console import Console
 
 from speechgmm.files import replacing
 from speechgmm.parallel.engine import Engine, workers
+from speechgmm.recipe.layout import CACHE, LOG_FILE, PROVENANCE_FILE, RECIPE_FILE, REPORT_FILE, SERIES_FILE
 from speechgmm.recipe.reading.loader import dump_recipe
 from speechgmm.recipe.running.planning import plan
 from speechgmm.recipe.running.runner import run
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.series.points import Series, SeriesPoint
 from speechgmm.recipe.stages.evaluation import load_metrics
-
-TABLE_FILE = "sweep.csv"
-"""The table of a series, beside the folders of its members."""
 
 FAILURES = (ValueError, ArithmeticError, MemoryError, OSError, RuntimeError)
 """What may befall one member, and leaves the others to be run: its keys, its data, the machine."""
@@ -101,7 +99,7 @@ def run_series(
             else:
                 outcome = _kept(point, point.recipe, folder) or _run(point, point.recipe, folder, engine, console)
             outcomes.append(outcome)
-            _write_table(folder / TABLE_FILE, series, outcomes)
+            _write_table(folder / SERIES_FILE, series, outcomes)
             tell(outcome)
     return tuple(outcomes)
 
@@ -140,11 +138,11 @@ def _kept(point: SeriesPoint, recipe: Recipe, folder: Path) -> Outcome | None:
     """Find the results of a member: whole (the report is written last), of this recipe, and of the data as they are."""
     place = folder / point.name
     try:
-        if (place / "recipe.yaml").read_text(encoding="utf-8") != dump_recipe(recipe):
+        if (place / RECIPE_FILE).read_text(encoding="utf-8") != dump_recipe(recipe):
             return None
-        if not (place / "report.html").is_file():
+        if not (place / REPORT_FILE).is_file():
             return None
-        provenance = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
+        provenance = json.loads((place / PROVENANCE_FILE).read_text(encoding="utf-8"))
         used = [stage["digest"] for stage in provenance["stages"]]
         warnings = tuple(provenance["warnings"])
         metrics = load_metrics(place)
@@ -162,11 +160,11 @@ def _run(point: SeriesPoint, recipe: Recipe, folder: Path, engine: Engine | None
     """Run a member, or note why that failed."""
     started = time.perf_counter()
     try:
-        done = run(recipe, results=folder, engine=engine, console=console, cache=folder.parent / ".cache")
+        done = run(recipe, results=folder, engine=engine, console=console, cache=folder.parent / CACHE)
     except FAILURES as error:
         place = folder / point.name
         place.mkdir(exist_ok=True)
-        with (place / "log.txt").open("a", encoding="utf-8") as log:
+        with (place / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(traceback.format_exc())
         return Outcome(point, None, _line(str(error) or type(error).__name__), seconds=time.perf_counter() - started)
     return Outcome(point, done.metrics, seconds=time.perf_counter() - started, warnings=done.warnings)

@@ -1,177 +1,127 @@
-"""What stages need to run, and what becomes of one: it runs, its output is found, or it is only planned."""
+"""What becomes of a stage: it runs or its stored output is found, or what would become of it is only noted.
+
+A stage states what its output depends on as a `StageKey`, and hands over the work as a function. Two contexts take
+them: `StageRunner` for a run, `StagePlanner` for a plan. The graph of an experiment is the same for both.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import JsonValue
 
 from speechgmm.configuration import Configuration
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.cache.outputs import StageCache, StageOutput
-from speechgmm.recipe.stages.progress import Bars
+from speechgmm.recipe.cache.outputs import StageCache, StageKey, StageOutput
+from speechgmm.recipe.stages.progress import ProgressBars, ProgressCallback
 
 STAGES = ("corpus", "features", "ubm", "speakers", "scores", "normalisation", "calibration", "evaluation", "report")
 """In the order of their dependence. The corpus is one only where it is recorded; the report is written each time."""
 
-# The number of a stage goes up whenever the same inputs would make another output.
-VERSIONS = {
-    "corpus": 1,
-    "features": 2,
-    "ubm": 3,
-    "speakers": 3,
-    "scores": 4,
-    "normalisation": 1,
-    "calibration": 2,
-    "evaluation": 6,
-}
+StageWork = Callable[[Path, Engine, ProgressCallback], None]
+"""Writes the output of a stage into a folder, on the workers of an engine, and reports its progress."""
 
 
-class StoppedEarly(Exception):
-    """A stage is beyond the last one that was asked for."""
+class StoppedEarly(Exception):  # it ends a run where the user asked for that, and is no error
+    """A stage comes after the last one that was asked for."""
+
+
+class NotYetKnown(Exception):  # a plan ends with it, and has not failed
+    """What follows depends on outputs that are only planned: the arguments name those stages."""
+
+
+class StageContext(Protocol):
+    """What a stage needs to know of the run or the plan that it is part of."""
+
+    @property
+    def cache(self) -> StageCache:
+        """Where outputs are stored."""
+
+    def output(self, key: StageKey, work: StageWork, title: str = "") -> StageOutput:
+        """Return the output of a stage, there already or not; raise StoppedEarly if it is not to run.
+
+        The title sets apart the outputs that a stage has in one experiment; it is the stage's name where there is one.
+        """
+
+    def is_there(self, output: StageOutput) -> bool:
+        """Whether the files of an output can be read."""
+
+    def stops_before(self, stage: str) -> bool:
+        """Whether a stage comes after the last one that was asked for."""
 
 
 @dataclass(frozen=True)
-class StageContext:
-    """What stages need to run.
-
-    Parameters
-    ----------
-    cache : StageCache
-        Where outputs are kept.
-    engine : Engine
-        Where the work is done.
-    bars : Bars
-        Where progress is shown.
-    until : str, optional
-        The last of `STAGES` to run; all when not given.
-    plan : list, optional
-        If there is one, nothing runs: what would is noted here.
-    outputs : list of StageOutput
-        All that was obtained, each once, in the order in which it was.
-    """
+class StageRunner:
+    """Runs the stages whose output is not stored."""
 
     cache: StageCache
     engine: Engine
-    bars: Bars
-    until: str = STAGES[-1]
-    plan: list["Planned"] | None = None
-    outputs: list[StageOutput] = field(default_factory=list)
+    bars: ProgressBars
+    until: str = STAGES[-1]  # the last stage to run
+    outputs: list[StageOutput] = field(default_factory=list)  # all outputs, each once, in the order of the stages
 
-    def output(
-        self, stage: str, inputs: dict[str, JsonValue], run: Callable[[Path], None], title: str | None = None
-    ) -> StageOutput:
-        """Give the output of a stage, running it if it is not there.
+    def output(self, key: StageKey, work: StageWork, title: str = "") -> StageOutput:
+        """Find the output of a stage, or run the stage."""
+        title = title or key.stage
+        if self.stops_before(key.stage):
+            raise StoppedEarly(key.stage)
 
-        Parameters
-        ----------
-        stage : str
-            One of `STAGES`.
-        inputs : dict of JSON data
-            All that the output depends on.
-        run : callable
-            Writes the output into the folder it is given.
-        title : str, optional
-            What people call it, where several outputs are of one stage.
+        def run(folder: Path) -> None:
+            """Do the work on the workers, beside a bar."""
+            work(folder, self.engine, self.bars.callback(title))
 
-        Returns
-        -------
-        StageOutput
-            Where the output is, or would be.
-
-        Raises
-        ------
-        StoppedEarly
-            If it is beyond the last stage that was asked for.
-        """
-        if self.stops_before(stage):
-            raise StoppedEarly(stage)
-        if self.plan is not None:
-            return self._planned(self.plan, stage, inputs, title)
-        output = self.cache.get_or_run(stage, VERSIONS[stage], inputs, run, title=title)
-        if (output.title, output.digest) not in {(each.title, each.digest) for each in self.outputs}:
+        output = self.cache.get_or_run(key, run, title=title)
+        if not any((known.title, known.digest) == (output.title, output.digest) for known in self.outputs):
             self.outputs.append(output)
         return output
 
-    def _planned(
-        self, plan: list["Planned"], stage: str, inputs: dict[str, JsonValue], title: str | None
-    ) -> StageOutput:
-        """Note whether a stage would run, once."""
-        output = self.cache.lookup(stage, VERSIONS[stage], inputs, title=title)
-        why = None
-        if output is None:
-            why = self.cache.explain_miss(stage, VERSIONS[stage], inputs)
-            digest, folder = self.cache.locate(stage, VERSIONS[stage], inputs)
-            output = StageOutput(title or stage, folder, digest, False, {})
-        if (output.title, output.digest) not in {(each.output.title, each.output.digest) for each in plan}:
-            plan.append(Planned(stage, output, why))
-        return output
-
-    def spread(self, run: Callable[..., None], title: str) -> Callable[[Path], None]:
-        """Let a stage use the workers, and tell how far it is.
-
-        Parameters
-        ----------
-        run : callable
-            Takes a folder, and `engine` and `tick`.
-        title : str
-            What people call it.
-
-        Returns
-        -------
-        callable
-            Takes the folder.
-        """
-        return partial(run, engine=self.engine, tick=self.bars.tick(title))
+    def is_there(self, output: StageOutput) -> bool:  # noqa: ARG002  # a planner asks
+        """Whether the files of an output can be read: those of a run can."""
+        return True
 
     def stops_before(self, stage: str) -> bool:
-        """Tell whether a stage is beyond the last one that was asked for.
-
-        Parameters
-        ----------
-        stage : str
-            One of `STAGES`.
-
-        Returns
-        -------
-        bool
-            True if it is not to run.
-        """
+        """Whether a stage comes after the last one that was asked for."""
         return STAGES.index(stage) > STAGES.index(self.until)
 
 
 @dataclass(frozen=True)
-class Planned:
-    """What would become of a stage.
+class PlannedStage:
+    """What would become of a stage."""
 
-    Parameters
-    ----------
-    stage : str
-        One of `STAGES`.
-    output : StageOutput
-        Where its output is, or would be.
-    why : str or None
-        Why it would run; None if its output is there.
-    """
+    stage: str  # one of STAGES
+    output: StageOutput  # where its output is, or would be
+    why: str | None  # why it would run; None if its output is stored
 
-    stage: str
-    output: StageOutput
-    why: str | None
+
+@dataclass(frozen=True)
+class StagePlanner:
+    """Runs nothing, and notes for each stage whether it would run and why."""
+
+    cache: StageCache
+    planned: list[PlannedStage] = field(default_factory=list)  # each stage once, in their order
+
+    def output(self, key: StageKey, work: StageWork, title: str = "") -> StageOutput:  # noqa: ARG002
+        """Find the output of a stage, or say where it would be."""
+        title = title or key.stage
+        output, why = self.cache.lookup(key, title=title), None
+        if output is None:
+            why = self.cache.explain_miss(key)
+            output = StageOutput(title, self.cache.locate(key), key.digest, False, {})
+        if not any((known.output.title, known.output.digest) == (title, output.digest) for known in self.planned):
+            self.planned.append(PlannedStage(key.stage, output, why))
+        return output
+
+    def is_there(self, output: StageOutput) -> bool:
+        """Whether the files of an output can be read: those that are stored can."""
+        return output.reused
+
+    def stops_before(self, stage: str) -> bool:  # noqa: ARG002  # a runner may stop
+        """Whether a stage comes after the last one that was asked for: a plan is of all of them."""
+        return False
 
 
 def to_json(config: Configuration) -> JsonValue:
-    """Give a configuration as JSON data, which digests are of.
-
-    Parameters
-    ----------
-    config : Configuration
-        Any.
-
-    Returns
-    -------
-    JSON data
-        All keys.
-    """
+    """Return all keys of a configuration as JSON data, for the inputs of a stage."""
     data: JsonValue = config.model_dump(mode="json")
     return data

@@ -1,9 +1,12 @@
-"""Utterances with their features: the stage that all others begin with."""
+"""Features as a stage: one store for each role of the corpus, in the features of each system.
+
+Files: those of a feature store.
+"""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -12,28 +15,23 @@ from speechgmm.corpus.manifest import Utterance, first_few
 from speechgmm.errors import CorpusError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.formats.reading import file_of_place
-from speechgmm.features.store.imported import ImportedConfig
+from speechgmm.features.store.imported import ImportedConfig, write_imported_store
 from speechgmm.features.store.store import FeatureStore, open_store
+from speechgmm.features.store.writing import Source, write_store
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.cache.outputs import StageOutput
-from speechgmm.recipe.stages import ubm as stages
+from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.stages.context import StageContext, to_json
-from speechgmm.recipe.stages.scores import ProgressCallback
+from speechgmm.recipe.stages.progress import ProgressCallback
+
+VERSION = 2
+"""Rises whenever the same inputs would give another output."""
 
 
 @dataclass(frozen=True)
 class RoleFeatures:
-    """Utterances, and where their features are.
+    """The utterances of a role, some of which may have no features, and the store of those that have."""
 
-    Parameters
-    ----------
-    utterances : tuple of Utterance
-        In the order of the list; some may have no features.
-    features : StageOutput
-        A feature store that has at least those.
-    """
-
-    utterances: tuple[Utterance, ...]
+    utterances: tuple[Utterance, ...]  # in the order of the list
     features: StageOutput
 
     @property
@@ -51,93 +49,73 @@ class RoleFeatures:
         """Who speaks, for each model that the utterances enrol."""
         return {utterance.enrols: utterance.speaker for utterance in self.utterances}
 
+    def of_sex(self, sex: str) -> "RoleFeatures":
+        """Return the utterances of the speakers of one sex."""
+        return replace(self, utterances=tuple(each for each in self.utterances if each.sex == sex))
+
+    def sexes(self) -> list[str]:
+        """List the sexes of the speakers, sorted; raise CorpusError where one is not known."""
+        unknown = sorted({utterance.speaker for utterance in self.utterances if not utterance.sex})
+        if unknown:
+            raise CorpusError(f"ubm.per_sex: the sex of {len(unknown)} speakers is not known, of {unknown[0]} for one")
+        sexes = sorted({utterance.sex for utterance in self.utterances if utterance.sex})
+        if odd := [sex for sex in sexes if not sex.isalnum()]:
+            raise CorpusError(f"ubm.per_sex: sex {odd[0]!r}; expected letters")
+        return sexes
+
 
 def role_features(
     title: str, utterances: Sequence[Utterance], config: FeatureConfig | ImportedConfig, context: StageContext
 ) -> RoleFeatures:
-    """Extract features, or find them.
+    """Extract the features of utterances, or find them."""
+    imported = isinstance(config, ImportedConfig)
+    stamps = {file: _stamp(file) for file in _files(utterances, imported=imported)}
 
-    Parameters
-    ----------
-    title : str
-        What people call the stage.
-    utterances : sequence of Utterance
-        Whose.
-    config : FeatureConfig or ImportedConfig
-        The front end.
-    context : StageContext
-        How to run.
+    def work(folder: Path, engine: Engine, progress: ProgressCallback) -> None:
+        """Write the store of what was digested: other content would be stored under a wrong digest."""
+        write_features(folder, engine, progress, utterances=utterances, config=config)
+        if changed := [file for file, stamp in stamps.items() if _stamp(file) != stamp]:
+            raise CorpusError(f"{first_few(changed)}: changed, or gone, while features were extracted; run again")
 
-    Returns
-    -------
-    RoleFeatures
-        The utterances with their features.
-    """
-    given = isinstance(config, ImportedConfig)
-    before = {file: _stamp(file) for file in _files(utterances, given=given)}
-    stage = partial(_extract_steadily, before, utterances=utterances, config=config)
-    inputs = {"config": to_json(config), "utterances": _digests(utterances, given=given)}
-    output = context.output("features", inputs, context.spread(stage, title), title)
-    return RoleFeatures(tuple(utterances), output)
+    key = StageKey(
+        "features", VERSION, {"config": to_json(config), "utterances": _digests(utterances, imported=imported)}
+    )
+    return RoleFeatures(tuple(utterances), context.output(key, work, title))
 
 
-def _files(utterances: Sequence[Utterance], *, given: bool) -> list[str]:
-    """List the files that utterances are in, each once."""
-    return list(dict.fromkeys(file_of_place(each.path) if given else each.path for each in utterances))
-
-
-def _stamp(file: str) -> tuple[int, int] | None:
-    """Give the size of a file and when it was changed; None if there is none."""
-    try:
-        status = Path(file).stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-def _extract_steadily(
-    before: Mapping[str, tuple[int, int] | None],
+def write_features(
     folder: Path,
+    engine: Engine,
+    progress: ProgressCallback,
     *,
     utterances: Sequence[Utterance],
     config: FeatureConfig | ImportedConfig,
-    engine: Engine,
-    tick: ProgressCallback,
 ) -> None:
-    """Extract features, of what was digested: of another content they would be stored under the wrong digest."""
-    stages.extract_features(folder, utterances, config, engine, tick)
-    changed = [file for file, stamp in before.items() if _stamp(file) != stamp]
-    if changed:
-        raise CorpusError(f"{first_few(changed)}: changed, or gone, while features were extracted; run again")
+    """Write a feature store of utterances, in their order."""
+    progress(0, len(utterances))
+    if isinstance(config, ImportedConfig):
+        done = write_imported_store(folder, {each.id: each.path for each in utterances}, config)
+    else:
+        sources = [Source(each.id, each.path, each.channel, start=each.start, stop=each.end) for each in utterances]
+        done = write_store(folder, sources, config, engine)
+    for n_done in done:
+        progress(n_done, len(utterances))
 
 
-def _digests(utterances: Sequence[Utterance], *, given: bool) -> JsonValue:
-    """Digest the content of the files, each once; one that cannot be read has none. Parts of files say which."""
-    digests: dict[str, str] = {}
-    inputs: list[JsonValue] = []
-    for utterance in utterances:
-        path, *segment = utterance.audio
-        file = file_of_place(path) if given else path
-        if file not in digests:
-            digests[file] = digest(Path(file))
-        part = [path[len(file) :]] if given else segment if any(each is not None for each in segment) else []
-        inputs.append([utterance.id, digests[file], *part])
-    return inputs
+@lru_cache(maxsize=4)
+def opened_store(folder: Path) -> FeatureStore:
+    """Open a feature store, once in a worker."""
+    return open_store(folder)
 
 
-def digest(path: Path) -> str:
-    """Digest a file.
+def why_none(store: FeatureStore) -> str:
+    """Say why a store is empty, by the first of its utterances."""
+    first = store.unusable[0]
+    return f"none of {len(store.unusable)} utterances could be used, {first.utterance} for one: {first.reason}"
 
-    Parameters
-    ----------
-    path : Path
-        What is no file, or has a name that none can have, is told apart from those that can be read.
 
-    Returns
-    -------
-    str
-        64 hexadecimal digits: SHA-256 of its content; or why there are none.
-    """
+def content_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits; or why there is none."""
     try:
         if not path.is_file():
             return "no file"
@@ -145,3 +123,31 @@ def digest(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError) as error:
         return f"unreadable: {error}"
+
+
+def _files(utterances: Sequence[Utterance], *, imported: bool) -> list[str]:
+    """List the files that utterances are in, each once."""
+    return list(dict.fromkeys(file_of_place(each.path) if imported else each.path for each in utterances))
+
+
+def _stamp(file: str) -> tuple[int, int] | None:
+    """Return the size of a file and when it was changed; None if there is no such file."""
+    try:
+        status = Path(file).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _digests(utterances: Sequence[Utterance], *, imported: bool) -> JsonValue:
+    """List ids with the digests of their files, each file read once, and which part of the file an utterance is."""
+    digests: dict[str, str] = {}
+    inputs: list[JsonValue] = []
+    for utterance in utterances:
+        path, *segment = utterance.audio
+        file = file_of_place(path) if imported else path
+        if file not in digests:
+            digests[file] = content_digest(Path(file))
+        part = [path[len(file) :]] if imported else segment if any(each is not None for each in segment) else []
+        inputs.append([utterance.id, digests[file], *part])
+    return inputs

@@ -1,13 +1,16 @@
 """Progress bars of stages on the terminal."""
 
+from collections.abc import Callable
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from speechgmm.recipe.stages.scores import ProgressCallback
+ProgressCallback = Callable[[int, int], None]
+"""Takes how many items are done, and how many there are."""
 
 
-class Bars:
-    """Progress bars, one for each stage that runs; none when the console is not a terminal."""
+class ProgressBars:
+    """A bar for each stage that runs; no bars where the console is not a terminal."""
 
     def __init__(self, console: Console | None) -> None:
         self._progress = Progress(
@@ -20,32 +23,21 @@ class Bars:
             disable=console is None or not console.is_terminal,
         )
 
-    def __enter__(self) -> "Bars":
+    def __enter__(self) -> "ProgressBars":
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def tick(self, title: str) -> ProgressCallback:
-        """Make the function that moves one bar.
-
-        Parameters
-        ----------
-        title : str
-            What stands beside it.
-
-        Returns
-        -------
-        callable
-            The bar appears at its first call.
-        """
+    def callback(self, title: str) -> ProgressCallback:
+        """Return the function that moves the bar of this title; the bar appears at its first call."""
         tasks: list[TaskID] = []
 
-        def tick(done: int, total: int) -> None:
+        def progress(done: int, total: int) -> None:
             """Move the bar."""
             if not tasks:
                 tasks.append(self._progress.add_task(title, total=total))
             self._progress.update(tasks[0], completed=done)
 
-        return tick
+        return progress

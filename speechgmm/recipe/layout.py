@@ -1,0 +1,28 @@
+"""Names of the files and columns of a folder of results, and of the cache beside it."""
+
+CACHE = ".cache"
+"""Outputs of stages, which experiments share; below the folder that holds the folders of results."""
+
+RESULTS_LOCK = "results-"
+"""How the name of the lock begins that a run holds while it writes its results."""
+
+RECIPE_FILE, PROVENANCE_FILE, LOG_FILE = "recipe.yaml", "provenance.json", "log.txt"
+METRICS_FILE, SCORES_FILE, REPORT_FILE = "metrics.json", "scores.csv", "report.html"
+DATA_FILE, SKIPPED_FILE, CONFUSION_FILE = "data.csv", "skipped.csv", "confusion.csv"
+UBM_FILE, SPEAKERS_FILE, COHORT_FILE = "ubm.safetensors", "speakers.safetensors", "cohort.safetensors"
+TRAINING_FILE, SIZES_FILE, UNTRAINED_FILE = "training.csv", "sizes.csv", "untrained.json"
+CALIBRATION_FILE = "calibration.json"
+
+PLOTS, SYSTEMS, SEXES = "plots", "systems", "sexes"
+"""Folders: the plots; the models of each system of a fusion; the models of each sex."""
+
+SERIES_FILE = "sweep.csv"
+"""The table of a series, beside the folders of its points."""
+
+DATA_COLUMNS = ("system", "role", "id", "speaker", "model", "sex", "path", "seconds", "speech_seconds")
+CONFUSION_COLUMNS = ("model", "answer", "tests")
+SKIPPED_COLUMNS = ("kind", "id", "role", "path", "reason", "system")
+SCORES_COLUMNS = ("model", "test", "score", "llr", "label", "speaker")
+
+IN_LIST = "list:"
+"""How the column of scores.csv begins that says which trials a list has; the name of the list follows."""

@@ -1,0 +1,200 @@
+"""Calibration as a stage: the map from scores to log-likelihood ratios, and the threshold of decisions.
+
+Files: ``calibration.json``, which says in place of a calibration why the trials gave none.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import JsonValue
+
+from speechgmm.arrays import BoolArray, Float64Array
+from speechgmm.corpus.manifest import Corpus, Trial, Utterance
+from speechgmm.errors import CorpusError
+from speechgmm.features.store.store import FeatureStore
+from speechgmm.files import write_json
+from speechgmm.recipe.cache.outputs import StageKey, StageOutput
+from speechgmm.recipe.layout import CALIBRATION_FILE
+from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.stages.context import StageContext, to_json
+from speechgmm.recipe.stages.score_matrix import ScoreMatrix
+from speechgmm.scoring.calibration import (
+    Calibration,
+    LinearCalibration,
+    check_disjoint,
+    duration_side,
+    load_calibration,
+    train_calibration,
+)
+from speechgmm.scoring.thresholds import find_threshold
+
+VERSION = 2
+"""Rises whenever the same inputs would give another output."""
+
+REFUSED = "refused"
+"""The key of the file under which a stage says why its trials gave no calibration."""
+
+
+class LabelledScores(NamedTuple):
+    """Trials whose truth is known: scores (n, S) of S systems, whether they are targets (n,), side information (n,)."""
+
+    scores: Float64Array
+    target: BoolArray
+    durations: Float64Array
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedCalibration:
+    """A calibration, and what it was trained on."""
+
+    calibration: Calibration
+    trained_on: str  # in words
+    n_target: int  # trials of each kind
+    n_nontarget: int
+    threshold: float  # nats; a trial is accepted from this log-likelihood ratio on
+
+    def apply(self, scores: Sequence[ScoreMatrix], store: FeatureStore) -> ScoreMatrix:
+        """Turn the scores of the systems, which have the same models and tests, into log-likelihood ratios in nats.
+
+        The store has the tests in the features of the first system, and so their durations.
+        """
+        first = scores[0]
+        side = None
+        if self.calibration.n_sides:
+            side = np.broadcast_to(durations_of(store, first.tests), first.matrix.shape).ravel()
+        llrs = self.calibration.apply(np.stack([each.matrix.ravel() for each in scores], axis=1), side)
+        return replace(first, matrix=llrs.reshape(first.matrix.shape))
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return what ``calibration.json`` holds."""
+        return {
+            "calibration": to_json(self.calibration),
+            "duration": self.calibration.n_sides > 0,
+            "threshold": self.threshold,
+            "trained_on": self.trained_on,
+            "n_target": self.n_target,
+            "n_nontarget": self.n_nontarget,
+        }
+
+
+def calibration_output(
+    recipe: Recipe,
+    inputs: dict[str, JsonValue],
+    labelled: Callable[[], LabelledScores],
+    trained_on: str,
+    context: StageContext,
+) -> StageOutput:
+    """Train the calibration on labelled scores, or find it; `inputs` states what these scores depend on."""
+    sections: JsonValue = {"calibration": to_json(recipe.calibration), "decision": to_json(recipe.decision)}
+
+    def work(folder: Path, *_: object) -> None:
+        """Write the calibration, or why there is none."""
+        try:
+            document = train_on(recipe, labelled(), trained_on).to_json()
+        except CorpusError as error:
+            document = {REFUSED: str(error)}
+        write_json(folder / CALIBRATION_FILE, document)
+
+    return context.output(StageKey("calibration", VERSION, {"config": sections, **inputs}), work)
+
+
+def load_trained_calibration(folder: Path) -> TrainedCalibration:
+    """Read what the stage has written; raise CorpusError, with its reason, if the trials gave no calibration."""
+    document = json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8"))
+    if REFUSED in document:
+        raise CorpusError(document[REFUSED])
+    rest = {name: document[name] for name in ("trained_on", "n_target", "n_nontarget", "threshold")}
+    return TrainedCalibration(load_calibration(document["calibration"]), **rest)
+
+
+def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str) -> TrainedCalibration:
+    """Train a calibration, and find the threshold of decisions on the same trials; raise CorpusError if they cannot."""
+    scores, target, durations = trials
+    check_overlap(scores[target], scores[~target])
+    sides = (durations[target], durations[~target]) if recipe.calibration.duration else None
+    calibration = train_calibration(scores[target], scores[~target], recipe.calibration.config, side=sides)
+    check_direction(calibration)
+    llrs = calibration.apply(scores, durations if recipe.calibration.duration else None)
+    if isinstance(calibration, LinearCalibration):  # weights may separate what the sum of the scores does not
+        check_overlap(llrs[target, None], llrs[~target, None])
+    threshold = find_threshold(llrs[target], llrs[~target], recipe.decision)
+    return TrainedCalibration(calibration, trained_on, int(target.sum()), int((~target).sum()), threshold)
+
+
+def label_listed_trials(scores: Sequence[ScoreMatrix], trials: Sequence[Trial], store: FeatureStore) -> LabelledScores:
+    """Label the scores of a trial list; trials without the score of some system are left out."""
+    stacked = np.stack([each.for_trials(trials) for each in scores], axis=1)
+    scored = np.flatnonzero(~np.isnan(stacked).any(axis=1)).tolist()
+    target = np.array([trials[number].target for number in scored], np.bool_)
+    return LabelledScores(stacked[scored], target, durations_of(store, [trials[number].test for number in scored]))
+
+
+def label_all_pairs(scores: Sequence[ScoreMatrix], test: Sequence[Utterance], store: FeatureStore) -> LabelledScores:
+    """Label the scores of all tests against all models, which go by the names of their speakers."""
+    speaker = {utterance.id: utterance.speaker for utterance in test}
+    target = np.array(scores[0].models)[:, None] == np.array([speaker[name] for name in scores[0].tests])
+    durations = np.broadcast_to(durations_of(store, scores[0].tests), target.shape)
+    stacked = np.stack([each.matrix.ravel() for each in scores], axis=1)
+    return LabelledScores(stacked, target.ravel(), durations.ravel())
+
+
+def durations_of(store: FeatureStore, tests: Sequence[str]) -> Float64Array:
+    """Return the side information of n tests, shape (n,)."""
+    n_frames = {stored.utterance: stored.stop - stored.start for stored in store.utterances}
+    return duration_side([n_frames[test] for test in tests])
+
+
+def check_overlap(target: Float64Array, nontarget: Float64Array) -> None:
+    """Refuse trials without an error, which any certainty, however great, would fit: scores (N, S) and (M, S)."""
+    if not (len(target) and len(nontarget)):
+        raise CorpusError(
+            f"{len(target)} target and {len(nontarget)} nontarget trials have scores; expected some of both"
+        )
+    if target.sum(axis=1).min() >= nontarget.sum(axis=1).max():
+        raise CorpusError(
+            f"none of {len(target)} target trials scores below any of {len(nontarget)} nontarget trials: they cannot "
+            "tell how sure a score may be"
+        )
+
+
+def check_direction(calibration: Calibration) -> None:
+    """Refuse a calibration by which a higher score speaks against the speaker.
+
+    Some weights may be negative where there are several systems, but not their sum.
+    """
+    if isinstance(calibration, LinearCalibration) and sum(calibration.weights) <= 0:
+        shown = ", ".join(f"{weight:g}" for weight in calibration.weights)
+        raise CorpusError(f"the weights that the trials taught are {shown}; expected a sum above 0")
+
+
+def check_list(recipe: Recipe, corpus: Corpus) -> None:
+    """Refuse, before anything runs, a calibration list that is not there, or that has speakers of other lists.
+
+    The recipe may allow speakers who are evaluated.
+    """
+    name = recipe.calibration.on
+    if recipe.calibration.method == "none" or name == "background":
+        return
+    if name not in corpus.trials:
+        raise CorpusError(
+            f"calibration.on {name!r}: expected background, or one of the lists {', '.join(corpus.trials)}"
+        )
+    if recipe.calibration.allow_evaluated:
+        return
+    others = [trial for other, trials in corpus.trials.items() if other != name for trial in trials]
+    if not others:
+        raise CorpusError(f"calibration.on {name}: it is the only list, and would be evaluated by what it trained")
+    speakers = _speakers(corpus.trials[name], corpus)
+    check_disjoint(speakers, _speakers(others, corpus), f"the list {name} and those evaluated")
+    background = {utterance.speaker for utterance in corpus.background}
+    check_disjoint(speakers, background, f"the list {name} and the background")
+
+
+def _speakers(trials: Sequence[Trial], corpus: Corpus) -> set[str]:
+    """List the speakers of the models and of the tests of trials."""
+    speaker = {utterance.id: utterance.speaker for utterance in corpus.test}
+    return {corpus.speaker_of[trial.model] for trial in trials} | {speaker[trial.test] for trial in trials}
