@@ -15,7 +15,7 @@ from speechgmm.errors import AudioError, CorpusError
 from speechgmm.features.extract import FeatureConfig, check_rate
 from speechgmm.features.formats.reading import file_of_place
 from speechgmm.features.spectral.config import empty_filters
-from speechgmm.features.store.writing import end_within
+from speechgmm.features.store.writing import segment_stop
 from speechgmm.files import is_file
 from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.recipe.graph.calibration import check_list
@@ -232,7 +232,7 @@ def _read_header(audio: Audio) -> AudioHeader:
     """Read a header, and hold the segment and the channel against it."""
     path, start, end, channel = audio
     try:
-        end = end_within(path, end)
+        end = segment_stop(path, end)
         _, rate = audio_blocks(path, channel=channel, start=start, stop=end)
     except AudioError as error:
         return AudioHeader(missing=not is_file(Path(path)), error=str(error))
