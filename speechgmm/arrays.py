@@ -1,4 +1,4 @@
-"""Names for the array types that signatures use, whose docstrings give the shapes; and arrays that stay as they are."""
+"""Names for the array types in signatures, and read-only arrays. Docstrings give the shapes."""
 
 from typing import Any
 
@@ -13,20 +13,13 @@ IntArray = npt.NDArray[np.intp]
 
 
 def read_only(array: npt.ArrayLike) -> Float64Array:
-    """Give a float64, C-contiguous array that nobody can write to.
+    """Return a float64, C-contiguous array that cannot be written to.
 
-    Parameters
-    ----------
-    array : array_like
-        Any numbers.
-
-    Returns
-    -------
-    np.ndarray, float64
-        A copy; `array` itself if it is such an array already and no view of another, which could still be written.
+    An array that already is one, and is no view of an array that could still be written, is returned as it is; any
+    other is copied.
     """
-    fixed = np.ascontiguousarray(array, np.float64)
-    if fixed is not array or fixed.base is not None or fixed.flags.writeable:
-        fixed = fixed.copy()
-        fixed.flags.writeable = False
-    return fixed
+    result = np.ascontiguousarray(array, np.float64)
+    if result is not array or result.base is not None or result.flags.writeable:
+        result = result.copy()
+        result.flags.writeable = False
+    return result

@@ -1,45 +1,55 @@
-"""What can go wrong through the data or the request, as opposed to a bug.
+"""Errors caused by the data or the request, as opposed to bugs.
 
-Every message says what the value was, what was expected, and where: the file, line, utterance or key. On the
-command line these become one readable message and exit status 2.
+Every message states what was found, what was expected, and where: the file, line, utterance or key. On the command
+line such an error becomes one readable message and exit status 2.
 """
 
 
 class SpeechGMMError(ValueError):
-    """Something the user can mend: the root of the package's own errors."""
+    """The base class of the package's errors: something in the data or the request that the user can correct.
+
+    Examples
+    --------
+    >>> import speechgmm
+    >>> try:
+    ...     speechgmm.read_audio("missing.wav")
+    ... except speechgmm.SpeechGMMError as error:
+    ...     print(error)
+    missing.wav: no such audio file
+    """
 
 
 class AudioError(SpeechGMMError):
-    """An audio file or array that cannot be used."""
+    """An audio file or array is unusable."""
 
 
 class ChannelError(AudioError):
-    """An audio file of several channels, of which none was chosen."""
+    """An audio file has several channels and none was chosen."""
 
 
 class CorpusError(SpeechGMMError):
-    """A list of utterances or trials that is missing, malformed or contradictory."""
+    """A list of utterances or trials, or a file of features, is missing, malformed or contradictory."""
 
 
 class ModelError(SpeechGMMError):
-    """A model that cannot be trained from its data, read from its file, or applied to these features."""
+    """A model cannot be trained from its data, read from its file, or applied to these features."""
 
 
 class CheckpointError(ModelError):
-    """The state of a training that cannot be gone on from: damaged, of another training, or no file."""
+    """Training cannot be resumed from a checkpoint: it is damaged, belongs to another training, or is not a file."""
 
 
 class GalleryError(SpeechGMMError):
-    """A gallery that cannot be opened, or a request that what it holds does not allow."""
+    """A gallery cannot be opened, or its contents do not allow the request."""
 
 
 class RecipeError(SpeechGMMError):
-    """A recipe that cannot be read, or says something that has no meaning."""
+    """A recipe cannot be read, or its values make no sense."""
 
 
 class ResultsError(SpeechGMMError):
-    """A folder of results that is none, or that another run is writing."""
+    """A folder is not a results folder, or another run is writing to it."""
 
 
 class WorkerError(SpeechGMMError):
-    """Workers that died, or a scheduler that cannot be reached, which is not the work's own fault."""
+    """Workers died or a scheduler cannot be reached; the work itself is not the cause."""

@@ -1,4 +1,4 @@
-"""The version of the package, and those of all that its numbers rest on."""
+"""The version of the package, and the versions of the packages that its numbers depend on."""
 
 from contextlib import suppress
 from functools import lru_cache
@@ -6,31 +6,27 @@ from functools import lru_cache
 __version__ = "0.1.0"
 
 PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "pydantic", "joblib", "safetensors", "scikit-learn")
-"""Whose versions may change a number."""
+"""Packages whose versions may change a number."""
 
 EXTRAS = ("numba", "torch", "kaldiio", "h5py")
-"""The same, of those that not everybody has."""
+"""Optional packages whose versions may change a number."""
 
 
 def versions() -> dict[str, str]:
-    """Give the versions of all that may change a number.
+    """Return the version of every package that may change a number, by its name.
 
-    Returns
-    -------
-    dict of str to str
-        Of speechgmm, Python, the packages that read and compute, as far as they are installed, and the BLAS that numpy
-        and scipy run on.
+    They are speechgmm, Python, the installed packages among `PACKAGES` and `EXTRAS`, and the BLAS of numpy and scipy.
     """
     return dict(_versions())
 
 
 @lru_cache(maxsize=1)
 def _versions() -> dict[str, str]:
-    """Look them up once: every stage is told of them."""
+    """Look the versions up once: every stage asks for them."""
     import platform
     from importlib import metadata
 
-    import scipy.linalg  # noqa: F401 - so that its BLAS is there to be found
+    import scipy.linalg  # noqa: F401 - loads the BLAS that is looked up below
     from threadpoolctl import threadpool_info
 
     blas = {f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"}

@@ -1,1 +1,1 @@
-"""Sound: reading files and headers, and checks of samples."""
+"""Audio: files, headers, checks of samples and resampling."""

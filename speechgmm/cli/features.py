@@ -1,7 +1,7 @@
-"""``speechgmm features``: recordings to files of features, or to a picture.
+"""``speechgmm features``: features of recordings, in files or a store; or a plot of them.
 
-Features go into a store beside their place first, and from there, once all are made, into a file or into their place:
-whatever ends the command before leaves what was there as it was.
+Features are first written to a store beside the output and then, once complete, converted to a file or moved into
+place: if the command ends early, existing output is unchanged.
 """
 
 import re
@@ -21,7 +21,7 @@ from speechgmm.errors import CorpusError
 if TYPE_CHECKING:
     from speechgmm.audio.reading import Channel
     from speechgmm.features.extract import FeatureConfig
-    from speechgmm.features.store.store import FeatureStore, Unusable
+    from speechgmm.features.store.store import FeatureStore, UnusableUtterance
     from speechgmm.features.store.writing import Source
 
 STORE_FILES = re.compile(r"index\.json|shard-\d+\.npy")
@@ -37,8 +37,8 @@ def features(
     out: Annotated[
         str | None,
         typer.Option(
-            help="Where to write. The suffix says what: .ark (and .scp), .h5, .npz; .npy, .htk, .mfc for one "
-            "recording; none, or a / at the end, for a folder: a feature store. With --plot .png, .svg or .pdf.",
+            help="Output. The suffix selects the format: .ark (and .scp), .h5, .npz; .npy, .htk, .mfc for one "
+            "recording; no suffix, or a / at the end, for a folder: a feature store. With --plot: .png, .svg or .pdf.",
             show_default=False,
         ),
     ] = None,
@@ -53,22 +53,22 @@ def features(
     *,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in n_cepstra=20. Repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as n_cepstra=20. Repeatable."),
     ] = None,
     channel: Annotated[
         str | None, typer.Option(metavar="N|mean", help="Of several channels, the one to read (from 0), or their mean.")
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="Where there is speech, instead of the VAD: RTTM (.rttm) or Kaldi segments.", metavar="FILE"),
+        typer.Option(help="Labels of speech, in place of the VAD: RTTM (.rttm) or Kaldi segments.", metavar="FILE"),
     ] = None,
     jobs: JobsOption = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw one recording and its features, to NAME.png.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Plot one recording and its features, to NAME.png.")] = False,
 ) -> None:
-    """Turn recordings into features, in a file of Kaldi, HDF5, numpy or HTK or in a feature store; or draw them.
+    """Extract features of recordings to a Kaldi, HDF5, numpy or HTK file or to a feature store; or plot them.
 
-    Ids are file names without suffix, in folders with the folders below it (a/b). Exit status 3: some recordings could
-    not be used; they are listed with the reasons, and the others are written.
+    Ids are file names without suffix, in folders with the folders below them (a/b). Exit status 3: some recordings
+    could not be used; they are listed with the reasons, and the others are written.
     """
     with exit_on_error("interrupted; nothing is written"):
         from speechgmm.recipe.reading.loader import load_features
@@ -76,7 +76,7 @@ def features(
         front_end = load_features(config, set_ or ())
         if plot:
             if labels is not None or len(paths) != 1:
-                raise typer.BadParameter("draws one file, and without labels", param_hint="--plot")
+                raise typer.BadParameter("plots one file, and without labels", param_hint="--plot")
             _plot(Path(paths[0]), front_end, out, _channel(channel))
         elif out is None:
             raise typer.BadParameter("missing; expected where to write", param_hint="--out")
@@ -92,7 +92,7 @@ def _extract(
     labels: Path | None,
     jobs: int | None,
 ) -> None:
-    """Extract the features of recordings, write them, and say how it went."""
+    """Extract the features of recordings, write them, and print a summary."""
     from speechgmm.features.sources import find_sources, label_sources, without_spaces
 
     if not out:
@@ -103,29 +103,29 @@ def _extract(
     sources = find_sources(paths, channel=channel)
     files = {source.utterance: source.path for source in sources}
     if path.suffix.lower() == ".ark" and not is_store:
-        sources, spaced = without_spaces(sources), sources
+        original, sources = sources, without_spaces(sources)
         files = {source.utterance: source.path for source in sources}
-        if sources != spaced:
+        if sources != original:
             typer.echo("white space in ids is written as _")
     labelled, unusable = label_sources(sources, labels, channel=channel) if labels else (sources, ())
     with _scratch(path) as scratch:
         if not is_store:
-            _rehearse(scratch / path.name, path, sources, config)
+            _check_format_accepts(scratch / path.name, path, sources, config)
         store = _filled_store(scratch / "store", labelled, config, jobs)
         unusable += store.unusable
         if store.utterances and is_store:
-            _put(store.folder, path.resolve(), scratch / "old")
+            _move_into_place(store.folder, path.resolve(), scratch / "old")
         elif store.utterances:
-            _write(path, store, config)
+            _write_file(path, store, config)
     if store.utterances:
         typer.echo(_summary(store, out, time.perf_counter() - started))
         _warn(config, {stored.utterance: stored.clipped for stored in store.utterances})
     if unusable:
-        _report(unusable, files, len(sources))
+        _exit_with_unusable(unusable, files, len(sources))
 
 
 def _channel(text: str | None) -> "Channel":
-    """Read the choice of a channel."""
+    """Parse the choice of a channel."""
     if text is None:
         return None
     if text == "mean":
@@ -136,7 +136,7 @@ def _channel(text: str | None) -> "Channel":
 
 
 def _is_store(out: str) -> bool:
-    """Tell a folder to write from a file, and refuse what can be neither."""
+    """Check whether the output is a folder rather than a file, and refuse what can be neither."""
     from speechgmm.features.formats.common import WRITABLE
 
     path = Path(out)
@@ -147,45 +147,47 @@ def _is_store(out: str) -> bool:
                 "whose name has no suffix or ends with /"
             )
         return False
-    names = [each.name for each in path.iterdir()] if path.exists() else []
+    names = [entry.name for entry in path.iterdir()] if path.exists() else []
     if names and not ("index.json" in names and all(STORE_FILES.fullmatch(name) for name in names)):
-        raise CorpusError(f"{out}: holds other things than a feature store; expected an empty or a new folder")
+        raise CorpusError(f"{out}: holds other files than a feature store's; expected an empty or a new folder")
     return True
 
 
 def _refuse_segments(paths: Sequence[str], labels: Path | None) -> None:
-    """Refuse segments of longer recordings, unless somebody has seen that they are no utterances here."""
+    """Refuse a data directory with segments, which are not utterances here, unless there are labels."""
     for path in map(Path, paths):
         segments = path / "segments"
         if labels is None and (path / "wav.scp").exists() and segments.exists():
             raise CorpusError(
-                f"{segments}: segments are not utterances here; --labels {segments} takes them for the speech of "
+                f"{segments}: segments are not utterances here; --labels {segments} uses them as the speech of "
                 "their recordings"
             )
 
 
 @contextmanager
 def _scratch(out: Path) -> Iterator[Path]:
-    """Make a folder beside the output, and remove it in the end."""
-    beside = out.resolve().parent
-    beside.mkdir(parents=True, exist_ok=True)
-    # Workers that are interrupted may still write.
-    with TemporaryDirectory(prefix=".writing-", dir=beside, ignore_cleanup_errors=True) as folder:
+    """Create a temporary folder beside the output, and remove it in the end."""
+    parent = out.resolve().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    # Interrupted workers may still write.
+    with TemporaryDirectory(prefix=".writing-", dir=parent, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
-def _rehearse(trial: Path, out: Path, sources: Sequence["Source"], config: "FeatureConfig") -> None:
-    """Write the file without any frames, so that what the format refuses is known before the work is done."""
+def _check_format_accepts(trial: Path, out: Path, sources: Sequence["Source"], config: "FeatureConfig") -> None:
+    """Write the file without any frames, so that the format's refusals come before the work is done."""
     import numpy as np
 
     from speechgmm.errors import SpeechGMMError
     from speechgmm.features.formats.common import Matrix
     from speechgmm.features.formats.writing import write_features
 
-    nothing = np.empty((0, config.n_features), np.float32)
+    no_frames = np.empty((0, config.n_features), np.float32)
     try:
         write_features(
-            trial, (Matrix.of(source.utterance, nothing) for source in sources), frame_shift=config.shift_seconds
+            trial,
+            (Matrix.from_array(source.utterance, no_frames) for source in sources),
+            frame_shift=config.shift_seconds,
         )
     except SpeechGMMError as error:
         raise type(error)(str(error).replace(str(trial), str(out))) from error
@@ -194,7 +196,7 @@ def _rehearse(trial: Path, out: Path, sources: Sequence["Source"], config: "Feat
 def _filled_store(
     folder: Path, sources: Sequence["Source"], config: "FeatureConfig", jobs: int | None
 ) -> "FeatureStore":
-    """Extract the features of recordings into a store, and show how far it is."""
+    """Extract the features of recordings into a store, and show progress."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -211,19 +213,19 @@ def _filled_store(
     return open_store(folder)
 
 
-def _put(made: Path, out: Path, aside: Path) -> None:
-    """Rename a folder into its place, and what is there aside."""
+def _move_into_place(new_folder: Path, out: Path, old_folder: Path) -> None:
+    """Move the new folder to the output, and an existing output to `old_folder`."""
     if not out.exists():
-        made.rename(out)
+        new_folder.rename(out)
         return
-    out.rename(aside)
+    out.rename(old_folder)
     with ExitStack() as stack:
-        stack.callback(aside.rename, out)
-        made.rename(out)
+        stack.callback(old_folder.rename, out)
+        new_folder.rename(out)
         stack.pop_all()
 
 
-def _write(out: Path, store: "FeatureStore", config: "FeatureConfig") -> None:
+def _write_file(out: Path, store: "FeatureStore", config: "FeatureConfig") -> None:
     """Write the frames of a store to a file, a block at a time."""
     from speechgmm.features.formats.common import Matrix
     from speechgmm.features.formats.writing import write_features
@@ -236,7 +238,7 @@ def _write(out: Path, store: "FeatureStore", config: "FeatureConfig") -> None:
 
 
 def _summary(store: "FeatureStore", out: str, wall: float) -> str:
-    """Say how much was extracted, and how fast."""
+    """Format a summary: how much was extracted, and how fast."""
     seconds = sum(stored.seconds for stored in store.utterances)
     speech = sum(stored.speech_seconds for stored in store.utterances)
     n = len(store.utterances)
@@ -248,7 +250,7 @@ def _summary(store: "FeatureStore", out: str, wall: float) -> str:
 
 
 def _warn(config: "FeatureConfig", clipped: Mapping[str, float]) -> None:
-    """Warn of clipped recordings and of filters without a bin."""
+    """Print warnings for clipped recordings and for filters without a bin."""
     from speechgmm.features.spectral.config import empty_filters
     from speechgmm.features.store.store import clipped_warnings
 
@@ -256,28 +258,28 @@ def _warn(config: "FeatureConfig", clipped: Mapping[str, float]) -> None:
         typer.secho(f"warning: {warning}", fg="yellow")
 
 
-def _report(unusable: Sequence["Unusable"], files: Mapping[str, str], n: int) -> NoReturn:
-    """List what could not be used, and leave."""
+def _exit_with_unusable(unusable: Sequence["UnusableUtterance"], files: Mapping[str, str], n: int) -> NoReturn:
+    """List the unusable recordings, and exit with status 3."""
     if len(unusable) == n:
         title = f"none of {n:,} recordings could be used; nothing is written:" if n > 1 else "nothing is written:"
     else:
         title = f"{len(unusable):,} of {n:,} recordings could not be used:"
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(title, err=True)
-    for each in unusable:
-        typer.echo(f"  {files[each.utterance]}: {each.reason}", err=True)
+    for utterance in unusable:
+        typer.echo(f"  {files[utterance.utterance]}: {utterance.reason}", err=True)
     raise typer.Exit(3)
 
 
 def _plot(path: Path, config: "FeatureConfig", out: str | None, channel: "Channel") -> None:
-    """Draw a recording and its features."""
+    """Plot a recording and its features."""
     from speechgmm.features.plot import plot_features
 
-    picture = Path(out or f"{path.stem}.png")
-    extraction = plot_features(path, config, picture, channel=channel)
+    plot_path = Path(out or f"{path.stem}.png")
+    extraction = plot_features(path, config, plot_path, channel=channel)
     n_frames, n_features = extraction.frames.shape
     typer.echo(
-        f"{picture}: {extraction.seconds:,.2f} s of audio, {extraction.speech_seconds:,.2f} s of speech: "
+        f"{plot_path}: {extraction.seconds:,.2f} s of audio, {extraction.speech_seconds:,.2f} s of speech: "
         f"{n_frames:,} frames of {n_features} features"
     )
     _warn(config, {path.name: extraction.clipped})

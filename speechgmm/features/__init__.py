@@ -1,1 +1,1 @@
-"""From samples to frames of features, shape (T, D)."""
+"""Features: the front end, streaming, the store, imported features and files of other programs."""

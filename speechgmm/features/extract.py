@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from speechgmm.arrays import BoolArray, Float32Array, FloatArray
 from speechgmm.audio.reading import Channel, read_audio
-from speechgmm.audio.samples import check_samples, clipped_share, loudest, only_silence, resample
+from speechgmm.audio.samples import check_samples, clipped_share, peak_amplitude, resample, silence_error
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
 from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
@@ -26,30 +26,41 @@ STEPS: tuple[Literal["deltas"], Literal["normalisation"], Literal["selection"]] 
     "normalisation",
     "selection",
 )
-"""The steps after the cepstra, in their usual order."""
+"""The steps after the cepstra, in their default order."""
 
 Labels = BoolArray | Sequence[tuple[float, float]]
 """Which frames are speech: a truth value for each frame, or stretches of speech in seconds."""
 
 
 class FeatureConfig(CepstraConfig):
-    """The front end. The defaults are those that serve speaker recognition at 16 kHz.
+    """The front end. The defaults suit speaker recognition at 16 kHz.
 
-    The cepstra of all frames come first, and with them the decision which frames are speech; the other steps follow in
-    the stated order. The usual one has deltas before the selection of the speech frames, because frames that were
-    apart do not become neighbours by it, and normalisation in between: it knows which frames are speech, and takes
-    its means over those unless told otherwise.
+    The cepstra of all frames are computed first, and from their energy it is decided which frames are speech. The other
+    steps follow in the stated order. By default the deltas come before the speech frames are selected, so that frames
+    that were apart do not become neighbours, and the normalisation comes in between: it knows which frames are speech,
+    and computes its means over those unless `normalisation` sets another choice.
 
     Parameters
     ----------
     sample_rate, ..., energy_last
         Framing, spectrum, filters and cepstra: see `CepstraConfig`.
     resample : bool
-        Whether audio of another rate is brought to `sample_rate`; else it is refused.
+        Whether audio of another rate is resampled to `sample_rate`; otherwise it is refused.
     order : list of "deltas", "normalisation", "selection", each once
         Order of the steps after the cepstra; the selection keeps the speech frames.
     vad, deltas, normalisation : sections
         Speech activity, dynamics and normalisation.
+
+    Examples
+    --------
+    >>> from speechgmm import FeatureConfig
+    >>> FeatureConfig(n_cepstra=13, deltas={"order": 1}).n_features
+    26
+
+    A front end with the numbers of another program, but for 8 kHz:
+
+    >>> FeatureConfig.preset("kaldi", sample_rate=8000).n_features
+    13
     """
 
     resample: bool = False
@@ -60,36 +71,36 @@ class FeatureConfig(CepstraConfig):
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
-        """Start from a front end that gives the numbers of another program.
+        """Return a front end that computes the numbers of another program.
 
         Parameters
         ----------
         name : "kaldi", "htk", "librosa" or "psf"
-            The program; `speechgmm.features.presets.PRESETS` says which version, and what is called there.
+            The program; `speechgmm.features.presets.PRESETS` gives the version and the function or command.
         **changes
-            Keys that are to differ from it. Lengths and frequencies follow a changed ``sample_rate``; of the sections
-            `vad`, `deltas` and `normalisation` (mappings or configurations) only the keys that are given change.
+            Keys that differ from the preset. Lengths and frequencies follow a changed ``sample_rate``; in the sections
+            `vad`, `deltas` and `normalisation` (mappings or configurations) only the keys given here change.
 
         Returns
         -------
         FeatureConfig
-            The program's front end but for the changes.
+            The program's front end with the changes.
 
         Raises
         ------
         ValueError
-            If there is no such preset, or the keys or values are not those of a front end.
+            If there is no such preset, or a key or value is invalid.
         """
         values = preset_values(name, changes.get("sample_rate"))
         for key, value in changes.items():
-            given = value.model_dump(exclude_unset=True) if isinstance(value, Configuration) else value
-            below = values.get(key)
-            values[key] = below | given if isinstance(below, dict) and isinstance(given, dict) else given
+            change = value.model_dump(exclude_unset=True) if isinstance(value, Configuration) else value
+            preset = values.get(key)
+            values[key] = preset | change if isinstance(preset, dict) and isinstance(change, dict) else change
         return cls.model_validate(values)
 
     @model_validator(mode="after")
     def _deltas_fit(self) -> Self:
-        """Refuse shifted deltas of more coefficients than there are, and steps that are missing or there twice."""
+        """Refuse shifted deltas of more coefficients than there are, and steps that are missing or repeated."""
         self.deltas.n_columns(self.n_static)
         if sorted(self.order) != sorted(STEPS):
             raise ValueError(f"order: {list(self.order)}; expected each of {', '.join(STEPS)} once")
@@ -105,27 +116,13 @@ class FeatureConfig(CepstraConfig):
 
 @dataclass(frozen=True, eq=False)
 class Extraction:
-    """What the front end made of one utterance.
+    """The features of one utterance, and how much of its audio they cover."""
 
-    Parameters
-    ----------
-    frames : np.ndarray, shape (T, D), float32
-        Features of the speech frames.
-    speech : np.ndarray, shape (all frames,), bool
-        Which of all frames these are.
-    seconds : float, seconds
-        Length of the audio.
-    speech_seconds : float, seconds
-        Of it, what the kept frames stand for: their number times the frame shift, at most all of it.
-    clipped : float, 0 to 1
-        Share of the samples that are clipped, as `speechgmm.audio.samples.clipped_share` counts.
-    """
-
-    frames: Float32Array
-    speech: BoolArray
-    seconds: float
-    speech_seconds: float
-    clipped: float
+    frames: Float32Array  # of the speech frames, (T, D)
+    speech: BoolArray  # which frames these are, (all frames,)
+    seconds: float  # length of the audio
+    speech_seconds: float  # T times the frame shift, at most `seconds`
+    clipped: float  # share of clipped samples, 0 to 1, as `clipped_share` counts
 
 
 def extract(
@@ -138,35 +135,51 @@ def extract(
     stop: float | None = None,
     speech: Labels | None = None,
 ) -> Float32Array:
-    """Turn one utterance into features of its speech frames.
+    """Compute the features of an utterance's speech frames.
 
     Parameters
     ----------
     source : str, Path, or np.ndarray of shape (n,)
         An audio file, or samples with full scale at 1.
     config : FeatureConfig, optional
-        The front end; the defaults when not given.
+        The front end; ``FeatureConfig()`` by default.
     sample_rate : int > 0, Hz, optional
-        Rate of an array of samples; ``config.sample_rate`` when not given. A file says its own.
+        Rate of an array of samples; ``config.sample_rate`` by default. Not allowed for a file, which has its own.
     channel : int >= 0, or "mean", optional
-        Of a file, the channel to read, or their mean; when not given, a file of several channels is refused.
+        The channel of a file to read, or their mean. By default, a file of several channels is refused.
     start, stop : float >= 0, seconds, optional
-        Of a file, the segment to read; its ends when not given.
+        The segment of a file to read; the whole file by default.
     speech : np.ndarray of shape (frames,), or sequence of (start, stop) in seconds, optional
-        Which frames are speech, or stretches of speech from the beginning of what is read, instead of what `vad` finds.
+        Which frames are speech, or stretches of speech counted from the beginning of what is read, in place of the
+        decisions of `vad`.
 
     Returns
     -------
     np.ndarray, shape (T, D), float32
-        One row for each speech frame; T >= 1.
+        One row per speech frame; T >= 1.
 
     Raises
     ------
     AudioError
-        If the audio is missing, unreadable, shorter than a frame, constant, not finite, without speech, or of another
-        rate than the front end's with no permission to resample, or a rate too low for the highest filter.
+        If the audio is missing, unreadable, shorter than a frame, constant, not finite, or without speech; if its rate
+        differs from the front end's and ``config.resample`` is false; or if its rate is too low for the highest filter.
     ValueError
-        If an argument is out of its range, or for the other kind of source.
+        If an argument is out of range, or is for the other kind of source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import FeatureConfig, extract
+    >>> time = np.arange(16000) / 16000
+    >>> samples = 0.1 * np.sin(2 * np.pi * 220 * time) * (1 + np.sin(2 * np.pi * 3 * time))
+    >>> features = extract(samples)
+    >>> features.shape, features.dtype
+    ((92, 72), dtype('float32'))
+
+    All 98 frames of Kaldi's MFCC, whether or not they are speech:
+
+    >>> extract(samples, FeatureConfig.preset("kaldi")).shape
+    (98, 13)
     """
     return analyse(
         source, config, sample_rate=sample_rate, channel=channel, start=start, stop=stop, speech=speech
@@ -183,22 +196,9 @@ def analyse(
     stop: float | None = None,
     speech: Labels | None = None,
 ) -> Extraction:
-    """Do what `extract` does, and say how much of the audio was speech.
+    """Compute the features of `extract`, and measure how much of the audio was speech.
 
-    Parameters
-    ----------
-    source, config, sample_rate, channel, start, stop, speech
-        As for `extract`.
-
-    Returns
-    -------
-    Extraction
-        Frames, and the seconds of audio and of speech.
-
-    Raises
-    ------
-    AudioError, ValueError
-        As for `extract`; the message names the file.
+    The arguments and errors are those of `extract`; messages name the file.
     """
     config = FeatureConfig() if config is None else config
     if not isinstance(config, FeatureConfig):
@@ -219,19 +219,9 @@ def analyse(
 
 
 def check_rate(sample_rate: int, config: FeatureConfig) -> None:
-    """Refuse audio of a rate that a front end cannot or may not take.
+    """Refuse audio whose sample rate in Hz the front end cannot or may not use, with an AudioError.
 
-    Parameters
-    ----------
-    sample_rate : int > 0, Hz
-        Rate of the audio.
-    config : FeatureConfig
-        The front end.
-
-    Raises
-    ------
-    AudioError
-        If the rate is another than the front end's, and `resample` is false or the highest filter out of reach.
+    The rate differs from the front end's, and `resample` is false or the highest filter is out of reach.
     """
     if sample_rate == config.sample_rate:
         return
@@ -250,23 +240,9 @@ def check_rate(sample_rate: int, config: FeatureConfig) -> None:
 def check_speech(
     n_speech: int, n_frames: int, seconds: float, config: FeatureConfig, *, labelled: bool = False
 ) -> None:
-    """Refuse audio without frames, or without speech.
+    """Refuse audio without frames, or without speech frames, with an AudioError.
 
-    Parameters
-    ----------
-    n_speech, n_frames : int >= 0
-        Speech frames, and all frames.
-    seconds : float >= 0, seconds
-        Length of the audio.
-    config : FeatureConfig
-        The front end.
-    labelled : bool
-        Whether labels said what is speech, or the front end.
-
-    Raises
-    ------
-    AudioError
-        If there are no frames, or none of them is speech.
+    `seconds` is the length of the audio; `labelled` says that the speech frames come from labels.
     """
     if n_frames == 0:
         raise AudioError(f"{seconds:.4f} s of audio is shorter than one frame of {config.frame_length:g} s")
@@ -278,27 +254,27 @@ def check_speech(
 def _analyse_samples(
     samples: Float32Array, sample_rate: int, config: FeatureConfig, labels: Labels | None
 ) -> Extraction:
-    """Run the front end."""
+    """Run the front end on samples (n,)."""
     seconds, clipped = len(samples) / sample_rate, clipped_share(samples)
     if np.ptp(samples) == 0:
-        raise only_silence(len(samples), float(samples[0]))
+        raise silence_error(len(samples), float(samples[0]))
     check_rate(sample_rate, config)
     if sample_rate != config.sample_rate:
         samples = resample(samples, sample_rate, config.sample_rate)
-    peak = loudest(samples)
-    if peak > config.loudest:
+    peak = peak_amplitude(samples)
+    if peak > config.max_amplitude:
         raise AudioError(f"samples up to {peak:g}; expected full scale at 1")
     frames, log_energy = cepstra(samples, config)
-    speech = _speech(log_energy, config, labels) if len(frames) else np.zeros(0, np.bool_)
+    speech = _mark_speech(log_energy, config, labels) if len(frames) else np.zeros(0, np.bool_)
     n_speech = int(np.count_nonzero(speech))
     check_speech(n_speech, len(frames), seconds, config, labelled=labels is not None)
-    # Frames that are padded at the end stand for a little more than the audio.
+    # Frames that are padded at the end cover a little more than the audio.
     speech_seconds = min(n_speech * config.shift_seconds, seconds)
-    return Extraction(_steps(frames, speech, config), speech, seconds, speech_seconds, clipped)
+    return Extraction(_apply_steps(frames, speech, config), speech, seconds, speech_seconds, clipped)
 
 
-def _speech(log_energy: Float32Array, config: FeatureConfig, labels: Labels | None) -> BoolArray:
-    """Mark the speech frames, as labels say or by their energy."""
+def _mark_speech(log_energy: Float32Array, config: FeatureConfig, labels: Labels | None) -> BoolArray:
+    """Mark the speech frames, by the labels or else by their energy."""
     n_frames = len(log_energy)
     if labels is None:
         return speech_frames(log_energy, config.vad, frame_shift=config.shift_seconds)
@@ -311,8 +287,8 @@ def _speech(log_energy: Float32Array, config: FeatureConfig, labels: Labels | No
     return labels.astype(np.bool_)
 
 
-def _steps(frames: Float32Array, speech: BoolArray, config: FeatureConfig) -> Float32Array:
-    """Take the steps after the cepstra, in their order."""
+def _apply_steps(frames: Float32Array, speech: BoolArray, config: FeatureConfig) -> Float32Array:
+    """Apply the steps after the cepstra, in their order."""
     for step in config.order:
         match step:
             case "deltas":

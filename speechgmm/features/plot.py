@@ -1,7 +1,7 @@
-"""A picture of a recording and of what the front end makes of it: waveform, speech activity, spectrogram, features.
+"""A plot of a recording and its features: waveform, speech activity, spectrogram and features.
 
-However long the recording is, no more is drawn than a picture can show: every panel has at most `COLUMNS` columns.
-The same recording and configuration give the same bytes.
+However long the recording is, every panel has at most `MAX_COLUMNS` columns. The same recording and configuration give
+the same bytes.
 """
 
 import io
@@ -26,16 +26,19 @@ from speechgmm.features.spectral.cepstra import CepstraStream
 from speechgmm.features.spectral.config import CepstraConfig, frame_count
 from speechgmm.files import write_bytes
 
-PICTURES: Final = (".png", ".svg", ".pdf")
+PLOT_SUFFIXES: Final = (".png", ".svg", ".pdf")
 """Suffixes of the files that `plot_features` writes."""
 
-COLUMNS: Final = 1500
-PIECE_FRAMES: Final = 2048
-"""Frames whose spectrum is held at a time."""
+MAX_COLUMNS: Final = 1500
+"""Columns of a panel; more frames are averaged."""
+
+SPECTRUM_BLOCK_FRAMES: Final = 2048
+"""Frames whose spectra are in memory at a time."""
 
 SPECTRUM_FLOOR = 1e-20
-"""Power below which nothing is drawn."""
-LONGEST_TRANSFORM: Final = 4096
+"""Least power that is drawn."""
+
+MAX_FRAME_SAMPLES: Final = 4096
 """Samples of the longest frame whose spectrum is drawn."""
 
 DYNAMIC_RANGE: Final = 80.0
@@ -46,11 +49,11 @@ _NO_METADATA: Final = {
     ".svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
     ".pdf": dict.fromkeys(("Creator", "Producer", "CreationDate")),
 }
-_KINDS: Final = {"mfcc": "MFCC", "lfcc": "LFCC", "logmel": "log filters", "spectrogram": "log spectrum"}
-_INK, _WAVE, _SPEECH, _NOTHING = "#1c2023", "#1f6fa8", "#e69f00", "#d4d4d4"
+_KIND_NAMES: Final = {"mfcc": "MFCC", "lfcc": "LFCC", "logmel": "log filters", "spectrogram": "log spectrum"}
+_INK, _WAVE, _SPEECH, _NO_DATA = "#1c2023", "#1f6fa8", "#e69f00", "#d4d4d4"
 _STYLE: Final = {
     "font.size": 9.5,
-    "font.sans-serif": ["DejaVu Sans"],  # it comes with matplotlib
+    "font.sans-serif": ["DejaVu Sans"],  # part of matplotlib
     "text.parse_math": False,  # a name may contain dollars
     "text.color": _INK,
     "axes.edgecolor": _INK,
@@ -66,36 +69,14 @@ _STYLE: Final = {
 
 
 def plot_features(path: str | Path, config: FeatureConfig, out: str | Path, *, channel: Channel = None) -> Extraction:
-    """Draw a recording, the speech that was found in it, its spectrum, and the features of the speech.
+    """Plot a recording, the speech found in it, its spectrum, and the features of the speech.
 
-    Parameters
-    ----------
-    path : str or Path
-        An audio file.
-    config : FeatureConfig
-        The front end.
-    out : str or Path
-        The picture, with one of the suffixes in `PICTURES`; an existing file is replaced.
-    channel : int >= 0, or "mean", optional
-        Of several channels, which to read.
-
-    Returns
-    -------
-    Extraction
-        What the front end made of the recording.
-
-    Raises
-    ------
-    AudioError
-        As for `speechgmm.features.extract.extract`.
-    SpeechGMMError
-        If the suffix is of no kind of picture.
-    OSError
-        If the picture cannot be written.
+    `out` has one of the `PLOT_SUFFIXES`; an existing file is replaced. Returns the features. Raises AudioError as
+    `extract` does, SpeechGMMError for another suffix, and OSError if the plot cannot be written.
     """
     path, out = Path(path), Path(out)
-    if out.suffix.lower() not in PICTURES:
-        raise SpeechGMMError(f"{out}: suffix {out.suffix!r}; pictures are written to {', '.join(PICTURES)}")
+    if out.suffix.lower() not in PLOT_SUFFIXES:
+        raise SpeechGMMError(f"{out}: suffix {out.suffix!r}; plots are written to {', '.join(PLOT_SUFFIXES)}")
     samples, file_rate = read_audio(path, channel=channel)
     try:
         extraction = analyse(samples, config, sample_rate=file_rate)
@@ -117,10 +98,11 @@ def plot_features(path: str | Path, config: FeatureConfig, out: str | Path, *, c
 
 
 def _title(path: Path, file_rate: int, config: FeatureConfig, extraction: Extraction) -> str:
-    """Say what is drawn: the recording, and the front end."""
+    """Format the title: the recording and the front end."""
     name = path.name if len(path.name) <= 60 else f"{path.name[:40]}…{path.name[-19:]}"
     share = extraction.speech_seconds / extraction.seconds
-    resampled = "" if file_rate == config.sample_rate else f", resampled to {config.sample_rate:,} Hz"
+    resampling = "" if file_rate == config.sample_rate else f", resampled to {config.sample_rate:,} Hz"
+    groups = ", ".join(f"{size} {group}" for group, size in _feature_groups(config))
     filters = ""
     if config.kind != "spectrogram":
         filters = (
@@ -128,27 +110,27 @@ def _title(path: Path, file_rate: int, config: FeatureConfig, extraction: Extrac
             f"{config.low_frequency:g} to {config.top_frequency:g} Hz"
         )
     return (
-        f"{name}: {extraction.seconds:,.2f} s at {file_rate:,} Hz{resampled}; speech: "
+        f"{name}: {extraction.seconds:,.2f} s at {file_rate:,} Hz{resampling}; speech: "
         f"{extraction.speech_seconds:,.2f} s ({share:.0%}) by vad method {config.vad.method}\n"
-        f"{config.n_features} features: {', '.join(f'{size} {name}' for name, size in _parts(config))}{filters}; "
+        f"{config.n_features} features: {groups}{filters}; "
         f"frames of {1000 * config.frame_samples / config.sample_rate:.4g} ms "
         f"every {1000 * config.shift_seconds:.4g} ms"
     )
 
 
-def _parts(config: FeatureConfig) -> list[tuple[str, int]]:
-    """Name the parts of a frame, each with its number of features."""
+def _feature_groups(config: FeatureConfig) -> list[tuple[str, int]]:
+    """List the groups of features in a frame, with their names and sizes."""
     n_static, deltas = config.n_static, config.deltas
     energy = " and energy" if config.kind == "logmel" and config.replaces_first else ""
-    parts = [(_KINDS[config.kind] + energy, n_static)]
+    groups = [(_KIND_NAMES[config.kind] + energy, n_static)]
     if deltas.sdc is not None:
-        parts.append(("shifted Δ", config.n_features - n_static))
-    return parts + [("Δ" * order, n_static) for order in range(1, deltas.order + 1)]
+        groups.append(("shifted Δ", config.n_features - n_static))
+    return groups + [("Δ" * order, n_static) for order in range(1, deltas.order + 1)]
 
 
 def _draw_waveform(axes: Axes, samples: Float32Array, speech: BoolArray, config: FeatureConfig) -> None:
-    """Draw the waveform, by its extremes where there are too many samples, over the stretches of speech."""
-    shares = _Columns(len(speech), 1)
+    """Draw the waveform over the stretches of speech; where there are too many samples, draw their extremes."""
+    shares = _ColumnMeans(len(speech), 1)
     shares.add(speech[:, None], np.arange(len(speech)))
     marked = shares.means()[:, 0] >= 0.5
     bounds = np.flatnonzero(np.diff(marked, prepend=False, append=False))
@@ -156,7 +138,7 @@ def _draw_waveform(axes: Axes, samples: Float32Array, speech: BoolArray, config:
     spans = [(start, stop - start) for start, stop in edges]
     if not speech.all():
         axes.broken_barh(spans, (0, 1), transform=axes.get_xaxis_transform(), color=_SPEECH, alpha=0.35, linewidth=0)
-    n_columns = min(len(samples), 2 * COLUMNS)
+    n_columns = min(len(samples), 2 * MAX_COLUMNS)
     starts = np.arange(n_columns) * len(samples) // n_columns
     times = starts / config.sample_rate
     lows, highs = (extreme.reduceat(samples, starts) for extreme in (np.minimum, np.maximum))
@@ -169,37 +151,37 @@ def _draw_waveform(axes: Axes, samples: Float32Array, speech: BoolArray, config:
 
 def _draw_spectrogram(axes: Axes, samples: Float32Array, config: FeatureConfig) -> None:
     """Draw the spectrum of the frames, after pre-emphasis and window, before the filters."""
-    view = _view(config)
-    n_rows = frame_count(len(samples), view)
-    columns = _Columns(n_rows, view.n_static)
-    place = 0
-    for power in _power_spectra(samples, view):
-        columns.add(power, place + np.arange(len(power)))
-        place += len(power)
+    spectrum = _spectrum_config(config)
+    n_rows = frame_count(len(samples), spectrum)
+    columns = _ColumnMeans(n_rows, spectrum.n_static)
+    start = 0
+    for power in _power_spectra(samples, spectrum):
+        columns.add(power, start + np.arange(len(power)))
+        start += len(power)
     means = np.maximum(columns.means(), SPECTRUM_FLOOR)
     decibels = 10 * np.log10(means / means.max())
-    half_bin = view.sample_rate / view.fft_size / 2000
-    edges = _edges(view, n_rows, len(means))
+    half_bin = spectrum.sample_rate / spectrum.fft_size / 2000
+    edges = _edges(spectrum, n_rows, len(means))
     image = axes.imshow(
         decibels.T,
         cmap="magma",
         vmin=-DYNAMIC_RANGE,
         vmax=0,
-        extent=(edges[0], edges[-1], -half_bin, view.sample_rate / 2000 + half_bin),
+        extent=(edges[0], edges[-1], -half_bin, spectrum.sample_rate / 2000 + half_bin),
         origin="lower",
         aspect="auto",
     )
-    title = f"log spectrogram, frames of {1000 * view.frame_samples / view.sample_rate:.4g} ms"
-    if config.kind != "spectrogram" and config.top_frequency < view.sample_rate / 2:
+    title = f"log spectrogram, frames of {1000 * spectrum.frame_samples / spectrum.sample_rate:.4g} ms"
+    if config.kind != "spectrogram" and config.top_frequency < spectrum.sample_rate / 2:
         title += "; dashed: up to here there are filters"
         axes.axhline(config.top_frequency / 1000, color="white", linestyle="--", linewidth=0.7)
-    axes.set(ylim=(0, view.sample_rate / 2000), ylabel="frequency, kHz", title=title)
+    axes.set(ylim=(0, spectrum.sample_rate / 2000), ylabel="frequency, kHz", title=title)
     _add_scale(axes, image, "power, dB\n(loudest: 0)")
 
 
 def _draw_features(axes: Axes, frames: Float32Array, speech: BoolArray, config: FeatureConfig) -> None:
     """Draw the features of the speech frames at their times."""
-    columns = _Columns(len(speech), config.n_features)
+    columns = _ColumnMeans(len(speech), config.n_features)
     columns.add(frames, np.flatnonzero(speech))
     values = columns.means()
     values -= np.nanmean(values, axis=0)
@@ -208,17 +190,18 @@ def _draw_features(axes: Axes, frames: Float32Array, speech: BoolArray, config: 
     edges = _edges(config, len(speech), len(values))
     image = axes.imshow(
         values.T,
-        cmap=matplotlib.colormaps["RdBu_r"].with_extremes(bad=_NOTHING),
+        cmap=matplotlib.colormaps["RdBu_r"].with_extremes(bad=_NO_DATA),
         vmin=-3,
         vmax=3,
         extent=(edges[0], edges[-1], 0, config.n_features),
         origin="lower",
         aspect="auto",
     )
-    sizes = np.array([n_features for _, n_features in _parts(config)])
+    sizes = np.array([n_features for _, n_features in _feature_groups(config)])
     ends = np.cumsum(sizes)
     names = [
-        f"{name}\n{end - size} to {end - 1}" for (name, size), end in zip(_parts(config), ends.tolist(), strict=True)
+        f"{name}\n{end - size} to {end - 1}"
+        for (name, size), end in zip(_feature_groups(config), ends.tolist(), strict=True)
     ]
     axes.set_yticks(ends - sizes / 2, names, rotation=90, va="center", multialignment="center")
     axes.tick_params(axis="y", length=0)
@@ -230,34 +213,34 @@ def _draw_features(axes: Axes, frames: Float32Array, speech: BoolArray, config: 
 
 
 def _normalisation(config: FeatureConfig) -> str:
-    """Say what was taken out of the features."""
-    asked = config.normalisation
-    steps = ["RASTA"] if asked.rasta else []
-    if asked.mean:
-        steps.append(f"{asked.mean:g} of the mean")
-    if asked.c0_mean is not None:
-        steps.append(f"{asked.c0_mean:g} of the mean of c0")
-    if asked.variance:
+    """Describe the normalisation of the features."""
+    normalisation = config.normalisation
+    steps = ["RASTA"] if normalisation.rasta else []
+    if normalisation.mean:
+        steps.append(f"{normalisation.mean:g} of the mean")
+    if normalisation.c0_mean is not None:
+        steps.append(f"{normalisation.c0_mean:g} of the mean of c0")
+    if normalisation.variance:
         steps.append("variance")
-    if asked.window is not None:
-        steps.append(f"in a window of {asked.window} frames")
-    if asked.warp is not None:
-        steps.append(f"warping over {asked.warp} frames")
+    if normalisation.window is not None:
+        steps.append(f"in a window of {normalisation.window} frames")
+    if normalisation.warp is not None:
+        steps.append(f"warping over {normalisation.warp} frames")
     return f"after normalisation ({', '.join(steps)})" if steps else "without normalisation"
 
 
 def _add_scale(axes: Axes, image: AxesImage, label: str) -> None:
-    """Put a scale of colours beside a panel."""
+    """Draw a scale of colours beside a panel."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05, label=label)
 
 
-def _view(config: FeatureConfig) -> CepstraConfig:
-    """Configure the spectrum that is drawn: the front end's frames, unless they are extremely long."""
+def _spectrum_config(config: FeatureConfig) -> CepstraConfig:
+    """Configure the spectrum to draw: the front end's frames, unless they are extremely long."""
     return CepstraConfig(
         sample_rate=config.sample_rate,
-        frame_length=min(config.frame_length, LONGEST_TRANSFORM / config.sample_rate),
+        frame_length=min(config.frame_length, MAX_FRAME_SAMPLES / config.sample_rate),
         frame_shift=config.frame_shift,
         snip_edges=config.snip_edges,
         padding=config.padding,
@@ -275,46 +258,46 @@ def _view(config: FeatureConfig) -> CepstraConfig:
     )
 
 
-def _power_spectra(samples: Float32Array, view: CepstraConfig) -> Iterator[Float32Array]:
-    """Give the power spectra of all frames, some at a time."""
-    stream = CepstraStream(view)
-    size = PIECE_FRAMES * view.shift_samples
+def _power_spectra(samples: Float32Array, spectrum: CepstraConfig) -> Iterator[Float32Array]:
+    """Yield the power spectra of all frames, in blocks."""
+    stream = CepstraStream(spectrum)
+    size = SPECTRUM_BLOCK_FRAMES * spectrum.shift_samples
     for start in range(0, len(samples), size):
         yield stream.push(samples[start : start + size], final=start + size >= len(samples))[0]
 
 
 def _edges(config: CepstraConfig, n_rows: int, n_columns: int) -> Float64Array:
-    """Give the times between the columns that frames are drawn in, (columns + 1,), in seconds."""
+    """Compute the times between the columns in which frames are drawn, (columns + 1,), in seconds."""
     rows: Float64Array = np.ceil(np.arange(n_columns + 1) * n_rows / n_columns)
     return config.first_centre_seconds + (rows - 0.5) * config.shift_seconds
 
 
-class _Columns:
-    """Means over neighbouring frames, where there are more of them than columns to draw."""
+class _ColumnMeans:
+    """Means over neighbouring frames, where there are more frames than columns to draw."""
 
     def __init__(self, n_rows: int, n_features: int) -> None:
         self._n_rows = n_rows
-        self._sums = np.zeros((min(n_rows, COLUMNS), n_features))
+        self._sums = np.zeros((min(n_rows, MAX_COLUMNS), n_features))
         self._counts = np.zeros(len(self._sums))
 
-    def add(self, rows: Float32Array | BoolArray, places: IntArray) -> None:
-        """Take the frames at increasing places."""
+    def add(self, rows: Float32Array | BoolArray, positions: IntArray) -> None:
+        """Add frames at increasing positions."""
         if len(rows) == 0:
             return
-        columns = places * len(self._sums) // self._n_rows
+        columns = positions * len(self._sums) // self._n_rows
         starts = np.flatnonzero(np.diff(columns, prepend=-1))
         self._sums[columns[starts]] += np.add.reduceat(rows, starts, axis=0, dtype=np.float64)
         self._counts[columns[starts]] += np.diff(starts, append=len(rows))
 
     def means(self) -> Float64Array:
-        """Give the columns, (columns, features); those without frames are NaN."""
+        """Return the means, (columns, features); columns without frames are NaN."""
         counts = np.where(self._counts > 0, self._counts, np.nan)
         means: Float64Array = self._sums / counts[:, None]
         return means
 
 
 def _save(figure: Figure, out: Path) -> None:
-    """Write a picture without date or version."""
+    """Write a plot without date or version."""
     buffer = io.BytesIO()
     suffix = out.suffix.lower()
     figure.savefig(buffer, format=suffix[1:], dpi=150, metadata=_NO_METADATA[suffix])

@@ -1,4 +1,4 @@
-"""Front ends that give the same numbers as the programs people compare with."""
+"""Front ends that compute the same numbers as other programs."""
 
 import math
 from collections.abc import Callable
@@ -11,50 +11,25 @@ from speechgmm.features.spectral.config import HIGHEST_RATE
 Values = dict[str, JsonValue]
 
 FULL_SCALE = 32768.0
-"""Value of a 16-bit sample at full scale, where a program takes such samples as they are."""
+"""Value of a 16-bit sample at full scale, where a program uses such samples as they are."""
 
 STATIC: Values = {"deltas": {"order": 0}, "vad": {"method": "none"}, "normalisation": {"mean": 0.0}}
-"""The programs' commands give static features of all frames."""
+"""The programs' commands compute static features of all frames."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A front end by the name of a program.
+    """The front end of a program."""
 
-    Parameters
-    ----------
-    program : str
-        The program, its version, and what is called there.
-    sample_rate : int, Hz
-        Rate when none is given.
-    values : callable
-        From a sample rate to the values of `FeatureConfig`.
-    """
-
-    program: str
-    sample_rate: int
-    values: Callable[[int], Values]
+    program: str  # its name and version, and the command or function
+    sample_rate: int  # its default, Hz
+    values: Callable[[int], Values]  # from a sample rate to the values of `FeatureConfig`
 
 
 def preset_values(name: str, sample_rate: int | None = None) -> Values:
-    """Give the values of a preset.
+    """Return the values of `FeatureConfig` for one of `PRESETS`, as in a recipe.
 
-    Parameters
-    ----------
-    name : str
-        One of `PRESETS`.
-    sample_rate : int > 0, Hz, optional
-        Rate of the audio; the program's own default when not given.
-
-    Returns
-    -------
-    dict
-        Values of `FeatureConfig`, as in a recipe.
-
-    Raises
-    ------
-    ValueError
-        If there is no such preset, or `sample_rate` cannot be one.
+    `sample_rate` is in Hz; the program's own default if None. Raises ValueError for an unknown preset or invalid rate.
     """
     if name not in PRESETS:
         raise ValueError(f"preset {name!r}: expected one of {', '.join(PRESETS)}")
@@ -66,7 +41,7 @@ def preset_values(name: str, sample_rate: int | None = None) -> Values:
 
 
 def _kaldi(sample_rate: int) -> Values:
-    """Give the defaults of compute-mfcc-feats, without dither."""
+    """Return the defaults of compute-mfcc-feats, without dither."""
     return {
         "sample_scale": FULL_SCALE,
         "snip_edges": True,
@@ -79,7 +54,7 @@ def _kaldi(sample_rate: int) -> Values:
 
 
 def _htk(sample_rate: int) -> Values:
-    """Give the configuration of the HTK book's tutorial (section 3.1.5): MFCC_0, c0 last."""
+    """Return the configuration of the HTK book's tutorial (section 3.1.5): MFCC_0, c0 last."""
     return {
         "sample_scale": FULL_SCALE,
         "snip_edges": True,
@@ -97,7 +72,7 @@ def _htk(sample_rate: int) -> Values:
 
 
 def _librosa(sample_rate: int) -> Values:
-    """Give the defaults of librosa.feature.mfcc: lengths are in samples there, whatever the rate."""
+    """Return the defaults of librosa.feature.mfcc, whose lengths are in samples, whatever the rate."""
     return {
         "frame_length": 2048 / sample_rate,
         "frame_shift": 512 / sample_rate,
@@ -120,7 +95,7 @@ def _librosa(sample_rate: int) -> Values:
 
 
 def _psf(sample_rate: int) -> Values:
-    """Give the defaults of python_speech_features.mfcc, which rounds lengths to whole samples, for 16-bit audio."""
+    """Return the defaults of python_speech_features.mfcc, which rounds lengths to whole samples, for 16-bit audio."""
     return {
         "sample_scale": FULL_SCALE,
         "frame_length": math.floor(0.025 * sample_rate + 0.5) / sample_rate,
@@ -147,4 +122,4 @@ PRESETS = {
     "librosa": Preset("librosa 0.11, librosa.feature.mfcc", 22050, _librosa),
     "psf": Preset("python_speech_features 0.6, mfcc of 16-bit samples", 16000, _psf),
 }
-"""The presets, each with the program and the version whose numbers it gives."""
+"""The presets by name, with the program and version whose numbers they compute."""

@@ -348,7 +348,7 @@ def files(tmp_path_factory):
 
 def test_a_file_of_several_chunks_is_read_whole(tmp_path, monkeypatch):
     path = written(tmp_path / "a.wav", np.column_stack([tone(8000), -tone(8000)]), subtype="FLOAT")
-    monkeypatch.setattr("speechgmm.audio.reading.CHUNK", 999)
+    monkeypatch.setattr("speechgmm.audio.reading.READ_SAMPLES", 999)
     np.testing.assert_array_equal(read_audio(path, channel=1)[0], -tone(8000))
 
 

@@ -1,4 +1,4 @@
-"""``speechgmm features``: from recordings to the files of other programs, to feature stores and to pictures."""
+"""``speechgmm features``: from recordings to the files of other programs, to feature stores and to plots."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ SPEECH = GOLDEN / "a16k.wav"
 
 
 def features(*arguments):
-    """Run the command in this process; one worker, unless it is told otherwise."""
+    """Run the command in this process; one worker, unless `--jobs` is set."""
     jobs = () if "--jobs" in arguments or "--plot" in arguments else ("--jobs", "1")
     return CliRunner().invoke(app, ["features", *map(str, (*arguments, *jobs))], catch_exceptions=False)
 
@@ -252,7 +252,7 @@ def test_a_filter_without_a_bin_is_warned_of(folder, tmp_path):
         (["--out", "f.scp"], "or into a folder, whose name has no suffix or ends with /"),
         (["--out", "file"], "file: Not a directory"),
         (["--out", "file/f.npz"], "file"),
-        (["--out", "full"], "full: holds other things than a feature store; expected an empty or a new folder"),
+        (["--out", "full"], "full: holds other files than a feature store's; expected an empty or a new folder"),
         (["in/none.wav"], "in/none.wav: no such file or folder"),
         (["empty"], "empty: no audio among 1 files"),
         (["in/b.wav"], "in/b.wav: given twice"),
@@ -260,7 +260,7 @@ def test_a_filter_without_a_bin_is_warned_of(folder, tmp_path):
         (["--out", ""], "--out: empty; expected where to write"),
         (["kaldi"], "kaldi/wav.scp:2: 'lonely'; expected an utterance and its file"),
         (["kaldi2"], "kaldi2/wav.scp:1: u1 is the output of a command; only files are read"),
-        (["kaldi3"], "--labels kaldi3/segments takes them for the speech of their recordings"),
+        (["kaldi3"], "--labels kaldi3/segments uses them as the speech of their recordings"),
         (["kaldi4"], "kaldi4/wav.scp: empty"),
     ],
 )
@@ -285,7 +285,7 @@ def test_somewhere_to_write_is_asked_for(folder, tmp_path):
     check_refused(features(folder), "--out: missing; expected where to write", tmp_path)
 
 
-def test_a_missing_package_is_told_of_before_the_work_and_only_where_it_is_needed(folder, tmp_path, monkeypatch):
+def test_a_missing_package_is_reported_before_the_work_and_only_where_needed(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     for name in ("f.ark", "f.npz", "store"):
         assert features(folder, "--out", tmp_path / name).exit_code == 0
@@ -297,7 +297,7 @@ def test_a_missing_package_is_told_of_before_the_work_and_only_where_it_is_neede
     check_refused(features(folder, "--out", tmp_path / "f.h5"), "pip install 'speechgmm[hdf5]'", tmp_path)
 
 
-def test_names_that_the_format_refuses_are_told_of_before_the_work(tmp_path, monkeypatch):
+def test_names_that_the_format_refuses_are_reported_before_the_work(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise AssertionError("extracted all the same")
 
@@ -431,7 +431,7 @@ def test_a_request_to_end_leaves_nothing_behind(tmp_path, signal_):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_a_picture_is_drawn_and_the_same_again(tmp_path, suffix):
+def test_a_plot_is_drawn_and_the_same_again(tmp_path, suffix):
     for name in ("a", "b"):
         done = features("--plot", SPEECH, "--out", tmp_path / f"{name}{suffix}")
         assert (done.exit_code, done.stderr) == (0, "")
@@ -447,7 +447,7 @@ def test_a_picture_is_drawn_and_the_same_again(tmp_path, suffix):
             assert text in first.decode()
 
 
-def test_a_picture_goes_by_default_beside_nothing_into_the_current_folder(tmp_path, monkeypatch):
+def test_a_plot_goes_by_default_into_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "in" / "näme $x$.wav", np.stack([voice(), voice()], axis=1))
     arguments = ["--plot", path, "--config", "librosa", "--set", "sample_rate=16000", "--channel", "1"]
@@ -466,7 +466,7 @@ def test_a_picture_goes_by_default_beside_nothing_into_the_current_folder(tmp_pa
         ["frame_length=1.0", "frame_shift=0.1", "n_fft=65536", "vad.method=none"],
     ],
 )
-def test_a_picture_is_drawn_of_every_kind(tmp_path, sets):
+def test_a_plot_is_drawn_of_every_kind(tmp_path, sets):
     arguments = [each for pair in sets for each in ("--set", pair)]
     path = write(tmp_path / "x.wav", voice(40))
     done = features("--plot", path, "--out", tmp_path / "p.svg", *arguments)
@@ -476,12 +476,12 @@ def test_a_picture_is_drawn_of_every_kind(tmp_path, sets):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["p.jpg"], "p.jpg: suffix '.jpg'; pictures are written to .png, .svg, .pdf"),
-        (["p.png", "--labels", "l.rttm"], "draws one file, and without labels"),
-        (["p.png", "other.wav"], "draws one file, and without labels"),
+        (["p.jpg"], "p.jpg: suffix '.jpg'; plots are written to .png, .svg, .pdf"),
+        (["p.png", "--labels", "l.rttm"], "plots one file, and without labels"),
+        (["p.png", "other.wav"], "plots one file, and without labels"),
     ],
 )
-def test_a_picture_that_cannot_be_is_one_message(tmp_path, arguments, message):
+def test_a_plot_that_cannot_be_is_one_message(tmp_path, arguments, message):
     check_refused(features("--plot", SPEECH, "--out", *arguments), message, tmp_path)
     done = features("--plot", tmp_path / "none.wav", "--out", tmp_path / "p.png")
     check_refused(done, f"{tmp_path}/none.wav: no such audio file", tmp_path)

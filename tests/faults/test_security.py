@@ -127,7 +127,7 @@ def test_a_speaker_of_a_gallery_whose_name_leads_elsewhere(name):
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])
 def test_an_id_that_leads_elsewhere_when_features_are_unpacked(tmp_path, suffix):
     with pytest.raises(CorpusError, match="expected printable characters"):
-        write_features(tmp_path / f"out{suffix}", [Matrix.of("../../x", np.zeros((2, 2), np.float32))])
+        write_features(tmp_path / f"out{suffix}", [Matrix.from_array("../../x", np.zeros((2, 2), np.float32))])
     assert not list(tmp_path.iterdir())
 
 

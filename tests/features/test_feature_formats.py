@@ -40,7 +40,7 @@ def same(found, expected):
 
 
 def write(path, frames_by_name):
-    write_features(path, [Matrix.of(name, frames) for name, frames in frames_by_name.items()])
+    write_features(path, [Matrix.from_array(name, frames) for name, frames in frames_by_name.items()])
 
 
 def read(path):
@@ -157,7 +157,7 @@ def test_index_ranges_are_inclusive(tmp_path):
     )  # Kaldi lets a range end up to 3 frames late
     for rows in ("9:13", "10:10", "4:3"):
         index.write_text(f"x {place}[{rows}]\n")
-        with pytest.raises(CorpusError, match=r"b\.scp:1: x: .*a\.ark: rows .* of 10; expected rows that are there"):
+        with pytest.raises(CorpusError, match=r"b\.scp:1: x: .*a\.ark: rows .* of 10; expected rows within the matrix"):
             read(index)
 
 
@@ -262,8 +262,14 @@ def test_hdf5_files_that_point_elsewhere_or_nowhere_are_refused(tmp_path):
     external = [(str(tmp_path / "secret"), 0, 16)]
     refused("a link to something else", lambda file: file.update(u=h5py.SoftLink("/v")))
     refused("a link to something else", lambda file: file.update(u=h5py.ExternalLink("b.h5", "/v")))
-    refused("its values lie in other files", lambda file: file.create_virtual_dataset("u", layout))
-    refused("its values lie in other", lambda file: file.create_dataset("u", (2, 2), np.float32, external=external))
+    refused(
+        "its values are in other files; expected them in this one",
+        lambda file: file.create_virtual_dataset("u", layout),
+    )
+    refused(
+        "its values are in other files; expected them in this one",
+        lambda file: file.create_dataset("u", (2, 2), np.float32, external=external),
+    )
     refused("an array of float32, shape None", lambda file: file.update(u=h5py.Empty(np.float32)))
     refused("288000000000000 bytes announced, 0", lambda f: f.create_dataset("u", (10**12, 72), "<f4", chunks=(1, 72)))
     refused("damaged", lambda file: file.update(u=np.dtype(np.float32)))  # a type, not an array
@@ -272,7 +278,7 @@ def test_hdf5_files_that_point_elsewhere_or_nowhere_are_refused(tmp_path):
 def test_an_htk_file_byte_by_byte(tmp_path):
     for suffix in (".htk", ".mfc"):
         path = tmp_path / f"a{suffix}"
-        write_features(path, [Matrix.of("u", ramp(3, 2, 1.0))], frame_shift=0.0125)
+        write_features(path, [Matrix.from_array("u", ramp(3, 2, 1.0))], frame_shift=0.0125)
         # 3 samples, 125,000 units of 100 ns, 8 bytes each, kind USER; then big-endian floats.
         assert path.read_bytes() == struct.pack(">iihh6f", 3, 125000, 8, 9, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
     values = struct.pack(">4f", 1.0, 2.0, 3.0, 4.0)
@@ -388,7 +394,7 @@ def test_unreadable_files_are_named(tmp_path):
 
 
 def test_an_id_that_is_there_twice_is_refused(tmp_path):
-    twice = [Matrix.of("u", ramp()), Matrix.of("u", ramp())]
+    twice = [Matrix.from_array("u", ramp()), Matrix.from_array("u", ramp())]
     for suffix in MANY:
         with pytest.raises(CorpusError, match=rf"a{suffix}: utterance 'u' is there twice"):
             write_features(tmp_path / f"a{suffix}", twice)
@@ -437,7 +443,7 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path):
         write(tmp_path / "a.htk", {"a": np.zeros((1, 8192), np.float32)})
     for frame_shift in (0.0, math.nan, 4e-8, 300.0):
         with pytest.raises(ValueError, match="frame_shift"):
-            write_features(tmp_path / "a.htk", [Matrix.of("a", ramp())], frame_shift=frame_shift)
+            write_features(tmp_path / "a.htk", [Matrix.from_array("a", ramp())], frame_shift=frame_shift)
     with pytest.raises(CorpusError, match="cannot stand in a Kaldi index"):
         write(tmp_path / "a\nb.ark", {"a": ramp()})
     for shape in ((-1, 2), (2, 0), (2**31, 2)):

@@ -330,7 +330,7 @@ def test_every_key_changes_something(rng, base, change):
         ({"min_window": 50}, "min_window 50 is for a sliding window"),
         ({"window": 300, "center": True, "min_window": 50}, "min_window 50 is for a window that is not centred"),
         ({"window": 50}, "min_window 100 is longer than window 50"),
-        ({"window": 300, "mean": 0.0}, "window 300 is of no use where mean is 0 and variance is false"),
+        ({"window": 300, "mean": 0.0}, "window 300 has no effect where mean is 0 and variance is false"),
         ({"warp": 300, "variance": True}, "change no rank"),
         ({"warp": 300, "c0_mean": 1.0}, "change no rank"),
         ({"warp": 2}, "greater than or equal to 3"),

@@ -315,7 +315,7 @@ def decided(marks, rule):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, r"vad\.method percentile takes its level from it: use energy with mean_scale 0, or none"),
+        ({}, r"vad\.method percentile derives its level from it: use energy with mean_scale 0, or none"),
         ({"vad": {"method": "gaussians"}}, r"vad\.method gaussians"),
         ({"vad": {"method": "energy"}}, r"vad\.mean_scale 0\.5 .*set it to 0"),
         (NONE, r"normalisation\.mean over all of it: give a window, or set to 0"),
@@ -395,7 +395,7 @@ def test_a_bad_block_is_refused_and_the_stream_goes_on_without_it(bad, message):
 
 def test_samples_too_loud_for_the_front_end_are_refused():
     config = FeatureConfig.preset("kaldi", n_fft=2**18)
-    loud = np.array([1, -1], np.float32) * np.float32(2 * config.loudest)
+    loud = np.array([1, -1], np.float32) * np.float32(2 * config.max_amplitude)
     with pytest.raises(AudioError, match=r"samples up to .*; expected full scale at 1"):
         FeatureStream(config).push(loud)
 

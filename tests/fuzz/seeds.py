@@ -146,7 +146,7 @@ FRAMES = np.arange(24, dtype=np.float32).reshape(8, 3) / 3
 def features(folder: Path, suffix: str) -> bytes:
     """Write features as `speechgmm features` would."""
     path = folder / f"seed{suffix}"
-    write_features(path, [Matrix.of("u1", FRAMES)])
+    write_features(path, [Matrix.from_array("u1", FRAMES)])
     return path.read_bytes()
 
 

@@ -1,1 +1,1 @@
-"""Features in the files of other programs: Kaldi, HTK, HDF5 and numpy."""
+"""Features in files of other programs: Kaldi, HTK, HDF5 and numpy."""

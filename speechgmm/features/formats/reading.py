@@ -1,7 +1,7 @@
-"""Features out of the files of other programs: Kaldi, HTK, HDF5 and numpy.
+"""Reading features from files of other programs: Kaldi, HTK, HDF5 and numpy.
 
-A file is not trusted: nothing in it is run, no command in an index is started, no link followed, and no more memory
-taken than the file has bytes to fill.
+Files are not trusted: no code in them and no command in an index is run, no link is followed, and no more memory is
+used than the file's bytes can fill.
 """
 
 import io
@@ -38,16 +38,16 @@ DAMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError),
     *(SystemError, TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
-"""What the libraries' readers raise over files that are not what they expect."""
+"""Errors that the libraries' readers raise over files with unexpected contents."""
 
 MAX_INFLATION = 100
-"""Times that a compressed array may grow if it is a large one: features hardly do, a bomb does a thousand times."""
+"""Greatest growth of a large compressed array: features hardly grow, a decompression bomb grows a thousandfold."""
 
-SMALL = 2**24
-"""Bytes of an array that may be compressed to nothing."""
+MAX_UNCHECKED_BYTES = 2**24
+"""Size of an array up to which its growth is not limited."""
 
 LONGEST_NPY_HEADER = 2**14
-"""More bytes than numpy reads of a header; what it says of its own length takes no memory."""
+"""More bytes than numpy reads of a header; a header that announces more uses no memory for it."""
 
 KALDI_MATRIX = re.compile(rb"\x00B(?:([FD]M) \x04(.{4})\x04(.{4})|(CM[23]?) .{8}(.{4})(.{4}))", re.DOTALL)
 SCP_PLACE = re.compile(r"(?P<path>.+?)(?::(?P<offset>\d+))?(?:\[(?:(?P<first>\d+):(?P<last>\d+)|:)\])?")
@@ -60,34 +60,44 @@ def read_features(path: str | Path) -> Iterator[tuple[str, Float32Array]]:
     Parameters
     ----------
     path : str or Path
-        Its suffix says what it is: Kaldi's archive (``.ark``, binary, compressed or text) or index (``.scp``, with
-        row ranges; relative paths start at the current folder, as for Kaldi), HDF5 (``.h5``, ``.hdf5``: a dataset
-        for each utterance; those in groups are named ``group/dataset``), numpy's ``.npz`` and ``.npy``, or an HTK
-        parameter file (``.htk``, ``.mfc``).
+        The suffix selects the format: Kaldi's archive (``.ark``, binary, compressed or text) or index (``.scp``, with
+        row ranges; relative paths start at the current folder, as in Kaldi), HDF5 (``.h5``, ``.hdf5``: a dataset for
+        each utterance; those in groups are named ``group/dataset``), numpy's ``.npz`` and ``.npy``, or an HTK parameter
+        file (``.htk``, ``.mfc``).
 
     Yields
     ------
     utterance : str
-        Its id; of `ONE_UTTERANCE` files, their name without the suffix. HDF5 gives them in the order of their names,
-        the others as they stand in the file.
+        Its id; for ``.npy``, ``.htk`` and ``.mfc``, the file's name without the suffix. HDF5 yields the ids sorted, the
+        others in the order of the file.
     frames : np.ndarray, shape (T, D), float32
-        Its features; numbers of other types are converted. T may be 0; Kaldi's empty matrices have no D either.
+        Its features; numbers of other types are converted. T may be 0; Kaldi's empty matrices have D = 0 as well.
 
     Raises
     ------
     CorpusError
-        If the file is missing, damaged or cut short, holds an id twice, or something that is no matrix of finite
-        numbers; the message names the file, and the utterance where it is known. What comes before is given.
+        If the file is missing, damaged or cut short, repeats an id, or holds anything but matrices of finite numbers;
+        the message names the file, and the utterance where it is known. The utterances before the fault are yielded.
     SpeechGMMError
         If the package that reads such files is not installed; the message says how to install it.
 
     References
     ----------
     Young et al. (2006), The HTK book 3.4, section 5.10.1; Kaldi, "Kaldi I/O mechanisms" (kaldi-asr.org/doc/io.html).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import read_features
+    >>> np.savez("features.npz", ann1=np.zeros((120, 39)), bob1=np.zeros((98, 39)))
+    >>> for utterance, frames in read_features("features.npz"):
+    ...     print(utterance, frames.shape)
+    ann1 (120, 39)
+    bob1 (98, 39)
     """
     path = Path(path)
     seen: set[str] = set()
-    with _reading(str(path)):
+    with _corpus_errors(str(path)):
         for utterance, array in _arrays(path):
             if utterance in seen:
                 raise CorpusError(f"{path}: utterance {utterance!r} is there twice")
@@ -96,8 +106,8 @@ def read_features(path: str | Path) -> Iterator[tuple[str, Float32Array]]:
 
 
 @contextmanager
-def _reading(where: str) -> Iterator[None]:
-    """Turn whatever a reader raises over a damaged file into an error that says where."""
+def _corpus_errors(where: str) -> Iterator[None]:
+    """Convert any error that a reader raises over a damaged file to a CorpusError that names the place."""
     try:
         yield
     except SpeechGMMError:
@@ -109,7 +119,7 @@ def _reading(where: str) -> Iterator[None]:
 
 
 def _arrays(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """Read the arrays of a file as they are."""
+    """Read the arrays of a file, unconverted, with their utterances' ids."""
     with path.open("rb") as stream:
         match path.suffix.lower():
             case ".ark":
@@ -129,7 +139,7 @@ def _arrays(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
 
 
 def _size(stream: BinaryIO) -> int:
-    """Tell the length of an open file."""
+    """Return the length of an open file in bytes."""
     return os.fstat(stream.fileno()).st_size
 
 
@@ -140,11 +150,11 @@ def _read_ark(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[A
         head = stream.read(4096)
         if not head.strip():
             return
-        found = re.match(rb"\s*(\S+)[ \t]", head)
-        if found is None:
+        id_match = re.match(rb"\s*(\S+)[ \t]", head)
+        if id_match is None:
             raise CorpusError(f"{path}: byte {start}: expected an utterance id and a matrix; cut short, or no archive")
-        utterance = found[1].decode()
-        stream.seek(start + found.end())
+        utterance = id_match[1].decode()
+        stream.seek(start + id_match.end())
         yield utterance, _kaldi_matrix(stream, f"{path}: {utterance}")
 
 
@@ -152,77 +162,48 @@ def _read_scp(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Read the matrices that a Kaldi index points to."""
     for number, line in numbered_lines(path):
         utterance, place = (*line.split(None, 1), "")[:2]
-        found = SCP_PLACE.fullmatch(place)
-        if found is None or "|" in (place[0], place[-1]):
+        place_match = SCP_PLACE.fullmatch(place)
+        if place_match is None or "|" in (place[0], place[-1]):
             raise CorpusError(
                 f"{path}:{number}: {line!r}; expected utterance and file, perhaps :offset and [first:last]; "
                 "commands are not run"
             )
-        yield utterance, _placed_matrix(found, f"{path}:{number}: {utterance}: {found['path']}")
+        yield utterance, _placed_matrix(place_match, f"{path}:{number}: {utterance}: {place_match['path']}")
 
 
 def read_place(place: str) -> Float32Array:
-    """Read the features of one utterance from where a Kaldi index says that they are.
+    """Read the features (T, D) of one utterance from a place as a Kaldi index gives it.
 
-    Parameters
-    ----------
-    place : str
-        A file, perhaps with ``:OFFSET``, and with ``[FIRST:LAST]`` for some rows.
-
-    Returns
-    -------
-    np.ndarray, shape (T, D), float32
-        The features.
-
-    Raises
-    ------
-    CorpusError
-        If the place is none, or the file is missing, damaged or cut short; the message names it.
-    SpeechGMMError
-        If the package that reads such files is not installed.
+    A place is a file, optionally followed by ``:OFFSET`` and by ``[FIRST:LAST]`` for some rows. Raises CorpusError if
+    it is malformed or the file is missing, damaged or cut short, and SpeechGMMError if the package that reads it is
+    not installed.
     """
-    return as_frames(_placed_matrix(_place(place), place), place)
+    return as_frames(_placed_matrix(_parse_place(place), place), place)
 
 
 def file_of_place(place: str) -> str:
-    """Give the file that features are in.
-
-    Parameters
-    ----------
-    place : str
-        As for `read_place`.
-
-    Returns
-    -------
-    str
-        Its path.
-
-    Raises
-    ------
-    CorpusError
-        If the place is none.
-    """
-    return _place(place)["path"]
+    """Return the path of the file in a place of a Kaldi index; CorpusError if the place is malformed."""
+    return _parse_place(place)["path"]
 
 
-def _place(place: str) -> re.Match[str]:
-    """Take a place in a file apart."""
-    found = SCP_PLACE.fullmatch(place)
-    if found is None or "|" in (place[0], place[-1]):
+def _parse_place(place: str) -> re.Match[str]:
+    """Parse a place in a file as a Kaldi index gives it."""
+    place_match = SCP_PLACE.fullmatch(place)
+    if place_match is None or "|" in (place[0], place[-1]):
         raise CorpusError(f"{place!r}: expected a file, perhaps with :offset and [first:last]; commands are not run")
-    return found
+    return place_match
 
 
-def _placed_matrix(found: re.Match[str], where: str) -> npt.NDArray[Any]:
-    """Read the matrix, or the rows of it, at a place in a file."""
-    with _reading(where), Path(found["path"]).open("rb") as stream:
-        stream.seek(int(found["offset"] or 0))
+def _placed_matrix(place: re.Match[str], where: str) -> npt.NDArray[Any]:
+    """Read the matrix at a place in a file, or the stated rows of it."""
+    with _corpus_errors(where), Path(place["path"]).open("rb") as stream:
+        stream.seek(int(place["offset"] or 0))
         matrix = _kaldi_matrix(stream, where)
-        first, last = int(found["first"] or 0), int(found["last"] or 0)
-    if found["first"]:
-        # Kaldi forgives 3 frames too many: segments are cut by time, without a thought for the last window.
+        first, last = int(place["first"] or 0), int(place["last"] or 0)
+    if place["first"]:
+        # Kaldi accepts up to 3 frames too many: segments are cut by time, regardless of the last window's length.
         if not first <= last < len(matrix) + 3 or first >= len(matrix):
-            raise CorpusError(f"{where}: rows {first} to {last} of {len(matrix)}; expected rows that are there")
+            raise CorpusError(f"{where}: rows {first} to {last} of {len(matrix)}; expected rows within the matrix")
         matrix = matrix[first : last + 1]
     return matrix
 
@@ -234,21 +215,21 @@ def _kaldi_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     stream.seek(start)
     if re.match(rb"\s*\[", head):
         return _kaldi_text_matrix(stream, where)
-    # kaldiio takes what it finds: pickles, which may run anything, sounds, vectors, and sizes beyond the file's.
-    found = KALDI_MATRIX.match(head)
-    if found is None:
+    # kaldiio accepts anything: pickles, which may run any code, audio, vectors, and sizes beyond the file's.
+    header = KALDI_MATRIX.match(head)
+    if header is None:
         raise CorpusError(f"{where}: expected a Kaldi matrix at byte {start}; cut short, or something else")
-    kind, packed = found[1] or found[4], (found[2] or found[5]) + (found[3] or found[6])
+    kind, packed = header[1] or header[4], (header[2] or header[5]) + (header[3] or header[6])
     n_frames, n_features = struct.unpack("<ii", packed)
     width = {b"FM": 4, b"DM": 8, b"CM": 1, b"CM2": 2, b"CM3": 1}[kind]
-    n_bytes = found.end() + width * n_frames * n_features + (8 * n_features if kind == b"CM" else 0)
+    n_bytes = header.end() + width * n_frames * n_features + (8 * n_features if kind == b"CM" else 0)
     if n_frames < 0 or n_features < 0 or start + n_bytes > _size(stream):
         raise CorpusError(f"{where}: {n_frames} x {n_features} values announced, but the file ends before them")
     try:
         from kaldiio.matio import read_kaldi
     except ImportError as error:
         raise missing_package("kaldiio", "kaldi") from error
-    with _reading(where), np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found later
+    with _corpus_errors(where), np.errstate(over="ignore", invalid="ignore"):  # `as_frames` refuses such values
         matrix: npt.NDArray[Any] = read_kaldi(stream)
     return matrix
 
@@ -258,7 +239,7 @@ def _kaldi_text_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     first, *rows = _bracketed_lines(stream, where)
     if first:
         raise CorpusError(f"{where}: a vector; expected a matrix, which starts on the line after its bracket")
-    with _reading(where):
+    with _corpus_errors(where):
         values = [np.array(row, np.float64) for row in rows if row]
         return np.stack(values) if values else np.empty((0, 0))
 
@@ -287,7 +268,7 @@ def _read_hdf5(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[
             where = f"{path}: {name}"
             if not isinstance(link, h5py.HardLink):
                 raise CorpusError(f"{where}: a link to something else; expected datasets, in groups or not")
-            with _reading(where):
+            with _corpus_errors(where):
                 item = file[name]
                 if isinstance(item, h5py.Group):
                     continue
@@ -297,14 +278,14 @@ def _read_hdf5(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[
 
 
 def _check_dataset(item: Any, where: str, size: int) -> None:
-    """Refuse what is no matrix, or is not all in its file."""
+    """Refuse a dataset that is not a matrix, or is not wholly in its file."""
     check_kind(item.shape, item.dtype, where)
     if item.external or item.is_virtual:
-        raise CorpusError(f"{where}: its values lie in other files; expected them here")
+        raise CorpusError(f"{where}: its values are in other files; expected them in this one")
     filtered = item.id.get_create_plist().get_nfilters() > 0
     stored = min(item.id.get_storage_size(), size)
     n_bytes = max(item.size, math.prod(item.chunks or ())) * item.dtype.itemsize  # a chunk is unpacked as a whole
-    if item.size and n_bytes > (max(SMALL, stored * MAX_INFLATION) if filtered else stored):
+    if item.size and n_bytes > (max(MAX_UNCHECKED_BYTES, stored * MAX_INFLATION) if filtered else stored):
         raise CorpusError(f"{where}: {n_bytes} bytes announced, {stored} in the file")
 
 
@@ -318,17 +299,17 @@ def _read_npz(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[A
                 raise CorpusError(f"{where}: packed by ZIP's method {info.compress_type}; numpy stores or deflates")
             if info.compress_size > _size(stream):
                 raise CorpusError(f"{where}: {info.compress_size} bytes announced, {_size(stream)} in the file")
-            if info.file_size > max(SMALL, MAX_INFLATION * info.compress_size):
+            if info.file_size > max(MAX_UNCHECKED_BYTES, MAX_INFLATION * info.compress_size):
                 raise CorpusError(f"{where}: {info.file_size} bytes announced, {info.compress_size} in the file")
-            with _reading(where), archive.open(info) as member:
+            with _corpus_errors(where), archive.open(info) as member:
                 array = _numpy_array(member, info.file_size, where)
             yield utterance, array
 
 
 def _numpy_array(stream: Any, size: int, where: str) -> npt.NDArray[Any]:
     """Read a `.npy` file of known length, open for reading bytes."""
-    with _reading(where), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that Python 2 wrote the file, and names of types that nobody uses now
+    with _corpus_errors(where), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about files that Python 2 wrote, and obsolete names of types
         head = io.BytesIO(stream.read(LONGEST_NPY_HEADER))
         version = np.lib.format.read_magic(head)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -343,7 +324,7 @@ def _numpy_array(stream: Any, size: int, where: str) -> npt.NDArray[Any]:
 
 def _htk_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     """Read an HTK parameter file."""
-    with _reading(where):
+    with _corpus_errors(where):
         n_samples, _, sample_size, kind = struct.unpack(">iihH", stream.read(12))
     if kind & 0o77 in HTK_INTEGER_KINDS:
         raise CorpusError(f"{where}: holds {HTK_INTEGER_KINDS[kind & 0o77]}; expected features")
@@ -358,9 +339,9 @@ def _htk_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     shape = n_samples, sample_size // width
     if not compressed:
         return np.frombuffer(stream.read(n_samples * sample_size), ">f4").reshape(shape)
-    # Two vectors of floats come first, as large as four samples and counted as such: x = (stored + offset) / scale.
+    # Two vectors of floats come first, counted as the four samples whose size they have: x = (stored + offset) / scale.
     scale, offset = np.frombuffer(stream.read(4 * sample_size), ">f4").reshape(2, -1)
     stored = np.frombuffer(stream.read((n_samples - 4) * sample_size), ">i2").reshape(n_samples - 4, shape[1])
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # not finite, then
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # `as_frames` refuses such values
         frames: npt.NDArray[Any] = (stored + offset) / scale
     return frames

@@ -1,7 +1,7 @@
-"""Features into files that other programs read: Kaldi, HTK, HDF5 and numpy.
+"""Writing features to files that other programs read: Kaldi, HTK, HDF5 and numpy.
 
-Whatever is written goes block by block, so that an utterance of ten hours takes no more memory than a short one,
-beside the file and then into its place.
+Files are written block by block, so that an utterance of ten hours needs no more memory than a short one: first to a
+temporary file, which is then moved into place.
 """
 
 import io
@@ -27,32 +27,43 @@ def write_features(path: str | Path, utterances: Iterable[Matrix], *, frame_shif
     Parameters
     ----------
     path : str or Path
-        Its suffix, one of `WRITABLE`, says what it becomes: those that `read_features` reads. Beside ``x.ark`` the
-        index ``x.scp`` is written, which names the archive as it is named here. Existing files are replaced once
-        the new ones are complete. The same utterances give the same bytes.
+        The suffix, one of ``.ark``, ``.h5``, ``.hdf5``, ``.npz``, ``.npy``, ``.htk`` and ``.mfc``, selects the format;
+        `read_features` reads them all. Beside ``x.ark`` the index ``x.scp`` is written, which names the archive by
+        `path`. Existing files are replaced once the new ones are complete. The same utterances give the same bytes.
     utterances : iterable of Matrix
-        What to write, in order; taken one at a time. `ONE_UTTERANCE` files hold exactly one and not its id.
+        The features to write, in order, with their utterances' ids; processed one at a time. A file of ``.npy``,
+        ``.htk`` or ``.mfc`` holds exactly one utterance, without its id.
     frame_shift : float > 0, seconds
-        From one frame to the next. Only HTK's files tell it, in whole units of 100 ns.
+        From one frame to the next. Only HTK's files store it, in whole units of 100 ns.
 
     Raises
     ------
     CorpusError
-        If an id is there twice or cannot be a name in such a file, a value is not finite, or the format cannot hold
-        so many features or utterances; the message names the file and the utterance.
+        If an id is repeated or cannot be a name in such a file, a value is not finite, or the format cannot hold so
+        many features or utterances; the message names the file and the utterance.
     ValueError
-        If the blocks of an utterance are not what it announced, or `frame_shift` is out of range.
+        If the blocks of an utterance differ from its announced size, or `frame_shift` is out of range.
     SpeechGMMError
         If the package that writes HDF5 is not installed; the message says how to install it.
     OSError
-        If the file cannot be written, as when the disk is full.
+        If the file cannot be written, for example because the disk is full.
 
     Notes
     -----
-    Kaldi knows no empty matrix with columns: an utterance without frames becomes 0 x 0 in its archives.
+    Kaldi has no empty matrix with columns: an utterance without frames becomes 0 x 0 in its archives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import read_features, write_features
+    >>> from speechgmm.features.formats.common import Matrix
+    >>> frames = np.arange(6, dtype=np.float32).reshape(3, 2)
+    >>> write_features("ann-1.htk", [Matrix.from_array("ann-1", frames)])
+    >>> [(utterance, features.tolist()) for utterance, features in read_features("ann-1.htk")]
+    [('ann-1', [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])]
     """
     path = Path(path)
-    matrices = _checked(path, utterances)
+    matrices = _check_names(path, utterances)
     match path.suffix.lower():
         case ".ark":
             _write_ark(path, matrices)
@@ -61,15 +72,15 @@ def write_features(path: str | Path, utterances: Iterable[Matrix], *, frame_shif
         case ".npz":
             _write_npz(path, matrices)
         case ".npy":
-            _write_npy(path, _only(path, matrices))
+            _write_npy(path, _single(path, matrices))
         case ".htk" | ".mfc":
-            _write_htk(path, _only(path, matrices), frame_shift)
+            _write_htk(path, _single(path, matrices), frame_shift)
         case suffix:
             raise CorpusError(f"{path}: suffix {suffix!r}; features are written to {', '.join(WRITABLE)}")
 
 
-def _checked(path: Path, utterances: Iterable[Matrix]) -> Iterator[Matrix]:
-    """Refuse ids that are there twice, or cannot be names in such a file."""
+def _check_names(path: Path, utterances: Iterable[Matrix]) -> Iterator[Matrix]:
+    """Refuse ids that are repeated, or cannot be names in such a file."""
     seen: set[str] = set()
     for matrix in utterances:
         name = matrix.utterance
@@ -89,16 +100,17 @@ def _checked(path: Path, utterances: Iterable[Matrix]) -> Iterator[Matrix]:
         yield matrix
 
 
-def _only(path: Path, matrices: Iterator[Matrix]) -> Matrix:
-    """Take the one utterance of a file that holds one."""
-    taken = list(islice(matrices, 2))
-    if len(taken) != 1:
-        raise CorpusError(f"{path}: {'more than one utterance' if taken else 'no utterance'}; such a file holds one")
-    return taken[0]
+def _single(path: Path, matrices: Iterator[Matrix]) -> Matrix:
+    """Return the one utterance of a file that holds one, and refuse none or several."""
+    first_two = list(islice(matrices, 2))
+    if len(first_two) != 1:
+        n_utterances = "more than one utterance" if first_two else "no utterance"
+        raise CorpusError(f"{path}: {n_utterances}; such a file holds one")
+    return first_two[0]
 
 
 def _blocks(path: Path, matrix: Matrix) -> Iterator[Float32Array]:
-    """Make the frames of an utterance, and hold them to what it announced."""
+    """Yield the frames of an utterance, and check them against its announced size."""
     n_frames = 0
     for block in matrix.blocks():
         frames = as_frames(block, f"{path}: {matrix.utterance}")
@@ -119,7 +131,7 @@ def _write_ark(path: Path, matrices: Iterator[Matrix]) -> None:
     if not str(path).isprintable() or str(path) != str(path).strip(" |"):
         raise CorpusError(f"{str(path)!r}: cannot stand in a Kaldi index; expected another name")
     lines: list[str] = []
-    # The archive is renamed first: an index may be missing, but never points to what is not there.
+    # The archive is renamed first: an index may be missing, but never points to a missing archive.
     with replacing(index) as new_index, replacing(path) as new_archive:
         with new_archive.open("wb") as stream:
             for matrix in matrices:
@@ -135,13 +147,13 @@ def _write_ark(path: Path, matrices: Iterator[Matrix]) -> None:
 def _write_hdf5(path: Path, matrices: Iterator[Matrix]) -> None:
     """Write an HDF5 file of datasets."""
     h5py = import_h5py()
-    with replacing(path) as temporary, _SteadyFile(temporary, "w+") as stream:
+    with replacing(path) as temporary, _DeferredErrorFile(temporary, "w+") as stream:
         with h5py.File(stream, "w") as file:
             for matrix in matrices:
                 shape = matrix.n_frames, matrix.n_features
                 try:
                     dataset = file.create_dataset(matrix.utterance, shape, "<f4", track_times=False)
-                except (TypeError, ValueError) as error:  # "a" and "a/b"
+                except (TypeError, ValueError) as error:  # ids such as "a" and "a/b"
                     raise CorpusError(f"{path}: utterance {matrix.utterance!r} beside the others: {error}") from error
                 start = 0
                 for block in _blocks(path, matrix):
@@ -151,13 +163,13 @@ def _write_hdf5(path: Path, matrices: Iterator[Matrix]) -> None:
         stream.check()
 
 
-class _SteadyFile(io.FileIO):
-    """A file that keeps its errors for later, because HDF5 ends the whole process over a full disk."""
+class _DeferredErrorFile(io.FileIO):
+    """A file that stores its errors for later, because HDF5 ends the whole process over a full disk."""
 
     failure: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write all of it, or keep the error."""
+        """Write all of the data, or store the error."""
         view = memoryview(data).cast("B")
         n_bytes = len(view)
         try:
@@ -168,7 +180,7 @@ class _SteadyFile(io.FileIO):
         return n_bytes
 
     def truncate(self, size: int | None = None) -> int:
-        """Change the length, or keep the error."""
+        """Change the length, or store the error."""
         try:
             return super().truncate(size)
         except OSError as error:
@@ -176,7 +188,7 @@ class _SteadyFile(io.FileIO):
             return size or 0
 
     def check(self) -> None:
-        """Raise what was kept."""
+        """Raise the stored error, if there is one."""
         if self.failure is not None:
             raise self.failure
 

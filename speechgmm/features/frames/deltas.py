@@ -1,4 +1,4 @@
-"""Deltas and shifted deltas: how the static features move."""
+"""Deltas and shifted deltas: how the static features change over time."""
 
 from functools import lru_cache
 from typing import Literal, Self
@@ -16,13 +16,13 @@ class ShiftedDeltaConfig(Configuration):
     Parameters
     ----------
     n : int >= 1
-        Static features, from the first on, whose deltas are taken.
+        Number of static features, counted from the first, whose deltas are computed.
     d : int >= 1, frames
-        Frames on either side that a delta looks at.
+        Frames on either side that a delta uses.
     p : int >= 1, frames
         Shift from one block of deltas to the next.
     k : int >= 1
-        Blocks of deltas of a frame.
+        Blocks of deltas per frame.
     """
 
     n: int = Field(7, ge=1)
@@ -39,13 +39,13 @@ class DeltaConfig(Configuration):
     order : int, 0 to 4
         0 for none, 1 for deltas, 2 for deltas and double deltas, ...; 0 with `sdc`.
     window : int >= 1, frames
-        Frames on either side that a first-order delta looks at.
+        Frames on either side that a first-order delta uses.
     edges : "kaldi" or "htk"
-        What an order above the first sees beyond the ends: the first and last static features, repeated ("kaldi",
-        each order being one filter on the static features), or the first and last delta of the order below, repeated
+        What an order above the first uses beyond the ends: the first and last static features, repeated ("kaldi",
+        where each order is one filter on the static features), or the first and last delta of the order below, repeated
         ("htk"). In between the two agree.
     sdc : section, optional
-        Shifted deltas; without them when not given.
+        Shifted deltas; none by default.
     """
 
     order: int = Field(2, ge=0, le=4)
@@ -63,22 +63,9 @@ class DeltaConfig(Configuration):
         return self
 
     def n_columns(self, n_static: int) -> int:
-        """Count the columns that `append_deltas` gives.
+        """Return the number of columns of `append_deltas` for D static features: D (order + 1), or D + n k with `sdc`.
 
-        Parameters
-        ----------
-        n_static : int >= 1
-            Static features, D.
-
-        Returns
-        -------
-        int
-            ``D * (order + 1)``; with `sdc` ``D + n * k``.
-
-        Raises
-        ------
-        ValueError
-            If `sdc` asks for more static features than there are.
+        Raises ValueError if `sdc` needs more static features than there are.
         """
         if self.sdc is None:
             return n_static * (self.order + 1)
@@ -88,32 +75,16 @@ class DeltaConfig(Configuration):
 
 
 def append_deltas(frames: Float32Array, config: DeltaConfig) -> Float32Array:
-    """Append deltas of each order, by regression over a window, or shifted deltas.
+    """Append deltas of each order, by regression over a window, or shifted deltas, to static features (T, D).
 
-    Parameters
-    ----------
-    frames : np.ndarray, shape (T, D), float32
-        Static features; the first and last frame stand for what lies beyond the ends.
-    config : DeltaConfig
-        Orders and window, or shifted deltas.
+    The columns are the features, their deltas, the deltas of these, ...: (T, D (order + 1)). With shifted deltas they
+    are the features, the deltas of the first n at the frame itself, those p frames later, ...: (T, D + n k). Beyond
+    the ends, the first and the last frame are repeated. Raises ValueError as `DeltaConfig.n_columns` does.
 
-    Returns
-    -------
-    np.ndarray, shape (T, D * (order + 1)) or, with shifted deltas, (T, D + n * k), float32
-        The features, then their deltas, then the deltas of these, ...; or the features, then the deltas of the first
-        n of them at the frame itself, then those p frames later, ...
-
-    Raises
-    ------
-    ValueError
-        If shifted deltas of more features than D are asked for.
-
-    References
-    ----------
-    HTK book, eq. 5.16; orders above one are one filter on the static features (Kaldi), which differs from
-    repeated deltas (HTK, ``edges: htk``) at the ends only.
-    Torres-Carrasquillo and others (2002), ICSLP, for shifted deltas; each is the regression slope of eq. 5.16 over d
-    frames on either side (Kaldi's add-deltas-sdc), which for d = 1 is half the paper's difference.
+    HTK book, eq. 5.16; orders above one are one filter on the static features (Kaldi), which differs from repeated
+    deltas (HTK, ``edges: htk``) at the ends only. Torres-Carrasquillo and others (2002), ICSLP, for shifted deltas;
+    each is the regression slope of eq. 5.16 over d frames on either side (Kaldi's add-deltas-sdc), which for d = 1 is
+    half the paper's difference.
     """
     n_frames, n_features = frames.shape
     result = np.empty((n_frames, config.n_columns(n_features)), np.float32)
@@ -121,10 +92,10 @@ def append_deltas(frames: Float32Array, config: DeltaConfig) -> Float32Array:
     if config.sdc is not None:
         result[:, n_features:] = _shifted_deltas(frames[:, : config.sdc.n], config.sdc)
         return result
-    below: Float32Array | Float64Array = frames
+    previous: Float32Array | Float64Array = frames  # the features, or the deltas of the order below
     for order in range(1, config.order + 1):
         if config.edges == "htk":
-            below = delta = _filtered(below, _delta_kernel(1, config.window))
+            previous = delta = _filtered(previous, _delta_kernel(1, config.window))
         else:
             delta = _filtered(frames, _delta_kernel(order, config.window))
         result[:, n_features * order : n_features * (order + 1)] = delta
@@ -132,7 +103,7 @@ def append_deltas(frames: Float32Array, config: DeltaConfig) -> Float32Array:
 
 
 def _filtered(frames: Float32Array | Float64Array, kernel: Float64Array) -> Float64Array:
-    """Filter each column along time, the first and last frame repeated."""
+    """Filter each column along time; the first and last frame are repeated beyond the ends."""
     reach = len(kernel) // 2
     padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge").astype(np.float64)
     filtered = np.zeros(frames.shape)
@@ -142,9 +113,9 @@ def _filtered(frames: Float32Array | Float64Array, kernel: Float64Array) -> Floa
 
 
 def _shifted_deltas(frames: Float32Array, config: ShiftedDeltaConfig) -> Float64Array:
-    """Take the deltas at frames t, t + p, ..., t + (k - 1) p of the features (T, n), side by side."""
+    """Compute the deltas at frames t, t + p, ..., t + (k - 1) p of the features (T, n), side by side."""
     n_frames = len(frames)
-    # The last frame is repeated before the deltas are taken: far beyond the end they are 0.
+    # The last frame is repeated before the deltas are computed: far beyond the end they are 0.
     longer = np.pad(frames, ((0, config.p * (config.k - 1)), (0, 0)), mode="edge")
     delta = _filtered(longer, _delta_kernel(1, config.d))
     return np.concatenate([delta[config.p * i : config.p * i + n_frames] for i in range(config.k)], axis=1)
@@ -152,7 +123,7 @@ def _shifted_deltas(frames: Float32Array, config: ShiftedDeltaConfig) -> Float64
 
 @lru_cache(maxsize=16)
 def _delta_kernel(order: int, window: int) -> Float64Array:
-    """Make the filter of one order: the regression slope, convolved with itself."""
+    """Compute the filter of one order: the regression slope, convolved with itself."""
     steps = np.arange(-window, window + 1)
     slope = steps / np.sum(steps**2)
     kernel = slope

@@ -1,4 +1,4 @@
-"""Speech activity from outside: NIST's RTTM and Kaldi's segments, and the frames that they mark."""
+"""Speech activity from label files, NIST's RTTM and Kaldi's segments, and the frames that they mark."""
 
 import math
 from collections.abc import Iterable
@@ -9,14 +9,14 @@ import numpy as np
 from speechgmm.arrays import BoolArray
 from speechgmm.audio.reading import Channel
 from speechgmm.errors import CorpusError
-from speechgmm.features.frames.vad import ROUNDING, check_shift
+from speechgmm.features.frames.vad import FRAME_ROUNDING, check_shift
 from speechgmm.files import numbered_lines
 
 OTHER_RTTM_TYPES = frozenset(
     {"SEGMENT", "NOSCORE", "NO_RT_METADATA", "LEXEME", "NON-LEX", "NON-SPEECH", "FILLER", "EDIT", "IP", "SU", "CB"}
     | {"A/P", "SPKR-INFO"}
 )
-"""Types of lines in NIST's format that don't say who spoke when."""
+"""Types of lines in NIST's format that hold no speech activity."""
 
 
 def labels_to_frames(
@@ -26,29 +26,13 @@ def labels_to_frames(
     frame_shift: float = 0.010,
     first_centre: float = 0.005,
 ) -> BoolArray:
-    """Mark the frames whose centre lies in a segment: at or after its start, and before its stop.
+    """Mark the frames (n_frames,) whose centre lies in a segment: at or after its start, and before its stop.
 
-    Parameters
-    ----------
-    segments : iterable of (start, stop), seconds
-        In any order; they may overlap, and reach beyond the frames. A stop may be infinite: up to the end.
-    n_frames : int >= 0
-        Frames to mark, T.
-    frame_shift : float > 0, seconds
-        The front end's.
-    first_centre : float, seconds
-        Where the front end's first frame is centred: half a shift where edges are mirrored, half a frame where they
-        are snipped, 0 where frames are centred on their shifts.
-
-    Returns
-    -------
-    np.ndarray, shape (T,), bool
-        True in the segments. A centre within a millionth of `frame_shift` of a boundary lies on it.
-
-    Raises
-    ------
-    ValueError
-        If a segment stops before it starts or is not a number, or another argument is out of its range.
+    Segments are (start, stop) in seconds, in any order; they may overlap and extend beyond the frames, and a stop may
+    be infinite. A centre within a millionth of `frame_shift` of a boundary lies on it. `first_centre` is the centre of
+    the first frame: half a shift where edges are mirrored, half a frame where they are snipped, 0 where frames are
+    centred on their shifts. Raises ValueError for a segment that stops before it starts or is not a number, or another
+    argument out of range.
     """
     check_shift(frame_shift)
     if not math.isfinite(first_centre) or n_frames < 0:
@@ -57,9 +41,9 @@ def labels_to_frames(
     for start, stop in segments:
         if not (math.isfinite(start) and start <= stop):
             raise ValueError(f"segment from {start} to {stop} s: expected a start, and a stop that is not before it")
-        # The first frame centred at or after each boundary; clipped before rounding, for a stop may be infinite.
+        # The first frame centred at or after each boundary; clipped before rounding, because a stop may be infinite.
         begin, end = (
-            math.ceil(min(max((boundary - first_centre) / frame_shift - ROUNDING, 0), n_frames))
+            math.ceil(min(max((boundary - first_centre) / frame_shift - FRAME_ROUNDING, 0), n_frames))
             for boundary in (start, stop)
         )
         speech[begin:end] = True
@@ -67,30 +51,16 @@ def labels_to_frames(
 
 
 def read_rttm(path: str | Path, *, channel: Channel = None) -> dict[str, tuple[tuple[float, float], ...]]:
-    """Read when somebody speaks from a file in NIST's rich transcription time marked format.
+    """Read the stretches of speech of each recording, whoever speaks, from a file in NIST's RTTM format.
 
-    Parameters
-    ----------
-    path : str or Path
-        Lines of type, recording, channel, start, duration and 4 or 5 fields more. Those of type SPEAKER count,
-        whoever the speaker; the format's other types, blank lines and comments (``;;``) don't.
-    channel : int >= 0, or "mean", optional
-        Count one channel's lines only, whose number in the file is one more; or those of all channels. When not given,
-        a recording with lines of several channels is refused.
+    Lines hold type, recording, channel, start, duration and 4 or 5 more fields; only type SPEAKER counts, and the
+    other types of the format, blank lines and comments (``;;``) are skipped. `channel` selects the lines of one
+    channel, whose number in the file is one more, or of all ("mean"). The stretches are (start, stop) in seconds,
+    sorted; those that overlap or touch are merged.
 
-    Returns
-    -------
-    dict from str to tuple of (start, stop), seconds
-        For each recording, its stretches of speech in the order of time; those that overlap or touch are one.
+    Raises CorpusError, with file and line, for an unreadable file, a malformed line, or a recording with lines of
+    several channels where none was chosen.
 
-    Raises
-    ------
-    CorpusError
-        If the file cannot be read, a line is malformed, or a recording has several channels of which none was chosen;
-        the message names file and line.
-
-    References
-    ----------
     NIST (2009), The 2009 (RT-09) rich transcription meeting recognition evaluation plan, appendix A.
     """
     stretches: dict[str, list[tuple[float, float]]] = {}
@@ -99,45 +69,34 @@ def read_rttm(path: str | Path, *, channel: Channel = None) -> dict[str, tuple[t
         fields = line.split()
         if line.startswith(";;") or fields[0] in OTHER_RTTM_TYPES:
             continue
-        start, duration = _numbers(fields[3:5])
+        start, duration = _two_numbers(fields[3:5])
         if fields[0] != "SPEAKER" or len(fields) not in (9, 10) or not (start >= 0 and duration >= 0):
             raise CorpusError(
                 f"{path}:{number}: {line!r}; expected SPEAKER, recording, channel, start, duration, "
                 "and 4 or 5 fields more, times in seconds"
             )
-        recording, side = fields[1:3]
-        if channel is None and channels.setdefault(recording, side) != side:
-            raise CorpusError(f"{path}:{number}: {recording} has channels {channels[recording]} and {side}; choose one")
-        if channel in (None, "mean") or side == str(int(channel) + 1):
+        recording, channel_name = fields[1:3]
+        if channel is None and channels.setdefault(recording, channel_name) != channel_name:
+            raise CorpusError(
+                f"{path}:{number}: {recording} has channels {channels[recording]} and {channel_name}; choose one"
+            )
+        if channel in (None, "mean") or channel_name == str(int(channel) + 1):
             stretches.setdefault(recording, []).append((start, start + duration))
-    return {recording: _united(pairs) for recording, pairs in stretches.items()}
+    return {recording: _merge_overlapping(pairs) for recording, pairs in stretches.items()}
 
 
 def read_segments(path: str | Path) -> dict[str, dict[str, tuple[float, float]]]:
-    """Read the ``segments`` file of a Kaldi data directory.
+    """Read the ``segments`` file of a Kaldi data directory: (start, stop) in seconds, by recording and utterance.
 
-    Parameters
-    ----------
-    path : str or Path
-        Lines of utterance, recording, start and stop; a stop of -1 is the end of the recording.
-
-    Returns
-    -------
-    dict from str to dict from str to (start, stop), seconds
-        For each recording, its utterances by their ids, as they stand: in the order of the file, and perhaps
-        overlapping. A stop of -1 is infinity, as `labels_to_frames` takes it.
-
-    Raises
-    ------
-    CorpusError
-        If the file cannot be read, a line is malformed, or an utterance is there twice; the message names file
-        and line.
+    They keep the order of the file and may overlap. A stop of -1, the end of the recording, becomes infinity, as
+    `labels_to_frames` accepts it. Raises CorpusError, with file and line, for an unreadable file, a malformed line, or
+    a repeated utterance.
     """
     recordings: dict[str, dict[str, tuple[float, float]]] = {}
     seen: dict[str, int] = {}
     for number, line in numbered_lines(Path(path)):
         fields = line.split()
-        start, stop = _numbers(fields[2:4])
+        start, stop = _two_numbers(fields[2:4])
         stop = math.inf if stop == -1 else stop
         if len(fields) != 4 or not 0 <= start < stop:
             raise CorpusError(
@@ -151,19 +110,19 @@ def read_segments(path: str | Path) -> dict[str, dict[str, tuple[float, float]]]
     return recordings
 
 
-def _united(pairs: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Order stretches and join those that overlap or touch."""
-    united: list[tuple[float, float]] = []
+def _merge_overlapping(pairs: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Sort stretches, and merge those that overlap or touch."""
+    merged: list[tuple[float, float]] = []
     for start, stop in sorted(pairs):
-        if united and start <= united[-1][1]:
-            united[-1] = united[-1][0], max(stop, united[-1][1])
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
         else:
-            united.append((start, stop))
-    return tuple(united)
+            merged.append((start, stop))
+    return tuple(merged)
 
 
-def _numbers(fields: list[str]) -> tuple[float, float]:
-    """Read two finite numbers; what is none becomes NaN, which no comparison accepts."""
+def _two_numbers(fields: list[str]) -> tuple[float, float]:
+    """Parse two finite numbers; anything else gives NaN, which no comparison accepts."""
     try:
         first, second = (float(field) for field in fields)
     except ValueError:

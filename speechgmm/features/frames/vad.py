@@ -1,4 +1,4 @@
-"""Speech activity: which frames hold speech, by their energy or by labels from outside."""
+"""Speech activity: which frames hold speech, by their energy."""
 
 import math
 from itertools import pairwise
@@ -13,26 +13,26 @@ from speechgmm.configuration import Configuration
 DECIBELS_PER_NEPER_OF_POWER = 10 / np.log(10)
 
 KALDI_LOG_SCALE = 2 * math.log(32768)
-"""What Kaldi's log energies are above ours, nats: its samples have their full scale at 32768, ours at 1."""
+"""Difference between Kaldi's log energies and ours, nats: its samples have full scale at 32768, ours at 1."""
 
 EM_ITERATIONS = 20
-"""Always this many: a test of convergence could end otherwise after a change of rounding."""
+"""A fixed number: a test of convergence could stop elsewhere after a change in rounding."""
 
 VAD_VARIANCE_FLOOR = 1 / DECIBELS_PER_NEPER_OF_POWER**2
 """Least variance of a component: that of 1 dB, in nats squared."""
 
-ROUNDING = 1e-6
-"""Frames by which a quotient of seconds may miss the whole number that it stands for."""
+FRAME_ROUNDING = 1e-6
+"""Frames by which a quotient of seconds may miss the whole number that is meant."""
 
 
 class VadConfig(Configuration):
-    """Which frames are kept. A key does nothing under a method that it is not said to belong to.
+    """Which frames are kept as speech. A key has an effect only under the methods that it names.
 
     Parameters
     ----------
     method : "percentile", "energy", "gaussians" or "none"
-        `percentile`: frames whose energy is above a level taken from the utterance's own distribution;
-        `energy`: Kaldi's rule, a level taken from the mean of the log energy, and a vote of the neighbours;
+        `percentile`: frames whose energy is above a level derived from the utterance's own distribution;
+        `energy`: Kaldi's rule, a level derived from the mean log energy, and a vote of the neighbours;
         `gaussians`: frames that belong to the louder part of a Gaussian mixture trained on the log energy;
         `none`: all frames.
     range_db : float > 0, dB; for `percentile`
@@ -54,7 +54,7 @@ class VadConfig(Configuration):
     close_gaps : float >= 0, seconds; for all
         Stretches without speech between speech that are shorter than this become speech; 0 fills none.
     min_speech : float >= 0, seconds; for all
-        After that, stretches of speech shorter than this are dropped, were it the whole utterance; 0 drops none.
+        After that, stretches of speech shorter than this are dropped, even if none remains; 0 drops none.
 
     Notes
     -----
@@ -76,32 +76,14 @@ class VadConfig(Configuration):
 
 
 def speech_frames(log_energy: Float32Array, config: VadConfig, *, frame_shift: float = 0.010) -> BoolArray:
-    """Mark the frames that hold speech.
+    """Mark the frames (T,) that hold speech, by their finite log energy (T,) in nats of power, full scale at 1.
 
-    Parameters
-    ----------
-    log_energy : np.ndarray, shape (T,), nats of power
-        Log energy of each frame; finite, of samples with full scale at 1.
-    config : VadConfig
-        The rule.
-    frame_shift : float > 0, seconds
-        From one frame to the next; for `close_gaps` and `min_speech`.
+    `frame_shift`, in seconds, is for `close_gaps` and `min_speech`; ValueError if it is not above 0. Energy that never
+    changes has no speech by `percentile` and `gaussians`.
 
-    Returns
-    -------
-    np.ndarray, shape (T,), bool
-        True where there is speech. Energy that never changes has none by `percentile` and `gaussians`.
-
-    Raises
-    ------
-    ValueError
-        If `frame_shift` is not above 0.
-
-    References
-    ----------
-    `energy`: Kaldi 5.5, ``compute-vad`` (ivector/voice-activity-detection.cc).
-    `gaussians`: in the manner of LIA_RAL's ``EnergyDetector``, which trains such a mixture on each utterance's energy
-    and takes the level from its loudest component; here it lies between the quietest and the others.
+    `energy` follows Kaldi 5.5, ``compute-vad`` (ivector/voice-activity-detection.cc). `gaussians` resembles LIA_RAL's
+    ``EnergyDetector``, which trains such a mixture on each utterance's energy and derives the level from its loudest
+    component; here the level lies between the quietest and the others.
     """
     check_shift(frame_shift)
     if len(log_energy) == 0:
@@ -123,7 +105,7 @@ def speech_frames(log_energy: Float32Array, config: VadConfig, *, frame_shift: f
 
 
 def _above_percentiles(log_energy: Float32Array, config: VadConfig) -> BoolArray:
-    """Compare with levels below the loud and above the quiet frames."""
+    """Compare energies with levels below the loud and above the quiet frames."""
     decibels = log_energy * DECIBELS_PER_NEPER_OF_POWER
     quiet, loud = np.percentile(decibels, [5, 95])
     threshold = max(loud - config.range_db, quiet + config.margin_db)
@@ -132,28 +114,28 @@ def _above_percentiles(log_energy: Float32Array, config: VadConfig) -> BoolArray
 
 
 def _above_scaled_mean(log_energy: Float64Array, config: VadConfig) -> BoolArray:
-    """Compare with a level that follows the mean, and let neighbours vote; energies in Kaldi's units."""
+    """Compare energies, in Kaldi's units, with a level that follows their mean, and let neighbours vote."""
     level = config.threshold + config.mean_scale * log_energy.mean()
     n_frames = len(log_energy)
-    above = np.concatenate([[0], np.cumsum(log_energy > level)])
+    n_above = np.concatenate([[0], np.cumsum(log_energy > level)])
     context = min(config.context, n_frames)
     first = np.maximum(np.arange(n_frames) - context, 0)
     last = np.minimum(np.arange(n_frames) + context + 1, n_frames)
     # Kaldi multiplies in single precision, which decides where the share is met exactly.
     needed = (last - first).astype(np.float32) * np.float32(config.proportion)
-    speech: BoolArray = above[last] - above[first] >= needed
+    speech: BoolArray = n_above[last] - n_above[first] >= needed
     return speech
 
 
 def _in_louder_gaussians(log_energy: Float32Array, config: VadConfig) -> BoolArray:
-    """Find the least energy that more likely belongs to a louder component than to the quietest one."""
+    """Mark the frames at least as loud as the softest one that more likely belongs to a louder component."""
     energy = log_energy.astype(np.float64)
-    energy -= energy.min()  # so that the level of the recording has no influence, not even through rounding
+    energy -= energy.min()  # the level of the recording then has no influence, not even through rounding
     weights, means, variances = _energy_mixture(energy, config.n_gaussians)
     quietest = int(means.argmin())
     louder = 1 - _posteriors(energy, weights, means, variances)[:, quietest]
-    # A wide component has both tails: only upwards from the quietest mean does more energy mean more speech, and
-    # what is louder than the least speech is speech, whichever tail it lies in.
+    # A wide component has two tails: more energy means more speech only above the quietest mean, and every frame
+    # louder than the quietest speech is speech, whichever tail it lies in.
     candidates = energy[(louder > 0.5) & (energy > means[quietest] + config.margin_db / DECIBELS_PER_NEPER_OF_POWER)]
     least: float = candidates.min(initial=np.inf)
     speech: BoolArray = energy >= least
@@ -168,7 +150,7 @@ def _energy_mixture(energy: Float64Array, n_gaussians: int) -> tuple[Float64Arra
     for _ in range(EM_ITERATIONS):
         posteriors = _posteriors(energy, weights, means, variances)
         zeroth = np.maximum(posteriors.sum(axis=0), np.finfo(np.float64).eps)  # a component may lose all frames
-        means = np.where(zeroth > ROUNDING, np.einsum("tc,t->c", posteriors, energy) / zeroth, means)
+        means = np.where(zeroth > FRAME_ROUNDING, np.einsum("tc,t->c", posteriors, energy) / zeroth, means)
         spread = np.einsum("tc,tc->c", posteriors, (energy[:, None] - means) ** 2) / zeroth
         weights, variances = zeroth / zeroth.sum(), np.maximum(spread, VAD_VARIANCE_FLOOR)
     return weights, means, variances
@@ -185,28 +167,17 @@ def _posteriors(
 
 
 def _without_short_runs(speech: BoolArray, value: bool, n_frames: float) -> BoolArray:
-    """Turn over the runs of `value` shorter than `n_frames`; of non-speech only those between speech."""
+    """Invert the runs of `value` shorter than `n_frames`; of non-speech only those between speech."""
     ends = np.concatenate([[0], np.flatnonzero(np.diff(speech)) + 1, [len(speech)]])
-    kept = speech.copy()
+    result = speech.copy()
     for start, stop in pairwise(ends):
         inner = start > 0 and stop < len(speech)
-        if speech[start] == value and stop - start < n_frames - ROUNDING and (value or inner):
-            kept[start:stop] = not value
-    return kept
+        if speech[start] == value and stop - start < n_frames - FRAME_ROUNDING and (value or inner):
+            result[start:stop] = not value
+    return result
 
 
 def check_shift(frame_shift: float) -> None:
-    """Refuse a shift that counts no frames.
-
-    Parameters
-    ----------
-    frame_shift : float, seconds
-        From one frame to the next.
-
-    Raises
-    ------
-    ValueError
-        If it is not a positive, finite number.
-    """
+    """Refuse a frame shift in seconds that is not a positive, finite number."""
     if not 0 < frame_shift < math.inf:
         raise ValueError(f"frame_shift {frame_shift}: expected seconds above 0")

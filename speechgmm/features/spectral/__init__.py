@@ -1,1 +1,1 @@
-"""From samples to spectra, filter banks and cepstra."""
+"""From samples to static features: windows, filters, cepstra."""

@@ -1,7 +1,7 @@
 """From a waveform to static features and log energies, at once or in pieces.
 
-Frames are computed in blocks of a fixed size, in which a frame has a place of its own, so that its values depend
-neither on its neighbours nor on how much of the waveform was there when it was computed.
+Frames are computed in blocks of a fixed size, in which each frame has a fixed position, so that its values depend
+neither on its neighbours nor on how much of the waveform was available when it was computed.
 """
 
 from contextlib import nullcontext
@@ -19,76 +19,44 @@ from speechgmm.features.spectral.config import CepstraConfig, block_frames, filt
 from speechgmm.parallel.threads import one_thread
 
 FILTER_MULTIPLE = 8
-"""Filter banks are filled up to a multiple of this many: matrix products of other widths are slower by a half."""
+"""Filter banks are padded to a multiple of this many: matrix products of other widths are slower by a half."""
 
 
 def cepstra(samples: Float32Array, config: CepstraConfig) -> tuple[Float32Array, Float32Array]:
-    """Compute static features and the log energy of each frame.
+    """Compute the static features (T, D) of a waveform (n,), and the log energy (T,) of each frame in nats.
 
-    Parameters
-    ----------
-    samples : np.ndarray, shape (n,), float32
-        Mono waveform at ``config.sample_rate``, full scale at 1, nowhere above ``config.loudest``.
-    config : CepstraConfig
-        What to compute.
-
-    Returns
-    -------
-    frames : np.ndarray, shape (T, D), float32, finite
-        Cepstra, log filter-bank values or log spectrum.
-    log_energy : np.ndarray, shape (T,), float32, nats
-        Log of the sum of squares of each frame, before pre-emphasis and window, of samples with full scale at 1;
-        not below the log of ``log_floor`` (which is in units of ``sample_scale``).
+    The samples are at ``config.sample_rate``, full scale at 1, none above ``config.max_amplitude``. The features are
+    finite cepstra, log filter-bank values or a log spectrum. The log energy is that of a frame's sum of squares before
+    pre-emphasis and window, not below the log of ``log_floor`` (which is in units of ``sample_scale``).
     """
     frames, energy, log_energy = CepstraStream(config).analyse(samples, final=True)
     if config.top_db is not None:
         least = frames.max(initial=-np.inf) - np.float32(config.top_db)
         with one_thread():
-            frames = _static(np.maximum(frames, least), config, _tables(config)).astype(np.float32)
+            frames = _static_features(np.maximum(frames, least), config, _make_tables(config)).astype(np.float32)
         _place_energy(frames, energy, config)
     return frames, log_energy
 
 
 class CepstraStream:
-    """Static features of a waveform that comes in pieces: together the bits that `cepstra` gives for the whole.
-
-    Parameters
-    ----------
-    config : CepstraConfig
-        What to compute.
-    """
+    """Static features of a waveform that comes in pieces, with the same bits as `cepstra` of the whole."""
 
     def __init__(self, config: CepstraConfig) -> None:
         self.config = config
         self.n_samples = 0
         self.n_frames = 0
-        self._tables = _tables(config)
+        self._tables = _make_tables(config)
         self._rng = np.random.default_rng(0)
         self._last = np.zeros(1, np.float32)
-        self._raw = _Held()
-        self._emphasised = _Held()
-        self._room = _room(config)
+        self._raw = _SampleBuffer()
+        self._emphasised = _SampleBuffer()
+        self._workspace = _make_workspace(config)
 
     def push(self, samples: Float32Array, *, final: bool = False) -> tuple[Float32Array, Float32Array]:
-        """Take the next samples, and give the frames that they determine.
+        """Return the features (T, D) and log energies (T,) of the frames that the next samples (n,) complete.
 
-        Parameters
-        ----------
-        samples : np.ndarray, shape (n,), n >= 0, float32
-            As for `cepstra`. They are looked at again with the next ones: don't write to them meanwhile.
-        final : bool
-            Whether the waveform ends here.
-
-        Returns
-        -------
-        frames : np.ndarray, shape (T, D), float32
-            As `cepstra` gives them.
-        log_energy : np.ndarray, shape (T,), float32, nats
-
-        Raises
-        ------
-        ValueError
-            If ``top_db`` is set, which only a whole utterance determines.
+        `final` marks the end of the waveform. The samples are read again with the next ones: don't write to them
+        meanwhile. Raises ValueError if ``top_db`` is set, because only a whole utterance determines it.
         """
         if self.config.top_db is not None:
             raise ValueError(f"top_db {self.config.top_db:g} is relative to the loudest frame of a whole utterance")
@@ -96,46 +64,34 @@ class CepstraStream:
         return frames, log_energy
 
     def analyse(self, samples: Float32Array, *, final: bool) -> tuple[Float32Array, Float32Array, Float32Array]:
-        """Do what `push` does; with ``top_db`` the frames are the log filters that it applies to.
+        """Return the features as `push` does, their energy values (T,), and the log energies (T,).
 
-        Parameters
-        ----------
-        samples, final
-            As for `push`.
-
-        Returns
-        -------
-        frames : np.ndarray, shape (T, D), float32
-            Features, or log filters.
-        energy : np.ndarray, shape (T,), float32
-            What ``energy`` puts among the features.
-        log_energy : np.ndarray, shape (T,), float32, nats
-            As for `push`.
+        With ``top_db`` the first are the log filter outputs, to which the limit applies.
         """
         config = self.config
-        self._take(samples)
-        start, stop = self.n_frames, self._determined(final)
+        self._buffer_samples(samples)
+        start, stop = self.n_frames, self._count_determined(final)
         limited = config.top_db is not None
-        frames = np.empty((stop - start, _n_logs(config) if limited else config.n_static), np.float32)
+        frames = np.empty((stop - start, _n_log_values(config) if limited else config.n_static), np.float32)
         energies = np.empty((2, stop - start), np.float32)
-        size = len(self._room.frames)
+        size = len(self._workspace.frames)
         blocks = range(start - start % size, stop, size) if stop > start else ()
         with one_thread() if blocks else nullcontext():
-            for at in blocks:
-                first, last = max(at, start), min(at + size, stop)
-                rows, here = slice(first - at, last - at), slice(first - start, last - start)
-                self._fill(rows, first, last)
-                logs, energies_there = _logs(self._room, config, self._tables)
-                frames[here] = (logs if limited else _static(logs, config, self._tables))[rows]
-                energies[:, here] = energies_there[:, rows]
+            for block_start in blocks:
+                first, last = max(block_start, start), min(block_start + size, stop)
+                rows, frame_rows = slice(first - block_start, last - block_start), slice(first - start, last - start)
+                self._copy_frames(rows, first, last)
+                logs, block_energies = _log_filters(self._workspace, config, self._tables)
+                frames[frame_rows] = (logs if limited else _static_features(logs, config, self._tables))[rows]
+                energies[:, frame_rows] = block_energies[:, rows]
         self.n_frames = stop
         energy, log_energy = _log_energies(energies, config)
         if not limited:
             _place_energy(frames, energy, config)
         return frames, energy, log_energy
 
-    def _take(self, samples: Float32Array) -> None:
-        """Hold more samples, and drop those that no later frame sees."""
+    def _buffer_samples(self, samples: Float32Array) -> None:
+        """Append samples to the buffers, and drop those that no later frame uses."""
         config = self.config
         samples = np.ascontiguousarray(samples, np.float32)
         if config.dither:
@@ -150,58 +106,58 @@ class CepstraStream:
             before *= np.float32(config.preemphasis)
             self._emphasised.extend(samples - before, needed_from)
 
-    def _determined(self, final: bool) -> int:
+    def _count_determined(self, final: bool) -> int:
         """Count the frames that the samples so far determine."""
         config, n = self.config, self.n_samples
         if final:
             return frame_count(n, config)
         if n < config.frame_samples and config.padding == "mirror":
-            return 0  # what ends here has no frames at all
+            return 0  # a waveform that ends here has no frames
         return max((n - config.first_sample - config.frame_samples) // config.shift_samples + 1, 0)
 
-    def _fill(self, rows: slice, start: int, stop: int) -> None:
-        """Copy frames into their places of the blocks, which are zero elsewhere: what is left there would overflow."""
+    def _copy_frames(self, rows: slice, start: int, stop: int) -> None:
+        """Copy frames to their rows of the blocks, and set the other rows to zero: old values there would overflow."""
         config = self.config
         begin = start * config.shift_samples + config.first_sample
         n_samples = (stop - start - 1) * config.shift_samples + config.frame_samples
         shape, strides = (stop - start, config.frame_samples), (config.shift_samples * 4, 4)
-        for block, held in ((self._room.frames, self._raw), (self._room.emphasised, self._emphasised)):
+        for block, buffer in ((self._workspace.frames, self._raw), (self._workspace.emphasised, self._emphasised)):
             if stop - start < len(block):
                 block[: rows.start], block[rows.stop :] = 0, 0
-            if held.samples.size:
-                piece = held.piece(begin, n_samples, config.padding == "mirror")
+            if buffer.samples.size:
+                piece = buffer.piece(begin, n_samples, config.padding == "mirror")
                 block[rows, : config.frame_samples] = np.ndarray(shape, np.float32, piece.data, 0, strides)
 
 
-class _Held:
-    """The end of a waveform: what later frames still see of it."""
+class _SampleBuffer:
+    """The end of a waveform: the samples that later frames still use."""
 
     def __init__(self) -> None:
         self.samples = np.empty(0, np.float32)
         self.origin = 0
 
     def extend(self, samples: Float32Array, needed_from: int) -> None:
-        """Drop what lies before a place, and append."""
+        """Drop the samples before a position, and append others."""
         n_dropped = min(max(needed_from - self.origin, 0), len(self.samples))
-        kept = self.samples[n_dropped:]
+        remaining = self.samples[n_dropped:]
         self.origin += n_dropped
-        self.samples = np.concatenate([kept, samples]) if len(kept) else samples
+        self.samples = np.concatenate([remaining, samples]) if len(remaining) else samples
 
     def piece(self, begin: int, n_samples: int, mirrored: bool) -> Float32Array:
-        """Give samples from a place on, continued beyond the ends by their mirror image or by zeros."""
-        at = begin - self.origin
-        if at >= 0 and at + n_samples <= len(self.samples):
-            return self.samples[at : at + n_samples]
-        margin = int(at > 0)  # the mirror image of a single frame may reach one sample beyond it
-        left = max(-at, 0)
-        inside = self.samples[max(at, 0) - margin : max(at + n_samples, 0)]
+        """Return samples from a position on, continued beyond the ends by their mirror image or by zeros."""
+        offset = begin - self.origin
+        if offset >= 0 and offset + n_samples <= len(self.samples):
+            return self.samples[offset : offset + n_samples]
+        margin = int(offset > 0)  # the mirror image of a single frame may reach one sample beyond it
+        left = max(-offset, 0)
+        inside = self.samples[max(offset, 0) - margin : max(offset + n_samples, 0)]
         right = n_samples + margin - left - len(inside)
         padded = np.pad(inside, (left, right), mode="symmetric") if mirrored else np.pad(inside, (left, right))
         return padded[margin:]
 
 
-class _Room(NamedTuple):
-    """Room for a block of frames (B, n_fft), the same emphasised, values of bins (B, bins), and energies (2, B)."""
+class _Workspace(NamedTuple):
+    """Arrays for a block of frames (B, n_fft), their emphasised copy, values of bins (B, bins), and energies (2, B)."""
 
     frames: Float32Array
     emphasised: Float32Array
@@ -210,16 +166,16 @@ class _Room(NamedTuple):
     energies: Float32Array
 
 
-def _room(config: CepstraConfig) -> _Room:
-    """Make room for a block; beyond the frames' samples it is, and stays, 0."""
+def _make_workspace(config: CepstraConfig) -> _Workspace:
+    """Allocate the arrays of a block; beyond the frames' samples they are, and stay, 0."""
     n_frames, bins = block_frames(config), config.fft_size // 2 + 1
     frames, emphasised = np.zeros((2, n_frames, config.fft_size), np.float32)
     values, squares = np.empty((2, n_frames, bins), np.float32)
-    return _Room(frames, emphasised, values, squares, np.empty((2, n_frames), np.float32))
+    return _Workspace(frames, emphasised, values, squares, np.empty((2, n_frames), np.float32))
 
 
 class _Tables(NamedTuple):
-    """What the blocks of a configuration are multiplied with."""
+    """The tables by which the blocks of a configuration are multiplied."""
 
     ones: Float32Array
     window: Float32Array
@@ -228,8 +184,8 @@ class _Tables(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def _tables(config: CepstraConfig) -> _Tables:
-    """Make the tables; the window, which has the scale, is there for each frame of a block: one long row is quicker."""
+def _make_tables(config: CepstraConfig) -> _Tables:
+    """Compute the tables; the scaled window is repeated for each frame of a block: one long row is faster."""
     length = config.frame_samples
     window = np.zeros((block_frames(config), config.fft_size), np.float32)
     window[:, :length] = filters.window(config.window, length, config.periodic_window) * config.sample_scale
@@ -247,28 +203,28 @@ def _tables(config: CepstraConfig) -> _Tables:
     )
 
 
-def _n_logs(config: CepstraConfig) -> int:
-    """Count the values of a frame before the cosine transform, with those that fill the bank up."""
-    bank = _tables(config).bank
+def _n_log_values(config: CepstraConfig) -> int:
+    """Count the values of a frame before the cosine transform, including the padding of the filter bank."""
+    bank = _make_tables(config).bank
     return len(bank) if config.kind == "spectrogram" else len(bank.T)
 
 
-def _logs(room: _Room, config: CepstraConfig, tables: _Tables) -> tuple[Float32Array, Float32Array]:
-    """Compute log filters (or spectrum) of a block, and raw energies (2, B): of the features and of the frames."""
-    values, energies = room.values, room.energies
+def _log_filters(workspace: _Workspace, config: CepstraConfig, tables: _Tables) -> tuple[Float32Array, Float32Array]:
+    """Compute log filter outputs (or spectrum) of a block, and energies (2, B): of the features and of the frames."""
+    values, energies = workspace.values, workspace.energies
     if config.remove_dc:
-        _remove_means(room.frames, tables.ones, config.frame_samples)
-    np.vecdot(room.frames, room.frames, out=energies[1])
+        _remove_means(workspace.frames, tables.ones, config.frame_samples)
+    np.vecdot(workspace.frames, workspace.frames, out=energies[1])
     energies[1] *= np.float32(config.sample_scale**2)
     if config.emphasises_signal and config.remove_dc:
-        _remove_means(room.emphasised, tables.ones, config.frame_samples)
+        _remove_means(workspace.emphasised, tables.ones, config.frame_samples)
     elif not config.emphasises_signal:
-        _emphasise(room, config.preemphasis)
-    frames = room.emphasised
+        _emphasise(workspace, config.preemphasis)
+    frames = workspace.emphasised
     frames *= tables.window
     spectrum = fft.rfft(frames, axis=1)
     np.square(spectrum.real, out=values)
-    values += np.square(spectrum.imag, out=room.squares)
+    values += np.square(spectrum.imag, out=workspace.squares)
     if config.spectrum == "magnitude":
         np.sqrt(values, out=values)
     elif config.spectrum == "periodogram":
@@ -286,30 +242,30 @@ def _logs(room: _Room, config: CepstraConfig, tables: _Tables) -> tuple[Float32A
 
 
 def _log_energies(energies: Float32Array, config: CepstraConfig) -> tuple[Float32Array, Float32Array]:
-    """Take the logarithm of energies of the features and of the frames (2, T); the latter for full scale at 1."""
+    """Compute the logarithms of energies of the features and of the frames (2, T); the latter for full scale at 1."""
     floor = max(config.log_floor, config.energy_floor)
     log_energy = _logarithm(energies[1], "natural", config.log_floor) - np.float32(2 * np.log(config.sample_scale))
     return _logarithm(energies[0], config.log, floor), log_energy
 
 
 def _remove_means(frames: Float32Array, ones: Float32Array, length: int) -> None:
-    """Subtract each frame's mean in place: a rank-one update, which numpy has no quick way for."""
+    """Subtract each frame's mean in place: a rank-one update, for which numpy has no fast way."""
     means = np.vecdot(frames, ones) / np.float32(length)
     blas.sger(-1.0, ones, means, a=frames.T, overwrite_a=1)
 
 
-def _emphasise(room: _Room, coefficient: float) -> None:
+def _emphasise(workspace: _Workspace, coefficient: float) -> None:
     """Subtract from each sample a share of the one before; the sample before the first is the first (Kaldi, HTK)."""
-    np.copyto(room.emphasised, room.frames)
+    np.copyto(workspace.emphasised, workspace.frames)
     if coefficient:
-        # The block as one long row is quicker than row by row, and wrong only where rows begin.
-        row, emphasised = room.frames.reshape(-1), room.emphasised.reshape(-1)
+        # The block as one long row is faster than row by row, and wrong only where rows begin.
+        row, emphasised = workspace.frames.reshape(-1), workspace.emphasised.reshape(-1)
         blas.saxpy(row, emphasised, n=row.size - 1, a=-coefficient, offy=1)
-        room.emphasised[:, 0] = room.frames[:, 0] * np.float32(1 - coefficient)
+        workspace.emphasised[:, 0] = workspace.frames[:, 0] * np.float32(1 - coefficient)
 
 
 def _logarithm(values: Float32Array, log: str, floor: float) -> Float32Array:
-    """Take the decimal logarithm in decibels, or the natural one, in place."""
+    """Compute the decimal logarithm in decibels, or the natural one, in place."""
     np.maximum(values, np.float32(floor), out=values)
     np.log(values, out=values)
     if log == "decibel":
@@ -317,8 +273,8 @@ def _logarithm(values: Float32Array, log: str, floor: float) -> Float32Array:
     return values
 
 
-def _static(logs: Float32Array, config: CepstraConfig, tables: _Tables) -> FloatArray:
-    """Turn log filters or spectrum (B, at least their number) into features (B, D), with room for a log energy."""
+def _static_features(logs: Float32Array, config: CepstraConfig, tables: _Tables) -> FloatArray:
+    """Convert log filter outputs or spectrum (B, at least their number) to features (B, D), with room for an energy."""
     if config.is_cepstral:
         return logs @ tables.transform  # in double precision: a sum of decibels loses digits otherwise
     if config.kind == "logmel" and config.replaces_first:
@@ -327,7 +283,7 @@ def _static(logs: Float32Array, config: CepstraConfig, tables: _Tables) -> Float
 
 
 def _place_energy(frames: Float32Array, energy: Float32Array, config: CepstraConfig) -> None:
-    """Put the log energy (T,) into the features (T, D), and the first of them last if it is asked for."""
+    """Write the log energy (T,) into the features (T, D), and move the first column to the end where configured."""
     if config.replaces_first:
         frames[:, 0] = energy
     if config.energy_last:

@@ -10,8 +10,8 @@ from speechgmm.arrays import Float64Array
 from speechgmm.configuration import Configuration
 from speechgmm.features.spectral import filters
 
-ROUNDING = 1e-6
-"""Samples by which a product of seconds and rate may fall short of the whole number that it stands for."""
+SAMPLE_ROUNDING = 1e-6
+"""Samples by which a product of seconds and rate may fall short of the whole number that is meant."""
 
 BLOCK_FRAMES = 128
 BLOCK_SAMPLES = 2**20
@@ -20,10 +20,10 @@ BLOCK_SAMPLES = 2**20
 HIGHEST_RATE = 1_000_000
 """Hz."""
 
-MOST_NAMED = 5
-"""Filters without a bin that are named one by one."""
+MAX_EMPTY_NAMED = 5
+"""Filters without a bin that warnings describe one by one."""
 
-MOST_WEIGHTS = 2**24
+MAX_FILTER_WEIGHTS = 2**24
 """Most weights of a filter bank."""
 
 
@@ -35,16 +35,17 @@ class CepstraConfig(Configuration):
     sample_rate : int, 1 to 1,000,000, Hz
         Rate of the samples.
     sample_scale : float, 1e-6 to 1e6
-        Value that a sample at full scale has for what follows; 32768 where a program takes 16-bit integers as
-        they are. It moves c0 and energies by a constant, and floors relative to them.
+        Factor by which samples with full scale at 1 are multiplied; 32768 where a program uses 16-bit integers as
+        they are. It moves c0 and energies by a constant, and the floors relative to them.
     frame_length, frame_shift : float, above 0 to 60, seconds
         Length of a frame, and from the start of one to the start of the next; both in whole samples, rounded down.
     snip_edges : bool
         Whether only frames that lie wholly inside the audio are used.
     padding : "mirror", "centre" or "end"
-        What frames see beyond the audio if not: its mirror image, the middle of frame t being that of its shift
-        (Kaldi); zeros, the middle of frame t being the sample at t shifts (librosa); or zeros after the end alone,
-        the first frame starting with the audio (python_speech_features).
+        What frames contain beyond the audio if `snip_edges` is false. `mirror` (Kaldi): the mirror image of the
+        audio; the middle of frame t is that of its shift. `centre` (librosa): zeros; the middle of frame t is the
+        sample at t shifts. `end` (python_speech_features): zeros after the end alone; the first frame starts with the
+        audio.
     remove_dc : bool
         Whether each frame's mean is subtracted first.
     dither : float >= 0
@@ -53,18 +54,18 @@ class CepstraConfig(Configuration):
     preemphasis : float, 0 to below 1
         Coefficient a of x[n] - a x[n-1].
     preemphasis_over : "frame" or "signal"
-        Whether the sample before a frame's first is taken to be the first itself, or the one that came before it in the
-        audio (0 before the audio).
+        Whether the sample before a frame's first is assumed equal to the first ("frame"), or is the one that precedes
+        it in the audio ("signal"; 0 before the audio).
     window : "povey", "hamming", "hann", "blackman" or "rectangular"
         Shape of the window.
     periodic_window : bool
         Whether the window's period is the frame length, or one sample less: a symmetric window.
     n_fft : int, samples, optional
-        Length of the transform, at least the frame's, at most 2^20; the next power of two when not given.
+        Length of the transform, at least the frame's, at most 2^20; the next power of two by default.
     spectrum : "power", "magnitude" or "periodogram"
         What the filters sum; the periodogram is the power divided by `n_fft`.
     filter_scale : "mel", "slaney" or "linear"
-        Axis on which filters are evenly spaced; `linear` when `kind` is lfcc, else `mel`, when not given.
+        Axis on which filters are evenly spaced. The default is `linear` where `kind` is lfcc, else `mel`.
     filter_shape : "scale", "hertz" or "bins"
         On which axis the sides of the triangles are straight: `filter_scale` (HTK, Kaldi), hertz (librosa), or whole
         bins of the spectrum, to which the corners are moved down (python_speech_features).
@@ -75,15 +76,15 @@ class CepstraConfig(Configuration):
     low_frequency : float >= 0, Hz
         Lower edge of the first filter.
     high_frequency : float, Hz, optional
-        Upper edge of the last filter; 95 % of half the sample rate when not given.
+        Upper edge of the last filter; 95 % of half the sample rate by default.
     log : "natural", "decibel" or "none"
         Logarithm of filters, spectrum and energy: natural, 10 times the decimal one, or none (for `logmel` and
         `spectrogram`; an energy is a natural logarithm then).
     log_floor : float, 1e-37 to 1e37
-        Least value that a logarithm is taken of.
+        Smaller values are raised to this before the logarithm.
     top_db : float > 0, dB, optional
-        With ``log: decibel``, no filter's value is further than this below the greatest of the utterance. Depends on
-        the whole utterance; without a limit when not given.
+        With ``log: decibel``, filter values further than this below the greatest of the utterance are raised to that
+        level. It depends on the whole utterance. No limit by default.
     kind : "mfcc", "lfcc", "logmel" or "spectrogram"
         Cepstra on the mel or the linear scale, log filter-bank values, or the log spectrum.
     n_cepstra : int >= 1
@@ -93,12 +94,12 @@ class CepstraConfig(Configuration):
     lifter : float >= 0
         Cepstral lifter; 0 for none.
     energy : "c0", "raw", "windowed", "spectrum" or "none"
-        The first coefficient: c0; in its place the log energy of the frame as it came (less its mean), or after
-        pre-emphasis and window, or summed over the bins of the spectrum; or none of these, so that the first is c1.
-        An energy takes the place of a spectrogram's first bin, and stands before `logmel`; c0 and none are
-        nothing there.
+        The first coefficient: c0; in its place the log energy of the frame without its mean ("raw"), after pre-emphasis
+        and window ("windowed"), or summed over the bins of the spectrum ("spectrum"); or none of these, so that c1 is
+        the first. A log energy replaces the first bin of a spectrogram, and precedes the filters of `logmel`; c0 and
+        none have no effect there.
     energy_floor : float >= 0
-        Least energy; 0 leaves it to `log_floor`.
+        Least energy; with 0, `log_floor` applies.
     energy_last : bool
         Whether c0 or the energy comes last, as in HTK's files.
     """
@@ -137,18 +138,18 @@ class CepstraConfig(Configuration):
     @model_validator(mode="before")
     @classmethod
     def _scale_of_kind(cls, data: Any) -> Any:
-        """Let the kind choose the scale where none is given."""
+        """Let the kind choose the filter scale where none is set."""
         if isinstance(data, Mapping) and data.get("kind") == "lfcc" and "filter_scale" not in data:
             return {**data, "filter_scale": "linear"}
         return data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        """Refuse what no spectrum can give."""
+        """Refuse frames, transforms and filters that are impossible."""
         if self.shift_samples < 1 or self.frame_samples < 2:
             raise ValueError(
                 f"frames of {self.frame_samples} samples every {self.shift_samples}: "
-                f"frame_length and frame_shift are seconds, and too short for {self.sample_rate} Hz"
+                f"frame_length and frame_shift are in seconds, and too short for {self.sample_rate} Hz"
             )
         if self.fft_size < self.frame_samples:
             raise ValueError(
@@ -162,26 +163,28 @@ class CepstraConfig(Configuration):
                 f"filters from {self.low_frequency:g} to {self.top_frequency:g} Hz; expected low_frequency, at least "
                 f"1 Hz more, and high_frequency <= {self.sample_rate / 2:g} Hz, half of the sample rate"
             )
-        if self.n_filters * (self.fft_size // 2 + 1) > MOST_WEIGHTS:
+        if self.n_filters * (self.fft_size // 2 + 1) > MAX_FILTER_WEIGHTS:
             raise ValueError(f"n_filters {self.n_filters} over a transform of {self.fft_size} samples: too many")
         return self
 
     @model_validator(mode="after")
     def _cepstra_fit(self) -> Self:
-        """Refuse cepstra that the filters can't give, and keys that contradict each other."""
+        """Refuse more cepstra than the filters allow, and keys that contradict each other."""
         if (self.kind == "lfcc") != (self.filter_scale == "linear") and self.is_cepstral:
-            raise ValueError(f"kind {self.kind} with filter_scale {self.filter_scale}: lfcc is the linear one")
+            raise ValueError(
+                f"kind {self.kind} with filter_scale {self.filter_scale}: lfcc needs linear, mfcc mel or slaney"
+            )
         if self.is_cepstral and self.n_cepstra + (self.energy == "none") > self.n_filters:
             raise ValueError(f"n_cepstra {self.n_cepstra} from n_filters {self.n_filters}: too few filters")
         if self.is_cepstral and self.log == "none":
-            raise ValueError(f"log none: kind {self.kind} is of logarithms")
+            raise ValueError(f"log none: kind {self.kind} needs a logarithm")
         if self.top_db is not None and self.log != "decibel":
             raise ValueError(f"top_db {self.top_db} is for log decibel, and log is {self.log}")
         if self.snip_edges and self.padding != "mirror":
             raise ValueError(f"padding {self.padding} has no effect where snip_edges is true: set it to false")
         has_energy = self.replaces_first if self.kind == "logmel" else self.is_cepstral and self.energy != "none"
         if self.energy_last and not has_energy:
-            raise ValueError(f"energy_last: kind {self.kind} with energy {self.energy} has none to come last")
+            raise ValueError(f"energy_last: kind {self.kind} with energy {self.energy} has no energy or c0 to put last")
         return self
 
     @property
@@ -196,18 +199,18 @@ class CepstraConfig(Configuration):
 
     @property
     def emphasises_signal(self) -> bool:
-        """Whether pre-emphasis comes before the audio is cut into frames."""
+        """Whether pre-emphasis precedes the division of the audio into frames."""
         return self.preemphasis_over == "signal" and self.preemphasis > 0
 
     @property
     def frame_samples(self) -> int:
-        """Samples in a frame: whole ones, as Kaldi counts."""
-        return int(self.frame_length * self.sample_rate + ROUNDING)
+        """Samples in a frame, rounded down as in Kaldi."""
+        return int(self.frame_length * self.sample_rate + SAMPLE_ROUNDING)
 
     @property
     def shift_samples(self) -> int:
-        """Samples from one frame to the next: whole ones, as Kaldi counts."""
-        return int(self.frame_shift * self.sample_rate + ROUNDING)
+        """Samples from one frame to the next, rounded down as in Kaldi."""
+        return int(self.frame_shift * self.sample_rate + SAMPLE_ROUNDING)
 
     @property
     def shift_seconds(self) -> float:
@@ -216,12 +219,12 @@ class CepstraConfig(Configuration):
 
     @property
     def first_centre_seconds(self) -> float:
-        """Where in the audio the middle of the first frame lies, in seconds; up to a sample, by rounding."""
+        """Position of the middle of the first frame in the audio, in seconds, to within a sample."""
         return (self.first_sample + self.frame_samples / 2) / self.sample_rate
 
     @property
     def first_sample(self) -> int:
-        """Where in the audio the first frame starts: 0, or before it."""
+        """Position in the audio of the first sample of the first frame: 0, or negative."""
         if self.snip_edges or self.padding == "end":
             return 0
         if self.padding == "centre":
@@ -239,7 +242,7 @@ class CepstraConfig(Configuration):
         return 0.475 * self.sample_rate if self.high_frequency is None else self.high_frequency
 
     @property
-    def loudest(self) -> float:
+    def max_amplitude(self) -> float:
         """Greatest sample whose filters cannot overflow single precision: by Parseval, with pre-emphasis."""
         height = 1.0 if self.kind == "spectrogram" else max(1.0, float(filter_bank(self).max()))
         return float(np.sqrt(1e37 / (self.fft_size * self.frame_samples * height))) / self.sample_scale
@@ -257,21 +260,12 @@ class CepstraConfig(Configuration):
 
 
 def frame_count(n_samples: int, config: CepstraConfig) -> int:
-    """Count the frames of a waveform.
+    """Count the frames of a waveform of `n_samples`.
 
-    Parameters
-    ----------
-    n_samples : int >= 0
-        Length of the waveform.
-    config : CepstraConfig
-        Its frame length and shift, and what happens at the edges.
-
-    Returns
-    -------
-    int >= 0
-        With `snip_edges`, the frames that lie wholly inside; else, by `padding`: one for each whole or nearly whole
-        shift, and none if the waveform is shorter than a frame (mirror); one for each begun shift, and one for its end
-        if that is a shift's ("centre"); as many as it takes to hold every sample ("end").
+    With `snip_edges`, the frames that lie wholly inside. Otherwise by `padding`: "mirror" has one for each whole or
+    nearly whole shift, and none if the waveform is shorter than a frame; "centre" has one for each begun shift, and
+    one for the end of the waveform if that is the end of a shift; "end" has as many as are needed to hold every
+    sample.
     """
     length, shift = config.frame_samples, config.shift_samples
     if n_samples == 0 or (n_samples < length and config.padding == "mirror"):
@@ -288,34 +282,12 @@ def frame_count(n_samples: int, config: CepstraConfig) -> int:
 
 
 def block_frames(config: CepstraConfig) -> int:
-    """Count the frames that are computed at a time.
-
-    Parameters
-    ----------
-    config : CepstraConfig
-        Its length of the transform.
-
-    Returns
-    -------
-    int, 1 to BLOCK_FRAMES
-        Fewer where frames are very long.
-    """
+    """Return the number of frames to compute at a time: `BLOCK_FRAMES`, or fewer where frames are very long."""
     return max(1, min(BLOCK_FRAMES, BLOCK_SAMPLES // config.fft_size))
 
 
 def filter_bank(config: CepstraConfig) -> Float64Array:
-    """Make the filters of a configuration.
-
-    Parameters
-    ----------
-    config : CepstraConfig
-        The filters, and the length of the transform.
-
-    Returns
-    -------
-    np.ndarray, shape (bins, filters), read-only
-        Weights, at least 0.
-    """
+    """Compute the weights of a configuration's filters, (bins, filters), at least 0 and read-only."""
     return filters.filter_bank(
         config.filter_scale,
         config.n_filters,
@@ -329,18 +301,9 @@ def filter_bank(config: CepstraConfig) -> Float64Array:
 
 
 def empty_filters(config: CepstraConfig) -> tuple[str, ...]:
-    """Name the filters that lie between two bins of the spectrum, whose output is constant.
+    """Describe, in one sentence each, the filters between two bins of the spectrum, whose output is constant.
 
-    Parameters
-    ----------
-    config : CepstraConfig
-        The filters, and the length of the transform.
-
-    Returns
-    -------
-    tuple of str
-        One sentence each, with number (from 1) and centre; beyond five, one for all others. None for a plain
-        spectrogram.
+    Beyond five, one sentence counts the others. A plain spectrogram has none.
     """
     if config.kind == "spectrogram":
         return ()
@@ -351,8 +314,8 @@ def empty_filters(config: CepstraConfig) -> tuple[str, ...]:
     sentences = [
         f"filter {number + 1} of {config.n_filters}, around {centres[number]:.0f} Hz, has no bin of a transform of "
         f"{config.fft_size} points: its output is constant; use fewer filters or a larger n_fft"
-        for number in empty[:MOST_NAMED]
+        for number in empty[:MAX_EMPTY_NAMED]
     ]
-    if len(empty) > MOST_NAMED:
-        sentences.append(f"{len(empty) - MOST_NAMED} more filters have no bin")
+    if len(empty) > MAX_EMPTY_NAMED:
+        sentences.append(f"{len(empty) - MAX_EMPTY_NAMED} more filters have no bin")
     return tuple(sentences)

@@ -1,1 +1,1 @@
-"""The feature store: shards of frames on disk, memory-mapped, with an index."""
+"""Feature stores: features on disk, computed from recordings or imported."""

@@ -1,4 +1,4 @@
-"""Features that another program made, with deltas and normalisation put to them."""
+"""Imported features: read from files of another program, with deltas and normalisation applied to them."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,24 +13,24 @@ from speechgmm.errors import CorpusError
 from speechgmm.features.formats.reading import read_place
 from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
 from speechgmm.features.frames.normalisation import NormalisationConfig, normalise_frames
-from speechgmm.features.store.store import StoredUtterance, Unusable
+from speechgmm.features.store.store import StoredUtterance, UnusableUtterance
 from speechgmm.features.store.writing import SHARD_SECONDS, write_index
 from speechgmm.files import write_array
 
 
 class ImportedConfig(Configuration):
-    """A front end that takes features as they are: of speech frames, or of all.
+    """Imported features, made by another program: of speech frames only, or of all frames.
 
     Parameters
     ----------
     kind : "given"
-        Tells it from the front ends that hear audio.
+        Distinguishes imported features from the front ends that read audio.
     n_static : int >= 1
-        Features of a given frame.
+        Features of an imported frame.
     frame_shift : float > 0, seconds
         From one frame to the next; for durations alone.
     deltas, normalisation : sections
-        What is put to them, in this order, as for audio.
+        Applied to the imported features, in this order, as for audio.
     """
 
     kind: Literal["given"] = "given"
@@ -52,32 +52,21 @@ class ImportedConfig(Configuration):
 
 
 def write_imported_store(folder: Path, places: Mapping[str, str], config: ImportedConfig) -> Iterator[int]:
-    """Put given features into a store, telling how far it is.
+    """Write imported features into a store; yield the number of utterances done after each shard.
 
-    Parameters
-    ----------
-    folder : Path
-        Where to write; made if it does not exist.
-    places : mapping of str to str
-        For each utterance, where its features are: a file of Kaldi's, with ``:OFFSET`` in an archive.
-    config : ImportedConfig
-        What is put to them.
-
-    Yields
-    ------
-    int
-        Utterances done so far, after each shard. The store is complete when the iteration ends.
+    `places` gives the place of each utterance's features as a Kaldi index does: a file, with ``:OFFSET`` in an
+    archive. The folder is created if it does not exist. The store is complete when the iteration ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stored: list[StoredUtterance] = []
-    unusable: list[Unusable] = []
+    unusable: list[UnusableUtterance] = []
     shard: list[Float32Array] = []
     n_shards = n_rows = 0
     for utterance, place in places.items():
         try:
-            frames = _frames(place, config)
+            frames = _read_utterance(place, config)
         except CorpusError as error:
-            unusable.append(Unusable(utterance, str(error).removeprefix(f"{place}: ")))
+            unusable.append(UnusableUtterance(utterance, str(error).removeprefix(f"{place}: ")))
             continue
         seconds = len(frames) * config.frame_shift
         name = f"shard-{n_shards:05d}.npy"
@@ -94,8 +83,8 @@ def write_imported_store(folder: Path, places: Mapping[str, str], config: Import
     yield len(places)
 
 
-def _frames(place: str, config: ImportedConfig) -> Float32Array:
-    """Read an utterance's features and take the steps."""
+def _read_utterance(place: str, config: ImportedConfig) -> Float32Array:
+    """Read an utterance's imported features, and apply deltas and normalisation."""
     frames = read_place(place)
     if not len(frames):
         raise CorpusError(f"{place}: no frames")

@@ -1,8 +1,8 @@
-"""Features on disk: shards of float32 frames that can be memory-mapped, and an index of who is where in them.
+"""Features on disk: shards of float32 frames that can be memory-mapped, and an index of the utterances in them.
 
-A store is a folder with ``index.json`` and ``shard-00000.npy``, ... An utterance lies in one shard, whole. Which
-utterances share a shard follows from their order and length alone, so that statistics added shard by shard come
-out the same whoever computes them.
+A store is a folder with ``index.json`` and ``shard-00000.npy``, ... An utterance lies wholly in one shard. Which
+utterances share a shard depends on their order and length alone, so that statistics added shard by shard are the same
+whoever computes them.
 """
 
 import io
@@ -22,51 +22,29 @@ FORMAT_VERSION = 2
 BLOCK_ROWS = 8192
 """Frames that are read from disk at a time."""
 
-CLIPPED_SHARE = 0.001
-"""Share of clipped samples above which a recording is warned of."""
+MAX_CLIPPED_SHARE = 0.001
+"""Share of clipped samples above which there is a warning about a recording."""
 
-MOST_CLIPPED = 5
-"""Clipped recordings that are named."""
+MAX_CLIPPED_NAMED = 5
+"""Clipped recordings that warnings name."""
 
 
 @dataclass(frozen=True)
 class StoredUtterance:
-    """Where the frames of an utterance are.
+    """The position of an utterance's frames in its shard, and its durations."""
 
-    Parameters
-    ----------
-    utterance : str
-        Its id.
-    shard : str
-        File name of the shard.
-    start, stop : int, frames
-        Its rows in the shard.
-    seconds, speech_seconds : float, seconds
-        Length of the audio, and of the speech in it.
-    clipped : float, 0 to 1
-        Share of the samples that are clipped.
-    """
-
-    utterance: str
-    shard: str
-    start: int
-    stop: int
-    seconds: float
+    utterance: str  # its id
+    shard: str  # file name
+    start: int  # its first row in the shard
+    stop: int  # the row after its last
+    seconds: float  # of audio
     speech_seconds: float
-    clipped: float
+    clipped: float  # share of clipped samples, 0 to 1
 
 
 @dataclass(frozen=True)
-class Unusable:
-    """An utterance without features.
-
-    Parameters
-    ----------
-    utterance : str
-        Its id.
-    reason : str
-        Why there are none. It does not name the file, which may be moved.
-    """
+class UnusableUtterance:
+    """An utterance without features, and the reason, which does not name the file: it may be moved."""
 
     utterance: str
     reason: str
@@ -74,31 +52,48 @@ class Unusable:
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """The features of a list of utterances, read from disk when asked for.
+    """The features of a list of utterances, read from disk when needed.
 
     Parameters
     ----------
     folder : Path
-        Where the shards are.
+        The folder of the shards.
     n_features : int
         Features of a frame, D.
     front_end : dict
-        The configuration that made them, as JSON data.
+        The configuration that computed them, as JSON data.
     utterances : tuple of StoredUtterance
         In the order of the list.
-    unusable : tuple of Unusable
-        The rest of the list.
+    unusable : tuple of UnusableUtterance
+        The rest of the list: utterances without features.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from speechgmm import FeatureConfig, open_store, write_store
+    >>> from speechgmm.features.store.writing import Source
+    >>> tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(16000) / 16000)
+    >>> soundfile.write("ann-1.wav", tone, 16000)
+    >>> config = FeatureConfig.preset("kaldi")
+    >>> n_done = list(write_store(Path("features"), [Source("ann-1", "ann-1.wav")], config))
+    >>> store = open_store(Path("features"))
+    >>> "ann-1" in store, store.n_frames, store.n_features
+    (True, 98, 13)
+    >>> store.frames("ann-1").shape
+    (98, 13)
     """
 
     folder: Path
     n_features: int
     front_end: dict[str, JsonValue]
     utterances: tuple[StoredUtterance, ...]
-    unusable: tuple[Unusable, ...]
+    unusable: tuple[UnusableUtterance, ...]
 
     @cached_property
     def _by_id(self) -> dict[str, StoredUtterance]:
-        """Look-up of an utterance by its id."""
+        """The utterances by their ids."""
         return {stored.utterance: stored for stored in self.utterances}
 
     @property
@@ -165,12 +160,12 @@ class FeatureStore:
         Returns
         -------
         tuple of Path
-            Each a `.npy` file of shape (frames, D).
+            `.npy` files of shape (frames, D).
         """
         return tuple(self.folder / name for name in dict.fromkeys(stored.shard for stored in self.utterances))
 
     def ranges(self, utterances: Collection[str]) -> tuple[tuple[Path, int, int], ...]:
-        """Say where the frames of some utterances are.
+        """Find the frames of the given utterances.
 
         Parameters
         ----------
@@ -180,7 +175,7 @@ class FeatureStore:
         Returns
         -------
         tuple of (Path, int, int)
-            A shard file, the first of its frames and the one after the last; neighbours are together.
+            A shard file, its first frame and the one after the last; ranges that adjoin are merged.
         """
         ranges: list[tuple[Path, int, int]] = []
         chosen = frozenset(utterances)
@@ -195,23 +190,15 @@ class FeatureStore:
 
 
 def clipped_warnings(clipped: Mapping[str, float]) -> tuple[str, ...]:
-    """Name the recordings that are clipped, if there are few, and count the others.
+    """Format warnings for recordings with more than one clipped sample in a thousand: one sentence each.
 
-    Parameters
-    ----------
-    clipped : mapping from str to float, 0 to 1
-        Share of clipped samples of each recording, by its name.
-
-    Returns
-    -------
-    tuple of str
-        One sentence each; none if no recording has more than one clipped sample in a thousand.
+    `clipped` maps names to shares of clipped samples, 0 to 1. Beyond five recordings, one sentence counts the others.
     """
     warnings = [
-        f"clipped: {share:.1%} of the samples of {name}" for name, share in clipped.items() if share > CLIPPED_SHARE
+        f"clipped: {share:.1%} of the samples of {name}" for name, share in clipped.items() if share > MAX_CLIPPED_SHARE
     ]
-    if len(warnings) > MOST_CLIPPED:
-        warnings[MOST_CLIPPED:] = [f"clipped: {len(warnings) - MOST_CLIPPED:,} more recordings"]
+    if len(warnings) > MAX_CLIPPED_NAMED:
+        warnings[MAX_CLIPPED_NAMED:] = [f"clipped: {len(warnings) - MAX_CLIPPED_NAMED:,} more recordings"]
     return tuple(warnings)
 
 
@@ -234,6 +221,23 @@ def open_store(folder: Path) -> FeatureStore:
         If it was written in another format version.
     OSError
         If there is no store.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from speechgmm import FeatureConfig, open_store, write_store
+    >>> from speechgmm.features.store.writing import Source
+    >>> soundfile.write("ann-1.wav", 0.1 * np.sin(2 * np.pi * 220 * np.arange(16000) / 16000), 16000)
+    >>> soundfile.write("bob-1.wav", np.zeros(16000), 16000)
+    >>> sources = [Source("ann-1", "ann-1.wav"), Source("bob-1", "bob-1.wav")]
+    >>> n_done = list(write_store(Path("features"), sources, FeatureConfig.preset("kaldi")))
+    >>> store = open_store(Path("features"))
+    >>> [stored.utterance for stored in store.utterances]
+    ['ann-1']
+    >>> store.unusable[0].reason
+    'nothing but silence: all 16000 samples are 0'
     """
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     if index["format_version"] != FORMAT_VERSION:
@@ -245,5 +249,5 @@ def open_store(folder: Path) -> FeatureStore:
         index["n_features"],
         index["front_end"],
         tuple(StoredUtterance(**entry) for entry in index["utterances"]),
-        tuple(Unusable(**entry) for entry in index["unusable"]),
+        tuple(UnusableUtterance(**entry) for entry in index["unusable"]),
     )

@@ -1,1 +1,1 @@
-"""Features as samples come in: the same steps, a block at a time."""
+"""The front end for audio that comes in pieces."""

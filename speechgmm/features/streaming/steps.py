@@ -1,7 +1,7 @@
 """The steps of the front end for rows that come in pieces.
 
-A step takes rows and gives rows, and keeps of the past what later rows need. Where a row depends on its neighbours
-alone, the function of the whole utterance is applied to the neighbourhood.
+A step receives rows and returns rows, and keeps the past rows that later ones need. Where a row depends on its
+neighbours alone, the function for the whole utterance is applied to the neighbourhood.
 """
 
 import math
@@ -24,97 +24,55 @@ from speechgmm.features.frames.normalisation import (
     to_single,
     warp,
 )
-from speechgmm.features.frames.vad import ROUNDING, VadConfig, speech_frames
+from speechgmm.features.frames.vad import FRAME_ROUNDING, VadConfig, speech_frames
 
 Rows = npt.NDArray[Any]
-"""Frames, energies or truth values: what a step takes and gives, time first."""
+"""Frames, energies or speech decisions, time first."""
 
-ABOVE = np.float32(1e30)
-"""A log energy above every level, and its negative one below: votes for the rules about runs of speech."""
+SPEECH_ENERGY = np.float32(1e30)
+"""A log energy above every level, which stands for speech; its negative stands for no speech."""
 
 RUNS_ALONE = VadConfig(method="energy", threshold=0.0, mean_scale=0.0, context=0)
-"""The rule by which such a log energy is the speech that it stands for."""
+"""The VAD under which such energies become the decisions that they stand for, so that only rules on runs apply."""
 
 
 def standardises(config: NormalisationConfig) -> bool:
-    """Tell whether a mean or variance is taken.
-
-    Parameters
-    ----------
-    config : NormalisationConfig
-        The normalisation.
-
-    Returns
-    -------
-    bool
-    """
+    """Check whether the normalisation uses a mean or variance."""
     return bool(config.mean or config.c0_mean or config.variance)
 
 
-def _looks_around(config: NormalisationConfig) -> bool:
-    """Whether frames are compared with others."""
+def _compares_frames(config: NormalisationConfig) -> bool:
+    """Check whether the normalisation compares frames with each other."""
     return standardises(config) or config.warp is not None
 
 
 def has_deltas(config: DeltaConfig) -> bool:
-    """Tell whether any deltas are appended.
-
-    Parameters
-    ----------
-    config : DeltaConfig
-        The deltas.
-
-    Returns
-    -------
-    bool
-    """
+    """Check whether any deltas are appended."""
     return config.order > 0 or config.sdc is not None
 
 
-def counts_speech(config: FeatureConfig) -> bool:
-    """Tell whether the normalisation compares frames of which some do not count.
-
-    Parameters
-    ----------
-    config : FeatureConfig
-        The front end.
-
-    Returns
-    -------
-    bool
-    """
-    if not _looks_around(config.normalisation):
+def normalises_over_speech(config: FeatureConfig) -> bool:
+    """Check whether the normalisation compares speech frames only, while other frames are still present."""
+    if not _compares_frames(config.normalisation):
         return False
-    places = [config.order.index(step) for step in ("normalisation", "selection")]
-    return config.normalisation.over == "speech" and config.vad.method != "none" and places[0] < places[1]
+    before_selection = config.order.index("normalisation") < config.order.index("selection")
+    return config.normalisation.over == "speech" and config.vad.method != "none" and before_selection
 
 
 class StreamStep(Protocol):
-    """A step on rows that come in pieces: row t waits for row max(t + lookahead, warmup), or for the end."""
+    """A step on rows that come in pieces: row t needs row max(t + lookahead, warmup), or the end, to be determined."""
 
     lookahead: int
     warmup: int
 
     def push(self, rows: Rows, final: bool) -> Rows:
-        """Take the next rows, and give those that they determine."""
+        """Process the next rows, and return those that are now determined."""
 
 
 def push_through(steps: Iterable[StreamStep], rows: Rows, final: bool) -> Rows:
-    """Push rows through steps; nothing comes out if nothing goes in, but at the end.
+    """Push rows through steps, one after the other, and return the rows of the last.
 
-    Parameters
-    ----------
-    steps : iterable of StreamStep
-        One after the other.
-    rows : np.ndarray, shape (n, ...)
-        What comes next.
-    final : bool
-        Whether nothing follows.
-
-    Returns
-    -------
-    np.ndarray, shape (m, ...)
-        What the last step gives.
+    A step that receives no rows is not run, except where `final` marks the end.
     """
     for step in steps:
         if len(rows) or final:
@@ -123,77 +81,42 @@ def push_through(steps: Iterable[StreamStep], rows: Rows, final: bool) -> Rows:
 
 
 def latency(steps: Iterable[StreamStep], lookahead: int = 0, warmup: int = 0) -> tuple[int, int]:
-    """Give `lookahead` and `first` of steps as if they were one, after others that are one already.
+    """Compute the lookahead and warmup, in rows, of steps as if they were one.
 
-    Parameters
-    ----------
-    steps : iterable of StreamStep
-        One after the other.
-    lookahead, warmup : int >= 0, rows
-        Of those before them.
-
-    Returns
-    -------
-    tuple of two int >= 0, rows
+    The arguments are those of the steps before them.
     """
     for step in steps:
         lookahead, warmup = lookahead + step.lookahead, max(warmup, lookahead + step.warmup)
     return lookahead, warmup
 
 
-def concat_rows(held: Rows, rows: Rows) -> Rows:
-    """Put rows after others; where one has none, its width does not matter.
-
-    Parameters
-    ----------
-    held, rows : np.ndarray, shapes (n, ...) and (m, ...)
-        Any.
-
-    Returns
-    -------
-    np.ndarray, shape (n + m, ...)
-    """
-    if len(held) and len(rows):
-        return np.concatenate([held, rows])
-    return rows if len(rows) else held
+def concat_rows(buffered: Rows, rows: Rows) -> Rows:
+    """Concatenate rows; where one of the arrays has none, its width does not matter."""
+    if len(buffered) and len(rows):
+        return np.concatenate([buffered, rows])
+    return rows if len(rows) else buffered
 
 
 def activity_steps(config: VadConfig, frame_shift: float) -> list[StreamStep]:
-    """Make the steps from log energies to speech; none where all frames are speech.
+    """Return the steps from log energies to speech decisions; none where all frames are speech.
 
-    Parameters
-    ----------
-    config : VadConfig
-        The rule.
-    frame_shift : float > 0, seconds
-        From one frame to the next.
-
-    Returns
-    -------
-    list of StreamStep
+    `frame_shift` is in seconds.
     """
     votes = config.model_copy(update={"close_gaps": 0.0, "min_speech": 0.0})
     reach = config.context if config.method == "energy" else 0
-    steps: list[StreamStep] = [_Local(lambda rows, first, stop: speech_frames(rows, votes)[first:stop], reach, reach)]
-    runs = _Runs(config, frame_shift)
+    steps: list[StreamStep] = [
+        _NeighbourhoodStep(lambda rows, first, stop: speech_frames(rows, votes)[first:stop], reach, reach)
+    ]
+    runs = _RunsStep(config, frame_shift)
     if runs.lookahead:
         steps.append(runs)
     return steps if config.method != "none" or runs.lookahead else []
 
 
 def frame_steps(config: FeatureConfig) -> tuple[list[StreamStep], list[StreamStep]]:
-    """Make the steps of deltas and normalisation before the selection, and those after it.
+    """Return the steps of deltas and normalisation before the selection of the speech frames, and those after it.
 
     Means and ranks over speech alone are those of the speech frames, so that these can be selected first.
-
-    Parameters
-    ----------
-    config : FeatureConfig
-        The front end.
-
-    Returns
-    -------
-    two lists of StreamStep
     """
     before: list[StreamStep] = []
     after: list[StreamStep] = []
@@ -204,95 +127,96 @@ def frame_steps(config: FeatureConfig) -> tuple[list[StreamStep], list[StreamSte
                 steps.append(_deltas(config.deltas))
             case "normalisation":
                 if normalisation.rasta:
-                    steps.append(_Rasta())
-                (after if counts_speech(config) else steps).extend(_normalisation_steps(normalisation))
+                    steps.append(_RastaStep())
+                (after if normalises_over_speech(config) else steps).extend(_normalisation_steps(normalisation))
             case "selection":
                 steps = after
     return before, after
 
 
-def _deltas(config: DeltaConfig) -> "_Local":
-    """Make the step that appends deltas."""
+def _deltas(config: DeltaConfig) -> "_NeighbourhoodStep":
+    """Return the step that appends deltas."""
     past = future = config.order * config.window
     if config.sdc is not None:
         past, future = config.sdc.d, config.sdc.d + config.sdc.p * (config.sdc.k - 1)
-    return _Local(lambda rows, first, stop: append_deltas(rows, config)[first:stop], past, future)
+    return _NeighbourhoodStep(lambda rows, first, stop: append_deltas(rows, config)[first:stop], past, future)
 
 
 def _normalisation_steps(config: NormalisationConfig) -> Iterator[StreamStep]:
-    """Make the steps of the normalisation after RASTA."""
+    """Yield the steps of the normalisation after RASTA."""
     if config.window is not None:
-        yield _Sliding(config, config.window)
+        yield _SlidingStep(config, config.window)
     if config.warp is not None:
         yield _warping(config.warp)
-    if config.rasta or _looks_around(config):
-        yield _Local(lambda rows, first, stop: to_single(rows[first:stop]), 0, 0)
+    if config.rasta or _compares_frames(config):
+        yield _NeighbourhoodStep(lambda rows, first, stop: to_single(rows[first:stop]), 0, 0)
 
 
-def _warping(window: int) -> "_Local":
-    """Make the step that warps."""
-    return _Local(
+def _warping(window: int) -> "_NeighbourhoodStep":
+    """Return the step of feature warping."""
+    return _NeighbourhoodStep(
         lambda rows, first, stop: warp(rows[first:stop], rows, np.arange(first, stop), window),
         window // 2,
         window - window // 2 - 1,
     )
 
 
-class _Local:
-    """A function of which row t depends on rows t - past to t + future: applied to those that are held.
+class _NeighbourhoodStep:
+    """A step in which row t depends on rows t - past to t + future.
 
-    It takes rows, and the first and the one after the last that it is to give.
+    The function receives the buffered rows, the first row to return and the one after the last.
     """
 
     def __init__(self, function: Callable[[Rows, int, int], Rows], past: int, future: int) -> None:
         self.lookahead, self.warmup = future, 0
         self._function = function
         self._past = past
-        self._held: Rows = np.empty(0)
-        self._n_given = 0
+        self._buffered: Rows = np.empty(0)
+        self._n_emitted = 0
 
     def push(self, rows: Rows, final: bool) -> Rows:
-        """Take the next rows, and give those that have their future, or the end, behind them."""
-        held, start = concat_rows(self._held, rows), self._n_given
-        stop = len(held) if final else max(len(held) - self.lookahead, start)
-        result = self._function(held, start, stop) if stop > start else rows[:0]
+        """Process the next rows, and return those whose future rows, or the end, have come."""
+        buffered, start = concat_rows(self._buffered, rows), self._n_emitted
+        stop = len(buffered) if final else max(len(buffered) - self.lookahead, start)
+        result = self._function(buffered, start, stop) if stop > start else rows[:0]
         n_dropped = max(stop - self._past, 0)
-        self._held, self._n_given = held[n_dropped:].copy(), stop - n_dropped
+        self._buffered, self._n_emitted = buffered[n_dropped:].copy(), stop - n_dropped
         return result
 
 
-class _Runs:
-    """Gaps closed and short speech dropped, as `speech_frames` does, in truth values that come in pieces."""
+class _RunsStep:
+    """Close gaps and drop short speech, as `speech_frames` does, in speech decisions that come in pieces."""
 
     def __init__(self, config: VadConfig, frame_shift: float) -> None:
-        # The longest runs that are turned over, in frames. They are shorter than the keys say, so that with as many
-        # frames before and after it, the fate of a frame is known.
+        # The longest runs that are inverted, in frames, are shorter than the keys say: with as many frames before and
+        # after it, the decision about a frame is known.
         shortest = (config.close_gaps / frame_shift, config.min_speech / frame_shift)
-        self.lookahead, self.warmup = sum(max(math.ceil(n - ROUNDING) - 1, 0) for n in shortest), 0
+        self.lookahead, self.warmup = sum(max(math.ceil(n - FRAME_ROUNDING) - 1, 0) for n in shortest), 0
         self._config = RUNS_ALONE.model_copy(update={"close_gaps": config.close_gaps, "min_speech": config.min_speech})
         self._frame_shift = frame_shift
-        self._held: Rows = np.empty(0, np.bool_)
-        self._n_given = 0
+        self._buffered: Rows = np.empty(0, np.bool_)
+        self._n_emitted = 0
 
     def push(self, rows: Rows, final: bool) -> Rows:
-        """Take the next truth values, and give those that are the same whatever follows."""
-        held, start = concat_rows(self._held, rows), self._n_given
-        stop, least = len(held), self._turned_over(held)
+        """Process the next decisions, and return those that no later one can change."""
+        buffered, start = concat_rows(self._buffered, rows), self._n_emitted
+        stop, if_end = len(buffered), self._apply_rules(buffered)
         if not final:
-            # More speech before makes more speech after: the extremes are the end, and speech that goes on.
-            most = self._turned_over(np.concatenate([held, np.ones(self.lookahead + 1, np.bool_)]))
-            open_ = least[start:] != most[start : len(held)]
-            stop = start + int(np.argmax(open_)) if open_.any() else stop
+            # More speech in never means less speech out: the extremes are the end, and speech that goes on.
+            if_speech = self._apply_rules(np.concatenate([buffered, np.ones(self.lookahead + 1, np.bool_)]))
+            undecided = if_end[start:] != if_speech[start : len(buffered)]
+            stop = start + int(np.argmax(undecided)) if undecided.any() else stop
         n_dropped = max(stop - self.lookahead, 0)
-        self._held, self._n_given = held[n_dropped:].copy(), stop - n_dropped
-        return least[start:stop]
+        self._buffered, self._n_emitted = buffered[n_dropped:].copy(), stop - n_dropped
+        return if_end[start:stop]
 
-    def _turned_over(self, speech: BoolArray) -> BoolArray:
-        """Apply the rules as if there were nothing else."""
-        return speech_frames(np.where(speech, ABOVE, -ABOVE), self._config, frame_shift=self._frame_shift)
+    def _apply_rules(self, speech: BoolArray) -> BoolArray:
+        """Apply the rules as if there were no other decisions."""
+        log_energy = np.where(speech, SPEECH_ENERGY, -SPEECH_ENERGY)
+        return speech_frames(log_energy, self._config, frame_shift=self._frame_shift)
 
 
-class _Rasta:
+class _RastaStep:
     """The RASTA filter on rows that come in pieces."""
 
     def __init__(self) -> None:
@@ -303,7 +227,7 @@ class _Rasta:
         self._n_to_drop = RASTA_ADVANCE
 
     def push(self, rows: Rows, final: bool) -> Rows:
-        """Take the next rows, and give those that the filter, which looks ahead, has come to."""
+        """Process the next rows, and return those that the filter, which looks ahead, has reached."""
         if self._first is None:
             self._first = rows[0].copy()
             self._state = np.zeros((max(len(RASTA_NUMERATOR) - 1, 1), rows.shape[1]))
@@ -320,11 +244,11 @@ class _Rasta:
         return result
 
 
-class _Sliding:
-    """Mean and variance of a sliding window taken out of rows that come in pieces.
+class _SlidingStep:
+    """Subtract the mean of a sliding window, and divide by its deviation, in rows that come in pieces.
 
-    Every window ends with some row, and begins `length` rows before, or at the beginning: a row waits for the sums up
-    to the last row of its window.
+    Every window ends with some row, and begins `length` rows before, or at the beginning: a row needs the sums up to
+    the last row of its window.
     """
 
     def __init__(self, config: NormalisationConfig, window: int) -> None:
@@ -335,24 +259,24 @@ class _Sliding:
         self._sums = _TrailingSums(self._length)
         self._frames: Rows = np.empty((0, 0))
         self._last: Rows = np.empty((0, 0))
-        self._n_taken = 0
-        self._n_given = 0
+        self._n_received = 0
+        self._n_emitted = 0
 
     def push(self, rows: Rows, final: bool) -> Rows:
-        """Take the next rows, and give those whose windows have ended."""
+        """Process the next rows, and return those whose windows have ended."""
         frames, values = concat_rows(self._frames, rows), rows.astype(np.float64)
         if self._config.variance:
             values = np.concatenate([values, values**2], axis=1)
         sums = concat_rows(self._last, self._sums.push(values) if len(values) else values)
-        self._n_taken += len(rows)
-        start, stop = self._n_given, self._n_taken
+        self._n_received += len(rows)
+        start, stop = self._n_emitted, self._n_received
         if not final:
             stop = max(stop - self.lookahead, start) if stop > self.warmup else start
-        self._frames, self._last, self._n_given = frames[stop - start :].copy(), sums[-1:].copy(), stop
+        self._frames, self._last, self._n_emitted = frames[stop - start :].copy(), sums[-1:].copy(), stop
         if stop == start:
             return rows[:0]
-        ends = np.minimum(np.maximum(np.arange(start, stop) + self.lookahead, self.warmup), self._n_taken - 1)
-        averages = sums[ends - self._n_taken] / np.minimum(ends + 1, self._length)[:, None]
+        ends = np.minimum(np.maximum(np.arange(start, stop) + self.lookahead, self.warmup), self._n_received - 1)
+        averages = sums[ends - self._n_received] / np.minimum(ends + 1, self._length)[:, None]
         mean, square = averages[:, : frames.shape[1]], averages[:, frames.shape[1] :]
         variance = square - mean**2 if self._config.variance else None
         return centre_and_scale(frames[: stop - start], mean, variance, self._config)
@@ -361,7 +285,7 @@ class _Sliding:
 class _TrailingSums:
     """Sums over the `length` rows that end with each row, in the order of additions of `normalise_frames`.
 
-    Cumulative sums start anew every `length` rows, and a window is the end of one run and the beginning of the next.
+    Cumulative sums restart every `length` rows, and a window is the end of one run and the beginning of the next.
     """
 
     def __init__(self, length: int) -> None:
@@ -369,25 +293,25 @@ class _TrailingSums:
         self._run: list[Float64Array] = []
         self._n_in_run = 0
         self._total: Rows = np.empty((0, 0))
-        self._onwards: Rows = np.empty((0, 0))
+        self._suffix_sums: Rows = np.empty((0, 0))
 
     def push(self, values: Float64Array) -> Float64Array:
-        """Take rows (n, D), n >= 1, and give the sum that ends with each."""
+        """Process rows (n, D), n >= 1, and return the sum that ends with each."""
         sums = np.empty(values.shape)
         start = 0
         while start < len(values):
-            at = self._n_in_run
-            part = values[start : start + self._length - at]
-            up_to = np.cumsum(concat_rows(self._total, part), axis=0)[len(self._total) :]
-            self._total = up_to[-1:].copy()
-            onwards = self._onwards[at + 1 : at + 1 + len(part)]
-            sums[start : start + len(part)] = up_to
-            if len(onwards):
-                sums[start : start + len(onwards)] += onwards
+            offset = self._n_in_run
+            part = values[start : start + self._length - offset]
+            prefix_sums = np.cumsum(concat_rows(self._total, part), axis=0)[len(self._total) :]
+            self._total = prefix_sums[-1:].copy()
+            suffix_part = self._suffix_sums[offset + 1 : offset + 1 + len(part)]
+            sums[start : start + len(part)] = prefix_sums
+            if len(suffix_part):
+                sums[start : start + len(suffix_part)] += suffix_part
             self._run.append(part.copy())
             self._n_in_run += len(part)
             start += len(part)
             if self._n_in_run == self._length:
-                self._onwards = np.cumsum(np.concatenate(self._run)[::-1], axis=0)[::-1]
+                self._suffix_sums = np.cumsum(np.concatenate(self._run)[::-1], axis=0)[::-1]
                 self._run, self._n_in_run, self._total = [], 0, self._total[:0]
         return sums

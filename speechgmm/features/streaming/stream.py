@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from speechgmm.arrays import Float32Array, FloatArray
-from speechgmm.audio.samples import check_samples, loudest, only_silence
+from speechgmm.audio.samples import check_samples, peak_amplitude, silence_error
 from speechgmm.errors import AudioError
 from speechgmm.features.extract import FeatureConfig, check_speech
 from speechgmm.features.spectral.cepstra import CepstraStream
@@ -13,10 +13,10 @@ from speechgmm.features.streaming.steps import (
     Rows,
     activity_steps,
     concat_rows,
-    counts_speech,
     frame_steps,
     has_deltas,
     latency,
+    normalises_over_speech,
     push_through,
     standardises,
 )
@@ -25,22 +25,35 @@ from speechgmm.features.streaming.steps import (
 class FeatureStream:
     """The front end for one utterance whose samples come in blocks of any size.
 
-    All frames together are those of `extract` for all samples together, bit for bit. Memory, and the time that a
-    second of audio takes, do not grow with the utterance. A push takes as long as 128 frames at least: pushes of 10 ms
-    are 30 times as fast as real time, those of a second almost as fast as the whole at once.
+    All frames together are those of `extract` for all samples together, bit for bit. Memory, and the time for a second
+    of audio, do not grow with the utterance. A push takes at least as long as 128 frames: pushes of 10 ms run 30 times
+    as fast as real time, those of a second almost as fast as the whole at once.
 
     Parameters
     ----------
     config : FeatureConfig
         The front end, without steps that need the whole utterance: `vad` is "none" or "energy" with ``mean_scale`` 0;
-        mean and variance are taken over a sliding window, or not at all; there is no ``top_db``. Where windows count
+        mean and variance are computed over a sliding window, or not at all; there is no ``top_db``. Where windows count
         speech frames only (``over: speech``), the selection follows the normalisation with no deltas in between.
         ``resample`` has no effect.
 
     Raises
     ------
     ValueError
-        If the front end has steps that need the whole utterance; names the keys, and says what to do instead.
+        If the front end has steps that need the whole utterance; the message names the keys and the alternatives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import FeatureConfig, FeatureStream, extract
+    >>> samples = 0.1 * np.sin(2 * np.pi * 220 * np.arange(16000) / 16000)
+    >>> config = FeatureConfig(vad={"method": "none"}, normalisation={"mean": 0.0})
+    >>> stream = FeatureStream(config)
+    >>> blocks = [stream.push(block) for block in np.split(samples, 4)] + [stream.finish()]
+    >>> np.array_equal(np.concatenate(blocks), extract(samples, config))
+    True
+    >>> round(stream.delay, 3)
+    0.06
     """
 
     def __init__(self, config: FeatureConfig) -> None:
@@ -62,24 +75,24 @@ class FeatureStream:
 
     @property
     def delay(self) -> float:
-        """What the steps after the cepstra add, in seconds.
+        """Delay that the steps after the cepstra add, in seconds.
 
-        A frame is out once this much audio after the frame's own last sample has been pushed. It is the most that any
-        frame waits: the first ones wait longest where a sliding window has to fill, and with `close_gaps` and
-        `min_speech` most wait less. Where windows count speech frames only, so does their share: it is the delay
-        while somebody speaks. (Frames whose mirrored edge needs more audio than themselves are the cepstra's matter.)
+        A frame is returned once this much audio after the frame's own last sample has been pushed. It is the longest
+        that any frame waits: the first ones wait longest where a sliding window has to fill, and with `close_gaps` and
+        `min_speech` most wait less. Where windows count speech frames only, the delay counts seconds of speech.
+        (Frames whose mirrored edge needs more audio than their own wait for that in addition.)
         """
         frames, speech = latency(self._before), latency(self._activity)
         both = max(frames[0], speech[0]), max(frames[1], speech[1])
         return max(latency(self._after, *both)) * self._config.shift_seconds
 
     def push(self, samples: FloatArray) -> Float32Array:
-        """Take the next samples, and give the frames that they determine.
+        """Process the next samples, and return the frames that they determine.
 
         Parameters
         ----------
         samples : np.ndarray, shape (n,), n >= 0, full scale at 1
-            A mono waveform at ``config.sample_rate``; nothing of it is used after the call.
+            A mono waveform at ``config.sample_rate``; it is not used after the call.
 
         Returns
         -------
@@ -89,8 +102,9 @@ class FeatureStream:
         Raises
         ------
         AudioError
-            If `check_samples` refuses the samples, with the place in the whole waveform, or they are beyond
-            ``config.loudest``. The stream is then as if they had not been pushed.
+            If the samples are not a mono floating-point waveform, are not finite, or exceed ``config.max_amplitude``;
+            positions in the message count from the start of the waveform. The stream is then as if they had not been
+            pushed.
         ValueError
             After `finish`.
         """
@@ -99,8 +113,8 @@ class FeatureStream:
         if samples.shape == (0,):
             return np.empty((0, self._config.n_features), np.float32)
         checked = check_samples(samples, first=self._n_samples).copy()
-        peak = loudest(checked)
-        if peak > self._config.loudest:
+        peak = peak_amplitude(checked)
+        if peak > self._config.max_amplitude:
             raise AudioError(f"samples up to {peak:g}; expected full scale at 1")
         if self._first is None:
             self._first = float(checked[0])
@@ -109,18 +123,18 @@ class FeatureStream:
         return self._advance(checked, final=False)
 
     def finish(self) -> Float32Array:
-        """End the utterance, and give its last frames.
+        """End the utterance, and return its last frames.
 
         Returns
         -------
         np.ndarray, shape (T, D), float32
-            The frames that have not been given yet; T may be 0.
+            The frames not returned before; T may be 0.
 
         Raises
         ------
         AudioError
-            If there were no samples, all were the same, they were shorter than a frame, or without speech: in the
-            words of `extract`.
+            If there were no samples, all were the same, they were shorter than a frame, or without speech; the messages
+            are those of `extract`.
         ValueError
             After `finish`.
         """
@@ -129,16 +143,16 @@ class FeatureStream:
         if self._first is None:
             raise AudioError("holds no samples")
         if not self._varies:
-            raise only_silence(self._n_samples, self._first)
+            raise silence_error(self._n_samples, self._first)
         return self._advance(np.empty(0, np.float32), final=True)
 
     def _check_open(self) -> None:
-        """Refuse what comes after the end."""
+        """Refuse calls after `finish`."""
         if self._finished:
             raise ValueError("this stream has been finished: make a new one for the next utterance")
 
     def _advance(self, samples: Float32Array, final: bool) -> Float32Array:
-        """Take the steps as far as they go."""
+        """Apply the steps to the samples, as far as they determine frames."""
         frames, log_energy = self._cepstra.push(samples, final=final)
         self._n_frames += len(frames)
         speech: Rows = np.ones(len(frames), np.bool_)
@@ -150,11 +164,11 @@ class FeatureStream:
             check_speech(self._n_speech, self._n_frames, seconds, self._config)
         result = self._select(push_through(self._before, frames, final), speech)
         result = push_through(self._after, result, final)
-        # A copy: a view would hold on to the neighbourhood for as long as somebody keeps the frames.
+        # A copy: a view would keep the whole neighbourhood in memory as long as the frames are in use.
         return result.copy() if len(result) else np.empty((0, self._config.n_features), np.float32)
 
     def _select(self, frames: Rows, speech: Rows) -> Rows:
-        """Keep the speech frames, as far as both frames and the decision about them are there."""
+        """Select the speech frames, as far as both the frames and the decisions about them are known."""
         frames, speech = concat_rows(self._frames, frames), concat_rows(self._speech, speech)
         n = min(len(frames), len(speech))
         self._frames, self._speech = frames[n:].copy(), speech[n:].copy()
@@ -162,19 +176,19 @@ class FeatureStream:
 
 
 def _obstacles(config: FeatureConfig) -> Iterator[str]:
-    """Say what a stream cannot do, and what to do instead."""
+    """Describe each step that a stream cannot run, and the alternative."""
     vad, normalisation = config.vad, config.normalisation
     if config.top_db is not None:
         yield f"top_db {config.top_db:g} is relative to its loudest frame: leave it out"
     if vad.method in ("percentile", "gaussians"):
-        yield f"vad.method {vad.method} takes its level from it: use energy with mean_scale 0, or none"
+        yield f"vad.method {vad.method} derives its level from it: use energy with mean_scale 0, or none"
     if vad.method == "energy" and vad.mean_scale:
-        yield f"vad.mean_scale {vad.mean_scale:g} makes the level follow its mean: set it to 0, and threshold to match"
+        yield f"vad.mean_scale {vad.mean_scale:g} derives the level from its mean: set it to 0, and threshold to match"
     if normalisation.window is None and standardises(normalisation):
         keys = [key for key in ("mean", "c0_mean", "variance") if getattr(normalisation, key)]
         yield f"normalisation.{' and '.join(keys)} over all of it: give a window, or set to 0 or false"
     deltas_between = config.order[1] == "deltas" and has_deltas(config.deltas)
-    if counts_speech(config) and deltas_between:
+    if normalises_over_speech(config) and deltas_between:
         yield (
             "normalisation.over speech, with deltas after it and selection last, lets frames without speech wait for "
             "the next speech: set it to all, or put selection before deltas"

@@ -8,7 +8,7 @@ from speechgmm.audio.reading import audio_blocks, duration
 from speechgmm.corpus.formats.commands import is_command
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import AudioError
-from speechgmm.features.store.writing import end_within
+from speechgmm.features.store.writing import segment_stop
 from speechgmm.files import is_file
 from speechgmm.parallel.engine import Engine, map_in_order
 
@@ -71,7 +71,7 @@ def _read_header(audio: Audio) -> AudioHeader:
     """Read a header, and hold the segment and the channel against it."""
     path, start, end, channel = audio
     try:
-        end = end_within(path, end)
+        end = segment_stop(path, end)
         _, rate = audio_blocks(path, channel=channel, start=start, stop=end)
     except AudioError as error:
         return AudioHeader(missing=not is_file(Path(path)), error=str(error))
