@@ -1,7 +1,7 @@
-"""The command line. What is heavy is imported by the command that needs it, so that --help is quick.
+"""The command line. Each command imports what it needs when it runs, so that --help is quick.
 
-Exit status: 0 for success, 2 for what the user can mend (one message, no traceback), 130 when interrupted, 1 for a
-bug.
+Exit status: 0 for success, 2 for an error that the user can fix (one message, no traceback), 130 for an interruption,
+1 for a bug.
 """
 
 from typing import Annotated
@@ -33,9 +33,9 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    """Print the version and leave."""
-    if asked:
+def _version(requested: bool) -> None:
+    """Print the version and exit."""
+    if requested:
         with exit_on_error():
             typer.echo(f"speechgmm {__version__}")
         raise typer.Exit
@@ -47,7 +47,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options that belong to no command."""
+    """Parse the options that belong to no command."""
 
 
 app.command()(features)

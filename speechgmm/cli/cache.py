@@ -1,4 +1,4 @@
-"""The command that looks after the outputs of stages."""
+"""The command that lists and prunes the cache of stage outputs."""
 
 import json
 from dataclasses import asdict
@@ -16,37 +16,37 @@ MEGABYTE = 1e6
 
 
 def cache(
-    results: Annotated[Path, typer.Option(help="The folder of results, whose stages are listed.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Folder of all results, which holds the cache.")] = Path("results"),
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove what no results rest on, and what was never finished.")
+        bool, typer.Option("--prune", help="Delete outputs that no results use, and unfinished ones.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the stored outputs of stages, their sizes, and what results rest on them; or remove what none does."""
+    """List the cached outputs of stages with their sizes and the results that use them, or delete unused ones."""
     from speechgmm.recipe.cache.inventory import list_stored
     from speechgmm.recipe.cache.inventory import prune as remove
 
     with exit_on_error():
-        listed = remove(list_stored(results)) if prune else list_stored(results)
+        entries = remove(list_stored(results)) if prune else list_stored(results)
         if as_json:
-            typer.echo(json.dumps([asdict(each) | {"folder": str(each.folder)} for each in listed], indent=2))
+            typer.echo(json.dumps([asdict(entry) | {"folder": str(entry.folder)} for entry in entries], indent=2))
             return
-        size = f"{sum(each.size for each in listed) / MEGABYTE:,.1f} MB"
-        if listed:
-            _print(listed)
-        typer.echo(f"{len(listed)} removed, {size} freed" if prune else f"{len(listed)} stored, {size}")
+        size = f"{sum(entry.size for entry in entries) / MEGABYTE:,.1f} MB"
+        if entries:
+            _print_table(entries)
+        typer.echo(f"{len(entries)} removed, {size} freed" if prune else f"{len(entries)} stored, {size}")
 
 
-def _print(listed: "tuple[CacheEntry, ...]") -> None:
-    """Print the outputs in columns."""
+def _print_table(entries: "tuple[CacheEntry, ...]") -> None:
+    """Print a table of cached outputs."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("stage", "digest", "made", "MB", "used by"):
+    for title in ("stage", "digest", "created", "MB", "used by"):
         table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
-    for each in listed:
-        used = ", ".join(each.used_by) or (each.state if each.state != "whole" else "nothing")
-        table.add_row(each.stage, each.folder.name[-32:][:12], each.made_at, f"{each.size / MEGABYTE:,.1f}", used)
+    for entry in entries:
+        users = ", ".join(entry.used_by) or (entry.state if entry.state != "whole" else "nothing")
+        table.add_row(entry.stage, entry.folder.name[-32:][:12], entry.made_at, f"{entry.size / MEGABYTE:,.1f}", users)
     Console().print(table)

@@ -1,4 +1,4 @@
-"""What the commands share."""
+"""Options, checks and error handling that the commands share."""
 
 import io
 import signal
@@ -12,23 +12,15 @@ import typer
 
 from speechgmm.errors import ResultsError, SpeechGMMError
 
-JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, max=4096, show_default="all cores", help="Workers.")]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", min=1, max=4096, show_default="all cores", help="Number of parallel workers.")
+]
 
 
 def check_page(option: str, path: Path) -> None:
-    """Refuse what is no name of a page: a slip of the keyboard must not write HTML over scores or metrics.
+    """Raise `ResultsError` if a path is not an HTML page's name, so that a slip does not overwrite scores or metrics.
 
-    Parameters
-    ----------
-    option : str
-        That gives the name.
-    path : Path
-        Where the page is to be written.
-
-    Raises
-    ------
-    ResultsError
-        If it is a folder, or the name ends in neither .html nor .htm.
+    `option` is the option that gave the path.
     """
     if path.is_dir():
         raise ResultsError(f"{option} {path}: a folder; expected the name of the page, as in {path / 'report.html'}")
@@ -37,29 +29,18 @@ def check_page(option: str, path: Path) -> None:
 
 
 def printable(text: str) -> str:
-    """Give text that a terminal shows and does not obey: names that come from lists may hold anything.
-
-    Parameters
-    ----------
-    text : str
-        Any, of one line or more.
-
-    Returns
-    -------
-    str
-        With escapes for what is not printable.
-    """
-    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+    """Escape what is not printable: names in lists may hold control characters that a terminal would obey."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 @contextmanager
 def exit_on_error(
-    interrupted: str = "interrupted; what is finished is kept, and the same command goes on from there",
+    interrupted: str = "interrupted; finished work is kept, run the same command again to continue",
 ) -> Iterator[None]:
-    """Turn what the user can mend into a message and status 2, and an interruption into one and 130."""
+    """Turn errors that the user can fix into a message and exit status 2, and an interruption into status 130."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # where it cannot show a name, as Python's own errors do
-    for name in ("SIGTERM", "SIGHUP"):  # requests to end, as Ctrl-C is; not every system has both
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that it cannot show, like Python's own errors
+    for name in ("SIGTERM", "SIGHUP"):  # requests to end, like Ctrl-C; not every system has both
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
@@ -67,7 +48,7 @@ def exit_on_error(
     except SpeechGMMError as error:
         message, status = str(error), 2
     except BrokenPipeError:
-        raise  # nobody reads on: typer leaves without a word
+        raise  # the reader has closed the pipe: typer exits without a message
     except OSError as error:
         message, status = f"{error.filename or 'output'}: {error.strerror or error}", 2
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The command that compares folders of results."""
+"""The command that compares results folders."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def compare(
-    results: Annotated[list[Path], typer.Argument(help="Folders of results, two or more.", show_default=False)],
+    results: Annotated[list[Path], typer.Argument(help="Two or more results folders.", show_default=False)],
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    csv_: Annotated[bool, typer.Option("--csv", help="Print the numbers as CSV.")] = False,
+    csv_: Annotated[bool, typer.Option("--csv", help="Print the metrics as CSV.")] = False,
 ) -> None:
-    """Compare results with the first of them: keys of the recipes, numbers, and how sure the differences are.
+    """Compare results with the first: recipe keys that differ, metrics, and differences with confidence intervals.
 
-    Where the trials are the same, differences have intervals of paired draws of the speakers; they differ where an
-    interval does not hold 0.
+    If the trials are the same, intervals are from a paired bootstrap over speakers. A difference is significant if its
+    interval excludes 0.
     """
     import csv
     import json
@@ -28,20 +28,20 @@ def compare(
     from speechgmm.recipe.series.comparison import compare as compare_results
 
     with exit_on_error():
-        found = compare_results(results)
+        comparison = compare_results(results)
         if json_:
-            typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+            typer.echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False))
         elif csv_:
-            rows = found.rows()
+            rows = comparison.rows()
             writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
         else:
-            _show_comparison(found)
+            _print_comparison(comparison)
 
 
-def _show_comparison(found: "Comparison") -> None:
-    """Print what sets results apart."""
+def _print_comparison(comparison: "Comparison") -> None:
+    """Print a table of recipe keys that differ, metrics and differences."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -49,32 +49,32 @@ def _show_comparison(found: "Comparison") -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
-    for name in found.names:
+    for name in comparison.names:
         table.add_column(Text(name), justify="right")
-    for key, texts in found.keys.items():
+    for key, texts in comparison.keys.items():
         table.add_row(key, *map(Text, texts))
-    if found.keys:
+    if comparison.keys:
         table.add_section()
-    for number, values in found.numbers.items():
-        apart = found.differences.get(number, (None,) * len(values))
-        percent = number.endswith((".eer", ".eer_hull")) or number == "identification"
-        table.add_row(number, *(_compared(value, each, percent) for value, each in zip(values, apart, strict=True)))
+    for name, values in comparison.numbers.items():
+        differences = comparison.differences.get(name, (None,) * len(values))
+        percent = name.endswith((".eer", ".eer_hull")) or name == "identification"
+        cells = (_format_cell(*pair, percent) for pair in zip(values, differences, strict=True))
+        table.add_row(name, *cells)
     Console().print(table)
-    if found.differences:
-        typer.echo(
-            f"in brackets: the difference to {found.names[0]}, and its {found.confidence:.0%} interval over speakers"
-        )
+    if comparison.differences:
+        first, confidence = comparison.names[0], comparison.confidence
+        typer.echo(f"in brackets: difference from {first} and its {confidence:.0%} interval over speakers")
     else:
-        typer.echo("no intervals of differences: the trials are not the same")
+        typer.echo("no differences: the results do not share a trial list, or evaluation.bootstrap is 0")
 
 
-def _compared(value: float | None, apart: "Difference | None", percent: bool) -> str:
-    """Format a number, and its difference to the first."""
+def _format_cell(value: float | None, difference: "Difference | None", percent: bool) -> str:
+    """Format a metric, with its difference from the first results and the interval."""
     if value is None:
         return "-"
     scale, form = (100.0, ".2f") if percent else (1.0, ".3f")
     text = f"{scale * value:{form}}{'%' if percent else ''}"
-    if apart is None:
+    if difference is None:
         return text
-    difference, low, high = (f"{scale * each:+{form}}" for each in apart)
-    return f"{text} [{difference}: {low} to {high}]"
+    change, low, high = (f"{scale * number:+{form}}" for number in difference)
+    return f"{text} [{change}: {low} to {high}]"

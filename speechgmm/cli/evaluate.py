@@ -13,7 +13,7 @@ from speechgmm.errors import SpeechGMMError
 
 
 class Preset(StrEnum):
-    """The names in `speechgmm.evaluation.metrics.PRESETS`, without what it imports."""
+    """The names in `speechgmm.evaluation.costs.PRESETS`, copied so that --help need not import it."""
 
     sre08 = "sre08"
     sre10 = "sre10"
@@ -25,48 +25,48 @@ def evaluate(
     scores: Annotated[
         Path,
         typer.Argument(
-            help="Lines of model, test and score, or one score a line in the order of the trials, or a table with "
-            "columns model, test and llr or score.",
+            help="Score file: lines of model, test and score, or of one score each in the order of the trials, or a "
+            "table with columns model, test and llr or score.",
             show_default=False,
         ),
     ],
     trials: Annotated[
         Path,
         typer.Argument(
-            help="The trial list: Kaldi's, NIST's or VoxCeleb's, or a table with columns model, test and label.",
+            help="Trial list of Kaldi, NIST or VoxCeleb, or a table with columns model, test and label.",
             show_default=False,
         ),
     ],
     *,
     preset: Annotated[
         list[Preset] | None,
-        typer.Option(help="Costs of errors. Repeatable.", show_default="sre08 and voxceleb"),
+        typer.Option(help="Detection costs to report. Repeatable.", show_default="sre08 and voxceleb"),
     ] = None,
     by: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Numbers for each value of a column of the trials or the manifest, too."),
+        typer.Option(metavar="COLUMN", help="Also evaluate each value of this column of the trials or the manifest."),
     ] = None,
     manifest: Annotated[
         Path | None,
-        typer.Option(help="A table of utterances by id or path; its column speaker is for the intervals."),
+        typer.Option(help="Table of utterances with a column id or path. Its column speaker is for the intervals."),
     ] = None,
-    bootstrap: Annotated[int, typer.Option(min=0, max=100_000, help="Draws for the intervals; 0 for none.")] = 1000,
+    bootstrap: Annotated[int, typer.Option(min=0, max=100_000, help="Resamples for the intervals; 0 for none.")] = 1000,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave out trials without a score.")] = False,
     allow_extra: Annotated[
-        bool, typer.Option("--allow-extra", help="Leave out scores of other trials, and lines that are there twice.")
+        bool, typer.Option("--allow-extra", help="Leave out scores of other trials, and repeated lines.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page of HTML too, with plots and the worst trials.")
+        Path | None, typer.Option(metavar="FILE", help="Also write an HTML page with plots and the worst trials.")
     ] = None,
 ) -> None:
-    """Evaluate scores, of this or any other toolkit: EER, detection costs and Cllr, with intervals."""
+    """Evaluate scores of any toolkit on a trial list: EER, detection costs and Cllr, with confidence intervals."""
     from speechgmm.corpus.scored.evaluation import evaluate_scores
     from speechgmm.evaluation.summary import EvaluationConfig
 
     config = EvaluationConfig(bootstrap=bootstrap)
     if preset:
-        config = EvaluationConfig(bootstrap=bootstrap, dcf=tuple(dict.fromkeys(each.value for each in preset)))
+        config = EvaluationConfig(bootstrap=bootstrap, dcf=tuple(dict.fromkeys(name.value for name in preset)))
     with exit_on_error():
         if report is not None:
             check_page("--report", report)
@@ -85,11 +85,11 @@ def evaluate(
         if as_json:
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
         else:
-            _show(trials, document)
+            _print_metrics(trials, document)
 
 
-def _show(trials: Path, document: dict[str, Any]) -> None:
-    """Print the numbers, and what is to be known of them."""
+def _print_metrics(trials: Path, document: dict[str, Any]) -> None:
+    """Print the metrics, notes and warnings."""
     show_numbers({trials.stem: document["trials"]})
     if document["parts"]:
         show_parts(document["by"], document["parts"])

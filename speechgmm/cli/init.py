@@ -1,4 +1,4 @@
-"""The command that writes a first recipe for somebody's recordings."""
+"""The command that writes a first recipe for a folder of recordings."""
 
 import re
 from collections import Counter
@@ -11,17 +11,16 @@ from speechgmm.cli.common import JobsOption, exit_on_error
 
 
 def init(
-    folder: Annotated[
-        Path, typer.Argument(help="A folder of recordings, or a table of them (.csv, .tsv).", show_default=False)
-    ],
+    folder: Annotated[Path, typer.Argument(help="Folder or table (.csv, .tsv) of recordings.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(help="The recipe to write.", show_default="the folder's name, .yaml")
+        Path | None, typer.Option(help="Recipe to write.", show_default="the folder's name with .yaml")
     ] = None,
     jobs: JobsOption = None,
 ) -> None:
-    """Look at recordings, say what they are, and write a recipe that runs on them.
+    """Write a recipe that runs on a folder of recordings, and print what was found in it.
 
-    It knows a folder for each speaker, a table with columns of paths and speakers, and the layouts of known corpora.
+    Recordings may be in a folder for each speaker, in a table with columns for paths and speakers, or in the layout of
+    a known corpus.
     """
     from speechgmm.corpus.formats.discovery import discover
     from speechgmm.parallel.engine import Engine, available_cores
@@ -36,22 +35,22 @@ def init(
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().stem).strip("-._") or "mine"
         path = out or Path(f"{name}.yaml")
         written = write_recipe(recordings, chosen, path)
-    rates = _told_rates(recordings.rates(recordings.utterances))
+    rates = _format_rates(recordings.rates(recordings.utterances))
     typer.echo(f"found: {recordings.found.how}")
     typer.echo(f"{len(recordings.of_speaker):,} speakers, {format_duration(recordings)} in recordings: {rates}")
-    for each in recordings.ignored:
-        typer.echo(f"ignored: {each}")
-    used = recordings.rates(usable_utterances(recordings, chosen))
-    rate = rate_of(used)
-    if others := Counter({each: count for each, count in used.items() if each != rate}):
-        typer.echo(f"sample rate: {rate} Hz; resampled to it: {_told_rates(others)}")
+    for note in recordings.ignored:
+        typer.echo(f"ignored: {note}")
+    counts = recordings.rates(usable_utterances(recordings, chosen))
+    rate = rate_of(counts)
+    if others := Counter({other: count for other, count in counts.items() if other != rate}):
+        typer.echo(f"sample rate: {rate} Hz; resampled to it: {_format_rates(others)}")
     if chosen.has_background:
-        typer.echo(f"plan: a background model of {chosen.n_components} Gaussians, and speakers adapted from it")
+        typer.echo(f"plan: a background model of {chosen.n_components} Gaussians, and speaker models adapted from it")
     else:
-        typer.echo(f"plan: a model of {chosen.n_components} Gaussians for each speaker alone; too few for a background")
+        typer.echo(f"plan: {chosen.n_components} Gaussians for each speaker; too few speakers for a background model")
     typer.echo(f"wrote {' and '.join(map(str, written))}; next: speechgmm check {path}, speechgmm run {path}")
 
 
-def _told_rates(rates: Counter[int]) -> str:
-    """Count the recordings of each rate, the most frequent first."""
+def _format_rates(rates: Counter[int]) -> str:
+    """Format the number of recordings of each sample rate, the most frequent first."""
     return ", ".join(f"{count:,} at {rate} Hz" for rate, count in rates.most_common())

@@ -1,4 +1,4 @@
-"""The command that writes a report of stored results, or a comparison of several."""
+"""The command that writes a report of results, or a comparison of several results."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,18 @@ from speechgmm.errors import ResultsError
 
 
 def report(
-    results: Annotated[list[Path], typer.Argument(help="A folder of results, or several.", show_default=False)],
+    results: Annotated[list[Path], typer.Argument(help="One or more results folders.", show_default=False)],
     out: Annotated[
         Path | None,
-        typer.Option(help="The page; needed for several folders.", show_default="report.html in the folder"),
+        typer.Option(
+            help="HTML page to write; required for several folders.", show_default="report.html in the folder"
+        ),
     ] = None,
 ) -> None:
-    """Write the report of results anew, from nothing but their folder: report.html, and plots as SVG and PNG.
+    """Write the report of a results folder again, from that folder alone: report.html, and plots as SVG and PNG.
 
-    Of several folders, one page that compares them with the first: recipes, numbers, and how sure the differences are.
+    For several folders, write one page that compares them with the first: recipes, metrics, and differences with
+    confidence intervals.
     """
     from speechgmm.recipe.results.report import report_results
     from speechgmm.recipe.series.comparison_page import report_comparison
@@ -29,7 +32,7 @@ def report(
         if len(results) == 1:
             page = report_results(results[0], out, png=True)
         elif out is None:
-            raise ResultsError(f"{len(results)} folders of results and no --out; expected the name of the page")
+            raise ResultsError(f"{len(results)} results folders and no --out; expected the name of the page")
         else:
             page = report_comparison(results, out)
         typer.echo(f"report: {page}")

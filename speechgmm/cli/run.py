@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Stage(StrEnum):
-    """What `speechgmm.recipe.stages.context.STAGES` names, without what it imports."""
+    """The names in `speechgmm.recipe.stages.context.STAGES`, copied so that --help need not import it."""
 
     corpus = "corpus"
     features = "features"
@@ -31,7 +31,7 @@ class Stage(StrEnum):
 
 
 class Device(StrEnum):
-    """Where PyTorch computes."""
+    """Device on which PyTorch computes."""
 
     cpu = "cpu"
     cuda = "cuda"
@@ -42,53 +42,37 @@ KERNELS: "dict[Device, TorchKernel]" = {Device.cpu: "torch", Device.cuda: "cuda"
 
 
 class EngineKind(StrEnum):
-    """Where the work is done."""
+    """How the work is distributed: in this process, in worker processes, or on a cluster."""
 
     serial = "serial"
     processes = "processes"
     dask = "dask"
 
 
-EngineOption = Annotated[EngineKind, typer.Option("--engine", help="Where the work is done.")]
+EngineOption = Annotated[
+    EngineKind, typer.Option("--engine", help="Run in this process, in worker processes, or on a Dask cluster.")
+]
 SchedulerOption = Annotated[
     str | None,
     typer.Option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Scheduler of the cluster that --engine dask is to use, as in tcp://host:8786; a local one without.",
+        help="Scheduler of the cluster for --engine dask, as in tcp://host:8786; a local cluster by default.",
         show_default=False,
     ),
 ]
 
 
-def engine_of(kind: EngineKind, jobs: int | None, scheduler: str | None) -> "Engine":
-    """Make an engine of the options.
-
-    Parameters
-    ----------
-    kind : EngineKind
-        Of ``--engine``.
-    jobs : int, optional
-        Of ``--jobs``; all cores when not given.
-    scheduler : str, optional
-        Of ``--scheduler``.
-
-    Returns
-    -------
-    Engine
-        Where to run.
-
-    Raises
-    ------
-    SpeechGMMError
-        If they do not go together.
-    """
+def build_engine(kind: EngineKind, jobs: int | None, scheduler: str | None) -> "Engine":
+    """Build the engine that the options describe; raise `SpeechGMMError` if they do not go together."""
     from speechgmm.parallel.engine import Engine, available_cores
 
     if scheduler is not None and kind != EngineKind.dask:
         raise SpeechGMMError(f"--scheduler {scheduler} with --engine {kind.value}: expected --engine dask")
     if scheduler is not None and jobs is not None:
-        raise SpeechGMMError(f"--jobs {jobs} with --scheduler {scheduler}: its cluster has workers of its own")
+        raise SpeechGMMError(
+            f"--jobs {jobs} with --scheduler {scheduler}: the cluster has its own workers; leave --jobs out"
+        )
     return Engine(kind.value, jobs or available_cores(), scheduler)
 
 
@@ -99,9 +83,9 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in ubm.n_components=128. Repeatable."),
     ] = None,
-    results: Annotated[Path, typer.Option(help="Results go into the folder of the recipe's name in here.")] = Path(
-        "results"
-    ),
+    results: Annotated[
+        Path, typer.Option(help="Folder of all results; this run writes into the folder with the recipe's name.")
+    ] = Path("results"),
     jobs: JobsOption = None,
     engine: EngineOption = EngineKind.processes,
     scheduler: SchedulerOption = None,
@@ -109,18 +93,19 @@ def run(
         Device | None,
         typer.Option(
             show_default="as the recipe says",
-            help="Train and score by PyTorch, on the processor or an NVIDIA card: sets kernel to torch or cuda.",
+            help="Train and score with PyTorch on the CPU or an NVIDIA GPU: sets kernel to torch or cuda.",
         ),
     ] = None,
     from_: Annotated[
-        Stage | None, typer.Option("--from", help="Make this stage and those after it anew, though they are stored.")
+        Stage | None,
+        typer.Option("--from", help="Rerun this stage and those after it, even if their outputs are stored."),
     ] = None,
     until: Annotated[Stage | None, typer.Option("--until", help="Stop after this stage.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Make all stages anew.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Rerun all stages.")] = False,
 ) -> None:
-    """Run an experiment: features, background model, speakers, scores, metrics, report.
+    """Run an experiment: features, background model, speaker models, scores, metrics and report.
 
-    What an earlier run has stored, and nothing has changed for, is used again.
+    Outputs that an earlier run has stored are used again if nothing that they depend on has changed.
     """
     from rich.console import Console
 
@@ -130,58 +115,58 @@ def run(
         if force and from_:
             raise RecipeError(f"--force and --from {from_.value}: expected one of them")
         if from_ and until and [*Stage].index(from_) > [*Stage].index(until):
-            raise RecipeError(f"--from {from_.value} is after --until {until.value}: nothing would be made anew")
-        done = run_recipe(
+            raise RecipeError(f"--from {from_.value} is after --until {until.value}: nothing would be rerun")
+        result = run_recipe(
             recipe,
             overrides=set_ or (),
             results=results,
-            engine=engine_of(engine, jobs, scheduler),
+            engine=build_engine(engine, jobs, scheduler),
             kernel=None if device is None else KERNELS[device],
             console=Console(stderr=True),
             from_stage="corpus" if force else from_ and from_.value,
             until_stage=until and until.value,
         )
-        if done.metrics:
-            _show(done)
+        if result.metrics:
+            _print_metrics(result)
         else:
-            _show_stages(done)
+            _print_stages(result)
 
 
-def _show_stages(done: "RunResult") -> None:
-    """Print the stages of a run that was to stop before its numbers."""
-    for stage in done.stages:
-        how = "was there" if stage.reused else f"done in {stage.metadata['seconds']:.1f} s"
+def _print_stages(result: "RunResult") -> None:
+    """Print the stages of a run that stopped before its metrics."""
+    for stage in result.stages:
+        how = "stored before" if stage.reused else f"done in {stage.metadata['seconds']:.1f} s"
         typer.echo(f"{stage.title}: {how}, in {stage.folder}")
-    _warn(done)
+    _print_warnings(result)
 
 
-def _warn(done: "RunResult") -> None:
-    """Print what makes the results look better than they are, and what was damaged."""
-    for warning in done.warnings:
+def _print_warnings(result: "RunResult") -> None:
+    """Print what makes the results look better than they are, and which stored outputs were damaged."""
+    for warning in result.warnings:
         typer.secho(f"warning: {printable(warning)}", fg="yellow")
-    for stage in done.stages:
+    for stage in result.stages:
         if stage.damage:
-            what = f"{stage.title}: what was stored is damaged ({stage.damage}), and made again"
-            typer.secho(f"warning: {what}", fg="yellow")
+            message = f"{stage.title}: stored output was damaged ({stage.damage}); computed again"
+            typer.secho(f"warning: {message}", fg="yellow")
 
 
-def _show(done: "RunResult") -> None:
-    """Print the numbers of a run, each with its meaning."""
-    lists: dict[str, Any] = done.metrics["trials"]
+def _print_metrics(result: "RunResult") -> None:
+    """Print the metrics of a run with their definitions."""
+    lists: dict[str, Any] = result.metrics["trials"]
     show_numbers(lists)
-    show_identification(done.metrics["identification"])
-    calibration = done.metrics["calibration"]
+    show_identification(result.metrics["identification"])
+    calibration = result.metrics["calibration"]
     if calibration:
-        decision = done.metrics["decision"]
+        decision = result.metrics["decision"]
         typer.echo(f"threshold: {decision['threshold']:+.2f} nats, {decision['meaning']}")
         trials = f"{calibration['n_target']:,} target and {calibration['n_nontarget']:,} nontarget trials"
-        duration = ", with the logarithm of the test's duration" if calibration["duration"] else ""
+        duration = ", with the log duration of the test" if calibration["duration"] else ""
         typer.echo(f"calibrated on {calibration['trained_on']} ({trials}){duration}")
         if any(numbers["trains_calibration"] for numbers in lists.values()):
-            typer.echo("*: calibration was trained on trials of this list, so its numbers look better than they are")
-    _warn(done)
+            typer.echo("*: calibration was trained on trials of this list, so its metrics look better than they are")
+    _print_warnings(result)
     n_unscored = sum(numbers["n_unscored"] for numbers in lists.values())
     if n_unscored:
-        typer.echo(f"{n_unscored} trials have no score; why: {done.folder / 'skipped.csv'}")
-    typer.echo(f"report: {done.folder / 'report.html'}")
-    typer.echo(f"results: {done.folder}")
+        typer.echo(f"{n_unscored} trials have no score; reasons: {result.folder / 'skipped.csv'}")
+    typer.echo(f"report: {result.folder / 'report.html'}")
+    typer.echo(f"results: {result.folder}")

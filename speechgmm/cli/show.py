@@ -1,4 +1,4 @@
-"""The command that shows what a recipe says, and which stages are stored."""
+"""The command that prints the settings of a recipe and the state of its stages."""
 
 import json
 from pathlib import Path
@@ -19,10 +19,12 @@ def show(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in ubm.n_components=128. Repeatable."),
     ] = None,
-    results: Annotated[Path, typer.Option(help="Where results would go, and stages are stored.")] = Path("results"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
+    results: Annotated[Path, typer.Option(help="Folder of all results, which holds the stored stages.")] = Path(
+        "results"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show every value of a recipe and where it comes from, and for each stage whether it is stored or would run."""
+    """Print each setting of a recipe with the file that set it, and whether each stage is stored or would run."""
     from speechgmm.recipe.reading.loader import load_recipe
     from speechgmm.recipe.reading.origins import rows_of
     from speechgmm.recipe.running.planning import plan
@@ -31,8 +33,8 @@ def show(
         rows = rows_of(recipe, set_ or ())
         try:
             planned, unknown = plan(load_recipe(recipe, set_ or ()), results)
-            stages = [(each.output.title, each.why) for each in planned]
-            stages += [(title, "known when the stages before have run") for title in unknown]
+            stages = [(stage.output.title, stage.why) for stage in planned]
+            stages += [(title, "not known until earlier stages have run") for title in unknown]
         except CorpusError as error:
             stages = [("all stages", f"cannot run: {error}")]
         if as_json:
@@ -40,15 +42,15 @@ def show(
             document = {"keys": [row._asdict() for row in rows], "stages": plans}
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         else:
-            _print(rows)
+            _print_rows(rows)
             typer.echo()
             width = max(len(title) for title, _ in stages)
             for title, why in stages:
                 typer.echo(f"{title:<{width}}  {'stored' if why is None else f'would run: {why}'}")
 
 
-def _print(rows: list["Row"]) -> None:
-    """Print rows in columns: defaults pale and long values folded on a terminal, plain lines elsewhere."""
+def _print_rows(rows: list["Row"]) -> None:
+    """Print rows in columns: on a terminal with dim defaults and folded long values, elsewhere as plain lines."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""The command that runs a series of experiments, and prints their table."""
+"""The command that runs a series of experiments and prints a table of them."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechgmm.cli.common import JobsOption, exit_on_error
-from speechgmm.cli.run import EngineKind, EngineOption, SchedulerOption, engine_of
+from speechgmm.cli.run import EngineKind, EngineOption, SchedulerOption, build_engine
 
 if TYPE_CHECKING:
     from speechgmm.recipe.series.points import Series
     from speechgmm.recipe.series.sweep import Outcome
 
-FAILED = 3
-"""Exit status where some of what was asked for could not be done, and the rest was."""
+SOME_FAILED = 3
+"""Exit status if some experiments failed and the others ran."""
 
 
 class SortKey(StrEnum):
-    """The number that orders a table, of the first trial list."""
+    """Metrics of the first trial list that can order the table."""
 
     eer = "eer"
     min_dcf = "min_dcf"
@@ -36,22 +36,22 @@ def sweep(
         typer.Option(
             "--set",
             metavar="KEY=VALUE,...",
-            help="One experiment for each of the values, as in ubm.n_components=32,64; a single one is set for all. "
+            help="One experiment for each value, as in ubm.n_components=32,64; a single value is set for all. "
             "Repeatable.",
         ),
     ] = None,
     results: Annotated[
-        Path, typer.Option(help="Results go into folders of their own, in the folder of the recipe's name in here.")
+        Path, typer.Option(help="Folder of all results; the experiments write into NAME/EXPERIMENT/ in it.")
     ] = Path("results"),
-    sort: Annotated[SortKey, typer.Option(help="What orders the table.")] = SortKey.eer,
+    sort: Annotated[SortKey, typer.Option(help="Metric that orders the table, of the first trial list.")] = SortKey.eer,
     jobs: JobsOption = None,
     engine: EngineOption = EngineKind.processes,
     scheduler: SchedulerOption = None,
 ) -> None:
-    """Run an experiment at many points: of the recipe's own sweep, or of all values of --set, each with each.
+    """Run a series of experiments: the points of the recipe's sweep, or every combination of the --set values.
 
-    They run one after another and share what they have in common. One that is finished already is not run again. If one
-    cannot be run, or fails, its reason is told and the others run; the exit status is 3 then.
+    Experiments share the outputs that they have in common, and finished ones are not run again. If one experiment
+    fails, its reason is printed and the others continue; the exit status is then 3.
     """
     from rich.console import Console
 
@@ -60,28 +60,28 @@ def sweep(
     from speechgmm.recipe.series.sweep import run_series
 
     with exit_on_error():
-        where = engine_of(engine, jobs, scheduler)
+        workers = build_engine(engine, jobs, scheduler)
         series = load_series(recipe, set_ or ())
         typer.echo(f"{series.name}: {len(series.points)} experiments, over {', '.join(series.keys) or 'one point'}")
         for point in series.points:
             if point.recipe is None:
                 typer.secho(f"cannot be run: {point.name}: {point.problem}", fg="red")
-        told_of = _Counter(len(series.points))
-        outcomes = run_series(series, results=results, engine=where, console=Console(stderr=True), tell=told_of.tell)
-        _show(series, outcomes, sort.value)
+        progress = _ProgressLines(len(series.points))
+        outcomes = run_series(series, results=results, engine=workers, console=Console(stderr=True), tell=progress.add)
+        _print_table(series, outcomes, sort.value)
         typer.echo(f"table: {results / series.name / SERIES_FILE}")
-    if any(each.metrics is None for each in outcomes):
-        raise typer.Exit(FAILED)
+    if any(outcome.metrics is None for outcome in outcomes):
+        raise typer.Exit(SOME_FAILED)
 
 
-class _Counter:
-    """A line for each experiment that is done."""
+class _ProgressLines:
+    """Printed lines, one for each finished experiment."""
 
     def __init__(self, total: int) -> None:
         self._total, self._done = total, 0
 
-    def tell(self, outcome: "Outcome") -> None:
-        """Print it."""
+    def add(self, outcome: "Outcome") -> None:
+        """Print the line of one experiment."""
         self._done += 1
         state = "done" if outcome.metrics else f"failed: {outcome.reason}"
         state = "kept" if outcome.kept else f"{state} ({outcome.seconds:.1f} s)"
@@ -92,8 +92,8 @@ class _Counter:
 TITLES = {"eer": "EER", "min_dcf": "minDCF", "act_dcf": "actDCF", "cllr": "Cllr", "min_cllr": "minCllr"}
 
 
-def _show(series: "Series", outcomes: "Sequence[Outcome]", sort: str) -> None:
-    """Print the table, the best first and what failed last, and all warnings once."""
+def _print_table(series: "Series", outcomes: "Sequence[Outcome]", sort: str) -> None:
+    """Print the table, the best first and failed experiments last, then failures, and each warning once."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -101,50 +101,52 @@ def _show(series: "Series", outcomes: "Sequence[Outcome]", sort: str) -> None:
 
     from speechgmm.recipe.series.points import short_names
 
-    ranked = sorted(outcomes, key=lambda each: _rank(each, sort))
-    lists = list(dict.fromkeys(name for each in outcomes if each.metrics for name in each.metrics["trials"]))
+    ranked = sorted(outcomes, key=lambda outcome: _sort_value(outcome, sort))
+    finished = [outcome.metrics for outcome in outcomes if outcome.metrics]
+    lists = list(dict.fromkeys(name for metrics in finished for name in metrics["trials"]))
     shown = tuple(dict.fromkeys(("eer", "min_dcf", sort)))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for word in short_names(series.keys).values():
         table.add_column(word, justify="right")
     for name in lists:
-        for number in shown:
-            table.add_column(f"{name}\n{_title(number, outcomes)}", justify="right", no_wrap=True)
+        for metric in shown:
+            table.add_column(f"{name}\n{_title(metric, finished)}", justify="right", no_wrap=True)
     for outcome in ranked:
         values = [outcome.point.values.get(key, "") for key in series.keys]
         trials = outcome.metrics["trials"] if outcome.metrics else {}
-        cells = [_cell(_one(trials[name], number), number) for name in lists if name in trials for number in shown]
+        pairs = [(trials[name], metric) for name in lists if name in trials for metric in shown]
+        cells = [_format_cell(_value(numbers, metric), metric) for numbers, metric in pairs]
         table.add_row(*(Text(value) for value in values), *(cells or ["failed"][: len(lists)]))
     Console().print(table)
     for outcome in outcomes:
         if outcome.metrics is None:
             typer.secho(f"failed: {outcome.point.name}: {outcome.reason}", fg="red")
-    for warning in dict.fromkeys(warning for each in outcomes for warning in each.warnings):
+    for warning in dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings):
         typer.secho(f"warning: {warning}", fg="yellow")
 
 
-def _rank(outcome: "Outcome", sort: str) -> float:
-    """Give what orders an experiment: its number in the first trial list, or more than any."""
-    value = _one(next(iter(outcome.metrics["trials"].values())), sort) if outcome.metrics else None
+def _sort_value(outcome: "Outcome", metric: str) -> float:
+    """Return the metric of an experiment's first trial list, infinity if it has none."""
+    value = _value(next(iter(outcome.metrics["trials"].values())), metric) if outcome.metrics else None
     return inf if value is None else value
 
 
-def _one(numbers: dict[str, Any], name: str) -> float | None:
-    """Give a number of a trial list; of detection costs, the first."""
-    value = numbers[name]
-    found: float | None = next(iter(value.values())) if isinstance(value, dict) else value
-    return found
+def _value(numbers: dict[str, Any], metric: str) -> float | None:
+    """Return a metric of a trial list; of detection costs, the first preset's."""
+    values = numbers[metric]
+    value: float | None = next(iter(values.values())) if isinstance(values, dict) else values
+    return value
 
 
-def _title(name: str, outcomes: "Sequence[Outcome]") -> str:
-    """Name a number; where every experiment has the same first detection costs, with these."""
-    values = [each.metrics["trials"].values() for each in outcomes if each.metrics]
-    costs = {next(iter(one[name])) for each in values for one in each if isinstance(one[name], dict)}
-    return " ".join([TITLES[name], *(costs if len(costs) == 1 else ())])
+def _title(metric: str, finished: Sequence[dict[str, Any]]) -> str:
+    """Return the title of a metric, with the preset of detection costs if all experiments have the same first one."""
+    trial_lists = [numbers for metrics in finished for numbers in metrics["trials"].values()]
+    presets = {next(iter(numbers[metric])) for numbers in trial_lists if isinstance(numbers[metric], dict)}
+    return " ".join([TITLES[metric], *(presets if len(presets) == 1 else ())])
 
 
-def _cell(value: float | None, name: str) -> str:
-    """Format a number, or a dash where there is none."""
+def _format_cell(value: float | None, metric: str) -> str:
+    """Format a metric, as a dash if it has no value."""
     if value is None:
         return "-"
-    return f"{value:.2%}" if name == "eer" else f"{value:.3f}"
+    return f"{value:.2%}" if metric == "eer" else f"{value:.3f}"

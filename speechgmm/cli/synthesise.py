@@ -1,4 +1,4 @@
-"""The command that writes the recordings of the embedded talkers."""
+"""The command that writes the recordings of the synthetic talkers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +9,12 @@ from speechgmm.cli.common import JobsOption, exit_on_error
 
 
 def synthesise(
-    out: Annotated[Path, typer.Option(help="Folder to write to.", show_default=False)],
-    n_speakers: Annotated[int, typer.Option(min=2, help="Enrolled speakers.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Other seeds give other voices.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder to write the recordings to.", show_default=False)],
+    n_speakers: Annotated[int, typer.Option(min=2, help="Number of enrolled speakers.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed; another seed gives other speakers.")] = 0,
     jobs: JobsOption = None,
 ) -> None:
-    """Write the recordings of the embedded voices as FLAC files, with Kaldi lists and trials."""
+    """Write the recordings of the synthetic talkers as FLAC files, with Kaldi lists and trials."""
     from rich.console import Console
     from rich.progress import track
 

@@ -1,4 +1,4 @@
-"""The table of the numbers of trial lists, each with its meaning."""
+"""Tables of the metrics of trial lists, with the definition of each metric."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,140 +6,132 @@ from typing import Any
 
 import typer
 
-MEANINGS = {
-    "n_target": "scored trials in which the model's speaker speaks",
-    "n_nontarget": "scored trials in which somebody else does",
+DEFINITIONS = {
+    "n_target": "scored trials with the same speaker in model and test",
+    "n_nontarget": "scored trials with different speakers in model and test",
     "n_unscored": "trials without a score",
-    "eer": "where as large a share of targets is missed as of nontargets accepted",
-    "eer_hull": "the same on the convex hull of the ROC, where lots may be drawn",
-    "auc": "area under the ROC: how often a target scores above a nontarget",
-    "act_dcf": "cost of the decisions that the scores ask for, as ratios",
-    "cllr": "bits; cost of the scores taken as log-likelihood ratios",
-    "cllr_uncalibrated": "bits; of the scores before calibration",
-    "min_cllr": "bits; the same if the scores were calibrated perfectly",
-    "p_miss": "share of targets below the threshold, which are rejected",
-    "p_fa": "share of nontargets at the threshold or above, which are accepted",
+    "eer": "equal error rate: miss rate where it equals the false alarm rate",
+    "eer_hull": "EER of the ROC convex hull",
+    "auc": "area under the ROC curve: how often a target scores above a nontarget",
+    "act_dcf": "cost when deciding at the Bayes threshold",
+    "cllr": "cost of the log-likelihood ratios, bits",
+    "cllr_uncalibrated": "Cllr before calibration, bits",
+    "min_cllr": "Cllr after optimal calibration of these scores, bits",
+    "p_miss": "miss rate: targets rejected, below the threshold",
+    "p_fa": "false alarm rate: nontargets accepted, at or above the threshold",
 }
 
 PERCENT, SHARE, COST = "{:.2%}", "{:.4f}", "{:.3f}"
 
 Row = tuple[str, list[str], str]
-"""A title, a cell for each list, a meaning."""
+"""A title, a cell for each trial list, and a definition."""
 
-NARROWEST = 24
-"""Columns that the meanings of the numbers need beside them; with fewer they follow below."""
+MIN_DEFINITION_WIDTH = 24
+"""Least width, in characters, of a column of definitions; if there is less room, they follow below the table."""
 
-WIDEST = 10_000
-"""Columns in which a table of parts finds how many it needs."""
+UNLIMITED_WIDTH = 10_000
+"""Width, in characters, at which the natural width of a table is measured."""
 
 
 def show_numbers(lists: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the numbers of trial lists, a column for each, and what they mean.
+    """Print the metrics of trial lists, one column per list, with the definition of each metric.
 
-    Parameters
-    ----------
-    lists : mapping of str to mapping
-        By name, what `speechgmm.evaluation.summary.summarise` gives, and ``intervals``; what a calibrated run adds is
-        shown where it is there.
+    Each list has the metrics of `speechgmm.evaluation.summary.summarise` and ``intervals``; metrics that only
+    calibrated runs have are printed if they are there.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    rows = _rows(list(lists.values()), intervals=True)
+    rows = _metric_rows(list(lists.values()), all_intervals=True)
     widths = [max(len(name), *(len(cells[n]) for _, cells, _ in rows)) for n, name in enumerate(lists)]
     needed = max(len(title) for title, _, _ in rows) + sum(width + 3 for width in widths) + 3
     width = Console().width
-    beside = width - needed >= NARROWEST
+    has_room = width - needed >= MIN_DEFINITION_WIDTH
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for name, numbers in lists.items():
         title = f"{name}*" if numbers.get("trains_calibration") else name
         table.add_column(Text(title), justify="right", no_wrap=True)
-    if beside:
+    if has_room:
         table.add_column("", style="dim")
-    for title, cells, meaning in rows:
-        table.add_row(title, *cells, *([meaning] if beside else []))
+    for title, cells, definition in rows:
+        table.add_row(title, *cells, *([definition] if has_room else []))
     Console(width=max(width, needed)).print(table)
-    if not beside:
-        for title, _, meaning in rows:
-            typer.echo(f"{title}: {meaning}")
+    if not has_room:
+        for title, _, definition in rows:
+            typer.echo(f"{title}: {definition}")
 
 
 def show_parts(column: str, parts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the numbers of parts of a trial list, a row for each.
+    """Print the metrics of the parts of a trial list, one row per part.
 
-    Parameters
-    ----------
-    column : str
-        What parts them.
-    parts : mapping of str to mapping
-        From `speechgmm.evaluation.breakdown.breakdown`; at least one.
+    `column` divides the trials; `parts`, at least one, come from `speechgmm.evaluation.breakdown.breakdown`.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    laid_out = _rows(list(parts.values()), intervals=False)
+    rows = _metric_rows(list(parts.values()), all_intervals=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(Text(column), no_wrap=True)
-    for title, _, _ in laid_out:
+    for title, _, _ in rows:
         table.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
-    for place, name in enumerate(parts):
-        table.add_row(Text(name or "(empty)"), *(cells[place] for _, cells, _ in laid_out))
-    needed = Console(width=WIDEST).measure(table).maximum
+    for index, name in enumerate(parts):
+        table.add_row(Text(name or "(empty)"), *(cells[index] for _, cells, _ in rows))
+    needed = Console(width=UNLIMITED_WIDTH).measure(table).maximum
     Console(width=max(Console().width, needed)).print(table)
 
 
-def show_identification(found: Mapping[str, Any]) -> None:
-    """Print how well speakers are told apart.
-
-    Parameters
-    ----------
-    found : mapping of str to Any
-        What ``metrics.json`` has of it.
-    """
-    intervals = found["intervals"] or {"rate": None, "dir_at_fa": {}}
-    rate = number(found["rate"], "{:.1%}") + interval(intervals["rate"], "{:.2%}")
+def show_identification(metrics: Mapping[str, Any]) -> None:
+    """Print the identification metrics of ``metrics.json``: closed set, and open set if there are unknown speakers."""
+    intervals = metrics["intervals"] or {"rate": None, "dir_at_fa": {}}
+    rate = format_number(metrics["rate"], "{:.1%}") + format_interval(intervals["rate"], "{:.2%}")
     typer.echo(
-        f"identification: {rate} of {found['n_tests']} tests score highest with their own speaker's model, "
-        f"of {found['n_models']}"
+        f"identification: {rate} of {metrics['n_tests']} tests score highest with their own speaker's model, "
+        f"among {metrics['n_models']} models"
     )
-    if found["open_set"]:
+    if metrics["open_set"]:
         rates = [
-            f"{number(rate, '{:.1%}')}{interval(intervals['dir_at_fa'].get(at), '{:.2%}')} at {float(at):.0%}"
-            for at, rate in found["open_set"]["dir_at_fa"].items()
+            format_number(rate, "{:.1%}")
+            + format_interval(intervals["dir_at_fa"].get(p_fa), "{:.2%}")
+            + f" at {float(p_fa):.0%}"
+            for p_fa, rate in metrics["open_set"]["dir_at_fa"].items()
         ]
         typer.echo(
-            f"open set, with {found['open_set']['n_unknown']} tests of unknown speakers: detected and identified are "
-            f"{', '.join(rates)} false alarms"
+            f"open set, {metrics['open_set']['n_unknown']} tests of unknown speakers: detection and identification "
+            f"rate {', '.join(rates)} false alarms"
         )
 
 
-def _rows(lists: Sequence[Mapping[str, Any]], *, intervals: bool) -> list[Row]:
-    """Lay out the numbers of the trial lists; with intervals of all, or of the EER alone."""
+def _metric_rows(lists: Sequence[Mapping[str, Any]], *, all_intervals: bool) -> list[Row]:
+    """Build the rows of the metrics of trial lists, with all intervals or the EER's alone."""
     from speechgmm.evaluation.costs import PRESETS
 
-    def row(title: str, name: str, form: str, meaning: str = "", of: str | None = None) -> Row:
-        """Give a cell for each list."""
-        shown = intervals or name == "eer"
-        cells = [_cell(each, name, of, form) + (_interval(each, name, of, form) if shown else "") for each in lists]
-        return title, cells, meaning or MEANINGS[name]
+    def row(title: str, metric: str, form: str, definition: str = "", key: str | None = None) -> Row:
+        """Build a row with a cell for each list."""
+        has_interval = all_intervals or metric == "eer"
+        cells = [
+            _format_metric(numbers, metric, key, form)
+            + (_format_metric_interval(numbers, metric, key, form) if has_interval else "")
+            for numbers in lists
+        ]
+        return title, cells, definition or DEFINITIONS[metric]
 
     rows = [row(name.removeprefix("n_"), name, "{:,}") for name in ("n_target", "n_nontarget", "n_unscored")]
-    drawn = any((each["intervals"] or {}).get("eer") for each in lists)
-    meaning = MEANINGS["eer"] + ("; with other speakers (low-high)" if drawn else "")
-    rows += [row("EER", "eer", PERCENT, meaning), row("EER, hull", "eer_hull", PERCENT), row("AUC", "auc", SHARE)]
+    has_intervals = any((numbers["intervals"] or {}).get("eer") for numbers in lists)
+    eer = DEFINITIONS["eer"] + ("; bootstrap interval (low-high)" if has_intervals else "")
+    rows += [row("EER", "eer", PERCENT, eer), row("EER, hull", "eer_hull", PERCENT), row("AUC", "auc", SHARE)]
     for rate in lists[0]["p_miss_at_fa"]:
         percent = f"{100 * float(rate):g}%"
-        meaning = f"share of targets missed where no more than {percent} of nontargets are accepted"
-        rows.append(row(f"P_miss at {percent}", "p_miss_at_fa", PERCENT, meaning, rate))
+        definition = f"miss rate at a false alarm rate of at most {percent}"
+        rows.append(row(f"P_miss at {percent}", "p_miss_at_fa", PERCENT, definition, rate))
     for preset in lists[0]["min_dcf"]:
         costs = ", ".join(f"c_miss {c.c_miss:g} c_fa {c.c_fa:g} p_target {c.p_target:g}" for c in PRESETS[preset])
-        rows.append(row(f"minDCF {preset}", "min_dcf", COST, f"least cost, relative to no scores; {costs}", preset))
-        rows.append(row(f"actDCF {preset}", "act_dcf", COST, MEANINGS["act_dcf"], preset))
+        rows.append(row(f"minDCF {preset}", "min_dcf", COST, f"minimum normalised detection cost; {costs}", preset))
+        rows.append(row(f"actDCF {preset}", "act_dcf", COST, DEFINITIONS["act_dcf"], preset))
     rows.append(row("Cllr", "cllr", COST))
     if "cllr_uncalibrated" in lists[0]:
         rows.append(row("Cllr, raw", "cllr_uncalibrated", COST))
@@ -149,53 +141,30 @@ def _rows(lists: Sequence[Mapping[str, Any]], *, intervals: bool) -> list[Row]:
     return rows
 
 
-def _cell(numbers: Mapping[str, Any], name: str, of: str | None, form: str) -> str:
-    """Format a number of a list, by what it is for where there are several."""
-    if name == "cllr" and numbers["n_certain_errors"]:
+def _format_metric(numbers: Mapping[str, Any], metric: str, key: str | None, form: str) -> str:
+    """Format a metric of a list; `key` chooses one where a metric has several values, as by preset."""
+    if metric == "cllr" and numbers["n_certain_errors"]:
         return "inf"
-    return number(numbers[name] if of is None else numbers[name][of], form)
+    return format_number(numbers[metric] if key is None else numbers[metric][key], form)
 
 
-def _interval(numbers: Mapping[str, Any], name: str, of: str | None, form: str) -> str:
-    """Format the interval of a number, with a digit less, where there is one."""
-    found = (numbers["intervals"] or {}).get(name)
-    return interval(found if of is None or found is None else found[of], form)
+def _format_metric_interval(numbers: Mapping[str, Any], metric: str, key: str | None, form: str) -> str:
+    """Format the interval of a metric, if it has one."""
+    ends = (numbers["intervals"] or {}).get(metric)
+    return format_interval(ends if key is None or ends is None else ends[key], form)
 
 
-def interval(ends: Sequence[float] | None, form: str) -> str:
-    """Format an interval to stand behind its number, or nothing where there is none.
+def format_interval(ends: Sequence[float] | None, form: str) -> str:
+    """Format an interval as in `` (1.2-3.4)``, without per cent signs; return an empty string without one.
 
-    Parameters
-    ----------
-    ends : two floats or None
-        Low and high.
-    form : str
-        Of the number, as in ``{:.1%}``; the interval has a digit less.
-
-    Returns
-    -------
-    str
-        As in `` (1.2-3.4)``, without the sign of per cent.
+    `form` is the format of the metric, as in ``{:.1%}``; the interval has one digit less.
     """
     if ends is None:
         return ""
     shorter = re.sub(r"\d", lambda digit: str(int(digit[0]) - 1), form)
-    return " ({}-{})".format(*(shorter.format(each).rstrip("%") for each in ends))
+    return " ({}-{})".format(*(shorter.format(end).rstrip("%") for end in ends))
 
 
-def number(value: float | None, form: str) -> str:
-    """Format a number, or a dash where there is none.
-
-    Parameters
-    ----------
-    value : float or None
-        The number.
-    form : str
-        How, as in ``{:.1%}``.
-
-    Returns
-    -------
-    str
-        As it is printed.
-    """
+def format_number(value: float | None, form: str) -> str:
+    """Format a metric by a format as in ``{:.1%}``, as a dash if it has no value."""
     return "-" if value is None else form.format(value)

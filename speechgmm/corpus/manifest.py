@@ -1,4 +1,4 @@
-"""Who said what, and who is compared with whom: plain values, checked when a corpus is put together."""
+"""Utterances, trials and corpora: plain values, checked when a corpus is built."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,21 +20,30 @@ class Utterance:
     Parameters
     ----------
     id : str
-        Its name, once in each list.
+        Name of the utterance, unique in each role.
     speaker : str
-        Who speaks.
+        The speaker's name.
     path : str
-        The audio file; or, where features are given, their place: an archive of Kaldi's with ``:OFFSET``.
+        The audio file. In a corpus of features, the archive instead, for Kaldi's with ``:OFFSET`` at the end.
     sex : str or None
-        As the corpus gives it, where it does.
+        The speaker's sex as the corpus writes it, if it does.
     start, end : float >= 0, seconds, or None
-        Of a segment; the recording's own ends where they are not given.
+        Segment of the recording; None for the recording's own start or end.
     channel : int >= 0, "mean" or None
-        Of several channels, which to read.
+        Which of several channels to read.
     session : str or None
-        What was recorded on one occasion, where the corpus tells.
+        Name of the recording session, if the corpus has sessions.
     model : str or None
-        In enrolment, the model that it is for, where that does not go by the speaker's name.
+        In enrolment, the model that the utterance is for; None if the model has the speaker's name.
+
+    Examples
+    --------
+    >>> from speechgmm import Utterance
+    >>> utterance = Utterance("ann-1", "ann", "ann/monday.wav", start=0.5, end=2.0, model="ann-phone")
+    >>> utterance.enrols
+    'ann-phone'
+    >>> utterance.audio
+    ('ann/monday.wav', 0.5, 2.0, None)
     """
 
     id: str
@@ -49,27 +58,33 @@ class Utterance:
 
     @property
     def enrols(self) -> str:
-        """The model that it is for, in enrolment."""
+        """Name of the model that the utterance enrols."""
         return self.speaker if self.model is None else self.model
 
     @property
     def audio(self) -> tuple[str, float | None, float | None, Channel]:
-        """What is heard in it: the file, the segment, and the channel."""
+        """The audio of the utterance: file, start and end in seconds, and channel."""
         return self.path, self.start, self.end, self.channel
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One comparison.
+    """One comparison of an enrolled model with a test utterance.
 
     Parameters
     ----------
     model : str
-        The enrolled model, which mostly goes by its speaker's name.
+        Name of the enrolled model, usually its speaker's name.
     test : str
-        The test utterance.
+        Id of the test utterance.
     target : bool
-        Whether the model's speaker speaks in it.
+        Whether the model's speaker speaks in the test utterance.
+
+    Examples
+    --------
+    >>> from speechgmm import Trial
+    >>> Trial("ann", "ann-2", target=True)
+    Trial(model='ann', test='ann-2', target=True)
     """
 
     model: str
@@ -79,27 +94,41 @@ class Trial:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The three roles of data, and the trials.
+    """Utterances in three roles, and the trials to score.
 
     Parameters
     ----------
     background : tuple of Utterance
-        Trains the background model; none of its speakers should be enrolled. It may be empty, for models that need
-        none.
+        Trains the background model. Its speakers should not be enrolled. It may be empty for models that need no
+        background.
     enrol : tuple of Utterance
-        Makes one model of each speaker.
+        Enrols one model for each model name.
     test : tuple of Utterance
         Is compared with the models.
     trials : mapping of str to tuple of Trial
         Trial lists by name.
     notes : tuple of str
-        What was left out when the corpus was put together, and why: a sentence each.
+        What was left out when the corpus was built, and why: one sentence each.
 
     Raises
     ------
     CorpusError
-        If there is no enrolment or no test, an id stands in a role twice, there is no trial list, a trial names an
-        unknown model or test, or two lists label a trial differently; all of it at once.
+        If there is no enrolment or no test, an id is repeated in a role, there is no trial list, a trial names an
+        unknown model or test, or two lists label a trial differently. The message lists all of it.
+
+    Examples
+    --------
+    >>> from speechgmm import Corpus, Trial, Utterance
+    >>> enrol = (Utterance("ann-1", "ann", "ann/1.wav"), Utterance("bob-1", "bob", "bob/1.wav"))
+    >>> test = (Utterance("ann-2", "ann", "ann/2.wav"),)
+    >>> trials = (Trial("ann", "ann-2", target=True), Trial("bob", "ann-2", target=False))
+    >>> corpus = Corpus(background=(), enrol=enrol, test=test, trials={"trials": trials})
+    >>> corpus.models
+    ('ann', 'bob')
+    >>> [utterance.path for utterance in corpus.role("test")]
+    ['ann/2.wav']
+    >>> corpus.warnings()
+    ()
     """
 
     background: tuple[Utterance, ...]
@@ -120,7 +149,7 @@ class Corpus:
         for name, trials in self.trials.items():
             for trial in trials:
                 if trial.model not in models:
-                    problems.add(f"trial list {name}: unknown model {trial.model!r}; nobody enrols it")
+                    problems.add(f"trial list {name}: unknown model {trial.model!r}; no utterance enrols it")
                 if trial.test not in tests:
                     problems.add(f"trial list {name}: unknown test {trial.test!r}; it is not a test utterance")
                 if labels.setdefault((trial.model, trial.test), trial.target) != trial.target:
@@ -128,72 +157,80 @@ class Corpus:
         problems.check()
 
     def role(self, role: str) -> tuple[Utterance, ...]:
-        """Give the utterances of a role.
+        """Return the utterances of a role.
 
         Parameters
         ----------
         role : "background", "enrol" or "test"
-            Which.
+            The role.
 
         Returns
         -------
         tuple of Utterance
-            In their order.
+            In the order of the corpus.
         """
         return {"background": self.background, "enrol": self.enrol, "test": self.test}[role]
 
     @cached_property
     def models(self) -> tuple[str, ...]:
-        """The enrolled models, in the order that they first stand in `enrol`; mostly the names of their speakers."""
+        """Names of the enrolled models, in order of first appearance in `enrol`."""
         return tuple(dict.fromkeys(utterance.enrols for utterance in self.enrol))
 
     @cached_property
     def speaker_of(self) -> Mapping[str, str]:
-        """Who speaks, for each model."""
+        """The speaker of each model, by model name."""
         return {utterance.enrols: utterance.speaker for utterance in self.enrol}
 
     @cached_property
     def distinct_trials(self) -> tuple[Trial, ...]:
-        """The trials of all lists, each once, in the order that they first stand in a list."""
+        """The trials of all lists without repetitions, in order of first appearance."""
         return tuple(dict.fromkeys(trial for trials in self.trials.values() for trial in trials))
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what about the lists makes results look better than they are, and what was left out of them.
+        """List what was left out of the corpus, and what in it makes results look better than they are.
 
         Returns
         -------
         tuple of str
-            One sentence each; empty if all is well.
+            One sentence each: the notes, speakers in both background and evaluation, audio in both enrolment and
+            test, and trial labels that contradict the speakers. Empty if there is nothing to warn of.
         """
-        found = list(self.notes)
+        warnings = list(self.notes)
         background = {utterance.speaker for utterance in self.background}
         overlap = sorted(background & set(self.speaker_of.values()))
         if overlap:
-            found.append(f"{first_few(overlap)} in both background and enrolment: scores against them are flattered")
+            warnings.append(
+                f"{first_few(overlap)} in both background and enrolment: their scores look better than they are"
+            )
         known = sorted(background & {utterance.speaker for utterance in self.test})
         if set(known) - set(overlap):
-            found.append(f"{first_few(known)} in both background and test: the background model has heard them")
-        heard = sorted({each.audio for each in self.enrol} & {each.audio for each in self.test}, key=str)
-        if heard:
-            found.append(
-                f"{first_few([path for path, *_ in heard])} in both enrolment and test: the model has heard the test"
+            warnings.append(
+                f"{first_few(known)} in both background and test: the background model is trained on their speech"
             )
-        found += self._doubtful_labels()
-        return tuple(found)
+        shared = sorted(
+            {utterance.audio for utterance in self.enrol} & {utterance.audio for utterance in self.test}, key=str
+        )
+        if shared:
+            warnings.append(
+                f"{first_few([path for path, *_ in shared])} in both enrolment and test: "
+                "the model is enrolled from the test recording"
+            )
+        warnings += self._doubtful_labels()
+        return tuple(warnings)
 
     def _doubtful_labels(self) -> list[str]:
-        """Say which trials are labelled otherwise than the speakers of their tests suggest."""
+        """List the trials whose label contradicts the speakers of model and test."""
         speaker = {utterance.id: utterance.speaker for utterance in self.test}
         doubtful = [
             f"{trial.model} {trial.test}"
             for trial in self.distinct_trials
             if trial.target != (speaker[trial.test] == self.speaker_of[trial.model])
         ]
-        return [f"{first_few(doubtful)}: labelled otherwise than the test's speaker says"] if doubtful else []
+        return [f"{first_few(doubtful)}: the label contradicts the speaker of the test"] if doubtful else []
 
 
 def _check_ids(role: Role, utterances: Iterable[Utterance], problems: Problems) -> None:
-    """Find a role without utterances that needs some, and an id that stands in it twice."""
+    """Report repeated ids in a role, and a role without utterances that needs some."""
     counts = Counter(utterance.id for utterance in utterances)
     if not counts and role != "background":
         problems.add(f"no {role} utterances")
@@ -203,36 +240,14 @@ def _check_ids(role: Role, utterances: Iterable[Utterance], problems: Problems) 
 
 
 def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
-    """Group utterances by who speaks.
-
-    Parameters
-    ----------
-    utterances : iterable of Utterance
-        Any.
-
-    Returns
-    -------
-    dict from str to list of Utterance
-        Speakers and utterances in their order.
-    """
+    """Group utterances by speaker; speakers and utterances keep their order."""
     groups: dict[str, list[Utterance]] = {}
-    for each in utterances:
-        groups.setdefault(each.speaker, []).append(each)
+    for utterance in utterances:
+        groups.setdefault(utterance.speaker, []).append(utterance)
     return groups
 
 
 def first_few(names: Sequence[str]) -> str:
-    """Name a few of a list, and count the rest.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Any.
-
-    Returns
-    -------
-    str
-        The first three, and how many more there are.
-    """
+    """Format the first three names of a list, and the number of the others."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

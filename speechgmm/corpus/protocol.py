@@ -1,4 +1,4 @@
-"""Who is enrolled, who is tested and who is background, where no lists say so: by rule and seed, or by the trials."""
+"""Roles and trials for corpora whose lists do not have them: by a seeded rule, or from trial lists."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,37 +13,37 @@ from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.trials import TrialLine, check_trials, known_name
 from speechgmm.errors import CorpusError
 
-Pool = Mapping[Role | None, Sequence[Utterance]]
-"""The utterances of each role, and under None those that have none yet."""
+UtterancesByRole = Mapping[Role | None, Sequence[Utterance]]
+"""The utterances of each role; the key None has those without a role."""
 
 TrialLines = Mapping[str, tuple[Path, list[TrialLine]]]
-"""Trial lists as `speechgmm.corpus.trials.trial_lists` gives them."""
+"""Trial lists as `speechgmm.corpus.trials.trial_lists` returns them."""
 
-MADE = "trials"
-"""Name of a trial list that is made by rule."""
+PROTOCOL_LIST = "trials"
+"""Name of the trial list that a protocol makes."""
 
 
 class ProtocolConfig(Configuration):
-    """How utterances become background, enrolment and tests where nothing says so, and what is compared with what.
+    """How utterances without a role become background, enrolment and tests, and which trials are made.
 
-    The outcome depends on the names of speakers and utterances and on the seed, and on nothing else.
+    The result depends only on the names of speakers and utterances and on the seed.
 
     Parameters
     ----------
     background : float >= 0, optional
-        Below 1, the share of the speakers who are background, rounded; from 1 on, their number. Half of them when
-        not given, and none where the corpus says who is background. Speakers who have too few utterances to be
-        tested come first, however many there are; with 0 they are left out, and named.
+        Background speakers: below 1 their share of all speakers, rounded; from 1 on their number. The default is half
+        of the speakers, or none if the corpus already has a background. Speakers with too few utterances for a test
+        come first, all of them; with 0 they are left out, and listed.
     n_enrol : int >= 1
-        Utterances that each of the other speakers is enrolled from, drawn; the rest are tests.
+        Enrolment utterances of each other speaker, drawn at random; the rest are tests.
     separate_sessions : bool
-        Whether nothing that a speaker is enrolled from was recorded on the same occasion as the tests. Enrolment is
-        then one session, or as many as it takes to hold `n_enrol` utterances, all of which are taken.
+        Whether a speaker's enrolment and tests come from different sessions. Enrolment is then one whole session, or
+        as many as are needed for `n_enrol` utterances.
     n_nontargets : int >= 1, optional
-        For each test, the models of others that it is compared with, drawn; all when not given. Its own speaker's
-        always is.
+        Nontarget trials of each test, with models drawn at random; by default, all models of other speakers. Each test
+        is also compared with the models of its own speaker.
     seed : int >= 0
-        Of what is drawn.
+        Seed of the random draws.
     """
 
     background: float | None = Field(None, ge=0)
@@ -55,82 +55,56 @@ class ProtocolConfig(Configuration):
     @field_validator("background")
     @classmethod
     def _share_or_number(cls, value: float | None) -> float | None:
-        """Refuse a number of speakers that is no whole one."""
+        """Refuse a number of speakers that is not whole."""
         if value is not None and value > 1 and value != int(value):
             raise ValueError(f"{value:g}; expected a share below 1, or a whole number of speakers")
         return value
 
 
-def assemble(pool: Pool, lists: TrialLines, protocol: ProtocolConfig | None, problems: Problems) -> Corpus:
-    """Put a corpus together: what lists leave open is made by rule.
+def assemble(
+    by_role: UtterancesByRole, lists: TrialLines, protocol: ProtocolConfig | None, problems: Problems
+) -> Corpus:
+    """Build a corpus; roles and trials that the lists do not have come from the trial lists or the protocol.
 
-    Parameters
-    ----------
-    pool : mapping of Role or None to sequence of Utterance
-        The utterances.
-    lists : mapping
-        The trial lists; where there is none, trials are made.
-    protocol : ProtocolConfig, optional
-        The rule; its defaults where one is needed and none given.
-    problems : Problems
-        What is wrong with the lists so far.
+    With trial lists, utterances without a role get it from them: a model is enrolled from the utterance of its name,
+    as VoxCeleb's are, or else from all utterances of the speaker of its name that are not tests; speakers who are in no
+    trial are background. Without trial lists, the protocol divides them and makes the trials.
 
-    Returns
-    -------
-    Corpus
-        With all roles and trials. Utterances without a role get it from the trial lists if there are any: a model is
-        then enrolled from the utterance of its name, as VoxCeleb's are, or from all utterances of the speaker of its
-        name that are not tested; speakers who are in no trial are background.
-
-    Raises
-    ------
-    CorpusError
-        If anything is wrong with the lists, or a rule has too little to choose from.
+    Raises `CorpusError` if the lists have problems, or there are too few speakers or utterances for the protocol.
     """
     problems.check()
     if protocol is not None and lists:
         raise CorpusError("protocol: the trial lists say what is compared with what; expected one or the other")
-    undivided = unique(pool.get(None, ()))
-    roles = {role: list(pool.get(role, ())) for role in ROLES}
+    undivided = sorted_by_speaker(by_role.get(None, ()))
+    roles = {role: list(by_role.get(role, ())) for role in ROLES}
     rule = protocol or ProtocolConfig()
     rng = np.random.default_rng(rule.seed)
     notes: tuple[str, ...] = ()
     if undivided and lists:
-        added, notes = _roles_by_trials(undivided, lists)
+        added, notes = _roles_from_trials(undivided, lists)
     elif undivided:
-        added, notes = _drawn_roles(undivided, rule, bool(roles["background"]), rng)
+        added, notes = _draw_roles(undivided, rule, bool(roles["background"]), rng)
     else:
         added = {}
     for role, utterances in added.items():
         roles[role] += utterances
     enrol, test = roles["enrol"], roles["test"]
     if lists:
-        trials = _checked(lists, enrol, test, problems)
+        trials = _check_lists(lists, enrol, test, problems)
         problems.check()
     else:
-        trials = {MADE: make_trials(enrol, test, rule.n_nontargets, rng)}
-    background = tuple(replace(each, model=None) for each in roles["background"])  # whose models go by their speakers
+        trials = {PROTOCOL_LIST: make_trials(enrol, test, rule.n_nontargets, rng)}
+    # Background models have the names of their speakers.
+    background = tuple(replace(utterance, model=None) for utterance in roles["background"])
     return Corpus(background, tuple(enrol), tuple(test), trials, notes)
 
 
 def make_trials(
     enrol: Sequence[Utterance], test: Sequence[Utterance], n_nontargets: int | None, rng: np.random.Generator
 ) -> tuple[Trial, ...]:
-    """Compare every test with the models of its own speaker, and with those of all or of some others.
+    """List trials of each test with the models of its speaker, and with `n_nontargets` or all models of others.
 
-    Parameters
-    ----------
-    enrol, test : sequence of Utterance
-        The models, and what is compared with them.
-    n_nontargets : int >= 1, optional
-        Models of others for each test; all when not given, or where there are no more.
-    rng : numpy.random.Generator
-        Draws them.
-
-    Returns
-    -------
-    tuple of Trial
-        Test by test, models in the order of the enrolment.
+    Trials are in the order of the tests, then of the models in the enrolment.
     """
     speaker_of = {utterance.enrols: utterance.speaker for utterance in enrol}
     models = tuple(speaker_of)
@@ -138,50 +112,36 @@ def make_trials(
     for utterance in test:
         others = [number for number, model in enumerate(models) if speaker_of[model] != utterance.speaker]
         if n_nontargets is not None and n_nontargets < len(others):
-            others = [others[each] for each in rng.choice(len(others), n_nontargets, replace=False)]
-        own = [number for number, model in enumerate(models) if speaker_of[model] == utterance.speaker]
+            others = [others[drawn] for drawn in rng.choice(len(others), n_nontargets, replace=False)]
+        targets = [number for number, model in enumerate(models) if speaker_of[model] == utterance.speaker]
         trials += [
             Trial(models[number], utterance.id, speaker_of[models[number]] == utterance.speaker)
-            for number in sorted([*own, *others])
+            for number in sorted([*targets, *others])
         ]
     return tuple(trials)
 
 
-def unique(utterances: Sequence[Utterance]) -> list[Utterance]:
-    """Put utterances into the order of their names.
-
-    Parameters
-    ----------
-    utterances : sequence of Utterance
-        Any.
-
-    Returns
-    -------
-    list of Utterance
-        By speaker, then by id.
-
-    Raises
-    ------
-    CorpusError
-        If ids are there twice; the message names the files.
-    """
+def sorted_by_speaker(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Sort utterances by speaker, then by id; raise `CorpusError` with the files of repeated ids."""
     known: dict[str, str] = {}
     problems = Problems()
-    for each in utterances:
-        if each.id in known:
-            problems.add(f"{known[each.id]} and {each.path} would share the id {each.id}; expected ids of their own")
-        known[each.id] = each.path
+    for utterance in utterances:
+        if utterance.id in known:
+            problems.add(
+                f"{known[utterance.id]} and {utterance.path} would share the id {utterance.id}; expected different ids"
+            )
+        known[utterance.id] = utterance.path
     problems.check()
-    return sorted(utterances, key=lambda each: (each.speaker, each.id))
+    return sorted(utterances, key=lambda utterance: (utterance.speaker, utterance.id))
 
 
-def _drawn_roles(
+def _draw_roles(
     utterances: Sequence[Utterance], rule: ProtocolConfig, has_background: bool, rng: np.random.Generator
 ) -> tuple[dict[Role, list[Utterance]], tuple[str, ...]]:
-    """Draw enrolment and tests of the speakers, and who is background instead; say who is left out."""
+    """Draw background speakers, and enrolment and tests of the others; a note lists who is left out."""
     of_speaker = by_speaker(utterances)
     names = sorted(of_speaker)
-    enrolment = {name: _enrolment(of_speaker[name], rule, rng) for name in names}
+    enrolment = {name: _draw_enrolment(of_speaker[name], rule, rng) for name in names}
     too_few = {name for name in names if len(enrolment[name]) == len(of_speaker[name])}
     n_background = _n_background(rule, len(names), has_background)
     drawn = [name for name in (names[number] for number in rng.permutation(len(names))) if name not in too_few]
@@ -191,8 +151,8 @@ def _drawn_roles(
         if name in background:
             roles["background"] += of_speaker[name]
         elif name not in too_few:
-            for each in of_speaker[name]:
-                roles["enrol" if each.id in enrolment[name] else "test"].append(each)
+            for utterance in of_speaker[name]:
+                roles["enrol" if utterance.id in enrolment[name] else "test"].append(utterance)
     n_evaluated = len({*names} - background - too_few)
     if n_evaluated < 2:
         raise CorpusError(
@@ -216,56 +176,61 @@ def _n_background(rule: ProtocolConfig, n_speakers: int, has_background: bool) -
     return number
 
 
-def _enrolment(own: Sequence[Utterance], rule: ProtocolConfig, rng: np.random.Generator) -> set[str]:
-    """Draw what a speaker is enrolled from; all of it, where that leaves no test."""
+def _draw_enrolment(utterances: Sequence[Utterance], rule: ProtocolConfig, rng: np.random.Generator) -> set[str]:
+    """Draw the enrolment ids of one speaker; all ids if no test would remain."""
     if not rule.separate_sessions:
-        return {own[number].id for number in rng.permutation(len(own))[: rule.n_enrol]}
-    sessions = sorted({each.session or each.id for each in own})
+        return {utterances[number].id for number in rng.permutation(len(utterances))[: rule.n_enrol]}
+    session_of = {utterance.id: utterance.session or utterance.id for utterance in utterances}
+    sessions = sorted({*session_of.values()})
     enrol: set[str] = set()
     for number in rng.permutation(len(sessions)):
         if len(enrol) >= rule.n_enrol:
             break
-        enrol |= {each.id for each in own if (each.session or each.id) == sessions[number]}
+        enrol |= {name for name, session in session_of.items() if session == sessions[number]}
     return enrol
 
 
-def _roles_by_trials(
+def _roles_from_trials(
     utterances: Sequence[Utterance], lists: TrialLines
 ) -> tuple[dict[Role, list[Utterance]], tuple[str, ...]]:
-    """Give utterances the roles that trial lists suppose, and say what has none; unknown names are told of later."""
-    by_id = {each.id: each for each in utterances}
+    """Find the roles that trial lists imply; a note lists unused utterances. Unknown names are reported later."""
+    by_id = {utterance.id: utterance for utterance in utterances}
     of_speaker = by_speaker(utterances)
     trials = [trial for _, lines in lists.values() for _, trial in lines]
     tests = {known_name(trial.test, by_id) for trial in trials}
     models = dict.fromkeys(known_name(trial.model, by_id) for trial in trials)
     enrol: list[Utterance] = []
     for model in models:
-        own = [by_id[model]] if model in by_id else [each for each in of_speaker.get(model, []) if each.id not in tests]
-        enrol += [_enrolling(each, model) for each in own]
-    test = [each for each in utterances if each.id in tests]
-    evaluated = {each.speaker for each in (*enrol, *test)}
-    background = [each for each in utterances if each.speaker not in evaluated]
-    used = {each.id for each in (*background, *enrol, *test)}
-    idle = [each.id for each in utterances if each.id not in used]
-    notes = (f"{first_few(idle)}: of speakers who are in trials, but in none themselves; left out",) if idle else ()
+        if model in by_id:
+            enrol.append(_with_model(by_id[model], model))
+        else:
+            enrol += [
+                _with_model(utterance, model) for utterance in of_speaker.get(model, []) if utterance.id not in tests
+            ]
+    test = [utterance for utterance in utterances if utterance.id in tests]
+    evaluated = {utterance.speaker for utterance in (*enrol, *test)}
+    background = [utterance for utterance in utterances if utterance.speaker not in evaluated]
+    used = {utterance.id for utterance in (*background, *enrol, *test)}
+    unused = [utterance.id for utterance in utterances if utterance.id not in used]
+    notes = (f"{first_few(unused)}: not in any trial, though their speakers are; left out",) if unused else ()
     return {"background": background, "enrol": enrol, "test": test}, notes
 
 
-def _enrolling(utterance: Utterance, model: str) -> Utterance:
-    """Say which model an utterance enrols, if that is not its speaker."""
+def _with_model(utterance: Utterance, model: str) -> Utterance:
+    """Return an utterance that enrols a model; the speaker's name is not stored as a model."""
     return utterance if model == utterance.speaker else replace(utterance, model=model)
 
 
-def _checked(
+def _check_lists(
     lists: TrialLines, enrol: Sequence[Utterance], test: Sequence[Utterance], problems: Problems
 ) -> dict[str, tuple[Trial, ...]]:
-    """Hold the trial lists against the utterances."""
-    models, tests = {each.enrols for each in enrol}, {each.id for each in test}
+    """Check the trial lists against the utterances; return their trials."""
+    models, tests = {utterance.enrols for utterance in enrol}, {utterance.id for utterance in test}
     trials = {}
     for name, (path, lines) in lists.items():
-        known = [
+        with_ids = [
             (number, Trial(known_name(trial.model, models), known_name(trial.test, tests), trial.target))
             for number, trial in lines
         ]
-        trials[name] = check_trials(path, known, models, tests, problems)
+        trials[name] = check_trials(path, with_ids, models, tests, problems)
     return trials

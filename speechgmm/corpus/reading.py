@@ -1,4 +1,4 @@
-"""The kinds of corpora that a recipe may name, and the one door to them."""
+"""The kinds of corpora that a recipe may name, and the function that reads any of them."""
 
 import os
 from pathlib import Path
@@ -30,22 +30,37 @@ CorpusConfig = Annotated[SyntheticConfig | CsvConfig | KaldiConfig | Layouts, Fi
 
 
 def read_corpus(config: CsvConfig | KaldiConfig | LayoutConfig) -> Corpus:
-    """Read a corpus from its lists and the names of its files.
+    r"""Read a corpus from its lists and file names.
 
     Parameters
     ----------
     config : CsvConfig, KaldiConfig or LayoutConfig
-        Where it is, and what kind.
+        The kind of corpus, and where it is.
 
     Returns
     -------
     Corpus
-        The utterances, with absolute paths of audio files that are not opened here, and the trials.
+        The utterances, with absolute paths, and the trials. No audio file is opened.
 
     Raises
     ------
     CorpusError
-        If something is missing, malformed or contradictory; the message names file and line, of up to 20 problems.
+        If something is missing, malformed or contradictory; the message lists up to 20 problems with file and line.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from speechgmm import read_corpus
+    >>> from speechgmm.corpus.formats.tables import CsvConfig
+    >>> rows = ["path,speaker,role", "ann/1.wav,ann,enrol", "bob/1.wav,bob,enrol", "ann/2.wav,ann,test"]
+    >>> n_written = Path("utterances.csv").write_text("\n".join(rows))
+    >>> corpus = read_corpus(CsvConfig(root=".", table="utterances.csv"))
+    >>> corpus.models
+    ('ann', 'bob')
+    >>> for trial in corpus.trials["trials"]:
+    ...     print(trial)
+    Trial(model='ann', test='ann/2', target=True)
+    Trial(model='bob', test='ann/2', target=False)
     """
     root = Path(config.root).absolute()
     if not os.path.isdir(root):  # noqa: PTH112  # which never fails, whatever the name

@@ -1,4 +1,4 @@
-"""Trial lists: VoxCeleb's (label first) and NIST's (label last), read and written."""
+"""Trial lists, read and written: VoxCeleb's (label first) and NIST's (label last)."""
 
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -10,30 +10,18 @@ from speechgmm.files import is_audio, numbered_lines, replacing
 
 FIRST = {"1": True, "0": False}
 LAST = {"target": True, "nontarget": False, "tgt": True, "imp": False, **FIRST}
-"""What labels mean, by where they stand."""
+"""Whether a label means target, for labels in the first and in the last column."""
 
 EXPECTED = "a model, a test utterance and a label: target or nontarget, tgt or imp, 1 or 0"
 
 TrialLine = tuple[int, Trial]
-"""A trial, and the number of its line."""
+"""A trial and its line number."""
 
 
 def trial_lists(root: Path, names: Iterable[str], problems: Problems) -> dict[str, tuple[Path, list[TrialLine]]]:
-    """Read trial lists.
+    """Read trial lists, by file name without ``.txt``; `problems` collects their errors.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that they are in.
-    names : iterable of str
-        Their paths from there.
-    problems : Problems
-        Takes what is wrong with them.
-
-    Returns
-    -------
-    dict from str to (Path, list of TrialLine)
-        By the name of the file without ``.txt``.
+    `names` are their paths, relative to `root`.
     """
     lists: dict[str, tuple[Path, list[TrialLine]]] = {}
     for name in names:
@@ -50,60 +38,27 @@ def trial_lists(root: Path, names: Iterable[str], problems: Problems) -> dict[st
 
 
 def parse_trials(path: Path, problems: Problems) -> list[TrialLine]:
-    """Read a trial list, whatever its models and tests.
+    """Read a trial list without checking its models and tests.
 
-    Parameters
-    ----------
-    path : Path
-        Lines of model, test and label (target or nontarget, tgt or imp, 1 or 0), or, as VoxCeleb's, of 1 or 0, an
-        enrolment and a test. The first line tells which.
-    problems : Problems
-        Takes the lines that are neither, and the trials that are there twice.
-
-    Returns
-    -------
-    list of (int, Trial)
-        With the number of each line.
-
-    Raises
-    ------
-    CorpusError
-        If the list cannot be read.
+    Lines are a model, a test and a label (target or nontarget, tgt or imp, 1 or 0), or, as in VoxCeleb's lists, 1 or
+    0, an enrolment and a test; the first line decides which. `problems` collects malformed lines and repeated trials.
+    Raises `CorpusError` if the list cannot be read.
     """
-    found: list[TrialLine] = []
-    lines: dict[tuple[str, str], int] = {}
+    trials: list[TrialLine] = []
+    first_lines: dict[tuple[str, str], int] = {}
     for number, trial, _ in labelled_lines(path, problems):
-        before = lines.setdefault((trial.model, trial.test), number)
-        if before != number:
-            problems.add(f"{path}:{number}: trial {trial.model} {trial.test} stands on line {before} already")
+        first_line = first_lines.setdefault((trial.model, trial.test), number)
+        if first_line != number:
+            problems.add(f"{path}:{number}: trial {trial.model} {trial.test} stands on line {first_line} already")
             continue
-        found.append((number, trial))
-    return found
+        trials.append((number, trial))
+    return trials
 
 
 def labelled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, Trial, str]]:
-    """Read the lines of a trial list, those that are there twice as well.
+    """Read the lines of a trial list: line number, trial and the label as it is written.
 
-    Parameters
-    ----------
-    path : Path
-        As for `parse_trials`.
-    problems : Problems
-        Takes the lines that are no trials.
-
-    Yields
-    ------
-    number : int >= 1
-        Of the line.
-    trial : Trial
-        What it says.
-    label : str
-        The word that says whether it is a target trial.
-
-    Raises
-    ------
-    CorpusError
-        If the list cannot be read.
+    Formats and errors are those of `parse_trials`, but repeated trials are yielded again.
     """
     label_first: bool | None = None
     number = 0
@@ -126,24 +81,7 @@ def labelled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, Trial,
 def check_trials(
     path: Path, lines: Iterable[TrialLine], models: Collection[str], tests: Collection[str], problems: Problems
 ) -> tuple[Trial, ...]:
-    """Hold a trial list against the utterances.
-
-    Parameters
-    ----------
-    path : Path
-        The list.
-    lines : iterable of TrialLine
-        What it says.
-    models, tests : collection of str
-        The models and the test utterances that a trial may name.
-    problems : Problems
-        Takes the lines that name others.
-
-    Returns
-    -------
-    tuple of Trial
-        In the order of the list.
-    """
+    """Return the trials of a list, in its order; `problems` collects those with unknown models or tests."""
     models, tests = set(models), set(tests)
     trials = []
     for number, trial in lines:
@@ -156,19 +94,9 @@ def check_trials(
 
 
 def known_name(name: str, known: Collection[str]) -> str:
-    """Give the id that a trial list means, which may name the file instead.
+    """Return the id that a name in a trial list means: some lists name audio files instead.
 
-    Parameters
-    ----------
-    name : str
-        As the list has it.
-    known : collection of str
-        The ids that there are.
-
-    Returns
-    -------
-    str
-        The name without the suffix of an audio file, if that is an id and the name is none.
+    That is the name without its audio suffix if only that is a known id, otherwise the name itself.
     """
     if name not in known and is_audio(name) and (stem := PurePosixPath(name).with_suffix("").as_posix()) in known:
         return stem
@@ -176,18 +104,7 @@ def known_name(name: str, known: Collection[str]) -> str:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names that lists with columns of words cannot hold.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Of utterances or models.
-
-    Raises
-    ------
-    ValueError
-        If one holds white space, or is empty.
-    """
+    """Raise `ValueError` for names that lists with columns of words cannot hold: empty, or with white space."""
     for name in names:
         if len(name.split()) != 1:
             raise ValueError(f"{name!r}: expected a name without white space, which ends a name in lists")
@@ -196,22 +113,10 @@ def check_names(names: Iterable[str]) -> None:
 def write_trials(path: Path, trials: Iterable[Trial]) -> None:
     """Write a trial list: lines of model, test, and target or nontarget.
 
-    Parameters
-    ----------
-    path : Path
-        Where.
-    trials : iterable of Trial
-        In the order of the lines.
-
-    Raises
-    ------
-    ValueError
-        If a name holds white space.
-    OSError
-        If the file cannot be written.
+    Raises `ValueError` if a name holds white space.
     """
     trials = tuple(trials)
     check_names(name for trial in trials for name in (trial.model, trial.test))
     with replacing(path) as temporary:
-        lines = (f"{each.model} {each.test} {'target' if each.target else 'nontarget'}\n" for each in trials)
+        lines = (f"{trial.model} {trial.test} {'target' if trial.target else 'nontarget'}\n" for trial in trials)
         temporary.write_text("".join(lines), encoding="utf-8")

@@ -96,7 +96,7 @@ def test_an_interrupted_run_says_so(recipe, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_recordings_of_the_voices_are_written(tmp_path):
+def test_recordings_of_the_talkers_are_written(tmp_path):
     import soundfile
 
     done = speechgmm("synthesise", "--n-speakers", 2, "--out", tmp_path / "voices", "--jobs", 2)
@@ -117,7 +117,7 @@ def test_the_table_fits_by_moving_the_meanings_below(recipe, columns):
     lines = done.stdout.splitlines()
     (row,) = (line for line in lines if line.split()[:1] == ["EER"])
     assert row.split()[1].endswith("%")
-    assert ("EER: where as large a share" in done.stdout) == (columns < 70)
+    assert ("EER: equal error rate" in done.stdout) == (columns < 70)
 
 
 def test_a_request_to_end_is_an_interruption(recipe, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechgmm.corpus.formats.commands import files_among, output_of, programs
+from speechgmm.corpus.formats.commands import files_among, run_command, split_command
 from speechgmm.corpus.formats.kaldi import KaldiConfig
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
@@ -20,7 +20,7 @@ COPY = f"{sys.executable} -c 'import sys; sys.stdout.buffer.write(sys.stdin.buff
 
 
 def test_a_command_is_programs_and_pipes():
-    assert programs("sph2pipe -f wav 'a b.sph' | sox - -t wav - |") == [
+    assert split_command("sph2pipe -f wav 'a b.sph' | sox - -t wav - |") == [
         ["sph2pipe", "-f", "wav", "a b.sph"],
         ["sox", "-", "-t", "wav", "-"],
     ]
@@ -33,12 +33,12 @@ def test_a_command_is_programs_and_pipes():
 )  # fmt: skip
 def test_what_only_a_shell_can_do_is_refused(command):
     with pytest.raises(CorpusError, match=r"no shell runs it|expected a program|No closing quotation"):
-        programs(command)
+        split_command(command)
 
 
 def test_a_chain_is_run_and_its_failures_are_told(tmp_path):
     (tmp_path / "in.txt").write_text("abc")
-    assert output_of(f"cat in.txt | {COPY} |", tmp_path) == b"cba"
+    assert run_command(f"cat in.txt | {COPY} |", tmp_path) == b"cba"
     assert files_among(f"cat in.txt | {COPY} |", tmp_path) == [tmp_path / "in.txt", tmp_path / sys.executable]
     for command, message in [
         ("cat gone.txt |", "cat failed with status 1: .*gone.txt"),
@@ -46,7 +46,7 @@ def test_a_chain_is_run_and_its_failures_are_told(tmp_path):
         ("true |", "no output"),
     ]:
         with pytest.raises(CorpusError, match=message):
-            output_of(command, tmp_path)
+            run_command(command, tmp_path)
 
 
 def test_lists_with_commands_are_read_if_that_is_allowed(tmp_path, rng):
@@ -75,5 +75,5 @@ def test_lists_with_commands_are_read_if_that_is_allowed(tmp_path, rng):
     soundfile.write(tmp_path / "a.flac", 0.1 * rng.normal(size=16000), 16000)
     assert found()[1] == [False]
     (tmp_path / "lists" / "test" / "wav.scp").write_text("a-test cat a.flac; id |\nb-test a.flac\n")
-    with pytest.raises(CorpusError, match=r"wav\.scp:1: a-test: 'cat a\.flac; id \|': ';'; expected programs"):
+    with pytest.raises(CorpusError, match=r"wav\.scp:1: a-test: 'cat a\.flac; id \|': ';'; expected only programs"):
         read_corpus(allowed)

@@ -173,7 +173,9 @@ def test_a_folder_without_audio_as_expected_says_so(tmp_path):
     with pytest.raises(CorpusError, match=r"0 audio files, and none is a SPEAKER/NAME\.wav$"):
         read_corpus(FolderConfig(root=str(tmp_path)))
     touch(tmp_path, "a/0.wav")
-    with pytest.raises(CorpusError, match=r"1 audio files, and none is a DIGIT_SPEAKER_TAKE\.wav: a/0\.wav, for one"):
+    with pytest.raises(
+        CorpusError, match=r"1 audio files, and none is a DIGIT_SPEAKER_TAKE\.wav: a/0\.wav, for example"
+    ):
         read_corpus(FsddConfig(root=str(tmp_path)))
     with pytest.raises(CorpusError, match="no such folder; it is the root"):
         read_corpus(FolderConfig(root=str(tmp_path / "nowhere")))
@@ -268,7 +270,7 @@ def test_trial_lists_make_a_model_of_an_utterance(tmp_path, target, nontarget):
     assert corpus.trials == {"veri_test": (Trial(names[0], names[1], True), Trial(names[0], names[3], False))}
     assert [(each.id, each.enrols, each.speaker) for each in corpus.enrol] == [(names[0], names[0], "id10000")]
     assert {each.speaker for each in corpus.background} == {"id10002"}
-    assert corpus.warnings() == (f"{names[2]}: of speakers who are in trials, but in none themselves; left out",)
+    assert corpus.warnings() == (f"{names[2]}: not in any trial, though their speakers are; left out",)
 
 
 def test_trials_of_what_is_not_there_are_told(tmp_path):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import naive
 from speechgmm.cli import app
 from speechgmm.corpus.scored.score_files import read_scored_trials
-from speechgmm.corpus.scored.trial_speakers import read_manifest, speakers_of
+from speechgmm.corpus.scored.trial_speakers import read_manifest, trial_speaker_numbers
 from speechgmm.evaluation.breakdown import binned
 
 
@@ -123,7 +123,7 @@ FAULTS = {
     "nan": (lambda scores, trials: (["s5 s5-11 nan", *scores[1:]], trials), "s5 s5-11 'nan'", "missing", 71),
     "word": (
         lambda scores, trials: (["s5 s5-11 bad", *scores[1:]], trials),
-        "scores that are no number: 1",
+        "scores that are not a number: 1",
         "missing",
         71,
     ),
@@ -225,16 +225,16 @@ def test_speakers_come_from_what_knows_them(tmp_path):
     manifest = write(tmp_path / "m.csv", ["path,speaker", "a/1.wav,Ann", "b/1.wav,Bo", "b/2.wav,Bo"])
     listed = write(tmp_path / "list", ["1 b/1.wav b/2.wav", "0 Ann b/1.wav", "1 Ann a/1"])
     scores = write(tmp_path / "scores", ["1", "2", "3"])
-    (models, tests), how = speakers_of(read_scored_trials(scores, listed), read_manifest(manifest))
-    assert how == "speakers of the manifest"
+    (models, tests), source = trial_speaker_numbers(read_scored_trials(scores, listed), read_manifest(manifest))
+    assert source == "the speakers in the manifest"
     assert (models == tests).tolist() == [True, False, True]
     assert models[1] == models[2] != models[0]
-    (models, tests), how = speakers_of(read_scored_trials(scores, listed), None)
-    assert "for want of speakers" in how
+    (models, tests), source = trial_speaker_numbers(read_scored_trials(scores, listed), None)
+    assert "because no speakers were given" in source
     assert not set(models) & set(tests) - {tests[1]}
     listed = write(tmp_path / "vox", ["1 id10270/x/1.wav id10270/y/2.wav", "0 id10270/x/1.wav id10300/z/1.wav"])
-    (models, tests), how = speakers_of(read_scored_trials(write(scores, ["1", "2"]), listed), None)
-    assert "VoxCeleb" in how
+    (models, tests), source = trial_speaker_numbers(read_scored_trials(write(scores, ["1", "2"]), listed), None)
+    assert "VoxCeleb" in source
     assert [*models, *tests] == [0, 0, 0, 1]
 
 

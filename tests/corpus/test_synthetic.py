@@ -1,4 +1,4 @@
-"""The embedded voices: what is asked of a voice is what is measured in its samples, by textbook analyses."""
+"""The synthetic talkers: what is asked of a talker is what is measured in the samples, by textbook analyses."""
 
 import re
 from collections import defaultdict
@@ -19,7 +19,7 @@ from speechgmm.corpus.synthetic.talkers import (
     Segment,
     Talker,
     bandwidths,
-    draw_voice,
+    draw_talker,
     glottal_flow,
     random_utterance,
 )
@@ -34,11 +34,11 @@ def by_id(config: SyntheticConfig) -> dict[str, np.ndarray]:
     return {utterance.id: render(config, utterance) for utterance in plan(config)}
 
 
-def sustained(voice: Talker, rng: np.random.Generator, sample_rate: int = 16000, **segment: float) -> np.ndarray:
-    """A second and a half of /aa/ held by a voice; 0.2 s of silence before it are cut off."""
-    target = voice.formants[PHONES.index("aa")]
+def sustained(talker: Talker, rng: np.random.Generator, sample_rate: int = 16000, **segment: float) -> np.ndarray:
+    """A second and a half of /aa/ held by a talker; 0.2 s of silence before it are cut off."""
+    target = talker.formants[PHONES.index("aa")]
     score = [Segment(0.2, target), Segment(1.6, target, **segment), Segment(0.1, target)]
-    return articulate(voice, score, sample_rate, rng)[round(0.25 * sample_rate) : round(1.75 * sample_rate)]
+    return articulate(talker, score, sample_rate, rng)[round(0.25 * sample_rate) : round(1.75 * sample_rate)]
 
 
 def autocorrelation(samples: np.ndarray, n_lags: int) -> np.ndarray:
@@ -107,19 +107,19 @@ def test_plan_lists_every_utterance_once_under_a_name_for_a_file():
 
 
 def test_enrolment_is_one_session_and_every_test_another(monkeypatch: pytest.MonkeyPatch):
-    heard = defaultdict(list)
-    monkeypatch.setattr(synthesis, "record", lambda session, *_: heard[key].append(session))
+    recorded = defaultdict(list)
+    monkeypatch.setattr(synthesis, "record", lambda session, *_: recorded[key].append(session))
     for utterance in plan(SMALL):
         key = (utterance.speaker, utterance.role)
         render(SMALL, utterance)
-    for (_, role), sessions in heard.items():
+    for (_, role), sessions in recorded.items():
         assert len(set(sessions)) == (1 if role == "enrol" else 2)
-    assert len({session for sessions in heard.values() for session in sessions}) == 3 * 1 + 3 * 2 + 2 * 2
+    assert len({session for sessions in recorded.values() for session in sessions}) == 3 * 1 + 3 * 2 + 2 * 2
 
 
 def test_a_speaker_has_one_voice(monkeypatch: pytest.MonkeyPatch):
     spoken = defaultdict(set)
-    monkeypatch.setattr(synthesis, "utter", lambda voice, *_: spoken[key].add((voice.f0, voice.tract_length)))
+    monkeypatch.setattr(synthesis, "utter", lambda talker, *_: spoken[key].add((talker.f0, talker.tract_length)))
     monkeypatch.setattr(synthesis, "record", lambda *_: None)
     for utterance in plan(SMALL):
         key = utterance.speaker
@@ -141,13 +141,13 @@ def test_samples_are_finite_audible_and_never_at_full_scale(sample_rate: int):
 
 def test_the_shortest_utterances_still_hold_speech(rng: np.random.Generator):
     for _ in range(50):
-        score = random_utterance(draw_voice(rng, "m"), 0.7, rng)
+        score = random_utterance(draw_talker(rng, "m"), 0.7, rng)
         assert any(segment.voicing > 0 for segment in score)
 
 
 @pytest.mark.parametrize("seconds", [0.7, 3.0, 12.0])
 def test_babble_fills_its_time_with_all_kinds_of_sound_between_pauses(seconds: float, rng: np.random.Generator):
-    score = random_utterance(draw_voice(rng, "f"), seconds, rng)
+    score = random_utterance(draw_talker(rng, "f"), seconds, rng)
     assert sum(segment.seconds for segment in score) == pytest.approx(seconds)
     assert all(segment.seconds > 0 for segment in score)
     silent = [segment.voicing == segment.aspiration == segment.frication == 0 for segment in score]
@@ -165,25 +165,25 @@ def test_babble_fills_its_time_with_all_kinds_of_sound_between_pauses(seconds: f
 @pytest.mark.parametrize("sex", ["f", "m"])
 @pytest.mark.parametrize(("semitones", "factor"), [(0.0, 1.0), (-5.0, 2 ** (-5 / 12))])
 def test_a_sustained_vowel_has_the_voices_f0(sex: str, semitones: float, factor: float, rng: np.random.Generator):
-    voice = replace(draw_voice(rng, sex), f0=200.0 if sex == "f" else 120.0)
-    score = [Segment(0.3, voice.formants[0], voicing=1.0, pitch=semitones)] * 4
-    frequency, periodicity = pitch(articulate(voice, score, 16000, rng), 16000)
-    assert frequency == pytest.approx(voice.f0 * factor, rel=0.02)
+    talker = replace(draw_talker(rng, sex), f0=200.0 if sex == "f" else 120.0)
+    score = [Segment(0.3, talker.formants[0], voicing=1.0, pitch=semitones)] * 4
+    frequency, periodicity = pitch(articulate(talker, score, 16000, rng), 16000)
+    assert frequency == pytest.approx(talker.f0 * factor, rel=0.02)
     assert periodicity > 0.6
 
 
 def test_jitter_and_shimmer_make_a_vowel_less_periodic(rng: np.random.Generator):
-    voice = replace(draw_voice(rng, "m"), jitter=0.0, shimmer=0.0, breath=0.0, f0=125.0)
-    even = pitch(sustained(voice, rng, voicing=1.0), 16000)[1]
-    rough = pitch(sustained(replace(voice, jitter=0.02, shimmer=0.1), rng, voicing=1.0), 16000)[1]
+    talker = replace(draw_talker(rng, "m"), jitter=0.0, shimmer=0.0, breath=0.0, f0=125.0)
+    even = pitch(sustained(talker, rng, voicing=1.0), 16000)[1]
+    rough = pitch(sustained(replace(talker, jitter=0.02, shimmer=0.1), rng, voicing=1.0), 16000)[1]
     assert even > 0.97
     assert rough < even - 0.02
 
 
 def test_the_glottis_is_open_for_the_open_quotient_with_its_peak_where_the_rise_ends(rng: np.random.Generator):
-    voice = replace(draw_voice(rng, "m"), jitter=0.0, shimmer=0.0, open_quotient=0.6, rise=0.7)
+    talker = replace(draw_talker(rng, "m"), jitter=0.0, shimmer=0.0, open_quotient=0.6, rise=0.7)
     phase = np.arange(1, 100_001) / 1000  # 100 cycles
-    flow = glottal_flow(voice, phase, rng).reshape(100, 1000)
+    flow = glottal_flow(talker, phase, rng).reshape(100, 1000)
     assert np.mean(flow > 0) == pytest.approx(0.6, abs=0.005)
     assert flow.max() == pytest.approx(1.0, abs=1e-4)
     assert_allclose(np.argmax(flow, axis=1) / 1000, 0.6 * 0.7, atol=0.002)
@@ -194,33 +194,33 @@ def test_the_glottis_is_open_for_the_open_quotient_with_its_peak_where_the_rise_
 @pytest.mark.parametrize(("sample_rate", "n_poles"), [(16000, 18), (8000, 10)])
 @pytest.mark.parametrize("sex", ["f", "m"])
 def test_a_whispered_vowel_has_the_voices_formants(sex: str, sample_rate: int, n_poles: int, rng: np.random.Generator):
-    voice = replace(draw_voice(rng, sex), damping=1.0)
-    found = formants(sustained(voice, rng, sample_rate, aspiration=1.0), sample_rate, n_poles)
-    for frequency in voice.formants[PHONES.index("aa")]:
+    talker = replace(draw_talker(rng, sex), damping=1.0)
+    found = formants(sustained(talker, rng, sample_rate, aspiration=1.0), sample_rate, n_poles)
+    for frequency in talker.formants[PHONES.index("aa")]:
         assert np.min(np.abs(found / frequency - 1)) < 0.06
 
 
 def test_a_longer_tract_lowers_every_formant_in_proportion(rng: np.random.Generator):
-    men = [draw_voice(rng, "m") for _ in range(300)]
-    lengths = np.log([voice.tract_length for voice in men])
+    men = [draw_talker(rng, "m") for _ in range(300)]
+    lengths = np.log([talker.tract_length for talker in men])
     for level in (
-        [np.log(voice.formants).mean() for voice in men],
-        [np.log(voice.upper_formants).mean() for voice in men],
+        [np.log(talker.formants).mean() for talker in men],
+        [np.log(talker.upper_formants).mean() for talker in men],
     ):
         slope, _ = np.polyfit(lengths, level, 1)
         assert slope == pytest.approx(-1.0, abs=0.15)
     # A uniform tube shut at one end resonates at odd multiples of c / 4L; F4 is its fourth.
     tube = np.outer(SPEED_OF_SOUND / (4 * np.exp(lengths)), 2 * np.arange(4, 27) - 1)
-    assert_allclose(np.mean([voice.upper_formants for voice in men] / tube, axis=0), 1.0, atol=0.01)
+    assert_allclose(np.mean([talker.upper_formants for talker in men] / tube, axis=0), 1.0, atol=0.01)
 
 
 def test_a_longer_tract_moves_the_spectrum_down(rng: np.random.Generator):
-    short = draw_voice(rng, "m")
+    short = draw_talker(rng, "m")
     long = replace(short, **{name: getattr(short, name) / 1.2 for name in ("formants", "upper_formants", "nasal_pole")})
     octaves = np.arange(np.log2(200.0), np.log2(6000.0), 0.01)
     envelopes = []
-    for voice in (short, long):
-        frequencies, power = welch(sustained(voice, rng, aspiration=1.0), 16000, nperseg=256)
+    for talker in (short, long):
+        frequencies, power = welch(sustained(talker, rng, aspiration=1.0), 16000, nperseg=256)
         envelopes.append(np.interp(octaves, np.log2(frequencies[1:]), np.log(power[1:])))
     shifts = range(60)
     matches = [np.corrcoef(envelopes[0][s:], envelopes[1][: len(octaves) - s])[0, 1] for s in shifts]
@@ -233,8 +233,8 @@ def test_bandwidths_follow_the_formula():
 
 
 def test_a_voiceless_fricative_is_noise_at_high_frequencies(rng: np.random.Generator):
-    voice = replace(draw_voice(rng, "m"), sibilance=1.0)
-    hiss = sustained(voice, rng, frication=0.1, centre=4900.0, bandwidth=1000.0)
+    talker = replace(draw_talker(rng, "m"), sibilance=1.0)
+    hiss = sustained(talker, rng, frication=0.1, centre=4900.0, bandwidth=1000.0)
     assert pitch(hiss, 16000)[1] < 0.1
     frequencies, power = welch(hiss, 16000, nperseg=512)
     assert power[frequencies > 3000].sum() > 0.9 * power.sum()
@@ -242,12 +242,12 @@ def test_a_voiceless_fricative_is_noise_at_high_frequencies(rng: np.random.Gener
 
 
 def test_voice_and_noise_are_the_same_at_every_rate(rng: np.random.Generator):
-    voice = draw_voice(rng, "m")
-    target = voice.formants[PHONES.index("aa")]
+    talker = draw_talker(rng, "m")
+    target = talker.formants[PHONES.index("aa")]
     score = [Segment(1.0, target, voicing=1.0, frication=0.2, centre=500.0, bandwidth=1000.0)] * 2
     levels = []
     for sample_rate in (8000, 16000, 48000):
-        frequencies, power = welch(articulate(voice, score, sample_rate, rng), sample_rate, nperseg=sample_rate // 10)
+        frequencies, power = welch(articulate(talker, score, sample_rate, rng), sample_rate, nperseg=sample_rate // 10)
         bands = [(300, 600), (600, 1200), (2000, 3500)]  # voice, voice, noise
         levels.append([power[(frequencies >= low) & (frequencies < high)].sum() for low, high in bands])
     decibels = 10 * np.log10(np.array(levels) / np.array(levels)[:, :1])
@@ -255,8 +255,8 @@ def test_voice_and_noise_are_the_same_at_every_rate(rng: np.random.Generator):
 
 
 def test_a_burst_comes_after_silence(rng: np.random.Generator):
-    voice = draw_voice(rng, "m")
-    target = voice.formants[0]
+    talker = draw_talker(rng, "m")
+    target = talker.formants[0]
     score = [
         Segment(0.2, target, voicing=1.0),
         Segment(0.08, target),
@@ -264,15 +264,15 @@ def test_a_burst_comes_after_silence(rng: np.random.Generator):
         Segment(0.06, target),
         Segment(0.2, target, voicing=1.0),
     ]
-    samples = articulate(voice, score, 16000, rng)
+    samples = articulate(talker, score, 16000, rng)
     closure, burst = samples[round(0.24 * 16000) : round(0.27 * 16000)], samples[round(0.28 * 16000) :][:160]
     assert 10 * np.log10(np.mean(burst**2) / np.mean(closure**2)) > 20
 
 
 def test_speech_has_unit_level_outside_the_pauses(rng: np.random.Generator):
-    voice = draw_voice(rng, "f")
-    target = voice.formants[0]
-    samples = articulate(voice, [Segment(0.5, target), Segment(1.0, target, voicing=1.0)], 16000, rng)
+    talker = draw_talker(rng, "f")
+    target = talker.formants[0]
+    samples = articulate(talker, [Segment(0.5, target), Segment(1.0, target, voicing=1.0)], 16000, rng)
     assert np.sqrt(np.mean(samples[8000:] ** 2)) == pytest.approx(1.0, abs=0.02)
     assert np.abs(samples[:7000]).max() < 1e-3
 
@@ -290,7 +290,7 @@ def test_the_noise_floor_is_as_stated(slope: float, sample_rate: int, rng: np.ra
 
 
 def test_the_pauses_of_a_recording_hold_the_noise_floor(rng: np.random.Generator):
-    speech = utter(draw_voice(rng, "m"), 2.0, 16000, rng)
+    speech = utter(draw_talker(rng, "m"), 2.0, 16000, rng)
     samples = record(replace(FLAT, noise=-45.0), speech, 16000, rng)
     assert 10 * np.log10(np.mean(samples[:1500] ** 2)) == pytest.approx(-45.0, abs=1.0)
     assert 10 * np.log10(np.mean(samples**2)) > -26
@@ -313,7 +313,7 @@ def test_a_microphone_has_its_level_response_and_low_cut(rng: np.random.Generato
 
 
 def test_a_recording_that_would_clip_is_turned_down_as_a_whole(rng: np.random.Generator):
-    speech = utter(draw_voice(rng, "m"), 2.0, 16000, rng)
+    speech = utter(draw_talker(rng, "m"), 2.0, 16000, rng)
     quiet, loud = (record(replace(FLAT, level=level), speech, 16000, rng) for level in (-20.0, 0.0))
     assert np.max(np.abs(loud)) == pytest.approx(0.99, abs=1e-6)
     assert_allclose(loud / np.max(np.abs(loud)), quiet / np.max(np.abs(quiet)), atol=1e-3)

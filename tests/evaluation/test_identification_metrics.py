@@ -171,8 +171,8 @@ def test_what_is_printed_of_them(capsys):
     show_identification(found)
     show_identification(found | {"intervals": None})
     show_identification(found | {"n_tests": 0, "rate": None, "open_set": None, "intervals": None})
-    tests = "tests score highest with their own speaker's model, of 10"
-    strangers = "open set, with 20 tests of unknown speakers: detected and identified are"
+    tests = "tests score highest with their own speaker's model, among 10 models"
+    strangers = "open set, 20 tests of unknown speakers: detection and identification rate"
     assert capsys.readouterr().out.splitlines() == [
         f"identification: 92.5% (85.0-97.5) of 40 {tests}",
         f"{strangers} 50.0% (25.0-62.5) at 1%, 75.0% at 10% false alarms",

@@ -71,7 +71,7 @@ def test_a_request_to_end(whole, folder, stage, name):
     forget(folder, stage)
     told = run(folder, plant=partial(at, stage, partial(send, SIGNALS[name]), after=stage != "report"))
     assert told.status == 130
-    assert told.message == "interrupted; what is finished is kept, and the same command goes on from there"
+    assert told.message == "interrupted; finished work is kept, run the same command again to continue"
     assert (folder / "results" / "small" / "log.txt").read_text().endswith(" ERROR ended by KeyboardInterrupt\n")
     assert_stopped(folder, stage)
     assert_goes_on(folder, whole, "report" if stage == "report" else "evaluation")
@@ -153,10 +153,10 @@ def test_a_byte_that_has_changed_in_each_stage(whole, folder):
     told = run(folder)
     assert told.status == 0
     log = (folder / "results" / "small" / "log.txt").read_text()
-    assert log.count("it is made again") == told.out.count(", and made again\n") == len(harmed)
+    assert log.count("it is made again") == told.out.count("; computed again\n") == len(harmed)
     for name in harmed.values():
         assert f"{name} is not as it was written; it is made again" in log
-        assert f"what was stored is damaged ({name} is not as it was written), and made again" in told.out
+        assert f"stored output was damaged ({name} is not as it was written); computed again" in told.out
     assert content(folder) == content(whole)
     assert "damaged" not in run(folder, "--until", "evaluation").out
 

@@ -117,7 +117,7 @@ def test_what_one_may_not_do(ours):
     assert "not readable (Permission denied)" in (folder / "results" / "kaldi" / "skipped.csv").read_text()
     for path in (folder / "results" / ".cache" / "ubm").rglob("ubm.safetensors"):
         path.chmod(0)
-    assert "ubm.safetensors: Permission denied), and made again" in run(folder, plant=plant).out
+    assert "ubm.safetensors: Permission denied); computed again" in run(folder, plant=plant).out
     (folder / "results" / "small").chmod(0o555)
     assert run(folder, plant=plant).message == f"{folder}/results/small/log.txt: Permission denied"
     (folder / "results" / "small").chmod(0o755)

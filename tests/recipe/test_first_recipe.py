@@ -45,7 +45,7 @@ def test_a_folder_for_each_speaker_is_known(tmp_path, rng):
     assert not recipe.features.resample
     assert (len(corpus.background), len(corpus.models)) == (0, 3)
     assert "3 speakers, 0.5 minutes in recordings: 15 at 8000 Hz" in said
-    assert "ignored: files that are no audio, by their names: 1" in said
+    assert "ignored: files without an audio suffix: 1" in said
     done = CliRunner().invoke(app, ["init", str(tmp_path / "my voices"), "--out", str(tmp_path / "r.yaml")])
     assert done.exit_code == 2
     assert "is there already" in done.stderr
@@ -188,10 +188,10 @@ def test_what_cannot_be_an_experiment_is_refused(tmp_path, rng):
     with pytest.raises(CorpusError, match="no audio among 0 files"):
         discover(tmp_path)
     record(tmp_path / "a.wav", rng)
-    with pytest.raises(CorpusError, match=r"a\.wav lie side by side, and nothing says who speaks"):
+    with pytest.raises(CorpusError, match=r"a\.wav are in one folder, and nothing names the speakers"):
         discover(tmp_path)
     (tmp_path / "t.csv").write_text("file,age\na.wav,3\n")
-    with pytest.raises(CorpusError, match=r"t\.csv: columns file, age; expected one of paths and one of speakers"):
+    with pytest.raises(CorpusError, match=r"t\.csv: columns file, age; expected columns path and speaker"):
         discover(tmp_path / "t.csv")
     record(tmp_path / "v" / "a" / "1.wav", rng)
     with pytest.raises(CorpusError, match="1 speaker, 0 of them with two recordings or more"):

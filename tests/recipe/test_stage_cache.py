@@ -166,13 +166,13 @@ def test_the_command_line_knows_the_stages(whole):
     common = [str(whole / "small.yaml"), "--results", str(whole), "--engine", "serial"]
     stopped = CliRunner().invoke(app, ["run", *common, "--until", "ubm"])
     assert stopped.exit_code == 0
-    assert "ubm: was there, in " in stopped.output
+    assert "ubm: stored before, in " in stopped.output
     both = CliRunner().invoke(app, ["run", *common, "--force", "--from", "ubm"])
     assert both.exit_code == 2
     assert "--force and --from ubm: expected one of them" in both.output
     crossed = CliRunner().invoke(app, ["run", *common, "--from", "scores", "--until", "ubm"])
     assert crossed.exit_code == 2
-    assert "--from scores is after --until ubm: nothing would be made anew" in crossed.output
+    assert "--from scores is after --until ubm: nothing would be rerun" in crossed.output
     shown = CliRunner().invoke(app, ["show", str(whole / "small.yaml"), "--results", str(whole), "--json"])
     stages = json.loads(shown.output)["stages"]
     assert [each["stage"] for each in stages] == ALL

@@ -1,1 +1,1 @@
-"""Layouts of corpora on disk, one file each; and finding out which layout a folder has."""
+"""Formats of corpora on disk, one module each, and detection of the layout of a folder."""

@@ -1,8 +1,8 @@
-"""Commands in Kaldi's wav.scp, whose output is the audio: run without a shell, and only where that is allowed.
+"""Commands in Kaldi's wav.scp, whose output is the audio: run without a shell, and only if the recipe allows it.
 
-A command may do whatever its user may. Nothing here makes a list safe that is not trusted; what is done is that a
-command does no more than it shows: programs with their arguments, and pipes between them. A shell's variables,
-substitutions, redirections and sequences are refused, so that no file name turns into a command.
+A command can do whatever its user can, so a list with commands must be trusted like a program. This module makes sure
+that a command does no more than it shows: programs with their arguments, and pipes between them. Variables,
+substitutions, redirections and sequences of a shell are refused, so that no file name turns into a command.
 """
 
 import shlex
@@ -19,182 +19,87 @@ from speechgmm.parallel.engine import Engine, map_in_order
 Program = list[str]
 """A program and its arguments."""
 
-OF_SHELL = "|&;<>()"
-"""What words of a shell are made of, unless they are quoted."""
+SHELL_PUNCTUATION = "|&;<>()"
+"""Characters that end a word and mean something to a shell, unless they are quoted."""
 
 
 def is_command(path: str) -> bool:
-    """Tell a command from a path, by its end.
-
-    Parameters
-    ----------
-    path : str
-        As in ``wav.scp``.
-
-    Returns
-    -------
-    bool
-        Whether it ends in ``|``.
-    """
+    """Check whether a path in ``wav.scp`` is a command: it ends in ``|``."""
     return path.endswith("|")
 
 
 def commands_of(utterances: Sequence[Utterance]) -> tuple[str, ...]:
-    """List the commands among the paths of utterances.
+    """List the distinct commands among the paths of utterances."""
+    return tuple(dict.fromkeys(utterance.path for utterance in utterances if is_command(utterance.path)))
 
-    Parameters
-    ----------
-    utterances : sequence of Utterance
-        Any.
 
-    Returns
-    -------
-    tuple of str
-        Each once, in their order.
+def split_command(command: str) -> list[Program]:
+    """Split a command, with its ``|`` at the end, into the programs of its pipe.
+
+    Raises `CorpusError` if it asks for more than programs with arguments and pipes between them.
     """
-    return tuple(dict.fromkeys(each.path for each in utterances if is_command(each.path)))
-
-
-def programs(command: str) -> list[Program]:
-    """Take a command apart.
-
-    Parameters
-    ----------
-    command : str
-        With its ``|`` at the end.
-
-    Returns
-    -------
-    list of Program
-        Each reads what the one before it writes.
-
-    Raises
-    ------
-    CorpusError
-        If it asks for more than programs with arguments and pipes between them.
-    """
-    lexer = shlex.shlex(command.removesuffix("|"), posix=True, punctuation_chars=OF_SHELL)
+    lexer = shlex.shlex(command.removesuffix("|"), posix=True, punctuation_chars=SHELL_PUNCTUATION)
     lexer.whitespace_split, lexer.commenters = True, ""
     try:
         words = list(lexer)
     except ValueError as error:
         raise CorpusError(f"{command!r}: {error}") from error
-    found: list[Program] = [[]]
+    programs: list[Program] = [[]]
     for word in words:
         if word == "|":
-            found.append([])
-        elif set(word) <= set(OF_SHELL) or set(word) & set("$`"):
-            raise CorpusError(f"{command!r}: {word!r}; expected programs, arguments and pipes alone: no shell runs it")
+            programs.append([])
+        elif set(word) <= set(SHELL_PUNCTUATION) or set(word) & set("$`"):
+            raise CorpusError(f"{command!r}: {word!r}; expected only programs, arguments and pipes: no shell runs it")
         else:
-            found[-1].append(word)
-    if not all(found):
-        raise CorpusError(f"{command!r}: nothing beside a pipe; expected a program")
-    return found
+            programs[-1].append(word)
+    if not all(programs):
+        raise CorpusError(f"{command!r}: nothing on one side of a pipe; expected a program")
+    return programs
 
 
 def files_among(command: str, root: Path) -> list[Path]:
-    """List the files that a command names, on whose content its output may depend.
-
-    Parameters
-    ----------
-    command : str
-        Any.
-    root : Path
-        Where it runs.
-
-    Returns
-    -------
-    list of Path
-        Those of its words that are names of files.
-    """
-    words = [word for program in programs(command) for word in program]
+    """List the files that a command names, on whose content its output may depend; `root` is where it runs."""
+    words = [word for program in split_command(command) for word in program]
     return [root / word for word in words if (root / word).is_file()]
 
 
-def output_of(command: str, root: Path) -> bytes:
-    """Run a command.
+def run_command(command: str, root: Path) -> bytes:
+    """Run a command of a trusted list in the folder `root`, and return what its last program writes.
 
-    Parameters
-    ----------
-    command : str
-        From a list that is trusted.
-    root : Path
-        Where it runs.
-
-    Returns
-    -------
-    bytes
-        What its last program writes.
-
-    Raises
-    ------
-    CorpusError
-        If a program is missing or fails, or nothing is written.
+    Raises `CorpusError` if a program is missing or fails, or nothing is written.
     """
     data = b""
-    for program in programs(command):
+    for program in split_command(command):
         try:
-            done = subprocess.run(program, input=data, cwd=root, capture_output=True, check=False)
+            process = subprocess.run(program, input=data, cwd=root, capture_output=True, check=False)
         except OSError as error:
             raise CorpusError(f"{command!r}: {program[0]}: {error.strerror}") from error
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise CorpusError(f"{command!r}: {program[0]} failed with status {done.returncode}: {''.join(said)}")
-        data = done.stdout
+        if process.returncode != 0:
+            message = process.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            raise CorpusError(f"{command!r}: {program[0]} failed with status {process.returncode}: {''.join(message)}")
+        data = process.stdout
     if not data:
         raise CorpusError(f"{command!r}: no output")
     return data
 
 
 def write_outputs(folder: Path, commands: Sequence[str], root: Path, engine: Engine | None = None) -> Iterator[int]:
-    """Run commands and keep what they write, telling how far it is.
+    """Run commands of trusted lists in the folder `root`, write their outputs, and yield the number done so far.
 
-    Parameters
-    ----------
-    folder : Path
-        Where to write.
-    commands : sequence of str
-        From lists that are trusted.
-    root : Path
-        Where they run.
-    engine : Engine, optional
-        Where to run them.
-
-    Yields
-    ------
-    int
-        Commands done so far.
-
-    Raises
-    ------
-    CorpusError
-        If one fails.
+    Raises `CorpusError` if a command fails.
     """
-    folder = folder.resolve()  # workers may have been born in another folder
+    folder = folder.resolve()  # workers may have started in another folder
     tasks = list(output_paths(folder, commands).items())
     for number, _ in enumerate(map_in_order(partial(_write, root), tasks, engine), 1):
         yield number
 
 
 def output_paths(folder: Path, commands: Sequence[str]) -> Mapping[str, Path]:
-    """Say where `write_outputs` writes.
-
-    Parameters
-    ----------
-    folder : Path
-        As given to it.
-    commands : sequence of str
-        As given to it.
-
-    Returns
-    -------
-    mapping of str to Path
-        The file of each command.
-    """
+    """Return the file in which `write_outputs` writes the output of each command."""
     return {command: folder / f"{number:08d}.wav" for number, command in enumerate(commands)}
 
 
 def _write(root: Path, task: tuple[str, Path]) -> None:
-    """Keep the output of one command."""
+    """Write the output of one command to a file."""
     command, path = task
-    write_bytes(path, output_of(command, root))
+    write_bytes(path, run_command(command, root))

@@ -1,4 +1,4 @@
-"""Corpora whose folders and file names say who speaks: a folder for each speaker, and the layouts of known corpora."""
+"""Corpora whose paths name the speakers: a folder for each speaker, and the layouts of known corpora."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -18,26 +18,26 @@ from speechgmm.files import files_below, is_audio, printable_name, read_text
 
 
 class LayoutConfig(Configuration):
-    """A corpus whose paths say who speaks.
+    """A corpus whose paths name the speakers.
 
     Parameters
     ----------
     kind : str
         The layout.
     root : str
-        The folder that the layout begins in or somewhere below. In a recipe it is relative to the recipe, and
-        ``${NAME}`` or ``${NAME:-default}`` in it stands for an environment variable.
+        The folder that holds the layout, at any depth. In a recipe it is relative to the recipe, and ``${NAME}`` or
+        ``${NAME:-default}`` in it stands for an environment variable.
     background : list of str
-        Folders below the root: sets, or speakers' own. Whoever speaks in them is background.
+        Folders below the root, of sets or speakers. Their speakers are background.
     evaluation : list of str
-        Likewise of those who are enrolled and tested; what lies in neither is left out. All others when not given.
+        Folders of the speakers who are enrolled and tested; by default all others. Recordings in neither are left out.
     channel : "mean", optional
-        The mean of a recording's channels is read; when not given, one of several channels is not read.
+        Read the mean of a recording's channels. By default, recordings with several channels are refused.
     trials : list of str
-        Trial lists, whose paths start at the root, as `speechgmm.corpus.trials.parse_trials` reads them. They say who
-        is enrolled and tested.
+        Trial lists, relative to the root, in the formats of `speechgmm.corpus.trials.parse_trials`. They decide who is
+        enrolled and tested.
     protocol : section, optional
-        Says so where there are no lists.
+        Decides it if there are no trial lists.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class FolderConfig(LayoutConfig):
 
 
 class LibriSpeechConfig(LayoutConfig):
-    """LibriSpeech: ``SET/READER/CHAPTER/*.flac``; a session is a chapter, and ``SPEAKERS.TXT`` tells the sex."""
+    """LibriSpeech: ``SET/READER/CHAPTER/*.flac``; a session is a chapter, and ``SPEAKERS.TXT`` gives the sex."""
 
     kind: Literal["librispeech"] = "librispeech"
 
@@ -68,19 +68,19 @@ class VoxForgeConfig(LayoutConfig):
 
 
 class AudioMnistConfig(LayoutConfig):
-    """AudioMNIST: ``SPEAKER/DIGIT_SPEAKER_TAKE.wav``; ``audioMNIST_meta.txt`` tells the sex."""
+    """AudioMNIST: ``SPEAKER/DIGIT_SPEAKER_TAKE.wav``; ``audioMNIST_meta.txt`` gives the sex."""
 
     kind: Literal["audiomnist"] = "audiomnist"
 
 
 class FsddConfig(LayoutConfig):
-    """The Free Spoken Digit Dataset, or any files named ``DIGIT_SPEAKER_TAKE.wav``, in whatever folders."""
+    """The Free Spoken Digit Dataset, or any files named ``DIGIT_SPEAKER_TAKE.wav``, in any folders."""
 
     kind: Literal["fsdd"] = "fsdd"
 
 
 class TimitConfig(LayoutConfig):
-    """TIMIT: ``TRAIN/DR1/SPEAKER/*.WAV``, in capitals or not; the first letter of a speaker tells the sex."""
+    """TIMIT: ``TRAIN/DR1/SPEAKER/*.WAV``, in capitals or not; the first letter of a speaker gives the sex."""
 
     kind: Literal["timit"] = "timit"
 
@@ -92,29 +92,17 @@ class VoxCelebConfig(LayoutConfig):
 
 
 class Layout(NamedTuple):
-    """How paths and tables of a corpus tell who speaks.
+    """How the paths and tables of a corpus name speakers, sessions and sexes."""
 
-    Attributes
-    ----------
-    expected : str
-        The path of an utterance, for people.
-    pattern : re.Pattern
-        The whole path from the root on, without the suffix, in capitals or not. Its groups are ``id`` and ``speaker``,
-        and perhaps ``session`` and ``sex``.
-    table : str
-        A file below the root that may tell the sex.
-    row : re.Pattern or None
-        What in that file does, with the groups ``speaker`` and ``sex``.
-    """
-
-    expected: str
+    expected: str  # the path of an utterance, as messages show it
+    # Matches the whole path from the root on, without the suffix: groups id and speaker, and maybe session and sex.
     pattern: re.Pattern[str]
-    table: str = ""
-    row: re.Pattern[str] | None = None
+    table: str = ""  # a file below the root that may list the sex of the speakers
+    row: re.Pattern[str] | None = None  # its lines, with groups speaker and sex
 
 
 def _path(pattern: str) -> re.Pattern[str]:
-    """Let the folders of interest lie anywhere below the root."""
+    """Compile a pattern of paths that match at any depth below the root, in capitals or not."""
     return re.compile(rf"(?:.*/)?{pattern}", re.IGNORECASE)
 
 
@@ -148,50 +136,36 @@ LAYOUTS = {
         re.compile(r"^(?P<speaker>id\d{5})\t[^\t]*\t(?P<sex>[fm])\t", re.MULTILINE),
     ),
 }
-"""The layouts, by the kind of corpus."""
+"""The layouts by kind of corpus."""
 
 
 def read_folders(config: LayoutConfig) -> Corpus:
-    """Read a corpus from the names of its files.
+    """Read a corpus from the names of its files; its notes count the audio that does not match the layout.
 
-    Parameters
-    ----------
-    config : LayoutConfig
-        Where it is, and its kind.
-
-    Returns
-    -------
-    Corpus
-        Of the audio whose path is as the layout says; how much lies elsewhere is in its notes.
-
-    Raises
-    ------
-    CorpusError
-        If the folder is missing, or without audio that lies so, or too little for the protocol; or a trial list
-        cannot be read or names what is not there.
+    Raises `CorpusError` if the folder is missing, no audio matches the layout, a trial list has errors, or there are
+    too few speakers or utterances for the protocol.
     """
     root = Path(config.root)
-    found, others = find_utterances(root, config.kind)
+    utterances, others = find_utterances(root, config.kind)
     problems = Problems()
-    pool: dict[Role | None, list[Utterance]] = {"background": [], None: []}
-    n_left = 0
+    by_role: dict[Role | None, list[Utterance]] = {"background": [], None: []}
+    n_left_out = 0
     in_background = _below(root, config.background, "background", problems)
     in_evaluation = _below(root, config.evaluation, "evaluation", problems)
-    for each in found:
-        heard = replace(each, channel=config.channel)
-        if in_background(each):
-            pool["background"].append(heard)
-        elif in_evaluation(each) or not config.evaluation:
-            pool[None].append(heard)
+    for utterance in (replace(utterance, channel=config.channel) for utterance in utterances):
+        if in_background(utterance):
+            by_role["background"].append(utterance)
+        elif in_evaluation(utterance) or not config.evaluation:
+            by_role[None].append(utterance)
         else:
-            n_left += 1
-    corpus = assemble(pool, trial_lists(root, config.trials, problems), config.protocol, problems)
-    left = (f"{n_left:,} recordings in neither background nor evaluation; left out",) if n_left else ()
-    return replace(corpus, notes=(*corpus.notes, *left, *other_layouts(others, config.kind)))
+            n_left_out += 1
+    corpus = assemble(by_role, trial_lists(root, config.trials, problems), config.protocol, problems)
+    left_out = (f"{n_left_out:,} recordings in neither background nor evaluation; left out",) if n_left_out else ()
+    return replace(corpus, notes=(*corpus.notes, *left_out, *other_layouts(others, config.kind)))
 
 
 def _below(root: Path, names: Sequence[str], key: str, problems: Problems) -> Callable[[Utterance], bool]:
-    """Give a test whether a recording lies in one of some folders, which must be there."""
+    """Return a check whether a recording is in one of the folders `names`; `problems` collects missing folders."""
     folders = [Path(root, name) for name in names]
     for folder in folders:
         if not folder.is_dir():
@@ -200,31 +174,15 @@ def _below(root: Path, names: Sequence[str], key: str, problems: Problems) -> Ca
 
 
 def find_utterances(root: Path, kind: str) -> tuple[tuple[Utterance, ...], tuple[str, ...]]:
-    """Find the recordings below a folder that lie as a layout says.
+    """Find the recordings below a folder that match a layout, and the audio files that do not.
 
-    Parameters
-    ----------
-    root : Path
-        The folder.
-    kind : str
-        A key of `LAYOUTS`.
-
-    Returns
-    -------
-    found : tuple of Utterance
-        In the order of their paths.
-    others : tuple of str
-        Audio files that lie otherwise: their paths from the folder on.
-
-    Raises
-    ------
-    CorpusError
-        If nothing is found.
+    `kind` is a key of `LAYOUTS`. Utterances are in the order of their paths; the other paths are relative to the
+    folder. Raises `CorpusError` if no recording matches.
     """
     layout = LAYOUTS[kind]
     audio = [name for name in files_below(root) if is_audio(name)]
     sexes = _sexes(root / layout.table, layout.row) if layout.row else {}
-    found, others = [], []
+    utterances, others = [], []
     for name in audio:
         shown = printable_name(name)
         match = layout.pattern.fullmatch(str(Path(shown).with_suffix("").as_posix()))
@@ -234,37 +192,20 @@ def find_utterances(root: Path, kind: str) -> tuple[tuple[Utterance, ...], tuple
         groups = match.groupdict()
         speaker = groups["speaker"]
         sex = (groups.get("sex") or sexes.get(speaker) or "").lower()[:1] or None
-        found.append(Utterance(groups["id"], speaker, str(root / name), sex, session=groups.get("session")))
-    if not found:
-        raise CorpusError(f"{root}: {len(audio)} audio files, and none is a {layout.expected}{_for_one(others)}")
-    return tuple(found), tuple(others)
+        utterances.append(Utterance(groups["id"], speaker, str(root / name), sex, session=groups.get("session")))
+    if not utterances:
+        example = f": {others[0]}, for example" if others else ""
+        raise CorpusError(f"{root}: {len(audio)} audio files, and none is a {layout.expected}{example}")
+    return tuple(utterances), tuple(others)
 
 
 def other_layouts(others: tuple[str, ...], kind: str) -> tuple[str, ...]:
-    """Say which audio is left out because of where it lies.
-
-    Parameters
-    ----------
-    others : tuple of str
-        Its paths.
-    kind : str
-        A key of `LAYOUTS`.
-
-    Returns
-    -------
-    tuple of str
-        A sentence, or none.
-    """
+    """List the audio that is left out because its path does not match the layout, as one sentence or none."""
     return (f"{first_few(others)}: not a {LAYOUTS[kind].expected}; left out",) if others else ()
 
 
-def _for_one(names: list[str]) -> str:
-    """Give an example."""
-    return f": {names[0]}, for one" if names else ""
-
-
 def _sexes(path: Path, row: re.Pattern[str]) -> dict[str, str]:
-    """Read the sex of each speaker, if there is a table of it."""
+    """Read the sex of each speaker, if the corpus has a table of it."""
     if not path.is_file():
         return {}
     return {match["speaker"]: match["sex"] for match in row.finditer(read_text(path))}

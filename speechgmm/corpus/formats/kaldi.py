@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from speechgmm.audio.reading import Channel
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.formats.commands import is_command, programs
+from speechgmm.corpus.formats.commands import is_command, split_command
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
@@ -18,7 +18,7 @@ from speechgmm.errors import CorpusError
 from speechgmm.files import numbered_lines, replacing
 
 CHANNELS: dict[str, Channel] = {"A": 0, "B": 1}
-"""Kaldi's names of the sides of a call."""
+"""Kaldi's names of the two channels of a call."""
 
 
 class KaldiConfig(Configuration):
@@ -27,26 +27,26 @@ class KaldiConfig(Configuration):
     Parameters
     ----------
     kind : "kaldi"
-        Tells this kind of corpus from others.
+        The kind of corpus.
     root : str
         Folder that the other paths, and those in ``wav.scp`` and ``feats.scp``, are relative to. In a recipe it is
         relative to the recipe, and ``${NAME}`` or ``${NAME:-default}`` in it stands for an environment variable.
     background, enrol, test : str, or null
-        Data directories with ``utt2spk``, ``wav.scp`` or ``feats.scp``, and perhaps ``segments`` and ``spk2gender``.
-        Without a background there can only be models that need none.
+        Data directories with ``utt2spk``, ``wav.scp`` or ``feats.scp``, and optionally ``segments`` and ``spk2gender``.
+        Without a background, only models that need none are possible.
     data : str, optional
-        One data directory in their place, whose utterances get their roles from `protocol` or the trial lists.
+        One data directory instead of these; `protocol` or the trial lists divide its utterances into roles.
     trials : list of str
-        Trial lists, as `speechgmm.corpus.trials.parse_trials` reads them. A list goes by its file name without
-        ``.txt``.
+        Trial lists, in the formats of `speechgmm.corpus.trials.parse_trials`. The name of a list is its file name
+        without ``.txt``.
     protocol : section, optional
-        Makes the roles of `data`, and the trials where there are no lists.
+        Divides `data` into roles, and makes the trials if there are no lists.
     input : "audio" or "features"
-        Whether ``wav.scp`` is read or ``feats.scp``, whose features are taken as they are.
+        Whether to read audio from ``wav.scp``, or ready-made features from ``feats.scp``.
     allow_commands : bool
-        Whether ``wav.scp`` may hold commands, whose output is the audio. They may do all that you may: allow them in
-        lists that you trust as you trust a program. They run in the root, without a shell: programs, their arguments,
-        and pipes. Their output is kept, and made again when a command changes or a file that it names.
+        Whether ``wav.scp`` may hold commands, whose output is the audio. Commands can do everything that you can: allow
+        them only in lists that you trust like a program. They run in the root, without a shell: programs with their
+        arguments, and pipes. Their output is stored, and a command runs again when it or a file that it names changes.
     """
 
     kind: Literal["kaldi"] = "kaldi"
@@ -62,8 +62,8 @@ class KaldiConfig(Configuration):
 
     @model_validator(mode="before")
     @classmethod
-    def _only_what_is_asked_for(cls, data: Any) -> Any:
-        """Expect no other directories beside `data`, and no trial list beside a protocol, unless they are given."""
+    def _without_default_lists(cls, data: Any) -> Any:
+        """Drop the default directories if `data` is given, and the default trial list if there is a protocol."""
         if isinstance(data, Mapping):
             if data.get("data") is not None:
                 data = {"background": None, "enrol": None, "test": None, **data}
@@ -73,65 +73,39 @@ class KaldiConfig(Configuration):
 
 
 class _Recording(NamedTuple):
-    """Where a recording, or features, are listed, and what is said of them."""
+    """A line of ``wav.scp`` or ``feats.scp``."""
 
     line: int
     path: str
 
 
 def read_kaldi(config: KaldiConfig) -> Corpus:
-    """Read a corpus from Kaldi data directories.
+    """Read a corpus from Kaldi data directories. No audio file is opened.
 
-    Parameters
-    ----------
-    config : KaldiConfig
-        Where things are.
-
-    Returns
-    -------
-    Corpus
-        The utterances, with paths of files that are not opened here, and the trials.
-
-    Raises
-    ------
-    CorpusError
-        If lists are missing, malformed or contradictory; the message names file and line, of all that is wrong.
+    Raises `CorpusError` if lists are missing, malformed or contradictory, with file and line of every error.
     """
     root = Path(config.root)
     problems = Problems()
     names: dict[Role | None, str | None] = {role: getattr(config, role) for role in ROLES} | {None: config.data}
-    pool = {
+    by_role = {
         role: read_data_directory(root / name, root, problems, config=config)
         for role, name in names.items()
         if name is not None
     }
-    return assemble(pool, trial_lists(root, config.trials, problems), config.protocol, problems)
+    return assemble(by_role, trial_lists(root, config.trials, problems), config.protocol, problems)
 
 
 def read_data_directory(folder: Path, root: Path, problems: Problems, *, config: KaldiConfig) -> tuple[Utterance, ...]:
-    """Read one Kaldi data directory.
+    """Read one Kaldi data directory, in the order of ``segments``, or else of ``wav.scp`` or ``feats.scp``.
 
-    Parameters
-    ----------
-    folder : Path
-        Holds ``utt2spk``, ``wav.scp`` or ``feats.scp``, and perhaps ``segments`` (of utterance, recording, start, end
-        in seconds, -1 for the recording's own, and perhaps a channel, A or B) and ``spk2gender``.
-    root : Path
-        What relative paths are relative to.
-    problems : Problems
-        Takes what is missing or malformed.
-    config : KaldiConfig
-        What the paths are of, and whether commands may be among them.
-
-    Returns
-    -------
-    tuple of Utterance
-        In the order of ``segments``, or else of ``wav.scp`` or ``feats.scp``.
+    The folder holds ``utt2spk``, ``wav.scp`` or ``feats.scp``, and optionally ``spk2gender`` and ``segments`` (lines of
+    utterance, recording, start and end in seconds, -1 for the recording's end, and maybe a channel, A or B). Relative
+    paths start at `root`; `problems` collects what is missing or malformed.
     """
     audio = config.input == "audio"
     scp = folder / ("wav.scp" if audio else "feats.scp")
     recordings = {
-        name: _Recording(line, _located(path, f"{scp}:{line}: {name}", root, config, problems))
+        name: _Recording(line, _resolve(path, f"{scp}:{line}: {name}", root, config, problems))
         for name, (line, path) in _read_pairs(scp, problems).items()
     }
     speakers = _read_pairs(folder / "utt2spk", problems)
@@ -139,7 +113,7 @@ def read_data_directory(folder: Path, root: Path, problems: Problems, *, config:
     utterances = []
     listed = folder / "segments" if audio and (folder / "segments").exists() else scp
     if listed == scp:
-        segments = {name: _Segment(each.line, name) for name, each in recordings.items()}
+        segments = {name: _Segment(recording.line, name) for name, recording in recordings.items()}
     else:
         segments = _read_segments(listed, recordings, problems)
     for id_, segment in segments.items():
@@ -156,7 +130,7 @@ def read_data_directory(folder: Path, root: Path, problems: Problems, *, config:
 
 
 class _Segment(NamedTuple):
-    """A line of ``segments``, or what stands for one."""
+    """A line of ``segments``, or a whole recording of a corpus without that file."""
 
     line: int
     recording: str
@@ -168,12 +142,12 @@ class _Segment(NamedTuple):
 def _read_segments(path: Path, recordings: Mapping[str, _Recording], problems: Problems) -> dict[str, _Segment]:
     """Read lines of utterance, recording, start, end and perhaps a channel."""
     segments: dict[str, _Segment] = {}
-    for number, line in _lines(path, problems):
+    for number, line in _read_lines(path, problems):
         fields = line.split()
-        start, end = seconds(fields[2:4])
+        start, end = _read_times(fields[2:4])
         channel = CHANNELS.get(fields[4]) if len(fields) == 5 else None
-        right = len(fields) == 4 or (len(fields) == 5 and channel is not None)
-        if not (right and 0 <= start < (math.inf if end == -1 else end)):
+        well_formed = len(fields) == 4 or (len(fields) == 5 and channel is not None)
+        if not (well_formed and 0 <= start < (math.inf if end == -1 else end)):
             expected = "utterance, recording, start and a later end (or -1) in seconds, and perhaps channel A or B"
             problems.add(f"{path}:{number}: {line!r}; expected {expected}")
         elif fields[0] in segments:
@@ -187,19 +161,8 @@ def _read_segments(path: Path, recordings: Mapping[str, _Recording], problems: P
     return segments
 
 
-def seconds(fields: Sequence[str]) -> tuple[float, float]:
-    """Read two times.
-
-    Parameters
-    ----------
-    fields : sequence of str
-        As they stand in a list.
-
-    Returns
-    -------
-    tuple of two float, seconds
-        NaN, which no comparison accepts, for what is no finite number, or not two of them.
-    """
+def _read_times(fields: Sequence[str]) -> tuple[float, float]:
+    """Read two times in seconds; NaN, which no comparison accepts, if they are not two finite numbers."""
     try:
         first, second = (float(field) for field in fields)
     except ValueError:
@@ -207,29 +170,29 @@ def seconds(fields: Sequence[str]) -> tuple[float, float]:
     return (first, second) if math.isfinite(first) and math.isfinite(second) else (math.nan, math.nan)
 
 
-def _located(path: str, where: str, root: Path, config: KaldiConfig, problems: Problems) -> str:
-    """Make a path absolute; leave a command, which is one by its end, as it is."""
+def _resolve(path: str, where: str, root: Path, config: KaldiConfig, problems: Problems) -> str:
+    """Return the absolute path; return a command unchanged, and report it if it is not allowed."""
     if not is_command(path):
         return str(root / path)
     if config.input == "features":
         problems.add(f"{where} is the output of a command; only files are read")
     elif not config.allow_commands:
-        problems.add(f"{where} is the output of a command; corpus.allow_commands lets it be run, if you trust it")
+        problems.add(f"{where} is the output of a command; corpus.allow_commands runs it, if you trust the list")
     else:
-        _note_shell(path, where, problems)
+        _check_command(path, where, problems)
     return path
 
 
-def _note_shell(command: str, where: str, problems: Problems) -> None:
-    """Note what a command asks of a shell, which there is not."""
+def _check_command(command: str, where: str, problems: Problems) -> None:
+    """Report a command that only a shell could run."""
     try:
-        programs(command)
+        split_command(command)
     except CorpusError as error:
         problems.add(f"{where}: {error}")
 
 
-def _lines(path: Path, problems: Problems) -> list[tuple[int, str]]:
-    """Read a list's lines, or note why they cannot be read."""
+def _read_lines(path: Path, problems: Problems) -> list[tuple[int, str]]:
+    """Read the lines of a list, or report why it cannot be read."""
     try:
         return list(numbered_lines(path))
     except CorpusError as error:
@@ -238,9 +201,9 @@ def _lines(path: Path, problems: Problems) -> list[tuple[int, str]]:
 
 
 def _read_pairs(path: Path, problems: Problems) -> dict[str, tuple[int, str]]:
-    """Read lines of a key and the rest; give for each key its line number and the rest."""
+    """Read lines of a key and a value; return line number and value by key."""
     pairs: dict[str, tuple[int, str]] = {}
-    for number, line in _lines(path, problems):
+    for number, line in _read_lines(path, problems):
         fields = line.split(maxsplit=1)
         if len(fields) != 2:
             problems.add(f"{path}:{number}: {line!r}; expected two fields")
@@ -252,25 +215,11 @@ def _read_pairs(path: Path, problems: Problems) -> dict[str, tuple[int, str]]:
 
 
 def write_kaldi(corpus: Corpus, root: Path) -> None:
-    """Write a corpus as Kaldi data directories and trial lists, for `read_kaldi` with its default paths.
+    """Write a corpus as ``lists/ROLE/`` and one ``NAME.txt`` per trial list, for `read_kaldi` with its default paths.
 
-    Kaldi's lists have no sessions, and know a model by its speaker's name alone: where the two differ, the model's is
-    written.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        Its audio files lie below `root`.
-    root : Path
-        Where to write ``lists/ROLE/``, for roles with utterances, and one ``NAME.txt`` for each trial list.
-
-    Raises
-    ------
-    ValueError
-        If an audio file lies elsewhere, a name holds white space, or an utterance is the mean of channels, or any other
-        than the first two.
-    OSError
-        If a file cannot be written.
+    Kaldi's lists have no sessions, and name a model after its speaker: if the names differ, the model's is written.
+    Raises `ValueError` if an audio file is not below `root`, a name holds white space, or an utterance is of the mean
+    of channels or of any but the first two.
     """
     for role in ROLES:
         utterances = corpus.role(role)
@@ -282,23 +231,24 @@ def write_kaldi(corpus: Corpus, root: Path) -> None:
 
 def _write_data_directory(utterances: Sequence[Utterance], folder: Path, root: Path) -> None:
     """Write the lists of one role."""
-    check_names(name for each in utterances for name in (each.id, each.enrols))
-    paths = {each.id: Path(each.path).relative_to(root).as_posix() for each in utterances}
-    if any((each.start, each.end, each.channel) != (None, None, None) for each in utterances):
+    check_names(name for utterance in utterances for name in (utterance.id, utterance.enrols))
+    paths = {utterance.id: Path(utterance.path).relative_to(root).as_posix() for utterance in utterances}
+    if any(utterance.audio[1:] != (None, None, None) for utterance in utterances):
         numbers = {path: f"recording-{number:06d}" for number, path in enumerate(sorted({*paths.values()}), 1)}
         _write_pairs(folder / "wav.scp", {number: path for path, number in numbers.items()})
-        _write_pairs(folder / "segments", {each.id: _segment(each, numbers[paths[each.id]]) for each in utterances})
+        segments = {utterance.id: _format_segment(utterance, numbers[paths[utterance.id]]) for utterance in utterances}
+        _write_pairs(folder / "segments", segments)
     else:
         _write_pairs(folder / "wav.scp", paths)
         (folder / "segments").unlink(missing_ok=True)
-    _write_pairs(folder / "utt2spk", {each.id: each.enrols for each in utterances})
-    sexes = {each.enrols: each.sex for each in utterances if each.sex}
+    _write_pairs(folder / "utt2spk", {utterance.id: utterance.enrols for utterance in utterances})
+    sexes = {utterance.enrols: utterance.sex for utterance in utterances if utterance.sex}
     if sexes:
         _write_pairs(folder / "spk2gender", sexes)
 
 
-def _segment(utterance: Utterance, recording: str) -> str:
-    """Write what follows an utterance's id in ``segments``."""
+def _format_segment(utterance: Utterance, recording: str) -> str:
+    """Format what follows an utterance's id in ``segments``."""
     text = f"{recording} {utterance.start or 0.0!r} {-1 if utterance.end is None else repr(utterance.end)}"
     if utterance.channel is None:
         return text
@@ -309,6 +259,6 @@ def _segment(utterance: Utterance, recording: str) -> str:
 
 
 def _write_pairs(path: Path, pairs: Mapping[str, str]) -> None:
-    """Write lines of a key and its value, in the order of the keys, as Kaldi wants them."""
+    """Write lines of a key and its value, sorted by key as Kaldi requires."""
     with replacing(path) as temporary:
         temporary.write_text("".join(f"{key} {pairs[key]}\n" for key in sorted(pairs)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Corpora listed in a table: a row for each utterance, with named columns, separated by commas, semicolons or tabs."""
+"""Corpora listed in a table: one row per utterance, named columns, separated by commas, semicolons or tabs."""
 
 import csv
 import io
@@ -25,25 +25,25 @@ CHANNEL = re.compile(r"[0-9]{1,4}")
 
 
 class ColumnsConfig(Configuration):
-    """What the columns of a table are called.
+    """Names of a table's columns.
 
     Parameters
     ----------
     id : str
-        Name of the utterance; its path without the suffix where there is no such column.
+        Column of the utterance ids. Without it, an id is the path without the suffix.
     path, speaker : str
-        The audio file, and who speaks: every table has these.
+        Columns of the audio file and the speaker; both are required.
     role : str
-        ``background``, ``enrol`` or ``test``; where it is empty, or there is no such column, the protocol or the trial
-        lists say.
+        Column of the role: ``background``, ``enrol`` or ``test``. If it is empty or missing, the protocol or the trial
+        lists decide.
     sex, session : str
-        Of the speaker, and the occasion of the recording.
+        Columns of the speaker's sex and of the recording session.
     start, end : str
-        The segment of the file, in seconds; empty for the file's own ends.
+        Columns of the segment in seconds; empty for the start or end of the file.
     channel : str
-        Of a file of several channels, the one to read, from 0, or ``mean``.
+        Column of the channel to read: a number from 0, or ``mean``.
     model : str
-        Which model an enrolment utterance is for, if that does not go by its speaker's name.
+        Column of the model that an enrolment utterance is for; empty if the model has the speaker's name.
     """
 
     id: str = "id"
@@ -64,20 +64,20 @@ class CsvConfig(Configuration):
     Parameters
     ----------
     kind : "csv"
-        Tells this kind of corpus from others.
+        The kind of corpus.
     root : str
         Folder that the other paths, and those in the table, are relative to. In a recipe it is relative to the
         recipe, and ``${NAME}`` or ``${NAME:-default}`` in it stands for an environment variable.
     table : str
-        The table, in UTF-8. Its first line names the columns and shows what separates them: a tab, a semicolon or a
-        comma. Columns of other names are not read.
+        The table, in UTF-8. Its first line names the columns, separated by tabs, semicolons or commas. Columns with
+        other names than those in `columns` are ignored.
     columns : section
-        What the columns are called.
+        Names of the columns.
     trials : list of str
-        Trial lists, as `speechgmm.corpus.trials.parse_trials` reads them. They say who is enrolled and tested where
-        the table doesn't.
+        Trial lists, in the formats of `speechgmm.corpus.trials.parse_trials`. They decide who is enrolled and tested if
+        the table has no roles.
     protocol : section, optional
-        Says so where neither does, and makes trials where there are no lists.
+        Decides the roles if neither the table nor trial lists do, and makes the trials if there are no lists.
     """
 
     kind: Literal["csv"] = "csv"
@@ -89,100 +89,51 @@ class CsvConfig(Configuration):
 
 
 def read_table(config: CsvConfig) -> Corpus:
-    """Read a corpus from a table.
+    """Read a corpus from a table. No audio file is opened.
 
-    Parameters
-    ----------
-    config : CsvConfig
-        Where it is, and what its columns are called.
-
-    Returns
-    -------
-    Corpus
-        The utterances, with paths of audio files that are not opened here, and the trials.
-
-    Raises
-    ------
-    CorpusError
-        If lists are missing, malformed or contradictory; the message names file and line, of all that is wrong.
+    Raises `CorpusError` if lists are missing, malformed or contradictory, with file and line of every error.
     """
     root = Path(config.root)
     problems = Problems()
     try:
-        pool = read_utterances(root / config.table, root, config.columns, problems)
+        by_role = read_utterances(root / config.table, root, config.columns, problems)
     except CorpusError as error:
         problems.add(str(error))
-        pool = {}
-    return assemble(pool, trial_lists(root, config.trials, problems), config.protocol, problems)
+        by_role = {}
+    return assemble(by_role, trial_lists(root, config.trials, problems), config.protocol, problems)
 
 
 def read_utterances(
     path: Path, root: Path, columns: ColumnsConfig, problems: Problems
 ) -> dict[Role | None, list[Utterance]]:
-    """Read a table's utterances.
+    """Read the utterances of a table by role, in its order; the key None has those without a role.
 
-    Parameters
-    ----------
-    path : Path
-        The table.
-    root : Path
-        What relative paths in it are relative to.
-    columns : ColumnsConfig
-        What its columns are called.
-    problems : Problems
-        Takes the rows that are malformed.
-
-    Returns
-    -------
-    dict from Role or None to list of Utterance
-        In the order of the table; under None those without a role.
-
-    Raises
-    ------
-    CorpusError
-        If the table cannot be read, or has no column for what is needed.
+    Relative paths in the table start at `root`; `problems` collects malformed rows. Raises `CorpusError` if the table
+    cannot be read or lacks a required column.
     """
-    pool: dict[Role | None, list[Utterance]] = {}
-    lines: dict[tuple[Role | None, str], int] = {}
+    by_role: dict[Role | None, list[Utterance]] = {}
+    first_lines: dict[tuple[Role | None, str], int] = {}
     for number, row in read_rows(path, columns, problems):
         where = f"{path}:{number}"
         role = _role(row["role"], where, problems)
         utterance = _utterance(row, root, where, problems)
         if utterance is None:
             continue
-        before = lines.setdefault((role, utterance.id), number)
-        if before != number:
-            problems.add(f"{where}: {utterance.id} stands on line {before} already")
+        first_line = first_lines.setdefault((role, utterance.id), number)
+        if first_line != number:
+            problems.add(f"{where}: {utterance.id} stands on line {first_line} already")
             continue
-        pool.setdefault(role, []).append(utterance)
-    if not lines and not problems.lines:
+        by_role.setdefault(role, []).append(utterance)
+    if not first_lines and not problems.lines:
         problems.add(f"{path}: no utterances")
-    return pool
+    return by_role
 
 
 def read_rows(path: Path, columns: ColumnsConfig, problems: Problems) -> Iterator[tuple[int, dict[str, str]]]:
-    """Read a table's rows.
+    """Read the rows of a table: the line number where a row ends, and its fields by our names of the columns.
 
-    Parameters
-    ----------
-    path : Path
-        The table.
-    columns : ColumnsConfig
-        What its columns are called.
-    problems : Problems
-        Takes the rows that have more or fewer fields than the first line.
-
-    Yields
-    ------
-    number : int
-        Of the line that the row ends on.
-    row : dict of str to str
-        By the names that the columns have here; empty where there is no such column.
-
-    Raises
-    ------
-    CorpusError
-        If the table cannot be read, a name is there twice, or what is needed is not.
+    Fields of missing columns are empty; `problems` collects rows with more or fewer fields than the first line. Raises
+    `CorpusError` if the table cannot be read, a column name is repeated, or a required column is missing.
     """
     names = columns.model_dump()
     header = read_column_names(path)
@@ -190,30 +141,14 @@ def read_rows(path: Path, columns: ColumnsConfig, problems: Problems) -> Iterato
         if names[needed] not in header:
             raise CorpusError(
                 f"{path}:1: no column {names[needed]!r} among {', '.join(header) or 'none'}; it has the "
-                f"{needed}; corpus.columns.{needed} gives it another name"
+                f"{needed}; set corpus.columns.{needed} if it has another name"
             )
     for number, row in named_rows(path, problems):
         yield number, {ours: row.get(theirs, "") for ours, theirs in names.items()}
 
 
 def read_column_names(path: Path) -> list[str]:
-    """Read the names of a table's columns.
-
-    Parameters
-    ----------
-    path : Path
-        The table.
-
-    Returns
-    -------
-    list of str
-        As they stand in its first line.
-
-    Raises
-    ------
-    CorpusError
-        If the table cannot be read.
-    """
+    """Read the column names in the first line of a table; raise `CorpusError` if it cannot be read."""
     text = read_text(path)
     try:
         row = next(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True), [])
@@ -223,26 +158,10 @@ def read_column_names(path: Path) -> list[str]:
 
 
 def named_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, str]]]:
-    """Read the rows of any table whose first line names the columns.
+    """Read the rows of any table with column names: the line number where a row ends, and its fields by name.
 
-    Parameters
-    ----------
-    path : Path
-        The table.
-    problems : Problems
-        Takes the rows that have more or fewer fields than the first line.
-
-    Yields
-    ------
-    number : int
-        Of the line that the row ends on.
-    row : dict of str to str
-        Its fields, without white space around them.
-
-    Raises
-    ------
-    CorpusError
-        If the table cannot be read, or a name is there twice.
+    Fields are stripped of white space; `problems` collects rows with more or fewer fields than the first line. Raises
+    `CorpusError` if the table cannot be read, or a column name is repeated.
     """
     text = read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
@@ -264,21 +183,21 @@ def named_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, 
 
 
 def _separator(text: str) -> str:
-    """Tell what separates the columns, by the first line."""
+    """Find the separator of the columns in the first line: a tab, a semicolon or a comma."""
     first = text.partition("\n")[0]
-    return next((each for each in "\t;" if each in first), ",")
+    return next((separator for separator in "\t;" if separator in first), ",")
 
 
 def _role(text: str, where: str, problems: Problems) -> Role | None:
-    """Read a role, or none."""
-    role = next((each for each in ROLES if each == text), None)
+    """Read a role, or None if it is empty or unknown."""
+    role = next((role for role in ROLES if role == text), None)
     if text and role is None:
         problems.add(f"{where}: role {text!r}; expected {', '.join(ROLES)}, or nothing")
     return role
 
 
 def _utterance(row: Mapping[str, str], root: Path, where: str, problems: Problems) -> Utterance | None:
-    """Make an utterance of a row."""
+    """Read the utterance of a row, or None without a path or speaker; `problems` collects bad fields."""
     if empty := [name for name in NEEDED if not row[name]]:
         problems.add(f"{where}: no {' and no '.join(empty)}")
         return None
@@ -306,24 +225,13 @@ def _utterance(row: Mapping[str, str], root: Path, where: str, problems: Problem
 
 
 def id_of_path(path: str) -> str:
-    """Name an utterance after its file.
-
-    Parameters
-    ----------
-    path : str
-        As a list has it.
-
-    Returns
-    -------
-    str
-        The path without the suffix.
-    """
+    """Return the id of an utterance without one: its path without the suffix."""
     pure = PurePosixPath(path)
     return (pure.with_suffix("") if pure.name else pure).as_posix()
 
 
 def _seconds(text: str) -> float | None:
-    """Read a time, which may be missing; NaN for what is none."""
+    """Read a time: None if it is empty, NaN if it is not a finite number."""
     if not text:
         return None
     try:
@@ -334,54 +242,38 @@ def _seconds(text: str) -> float | None:
 
 
 def write_table(corpus: Corpus, root: Path) -> None:
-    """Write a corpus as a table and trial lists, for `read_table` with its default names.
+    """Write a corpus as ``utterances.csv`` and a ``NAME.txt`` per trial list, for `read_table` with its default names.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        Its audio files lie below `root`.
-    root : Path
-        Where to write ``utterances.csv``, which has the columns that the corpus has something for, and one
-        ``NAME.txt`` for each trial list.
-
-    Raises
-    ------
-    ValueError
-        If an audio file lies elsewhere, or a name in a trial list holds white space.
-    OSError
-        If a file cannot be written.
+    Raises `ValueError` if an audio file is not below `root`, or a name in a trial list holds white space.
     """
-    pool: dict[Role | None, list[Utterance]] = {
-        role: [replace(each, path=Path(each.path).relative_to(root).as_posix()) for each in corpus.role(role)]
+    by_role: dict[Role | None, list[Utterance]] = {
+        role: [
+            replace(utterance, path=Path(utterance.path).relative_to(root).as_posix())
+            for utterance in corpus.role(role)
+        ]
         for role in ROLES
     }
-    write_utterances(root / CsvConfig.model_fields["table"].default, pool)
+    write_utterances(root / CsvConfig.model_fields["table"].default, by_role)
     for name, trials in corpus.trials.items():
         write_trials(root / f"{name}.txt", trials)
 
 
-def write_utterances(path: Path, pool: Mapping[Role | None, Sequence[Utterance]]) -> None:
-    """Write utterances as a table, for `read_utterances` with its default names.
+def write_utterances(path: Path, by_role: Mapping[Role | None, Sequence[Utterance]]) -> None:
+    """Write utterances by role as a table for `read_utterances` with its default names.
 
-    Parameters
-    ----------
-    path : Path
-        The table, with the columns that there is something for.
-    pool : mapping from Role or None to sequence of Utterance
-        By their roles; paths are written as they are.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    Columns without values are left out; paths are written unchanged.
     """
-    own = [name.name for name in fields(Utterance)]
-    rows = [dict(zip(own, astuple(each), strict=True)) | {"role": role} for role, some in pool.items() for each in some]
-    names = ("id", "path", "speaker", "role", *own[3:])
+    attributes = [field.name for field in fields(Utterance)]
+    rows = [
+        dict(zip(attributes, astuple(utterance), strict=True)) | {"role": role}
+        for role, utterances in by_role.items()
+        for utterance in utterances
+    ]
+    names = ("id", "path", "speaker", "role", *attributes[3:])
     header = [name for name in names if any(row[name] is not None for row in rows)]
     write_csv(path, header, ([_text(row[name]) for name in header] for row in rows))
 
 
 def _text(value: str | float | None) -> str:
-    """Write a value, all digits of a number."""
+    """Format a value of a table, with all digits of a number."""
     return "" if value is None else str(value)

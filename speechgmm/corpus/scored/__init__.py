@@ -1,1 +1,1 @@
-"""Lists of scored trials, from any toolkit: reading them, who speaks in them, and their evaluation."""
+"""Scores of any toolkit: score files joined with trial lists, the speakers of trials, and the evaluation."""

@@ -1,4 +1,4 @@
-"""Scores of any toolkit, evaluated: what ``speechgmm evaluate`` computes, as one call."""
+"""Evaluation of scores of any toolkit: what ``speechgmm evaluate`` computes, as one call."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from speechgmm.arrays import IntArray
 from speechgmm.corpus.manifest import first_few
 from speechgmm.corpus.scored.score_files import ScoredTrials, read_scored_trials
-from speechgmm.corpus.scored.trial_speakers import Manifest, read_manifest, speakers_of, values_of
+from speechgmm.corpus.scored.trial_speakers import Manifest, column_values, read_manifest, trial_speaker_numbers
 from speechgmm.corpus.trials import known_name
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.breakdown import FEWEST, binned, breakdown, too_few
@@ -17,7 +17,7 @@ from speechgmm.evaluation.report.trials import TestInfo, TrialTable
 from speechgmm.evaluation.summary import EvaluationConfig, summarise, uncertainty
 
 SEED = 0
-"""Of the intervals; the one that recipes have by default."""
+"""Seed of the bootstrap; the default of recipes."""
 
 
 def evaluate_scores(
@@ -31,44 +31,61 @@ def evaluate_scores(
     allow_extra: bool = False,
     report: Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluate scores of any toolkit on a trial list.
+    r"""Evaluate scores of any toolkit on a trial list.
 
     Parameters
     ----------
     scores : Path
-        Lines of model, test and score, or one score a line in the order of the trials, or a table.
+        Lines of model, test and score, lines of one score in the order of the trials, or a table with columns
+        ``model``, ``test`` and ``llr`` or ``score``.
     trials : Path
-        The trial list: Kaldi's, NIST's or VoxCeleb's, or a table with columns ``model``, ``test`` and ``label``.
+        Trial list of Kaldi, NIST or VoxCeleb, or a table with columns ``model``, ``test`` and ``label``.
     config : EvaluationConfig
-        Which costs, and how many draws the intervals have.
+        Detection costs, and the number of bootstrap resamples for the intervals.
     by : str, optional
-        A column of the trials or the manifest; each of its values is evaluated too.
+        A column of the trial list or the manifest; the trials of each of its values are evaluated too.
     manifest : Path, optional
-        A table of utterances by ``id`` or ``path``; its column ``speaker`` is for the intervals.
+        A table of utterances with a column ``id`` or ``path``; with a column ``speaker``, intervals are over speakers.
     allow_missing : bool
         Leave out trials without a score.
     allow_extra : bool
-        Leave out scores of other trials, and lines that are there twice.
+        Leave out scores of other trials, and repeated lines.
     report : Path, optional
-        A page of HTML to write too.
+        HTML page to write.
 
     Returns
     -------
     dict
-        JSON data: ``trials`` (as `speechgmm.evaluation.summary.summarise`, with ``intervals``), ``by``, ``parts`` by
-        value of the column, ``notes`` and ``warnings``.
+        JSON data: ``trials`` (the metrics of `speechgmm.evaluation.summary.summarise`, and ``intervals``), ``by``,
+        ``parts`` (the same for each value of the column), ``notes`` and ``warnings``.
 
     Raises
     ------
     CorpusError
-        If a file cannot be read, the two don't fit each other, or a kind of trial has no score.
+        If a file cannot be read, scores and trials do not match, or there are no scored target or nontarget trials.
     OSError
         If the page cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from speechgmm import evaluate_scores
+    >>> from speechgmm.evaluation.summary import EvaluationConfig
+    >>> trials = ["ann t1 target", "ann t2 nontarget", "bob t1 nontarget", "bob t2 target"]
+    >>> scores = ["ann t1 2.1", "ann t2 0.4", "bob t1 -1.5", "bob t2 3.2"]
+    >>> for name, lines in {"trials.txt": trials, "scores.txt": scores}.items():
+    ...     n_written = Path(name).write_text("\n".join(lines))
+    >>> config = EvaluationConfig(bootstrap=0)
+    >>> metrics = evaluate_scores(Path("scores.txt"), Path("trials.txt"), config)["trials"]
+    >>> metrics["n_target"], metrics["n_nontarget"], metrics["eer"]
+    (2, 2, 0.0)
+    >>> round(metrics["cllr"], 2)
+    0.46
     """
     scored = read_scored_trials(scores, trials, allow_missing=allow_missing, allow_extra=allow_extra)
-    known = read_manifest(manifest) if manifest else None
-    values = binned(values_of(by, scored, known)) if by else []
-    speakers, how = speakers_of(scored, known)
+    utterances = read_manifest(manifest) if manifest else None
+    values = binned(column_values(by, scored, utterances)) if by else []
+    speakers, source = trial_speaker_numbers(scored, utterances)
     numbers = summarise(scored.scores, scored.target, config)
     if numbers["eer"] is None:
         raise CorpusError(
@@ -77,22 +94,22 @@ def evaluate_scores(
         )
     intervals = uncertainty(scored.scores, scored.target, speakers, config, np.random.default_rng(SEED))
     parts = breakdown(scored.scores, scored.target, speakers, values, config, SEED) if by else {}
-    drawn = [f"intervals: {config.confidence:.0%}, drawing {how}"] if intervals else []
+    interval_note = [f"intervals: {config.confidence:.0%}, bootstrap over {source}"] if intervals else []
     document = {
         "trials": numbers | {"intervals": intervals},
         "by": by,
         "parts": parts,
-        "notes": [*scored.notes, *drawn],
+        "notes": [*scored.notes, *interval_note],
         "warnings": _warnings(numbers, by, parts),
     }
     if report is not None:
-        table, tests = _table(scored, speakers, trials.stem), _tests(scored, known or {})
+        table, tests = _trial_table(scored, speakers, trials.stem), _test_infos(scored, utterances or {})
         report_scores(report, str(scores), table, tests, document, config, SEED)
     return document
 
 
 def _warnings(numbers: dict[str, Any], by: str | None, parts: dict[str, dict[str, Any]]) -> list[str]:
-    """Say where numbers are infinite, or of too few trials."""
+    """List warnings of infinite metrics, and of too few trials for reliable ones."""
     warnings = []
     if wrong := numbers["n_certain_errors"]:
         warnings.append(f"Cllr is infinite; targets that score -inf or nontargets that score inf: {wrong:,}")
@@ -105,14 +122,22 @@ def _warnings(numbers: dict[str, Any], by: str | None, parts: dict[str, dict[str
     return warnings
 
 
-def _table(scored: ScoredTrials, speakers: tuple[IntArray, IntArray], name: str) -> TrialTable:
-    """Lay the trials out as one list."""
-    every = np.ones(len(scored.models), np.bool_)
-    sides = scored.models, scored.tests, speakers, scored.target
-    return TrialTable(*sides, scored.scores, scored.scores, scored.scores, {name: every})
+def _trial_table(scored: ScoredTrials, speakers: tuple[IntArray, IntArray], name: str) -> TrialTable:
+    """Build the report's table of trials, with all of them in one list."""
+    all_trials = np.ones(len(scored.models), np.bool_)
+    return TrialTable(
+        scored.models,
+        scored.tests,
+        speakers,
+        scored.target,
+        scored.scores,
+        scored.scores,
+        scored.scores,
+        {name: all_trials},
+    )
 
 
-def _tests(scored: ScoredTrials, manifest: Manifest) -> dict[str, TestInfo]:
-    """Look up what the manifest knows of the tests."""
+def _test_infos(scored: ScoredTrials, manifest: Manifest) -> dict[str, TestInfo]:
+    """Look up speaker and path of the tests in the manifest."""
     rows = {test: manifest.get(known_name(test, manifest), {}) for test in dict.fromkeys(scored.tests)}
     return {test: TestInfo(row.get("speaker", ""), row.get("path", ""), None) for test, row in rows.items()}

@@ -1,4 +1,4 @@
-"""What is known of the two sides of trials: who speaks, and what a table says of the tests."""
+"""The speakers of models and tests of scored trials, and the columns that tables have for them."""
 
 import re
 from collections.abc import Sequence
@@ -15,33 +15,22 @@ from speechgmm.corpus.trials import known_name
 from speechgmm.errors import CorpusError
 
 VOXCELEB = re.compile(r"(id\d{5})/")
-"""How the names of VoxCeleb's recordings begin: with the speaker."""
+"""Start of the name of a VoxCeleb recording: its speaker."""
 
 Manifest = dict[str, dict[str, str]]
-"""The rows of a table of utterances, by id."""
+"""A table of utterances: rows by id, fields by column."""
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a table of utterances.
+    """Read a table of utterances with a column ``id``, or ``path``, whose suffix is not part of the id.
 
-    Parameters
-    ----------
-    path : Path
-        A table with a column ``id``, or ``path``, whose suffix is no part of the id then, and any others.
-
-    Returns
-    -------
-    dict of str to dict of str to str
-        By id, the fields by column.
-
-    Raises
-    ------
-    CorpusError
-        If it cannot be read, has neither column, or an id twice.
+    Raises `CorpusError` if the table cannot be read, has neither column, or repeats an id.
     """
     names = read_column_names(path)
     if not {"id", "path"} & set(names):
-        raise CorpusError(f"{path}:1: no column 'id' or 'path' among {', '.join(names) or 'none'}; it names the tests")
+        raise CorpusError(
+            f"{path}:1: no column 'id' or 'path' among {', '.join(names) or 'none'}; expected ids of the tests"
+        )
     problems = Problems()
     manifest: Manifest = {}
     for number, row in named_rows(path, problems):
@@ -54,76 +43,49 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def values_of(column: str, trials: ScoredTrials, manifest: Manifest | None) -> list[str]:
-    """Find what a column says of each trial.
+def column_values(column: str, trials: ScoredTrials, manifest: Manifest | None) -> list[str]:
+    """Return the value of a column for each trial: from the trial list, or else from the test's row in the manifest.
 
-    Parameters
-    ----------
-    column : str
-        Of the trial list, if it is a table that has it, otherwise of the manifest, which tells of the test.
-    trials : ScoredTrials
-        The trials.
-    manifest : Manifest or None
-        The table of utterances, if there is one.
-
-    Returns
-    -------
-    list of str, length n
-        Empty where the field is.
-
-    Raises
-    ------
-    CorpusError
-        If neither has the column, or a test is not in the manifest.
+    Raises `CorpusError` if neither has the column, or a test is not in the manifest.
     """
     if column in trials.columns:
         return trials.columns[column]
     known = list(next(iter(manifest.values()))) if manifest else []
     if manifest is None or column not in known:
         where = "the trial list, and there is no manifest" if manifest is None else "the trial list or the manifest"
-        there = ", ".join((*trials.columns, *known)) or "none"
-        raise CorpusError(f"no column {column!r} in {where}; columns: {there}")
+        columns = ", ".join((*trials.columns, *known)) or "none"
+        raise CorpusError(f"no column {column!r} in {where}; columns: {columns}")
     keys = {test: known_name(test, manifest) for test in dict.fromkeys(trials.tests)}
     if unknown := [test for test, key in keys.items() if key not in manifest]:
         raise CorpusError(f"{len(unknown):,} tests are not in the manifest: {first_few(unknown)}")
     return [manifest[keys[test]][column] for test in trials.tests]
 
 
-def speakers_of(trials: ScoredTrials, manifest: Manifest | None) -> tuple[tuple[IntArray, IntArray], str]:
-    """Tell who speaks on the two sides, for intervals by speaker.
+def trial_speaker_numbers(trials: ScoredTrials, manifest: Manifest | None) -> tuple[tuple[IntArray, IntArray], str]:
+    """Find the speaker numbers of models and tests, for a bootstrap over speakers, and where the speakers come from.
 
-    A name that the manifest has as an utterance is of the speaker it says; a test of a list with a column ``speaker``
-    is of that one; VoxCeleb's names begin with the speaker. What is not known goes by its own name, as a model that is
-    called by its speaker's does.
+    A name that is an utterance in the manifest stands for its speaker there; a test of a trial list with a column
+    ``speaker`` for that one; VoxCeleb's names begin with the speaker. Any other name counts as a speaker of its own, as
+    a model with its speaker's name does.
 
-    Parameters
-    ----------
-    trials : ScoredTrials
-        The trials.
-    manifest : Manifest or None
-        A table of utterances, if there is one.
-
-    Returns
-    -------
-    speakers : two np.ndarrays of int, shape (n,)
-        Numbers of the models' speakers and of the tests', the same number for the same speaker.
-    how : str
-        What they were taken from.
+    The numbers have shape (n,) for models and for tests; the same speaker has the same number in both.
     """
-    models, tests, how = trials.models, trials.tests, "names of models and tests as they are, for want of speakers"
+    models, tests, source = trials.models, trials.tests, "model and test names, because no speakers were given"
     if manifest and "speaker" in next(iter(manifest.values())):
-        models, tests, how = _by_manifest(models, manifest), _by_manifest(tests, manifest), "speakers of the manifest"
+        models, tests = _manifest_speakers(models, manifest), _manifest_speakers(tests, manifest)
+        source = "the speakers in the manifest"
     elif "speaker" in trials.columns:
-        tests, how = trials.columns["speaker"], "models, and the column speaker of the trial list"
-    elif all(VOXCELEB.match(name) for side in (models, tests) for name in side):
-        models, tests = ([name.partition("/")[0] for name in side] for side in (models, tests))
-        how = "speakers, by whom VoxCeleb names its recordings"
-    number = {name: number for number, name in enumerate(sorted({*models, *tests}))}  # whatever the order of the trials
-    numbers = [np.array([number[name] for name in side], np.intp) for side in (models, tests)]
-    return (numbers[0], numbers[1]), how
+        tests, source = trials.columns["speaker"], "model names and the column speaker of the trial list"
+    elif all(VOXCELEB.match(name) for name in (*models, *tests)):
+        models, tests = ([name.partition("/")[0] for name in names] for names in (models, tests))
+        source = "the speakers in the names of VoxCeleb's recordings"
+    # Numbers follow the sorted names, so they do not depend on the order of the trials.
+    number_of = {name: number for number, name in enumerate(sorted({*models, *tests}))}
+    of_models, of_tests = (np.array([number_of[name] for name in names], np.intp) for names in (models, tests))
+    return (of_models, of_tests), source
 
 
-def _by_manifest(names: Sequence[str], manifest: Manifest) -> list[str]:
-    """Give the speaker of each name that the manifest has, and the others themselves."""
+def _manifest_speakers(names: Sequence[str], manifest: Manifest) -> list[str]:
+    """Return the speaker of each name; a name that has none in the manifest stands for itself."""
     speaker = {name: manifest.get(known_name(name, manifest), {}).get("speaker") or name for name in set(names)}
     return [speaker[name] for name in names]

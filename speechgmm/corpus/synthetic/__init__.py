@@ -1,1 +1,1 @@
-"""The embedded talkers: seeded synthetic speech, so that everything runs with no download."""
+"""The synthetic talkers: seeded synthetic speech, so that everything runs without a download."""

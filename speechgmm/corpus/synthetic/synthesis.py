@@ -1,9 +1,9 @@
-"""The embedded voices: seeded source-filter speech, so that everything runs with no download.
+"""Speech of the synthetic talkers: seeded source-filter synthesis, so that everything runs without a download.
 
-The way of a sample: `draw_voice` makes a speaker, `random_utterance` writes what the speaker says, `articulate` turns
-that into sound, `draw_session` makes a microphone in some room, and `record` hears the one through the other. To a
-front end and a model it is speech, with harmonics, formants, frication, bursts, pauses and noise; to a listener it is
-nonsense. How hard it is to tell the speakers apart depends on how far voices and sessions spread when they are drawn.
+`draw_talker` draws a speaker, `random_utterance` what the speaker says, `articulate` turns that into sound,
+`draw_session` draws a microphone in a room, and `record` applies the session to the sound. To a front end and a model
+the result is speech, with harmonics, formants, frication, bursts, pauses and noise; to a listener it is nonsense. How
+hard the speakers are to distinguish depends on the spread of talkers and sessions.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from speechgmm.corpus.synthetic.talkers import (
     Sex,
     Talker,
     bandwidths,
-    draw_voice,
+    draw_talker,
     glottal_flow,
     random_utterance,
 )
@@ -38,27 +38,27 @@ RESPONSE_BAND = (100.0, 8000.0)  # Hz, in which microphones differ
 
 
 class SyntheticConfig(Configuration):
-    """How much synthetic speech there is, by how many speakers, and from which seed.
+    """The synthetic talkers: how much synthetic speech, by how many speakers, from which seed.
 
-    More speakers or utterances leave the samples of those there were as they are. A speaker enrols in one session
-    and is tested in others, each with its own microphone, level and noise.
+    More speakers or utterances do not change the samples of the others. A speaker enrols in one session and is tested
+    in others, each with its own microphone, level and noise.
 
     Parameters
     ----------
     kind : "synthetic"
-        Says in a recipe that the corpus is this one.
+        The kind of corpus.
     seed : int, 0 to 2**32 - 1
-        Another seed, other speakers.
+        Seed of the speakers and of everything that they say.
     sample_rate : int, 8000 to 48000, Hz
-        Of all utterances.
+        Sample rate of all utterances.
     n_speakers : int >= 2
-        Enrolled speakers; the first is a woman, the second a man, and so on in turns.
+        Enrolled speakers, women and men in turn, a woman first.
     n_background : int >= 1
-        Further speakers for the background model, in turns likewise.
+        Other speakers for the background model, also women and men in turn.
     n_background_utterances, n_enrol, n_test : int >= 1
-        Utterances of a background speaker; of an enrolled speaker, for enrolment and for test.
+        Utterances of each background speaker, and of each enrolled speaker for enrolment and for test.
     seconds : float >= 1, seconds
-        Mean length of an utterance; they are spread evenly from 0.7 to 1.3 times that.
+        Mean length of an utterance; lengths are uniform from 0.7 to 1.3 times that.
     """
 
     kind: Literal["synthetic"] = "synthetic"
@@ -74,68 +74,29 @@ class SyntheticConfig(Configuration):
 
 @dataclass(frozen=True)
 class SyntheticUtterance:
-    """One utterance to be rendered.
+    """One utterance to be rendered."""
 
-    Parameters
-    ----------
-    id : str
-        Unique, and fit for a file name.
-    speaker : str
-        Who speaks; background speakers are never enrolled.
-    sex : "f" or "m"
-        Of the speaker.
-    role : "background", "enrol" or "test"
-        What it is for.
-    speaker_number, number : int >= 0
-        Which speaker among the enrolled or the background ones, and which of the speaker's utterances in this role.
-    """
-
-    id: str
-    speaker: str
+    id: str  # unique, and safe as a file name
+    speaker: str  # background speakers are never enrolled
     sex: Sex
     role: Role
-    speaker_number: int
-    number: int
+    speaker_number: int  # from 0, among the enrolled or the background speakers
+    number: int  # from 0, among the speaker's utterances in this role
 
 
 @dataclass(frozen=True)
 class Session:
-    """How a recording is made.
+    """A recording session: microphone, level and noise."""
 
-    Parameters
-    ----------
-    response : tuple of float, dB
-        Microphone: amplitudes of cosines of 1, 2, ... half periods over `RESPONSE_BAND` on a logarithmic axis.
-    low_cut : float > 0, Hz
-        Corner below which the microphone falls off by 12 dB/octave.
-    level : float <= 0, dB re full scale
-        Root mean square that speech of unit level gets, before the microphone's response.
-    noise : float <= 0, dB re full scale
-        Root mean square of the noise floor.
-    noise_slope : float, dB/octave
-        Of the noise floor's spectrum.
-    """
-
-    response: tuple[float, ...]
-    low_cut: float
-    level: float
-    noise: float
-    noise_slope: float
+    response: tuple[float, ...]  # dB, amplitudes of cosines of 1, 2, ... half periods over log RESPONSE_BAND
+    low_cut: float  # > 0, Hz: corner below which the microphone falls off by 12 dB/octave
+    level: float  # <= 0, dB re full scale: rms of unit-level speech before the microphone's response
+    noise: float  # <= 0, dB re full scale: rms of the noise floor
+    noise_slope: float  # dB/octave, slope of the noise floor's spectrum
 
 
 def plan(config: SyntheticConfig) -> tuple[SyntheticUtterance, ...]:
-    """List every utterance of the corpus.
-
-    Parameters
-    ----------
-    config : SyntheticConfig
-        How many of everything.
-
-    Returns
-    -------
-    tuple of SyntheticUtterance
-        Background, enrolment, test; by speaker, by number.
-    """
+    """List all utterances of the corpus: background, enrolment, test, each by speaker and number."""
     counts = {
         "background": (config.n_background, config.n_background_utterances),
         "enrol": (config.n_speakers, config.n_enrol),
@@ -150,7 +111,7 @@ def plan(config: SyntheticConfig) -> tuple[SyntheticUtterance, ...]:
 
 
 def _utterance(role: Role, speaker_number: int, number: int) -> SyntheticUtterance:
-    """Name an utterance: f001-enrol-02, or bg-f001-02 for the background."""
+    """Return an utterance with its name: f001-enrol-02, or bg-f001-02 for the background."""
     sex: Sex = "m" if speaker_number % 2 else "f"
     speaker = f"{'bg-' if role == 'background' else ''}{sex}{speaker_number + 1:03d}"
     part = "" if role == "background" else f"{role}-"
@@ -158,47 +119,26 @@ def _utterance(role: Role, speaker_number: int, number: int) -> SyntheticUtteran
 
 
 def render(config: SyntheticConfig, utterance: SyntheticUtterance) -> Float32Array:
-    """Make the samples of one utterance; it depends on no other.
+    """Synthesise one utterance of `plan`; it depends on no other, and on the config's seed, rate and length only.
 
-    Parameters
-    ----------
-    config : SyntheticConfig
-        Only its seed, rate and length count here.
-    utterance : SyntheticUtterance
-        One of `plan`.
-
-    Returns
-    -------
-    np.ndarray, shape (n,), float32
-        Mono samples within -1..1, never clipped; n / sample_rate is 0.7 to 1.3 times ``config.seconds``.
+    Returns mono samples (n,) within -1..1, never clipped; n / sample_rate is 0.7 to 1.3 times ``config.seconds``.
     """
     role, speaker = ROLES.index(utterance.role), utterance.speaker_number
     session_number = 0 if utterance.role == "enrol" else utterance.number
-    voice = draw_voice(_generator(config.seed, 0, min(role, 1), speaker, 0), utterance.sex)  # enrol and test share it
+    talker = draw_talker(_generator(config.seed, 0, min(role, 1), speaker, 0), utterance.sex)  # enrol and test share it
     session = draw_session(_generator(config.seed, 1, role, speaker, session_number))
     rng = _generator(config.seed, 2, role, speaker, utterance.number)
-    speech = utter(voice, config.seconds * rng.uniform(0.7, 1.3), config.sample_rate, rng)
+    speech = utter(talker, config.seconds * rng.uniform(0.7, 1.3), config.sample_rate, rng)
     return record(session, speech, config.sample_rate, rng)
 
 
 def _generator(*key: int) -> np.random.Generator:
-    """Give the generator of a key: always five numbers, for a seed sequence takes missing ones for zeros."""
+    """Return the generator of a key, always of five numbers: a seed sequence reads missing numbers as zeros."""
     return np.random.default_rng(np.random.SeedSequence(key))
 
 
 def draw_session(rng: np.random.Generator) -> Session:
-    """Draw a microphone, a distance and a room.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Two generators in the same state give the same session.
-
-    Returns
-    -------
-    Session
-        A gentle response, a few dB up and down; speech at -34 to -22 dB, 26 to 42 dB above the noise.
-    """
+    """Draw a session: a response of a few dB, speech at -34 to -22 dB re full scale, 26 to 42 dB above the noise."""
     level = rng.uniform(-34.0, -22.0)
     response = 2.8 * rng.standard_normal(6) / np.sqrt(np.arange(1, 7))
     return Session(
@@ -211,23 +151,9 @@ def draw_session(rng: np.random.Generator) -> Session:
 
 
 def record(session: Session, speech: Float32Array, sample_rate: int, rng: np.random.Generator) -> Float32Array:
-    """Hear speech through a session.
+    """Apply a session to unit-level speech (n,): microphone, level and noise.
 
-    Parameters
-    ----------
-    session : Session
-        Microphone, level, noise.
-    speech : np.ndarray, shape (n,), n >= 1
-        Speech of unit level.
-    sample_rate : int, Hz
-        Of the speech.
-    rng : numpy.random.Generator
-        Makes the noise.
-
-    Returns
-    -------
-    np.ndarray, shape (n,), float32
-        Within -1..1; should a peak go beyond, speech and noise are turned down together.
+    Returns samples (n,) within -1..1; if a peak would exceed that, speech and noise are attenuated together.
     """
     frequencies = np.linspace(0, sample_rate / 2, N_TAPS)
     low, high = np.log(RESPONSE_BAND)
@@ -235,12 +161,12 @@ def record(session: Session, speech: Float32Array, sample_rate: int, rng: np.ran
     half_periods = np.arange(1, len(session.response) + 1)[:, None]
     decibels = np.sum(np.array(session.response)[:, None] * np.cos(np.pi * half_periods * position), axis=0)
     cut = frequencies**2 / (frequencies**2 + session.low_cut**2)
-    heard = _filter(speech, 10 ** ((session.level + decibels) / 20) * cut)
+    recorded = _filter(speech, 10 ** ((session.level + decibels) / 20) * cut)
     colour = 10 ** (session.noise_slope * np.log2(np.maximum(frequencies, 50.0)) / 20)
     noise = _filter(rng.standard_normal(len(speech), dtype=np.float32), colour)
-    heard += noise * np.float32(10 ** (session.noise / 20) / np.sqrt(np.mean(noise**2)))
-    heard /= np.float32(max(1.0, np.max(np.abs(heard)) / 0.99))
-    return heard
+    recorded += noise * np.float32(10 ** (session.noise / 20) / np.sqrt(np.mean(noise**2)))
+    recorded /= np.float32(max(1.0, np.max(np.abs(recorded)) / 0.99))
+    return recorded
 
 
 def _filter(samples: Float32Array, gains: Float64Array) -> Float32Array:
@@ -250,48 +176,18 @@ def _filter(samples: Float32Array, gains: Float64Array) -> Float32Array:
     return filtered
 
 
-def utter(voice: Talker, seconds: float, sample_rate: int, rng: np.random.Generator) -> Float32Array:
-    """Have a speaker say something.
+def utter(talker: Talker, seconds: float, sample_rate: int, rng: np.random.Generator) -> Float32Array:
+    """Synthesise a random utterance of a talker: unit-level speech (round(seconds * sample_rate),) with pauses."""
+    return articulate(talker, random_utterance(talker, seconds, rng), sample_rate, rng)
 
-    Parameters
-    ----------
-    voice : Talker
-        Who speaks.
-    seconds : float, seconds
-        How long, with pauses.
-    sample_rate : int, Hz
-        Of the samples.
-    rng : numpy.random.Generator
-        Decides what is said, and draws all noise.
 
-    Returns
-    -------
-    np.ndarray, shape (round(seconds * sample_rate),), float32
-        Speech of unit level: root mean square 1 outside the pauses.
+def articulate(talker: Talker, segments: list[Segment], sample_rate: int, rng: np.random.Generator) -> Float32Array:
+    """Turn segments into sound: sources, and a tract that glides from target to target.
+
+    There are at least two segments, and one that is not silent. Returns samples (n,) as long as the segments together,
+    with a root mean square of 1 where there is a source.
     """
-    return articulate(voice, random_utterance(voice, seconds, rng), sample_rate, rng)
-
-
-def articulate(voice: Talker, segments: list[Segment], sample_rate: int, rng: np.random.Generator) -> Float32Array:
-    """Turn a score into sound: sources, and a tract that glides from target to target.
-
-    Parameters
-    ----------
-    voice : Talker
-        Who speaks.
-    segments : list of Segment
-        The score; at least two segments, and one that is not silent.
-    sample_rate : int, Hz
-        Of the samples.
-    rng : numpy.random.Generator
-        Draws jitter, shimmer and noise.
-
-    Returns
-    -------
-    np.ndarray, shape (n,), float32
-        As long as the segments together; root mean square 1 where there is a source.
-    """
-    # The layout is that of Klatt (1980), JASA 67: a cascade of formants for voice and aspiration, frication beside it.
+    # As in Klatt (1980), JASA 67: a cascade of formants for voicing and aspiration, with frication in parallel.
     column = {name: np.array(values) for name, values in zip(Segment._fields, zip(*segments, strict=True), strict=True)}
     ends = np.cumsum(column["seconds"])
     n, hop = round(ends[-1] * sample_rate), round(HOP * sample_rate)
@@ -305,11 +201,11 @@ def articulate(voice: Talker, segments: list[Segment], sample_rate: int, rng: np
         _ramp(column[name], column["seconds"], times) for name in ("voicing", "aspiration", "frication")
     )
     per_hertz = np.float32(np.sqrt(sample_rate / 16000))  # the same noise in a band, whatever the rate
-    f0 = np.interp(times, block_times, voice.f0 * 2 ** (pitch / 12))
-    flow = voicing * glottal_flow(voice, np.cumsum(f0) / sample_rate, rng)
-    turbulence = per_hertz * rng.standard_normal(n, dtype=np.float32) * (aspiration + np.float32(voice.breath) * flow)
-    source = _radiated(flow, voice.tilt, sample_rate) + turbulence
-    speech = _through_tract(voice, source, formants, damping, nasal_zero, sample_rate)
+    f0 = np.interp(times, block_times, talker.f0 * 2 ** (pitch / 12))
+    flow = voicing * glottal_flow(talker, np.cumsum(f0) / sample_rate, rng)
+    turbulence = per_hertz * rng.standard_normal(n, dtype=np.float32) * (aspiration + np.float32(talker.breath) * flow)
+    source = _radiated(flow, talker.tilt, sample_rate) + turbulence
+    speech = _through_tract(talker, source, formants, damping, nasal_zero, sample_rate)
     hiss = _hiss(column["centre"][segment_of], column["bandwidth"][segment_of], sample_rate, rng)
     speech += per_hertz * frication * hiss[:n]
     sounding = voicing + aspiration + frication > 0
@@ -342,7 +238,7 @@ def _radiated(flow: Float32Array, tilt: float, sample_rate: int) -> Float32Array
 
 
 def _resonators(frequencies: Float64Array, widths: Float64Array, sample_rate: int) -> Float64Array:
-    """Give the denominators (..., 3) of resonators in Hz with unit gain at 0 Hz (Klatt 1980, eq. 2)."""
+    """Compute the denominators (..., 3) of resonators with unit gain at 0 Hz (Klatt 1980, eq. 2)."""
     c = -np.exp(-2 * np.pi * widths / sample_rate)
     b = 2 * np.exp(-np.pi * widths / sample_rate) * np.cos(2 * np.pi * frequencies / sample_rate)
     denominators: Float64Array = np.stack([np.ones_like(b), -b, -c], axis=-1) / (1 - b - c)[..., None]
@@ -358,25 +254,25 @@ def _product(p: Float64Array, q: Float64Array) -> Float64Array:
 
 
 def _through_tract(
-    voice: Talker,
+    talker: Talker,
     source: Float32Array,
     formants: Float64Array,
     damping: Float64Array,
     nasal_zero: Float64Array,
     sample_rate: int,
 ) -> Float32Array:
-    """Filter with a tract that moves: F1-F3 (B, 3), damping (B,) and zero (B,) at block centres.
+    """Filter with a moving tract: F1-F3 (B, 3), damping (B,) and nasal zero (B,) at block centres.
 
     Each block is filtered on its own, in the frequency domain, and the results overlap and add: the tract is
     cross-faded from block to block, all blocks are done at once, and no filter state meets new coefficients.
     """
-    hop, top = round(HOP * sample_rate), 0.475 * sample_rate  # formants above the band are not there
+    hop, top = round(HOP * sample_rate), 0.475 * sample_rate  # formants above the band are left out
     n_fft, moving = RINGING * hop, np.minimum(formants, top)
-    resonators = _resonators(moving, bandwidths(moving) * (voice.damping * damping)[:, None], sample_rate)
+    resonators = _resonators(moving, bandwidths(moving) * (talker.damping * damping)[:, None], sample_rate)
     poles = _product(_product(resonators[:, 0], resonators[:, 1]), resonators[:, 2])
-    still = np.append(voice.upper_formants[voice.upper_formants < top], voice.nasal_pole)
-    widths = bandwidths(still) * voice.damping
-    zeros = _resonators(voice.nasal_pole + nasal_zero, np.full_like(nasal_zero, widths[-1]), sample_rate)
+    still = np.append(talker.upper_formants[talker.upper_formants < top], talker.nasal_pole)
+    widths = bandwidths(still) * talker.damping
+    zeros = _resonators(talker.nasal_pole + nasal_zero, np.full_like(nasal_zero, widths[-1]), sample_rate)
     window = np.sin(np.pi * (np.arange(2 * hop) + 0.5) / (2 * hop)).astype(np.float32) ** 2
     padded = np.zeros((len(formants) + 1) * hop, np.float32)
     padded[hop : hop + len(source)] = source
@@ -393,7 +289,7 @@ def _through_tract(
 
 
 def _hiss(centres: Float64Array, widths: Float64Array, sample_rate: int, rng: np.random.Generator) -> Float32Array:
-    """Make the noise of a constriction, given at block centres its peak (B,) and the peak's width (B,) in Hz.
+    """Compute the noise of a constriction from its peak (B,) and the peak's width (B,) at block centres, in Hz.
 
     The cavity before the constriction resonates, and little is radiated below: a second-order high-pass.
     """

@@ -1,8 +1,8 @@
-"""Voices that never were: who a synthetic speaker is, and what nonsense that speaker says.
+"""Synthetic talkers: the constants of a speaker's voice, and the random utterances that a speaker says.
 
-A voice is drawn once and holds everything that does not change from one utterance to the next: tract, larynx and
-habits. `random_utterance` writes a score for it, a list of short segments with targets for the tract and the sources;
-`speechgmm.corpus.synthetic.synthesis` turns the score into sound.
+A talker is drawn once and holds everything that stays the same from one utterance to the next: vocal tract, larynx and
+speaking habits. `random_utterance` draws what a talker says: a list of short segments with targets for the tract and
+the sources, which `speechgmm.corpus.synthetic.synthesis` turns into sound.
 """
 
 from collections.abc import Iterator
@@ -81,61 +81,25 @@ N_FORMANTS = 26  # enough for 24 kHz in a long tract
 
 @dataclass(frozen=True, eq=False)
 class Talker:
-    """A speaker: everything that stays the same from one utterance to the next.
+    """A synthetic speaker: everything that stays the same from one utterance to the next."""
 
-    Parameters
-    ----------
-    sex : "f" or "m"
-        Whose table of formants and range of pitch the voice was drawn from.
-    tract_length : float, cm
-        From glottis to lips; every resonance goes with its inverse.
-    formants : ndarray, shape (len(PHONES), 3), Hz
-        F1-F3 that the speaker aims at in each phone.
-    upper_formants : ndarray, shape (N_FORMANTS - 3,), Hz
-        F4 and above, which move little in speech and stay where they are.
-    damping : float > 0
-        Factor on the bandwidths of all formants.
-    nasal_pole : float, Hz
-        Resonance of the nasal tract, cancelled by a zero while the velum is shut.
-    sibilance : float > 0
-        Factor on the frequencies of frication noise.
-    f0 : float, Hz
-        Mean fundamental frequency.
-    f0_range : float, semitones
-        Rise of an accent, and fall over a phrase.
-    open_quotient : float in (0, 1)
-        Part of the glottal cycle in which air flows.
-    rise : float in (0, 1)
-        Part of the open phase in which the flow grows.
-    tilt : float, Hz
-        Corner above which the voice falls off by a further 6 dB/octave.
-    jitter, shimmer : float, fractions of 1
-        Standard deviations of a cycle's length and amplitude.
-    breath : float
-        Turbulence at the open glottis, as a fraction of the flow.
-    pace : float > 0
-        Factor on all durations; below 1 is a fast speaker.
-    pause : float, seconds
-        Mean pause between phrases.
-    """
-
-    sex: Sex
-    tract_length: float
-    formants: Float64Array
-    upper_formants: Float64Array
-    damping: float
-    nasal_pole: float
-    sibilance: float
-    f0: float
-    f0_range: float
-    open_quotient: float
-    rise: float
-    tilt: float
-    jitter: float
-    shimmer: float
-    breath: float
-    pace: float
-    pause: float
+    sex: Sex  # whose formants and range of pitch the talker was drawn from
+    tract_length: float  # cm, from glottis to lips; every resonance is inversely proportional to it
+    formants: Float64Array  # (len(PHONES), 3), Hz: the targets of F1-F3 in each phone
+    upper_formants: Float64Array  # (N_FORMANTS - 3,), Hz: F4 and above, constant because they move little in speech
+    damping: float  # > 0, factor on the bandwidths of all formants
+    nasal_pole: float  # Hz, resonance of the nasal tract, cancelled by a zero while the velum is shut
+    sibilance: float  # > 0, factor on the frequencies of frication noise
+    f0: float  # Hz, mean fundamental frequency
+    f0_range: float  # semitones, rise of an accent and fall over a phrase
+    open_quotient: float  # 0..1, part of the glottal cycle in which air flows
+    rise: float  # 0..1, part of the open phase in which the flow grows
+    tilt: float  # Hz, corner above which the voice falls off by a further 6 dB/octave
+    jitter: float  # standard deviation of a cycle's length, fraction of 1
+    shimmer: float  # standard deviation of a cycle's amplitude, fraction of 1
+    breath: float  # turbulence at the open glottis, as a fraction of the flow
+    pace: float  # > 0, factor on all durations; below 1 is a fast speaker
+    pause: float  # seconds, mean pause between phrases
 
 
 class Segment(NamedTuple):
@@ -150,11 +114,11 @@ class Segment(NamedTuple):
     frication: float = 0.0  # amplitude of noise at a constriction of the mouth
     centre: float = 2000.0  # Hz, of that noise
     bandwidth: float = 2000.0  # Hz
-    pitch: float = 0.0  # semitones above the voice's f0
+    pitch: float = 0.0  # semitones above the talker's f0
 
 
 def _formant_table(sex: Sex) -> Float64Array:
-    """Average F1-F3 of every phone for one sex: (len(PHONES), 3), Hz."""
+    """Return the average F1-F3 of every phone for one sex: (len(PHONES), 3), Hz."""
     men, women = (np.array([row[k] for row in VOWELS.values()], dtype=float) for k in (0, 1))
     consonants = np.array([consonant.formants for consonant in CONSONANTS.values()], dtype=float)
     if sex == "m":
@@ -163,20 +127,8 @@ def _formant_table(sex: Sex) -> Float64Array:
     return np.concatenate([women, consonants * np.mean(women / men, axis=0)])
 
 
-def draw_voice(rng: np.random.Generator, sex: Sex) -> Talker:
-    """Draw a speaker.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Two generators in the same state give the same voice.
-    sex : "f" or "m"
-        Of the speaker.
-
-    Returns
-    -------
-    Talker
-        Distributions: tract length and f0 as in adults of that sex; the rest over ranges of normal voices.
+def draw_talker(rng: np.random.Generator, sex: Sex) -> Talker:
+    """Draw a talker: tract length and f0 distributed as in adults of that sex, the rest over ranges of normal voices.
 
     References
     ----------
@@ -186,13 +138,13 @@ def draw_voice(rng: np.random.Generator, sex: Sex) -> Talker:
     male = sex == "m"
     length = TRACT_LENGTH[sex] * float(np.exp(0.045 * rng.standard_normal()))
     table = _formant_table(sex) * (TRACT_LENGTH[sex] / length)
-    own = np.exp(0.02 * rng.standard_normal(3) + 0.03 * rng.standard_normal(table.shape))
+    deviation = np.exp(0.02 * rng.standard_normal(3) + 0.03 * rng.standard_normal(table.shape))
     n = np.arange(4.0, N_FORMANTS + 1)
     tube = (2 * n - 1) * SPEED_OF_SOUND / (4 * length)  # Fant (1960): a uniform tube, shut at the glottis
     return Talker(
         sex=sex,
         tract_length=length,
-        formants=table * own,
+        formants=table * deviation,
         upper_formants=tube * np.exp(0.025 * rng.standard_normal(n.size)),
         damping=rng.uniform(0.9, 1.4),
         nasal_pole=rng.uniform(240, 300) * TRACT_LENGTH["m"] / length,
@@ -211,82 +163,59 @@ def draw_voice(rng: np.random.Generator, sex: Sex) -> Talker:
 
 
 def bandwidths(frequencies: Float64Array) -> Float64Array:
-    """Give the bandwidths of formants.
-
-    Parameters
-    ----------
-    frequencies : np.ndarray, any shape, Hz
-        Of the formants.
-
-    Returns
-    -------
-    np.ndarray, the same shape, Hz
-        Full width at half power, with the glottis shut.
-    """
+    """Compute the bandwidths of formants with a shut glottis: full width at half power, Hz."""
     relative = frequencies / 500
     # Fant (1972), STL-QPSR 2-3, eq. 56, of which the last term, radiation, would flatten the highest formants.
     widths: Float64Array = np.minimum(15 / relative**2 + 20 * np.sqrt(relative) + 5 * relative**2, 300.0)
     return widths
 
 
-def glottal_flow(voice: Talker, phase: Float64Array, rng: np.random.Generator) -> Float32Array:
-    """Make the flow of air through a speaker's glottis.
+def glottal_flow(talker: Talker, phase: Float64Array, rng: np.random.Generator) -> Float32Array:
+    """Compute the air flow through a talker's glottis: 0 while it is shut, with a peak of about 1 in each cycle.
 
-    Parameters
-    ----------
-    voice : Talker
-        Whose larynx.
-    phase : np.ndarray, shape (n,), cycles
-        Rising from 0 or more: the integral of the fundamental frequency.
-    rng : numpy.random.Generator
-        Draws jitter and shimmer.
-
-    Returns
-    -------
-    np.ndarray, shape (n,), float32
-        0 while the glottis is shut, with a peak of about 1 in each cycle.
+    `phase` (n,) is in cycles and rises from 0 or more: the integral of the fundamental frequency.
     """
     n_cycles = int(phase[-1]) + 2
-    starts = np.arange(n_cycles) + voice.jitter * rng.standard_normal(n_cycles)
+    starts = np.arange(n_cycles) + talker.jitter * rng.standard_normal(n_cycles)
     position = np.interp(phase, starts, np.arange(n_cycles, dtype=np.float64))
     cycle = position.astype(np.intp)
-    opened = ((position - cycle) / voice.open_quotient).astype(np.float32)  # 0 to 1 while the glottis is open
-    rising = opened / np.float32(voice.rise)
-    falling = (opened - np.float32(voice.rise)) / np.float32(1 - voice.rise)
+    opened = ((position - cycle) / talker.open_quotient).astype(np.float32)  # 0 to 1 while the glottis is open
+    rising = opened / np.float32(talker.rise)
+    falling = (opened - np.float32(talker.rise)) / np.float32(1 - talker.rise)
     # Rosenberg (1971), JASA 49, pulse B: 3 t^2 - 2 t^3 on the way up, 1 - t^2 on the way down.
     flow = np.where(rising < 1, rising**2 * (3 - 2 * rising), np.maximum(1 - falling**2, 0))
-    amplitudes = 1 + np.float32(voice.shimmer) * rng.standard_normal(n_cycles, dtype=np.float32)
+    amplitudes = 1 + np.float32(talker.shimmer) * rng.standard_normal(n_cycles, dtype=np.float32)
     flow *= amplitudes[cycle]
     return flow
 
 
 def _amplitude(decibels: float) -> float:
-    """From dB to a factor."""
+    """Convert dB to an amplitude factor."""
     return float(10 ** (decibels / 20))
 
 
 def _consonant(
-    voice: Talker, name: str, vowel: Float64Array, pitch: float, level: float, stretch: float
+    talker: Talker, name: str, vowel: Float64Array, pitch: float, level: float, stretch: float
 ) -> Iterator[Segment]:
-    """Give the segments of one consonant beside a vowel (F1-F3 in Hz); level in dB, stretch a factor on durations."""
-    phone, own = CONSONANTS[name], voice.formants[PHONES.index(name)]
+    """Yield the segments of one consonant next to a vowel (F1-F3 in Hz); level in dB, stretch a factor on durations."""
+    phone, formants = CONSONANTS[name], talker.formants[PHONES.index(name)]
     # The tongue is already on its way to the vowel: locus equations (Lindblom 1963), here all with a slope of 0.3.
-    target = own**0.7 * vowel**0.3
-    target[0] = own[0]
+    target = formants**0.7 * vowel**0.3
+    target[0] = formants[0]
     seconds, noise = phone.seconds * stretch, _amplitude(phone.noise + level)
     segment = Segment(
         seconds,
         target,
         voicing=_amplitude(phone.voicing + level),
-        centre=phone.centre * voice.sibilance,
-        bandwidth=phone.bandwidth * voice.sibilance,
+        centre=phone.centre * talker.sibilance,
+        bandwidth=phone.bandwidth * talker.sibilance,
         pitch=pitch,
     )
     match phone.manner:
         case "glide":
             yield segment
         case "nasal":
-            yield segment._replace(damping=2.0, nasal_zero=voice.nasal_pole)
+            yield segment._replace(damping=2.0, nasal_zero=talker.nasal_pole)
         case "fricative":
             yield segment._replace(damping=1.5, frication=noise)
         case "breath":
@@ -304,7 +233,7 @@ def _consonant(
                 )
 
 
-# What may stand before and after a vowel, and how often.
+# Consonants before and after a vowel, and how often each is drawn.
 ONSETS = ("", "t", "d", "n", "s", "k", "m", "l", "r", "w", "b", "p", "g", "f", "v", "dh", "h", "sh", "z", "th", "y")
 ONSET_WEIGHTS = (10, 9, 7, 7, 7, 6, 6, 6, 6, 5, 5, 5, 4, 4, 3, 6, 5, 2, 2, 1, 3)
 CLUSTERS = ("st", "sp", "sk", "pl", "br", "tr", "kr", "fl", "sl", "sn")
@@ -318,67 +247,57 @@ def _choose(rng: np.random.Generator, names: tuple[str, ...], weights: tuple[int
     return names[int(np.searchsorted(edges, rng.uniform(0, edges[-1]), side="right"))]
 
 
-def _syllable(voice: Talker, rng: np.random.Generator, pitch: float, level: float, stretch: float) -> Iterator[Segment]:
-    """Give the segments of one syllable: onset, vowel and sometimes a coda."""
+def _syllable(
+    talker: Talker, rng: np.random.Generator, pitch: float, level: float, stretch: float
+) -> Iterator[Segment]:
+    """Yield the segments of one syllable: onset, vowel and sometimes a coda."""
     name = tuple(VOWELS)[rng.integers(len(VOWELS))]
-    vowel = voice.formants[PHONES.index(name)] * np.exp(0.04 * rng.standard_normal(3))  # no two are alike
+    vowel = talker.formants[PHONES.index(name)] * np.exp(0.04 * rng.standard_normal(3))  # no two vowels are the same
     cluster = rng.random() < 0.1
     onset = tuple(CLUSTERS[rng.integers(len(CLUSTERS))]) if cluster else (_choose(rng, ONSETS, ONSET_WEIGHTS),)
     coda = _choose(rng, CODAS, CODA_WEIGHTS) if rng.random() < 0.4 else ""
     for consonant in onset:
         if consonant:
-            yield from _consonant(voice, consonant, vowel, pitch, level, stretch * rng.uniform(0.8, 1.2))
+            yield from _consonant(talker, consonant, vowel, pitch, level, stretch * rng.uniform(0.8, 1.2))
     yield Segment(
         0.100 * stretch * rng.uniform(0.8, 1.3),
         vowel,
-        nasal_zero=0.25 * voice.nasal_pole * (coda in ("m", "n", "ng")),  # the velum opens early
+        nasal_zero=0.25 * talker.nasal_pole * (coda in ("m", "n", "ng")),  # the velum opens early
         voicing=_amplitude(level),
         pitch=pitch,
     )
     if coda:
-        yield from _consonant(voice, coda, vowel, pitch, level - 3, stretch * rng.uniform(0.8, 1.2))
+        yield from _consonant(talker, coda, vowel, pitch, level - 3, stretch * rng.uniform(0.8, 1.2))
 
 
-def _pause(voice: Talker, seconds: float) -> Segment:
-    """Rest with the tract as a uniform tube."""
-    return Segment(seconds, np.array([1.0, 3.0, 5.0]) * SPEED_OF_SOUND / (4 * voice.tract_length))
+def _pause(talker: Talker, seconds: float) -> Segment:
+    """Return a silent segment, with the tract as a uniform tube."""
+    return Segment(seconds, np.array([1.0, 3.0, 5.0]) * SPEED_OF_SOUND / (4 * talker.tract_length))
 
 
-def random_utterance(voice: Talker, seconds: float, rng: np.random.Generator) -> list[Segment]:
-    """Make up an utterance: phrases of random syllables with a melody, and pauses between them.
+def random_utterance(talker: Talker, seconds: float, rng: np.random.Generator) -> list[Segment]:
+    """Draw an utterance: phrases of random syllables with a melody, and pauses between them.
 
-    Parameters
-    ----------
-    voice : Talker
-        Who speaks.
-    seconds : float >= 0.7, seconds
-        Length of the whole, pauses included.
-    rng : numpy.random.Generator
-        Decides what is said, and how.
-
-    Returns
-    -------
-    list of Segment
-        Their durations add up to `seconds`; the first and the last are pauses.
+    The durations add up to `seconds`, at least 0.7; the first and the last segment are pauses.
     """
-    segments = [_pause(voice, rng.uniform(0.15, 0.30))]
+    segments = [_pause(talker, rng.uniform(0.15, 0.30))]
     total, last = segments[0].seconds, rng.uniform(0.15, 0.30)
-    mood = 0.8 * rng.standard_normal()  # semitones: nobody speaks at the same pitch all day
+    mood = 0.8 * rng.standard_normal()  # semitones: a speaker's mean pitch varies from one utterance to the next
     while total + last < seconds:
         n_syllables = int(rng.integers(4, 11))
         for k in range(n_syllables):
             stressed, position = rng.random() < 0.4, k / n_syllables
             accent = stressed * rng.uniform(0.5, 1.2) + 0.5 - position + 0.15 * rng.standard_normal()
             level = (0.0 if stressed else -3.0) - 4.0 * position + rng.standard_normal()
-            stretch = voice.pace * (1.15 if stressed else 0.8) * (1.35 if k == n_syllables - 1 else 1.0)
-            syllable = list(_syllable(voice, rng, mood + voice.f0_range * accent, level, stretch))
+            stretch = talker.pace * (1.15 if stressed else 0.8) * (1.35 if k == n_syllables - 1 else 1.0)
+            syllable = list(_syllable(talker, rng, mood + talker.f0_range * accent, level, stretch))
             segments += syllable
             total += sum(segment.seconds for segment in syllable)
             if total + last >= seconds:
                 break
         else:
-            segments.append(_pause(voice, voice.pause * rng.uniform(0.5, 1.8)))
+            segments.append(_pause(talker, talker.pause * rng.uniform(0.5, 1.8)))
             total += segments[-1].seconds
-    segments.append(_pause(voice, last))
+    segments.append(_pause(talker, last))
     squeeze = seconds / (total + last)  # at most one syllable, or pause, too many
     return [segment._replace(seconds=segment.seconds * squeeze) for segment in segments]

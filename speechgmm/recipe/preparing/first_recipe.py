@@ -13,7 +13,7 @@ from speechgmm.corpus.formats.discovery import DiscoveredCorpus
 from speechgmm.corpus.formats.tables import ColumnsConfig, read_utterances, write_utterances
 from speechgmm.corpus.manifest import Utterance, by_speaker, first_few
 from speechgmm.corpus.problems import Problems
-from speechgmm.corpus.protocol import unique
+from speechgmm.corpus.protocol import sorted_by_speaker
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError
@@ -196,7 +196,7 @@ def _list_usable(recordings: Survey, table: Path) -> DiscoveredCorpus:
     """Write a table of the recordings that can be used, and give the corpus that it makes."""
     root = recordings.found.root
     usable = {role: tuple(own) for role, own in recordings.usable.items() if own}
-    unique(usable.get(None, ()))
+    sorted_by_speaker(usable.get(None, ()))
     write_utterances(
         table, {role: [replace(each, path=_below(root, each.path)) for each in own] for role, own in usable.items()}
     )
