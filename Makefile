@@ -1,11 +1,13 @@
-# `make quickstart` and `make test` do their own set-up; all they need is make and Python 3.11 or newer.
+# `make quickstart` and `make test` set themselves up; they need make and Python 3.11 or newer, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+# Which tests `make unit` and `make test-minimal` run, e.g. TESTS="tests/gmm tests/features"; all of them if empty.
+TESTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help install quickstart test test-slow test-minimal lint types layers unit browser format schema benchmarks fuzz clean
 
-help:            ## what there is to make
+help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
 .venv/.python:
@@ -21,28 +23,28 @@ help:            ## what there is to make
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@
 
-install: .venv/.package  ## the package and its command, in .venv
+install: .venv/.package  ## install the package and its command into .venv
 
-quickstart: .venv/.package  ## a whole experiment on embedded voices: results/quickstart/report.html
+quickstart: .venv/.package  ## run an experiment on synthetic voices: results/quickstart/report.html
 	$(BIN)/speechgmm run recipes/quickstart.yaml
 
-test: lint types layers unit  ## everything that must hold before a commit
+test: lint types layers unit  ## run every check that a commit must pass
 
-test-slow: .venv/.dev  ## the tests marked slow: whole experiments on real speech
+test-slow: .venv/.dev  ## run the tests marked slow: whole experiments on real speech
 	$(BIN)/pytest -m slow --numprocesses auto --dist loadfile
 
-lint: .venv/.dev
+lint: .venv/.dev         ## check style and format with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .venv/.dev
+types: .venv/.dev        ## check types with mypy
 	$(BIN)/mypy
 
-layers: .venv/.dev
+layers: .venv/.dev       ## check which module imports which
 	$(BIN)/lint-imports
 
-unit: .venv/.dev
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+unit: .venv/.dev         ## run the tests, or those in TESTS
+	$(BIN)/pytest --numprocesses auto --dist loadfile $(TESTS)
 
 .venv-minimal/.dev: pyproject.toml tests/oldest.py
 	$(PYTHON) -m venv --clear .venv-minimal
@@ -50,23 +52,24 @@ unit: .venv/.dev
 	.venv-minimal/bin/pip install --quiet --constraint .venv-minimal/constraints.txt --editable '.[dev]'
 	@touch $@
 
-test-minimal: .venv-minimal/.dev  ## the tests with the oldest versions that are allowed; warnings are theirs
-	.venv-minimal/bin/pytest --numprocesses auto --dist loadfile -W default
+# Old packages print deprecation warnings of their own, so warnings are not errors here.
+test-minimal: .venv-minimal/.dev  ## run the tests, or those in TESTS, with the oldest dependencies allowed
+	.venv-minimal/bin/pytest --numprocesses auto --dist loadfile -W default $(TESTS)
 
-browser:         ## a Chromium for the tests that look at the report, by apt if that can be; they are skipped without
+browser:         ## install Chromium with apt if possible; without a browser the tests that view the report are skipped
 	@for name in chromium chromium-browser google-chrome chrome; do command -v $$name && exit 0; done; \
 	sudo=; test "$$(id -u)" = 0 || sudo="sudo -n"; \
 	{ $$sudo apt-get update -qq && $$sudo apt-get install -qq -y --no-install-recommends chromium; } || \
-	echo "no Chromium, and apt cannot install it: nobody looks at the report"
+	echo "No Chromium found, and apt cannot install it: the browser tests of the report are skipped"
 
-format: .venv/.dev  ## put the source into its one format
+format: .venv/.dev  ## fix style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schema: .venv/.package  ## what follows from the docstrings: recipes/recipe.schema.json and the keys in docs/recipes.md
+schema: .venv/.package  ## rewrite what is generated from docstrings: recipes/recipe.schema.json, keys in docs/recipes.md
 	$(BIN)/python docs/make_recipes.py
 
-.venv/.torch: .venv/.dev  # its build for the processor alone, 0.8 GB on disk; the one for cards takes several
+.venv/.torch: .venv/.dev  # PyTorch's build for processors, 0.8 GB on disk; the build for graphics cards takes several
 	$(BIN)/pip install --quiet 'torch==2.13.0+cpu'
 	@touch $@
 
@@ -74,7 +77,7 @@ schema: .venv/.package  ## what follows from the docstrings: recipes/recipe.sche
 	$(BIN)/pip install --quiet --editable '.[benchmarks]'
 	@touch $@
 
-benchmarks: .venv/.benchmarks  ## speed against other packages, as ratios in one run
+benchmarks: .venv/.benchmarks  ## measure speed against other packages, as ratios within one run
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/em.py
 	$(BIN)/python benchmarks/memory.py
@@ -87,8 +90,8 @@ benchmarks: .venv/.benchmarks  ## speed against other packages, as ratios in one
 	$(BIN)/pip install --quiet --editable '.[fuzz]'
 	@touch $@
 
-fuzz: .venv/.fuzz  ## 10,000 inputs for every reader, and a table of what they found
+fuzz: .venv/.fuzz  ## try 10,000 broken inputs on every reader and print a table of the failures
 	$(BIN)/python tests/fuzz/run.py
 
-clean:           ## remove what make made; results stay
+clean:           ## remove environments and caches; results stay
 	rm -rf .venv .venv-minimal .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

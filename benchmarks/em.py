@@ -1,4 +1,4 @@
-"""One EM iteration: speechgmm, scikit-learn, a loop over components, and the two products that no exact one lacks."""
+"""One EM iteration: speechgmm, scikit-learn, a loop over components, and the two products that every exact one has."""
 
 import tempfile
 from collections.abc import Callable
@@ -29,7 +29,7 @@ MODES: dict[str, tuple[float, Kernel]] = {
     "speechgmm, kernel numba": (0.0, "numba"),
     "speechgmm, skipping": (SKIP_BELOW, "numpy"),
 }
-"""What is skipped, and who computes the rest."""
+"""What is skipped, and the kernel that computes the rest."""
 
 LIMIT = "the two bare products"
 
@@ -46,14 +46,14 @@ def problem(n_frames: int, n_components: int, n_features: int) -> tuple[Diagonal
 
 
 def of_scikit_learn(gmm: DiagonalGMM, frames: np.ndarray) -> Callable[[], object]:
-    """Do one E step and one M step from the same start, on single-precision frames as ours."""
+    """Run one E step and one M step from the same start, on single-precision frames as speechgmm does."""
     reference = GaussianMixture(gmm.n_components, covariance_type="diag")
     reference.weights_, reference.means_ = gmm.weights.astype(np.float32), gmm.means.astype(np.float32)
     reference.covariances_ = gmm.variances.astype(np.float32)
     reference.precisions_cholesky_ = 1 / np.sqrt(reference.covariances_)
 
     def iteration() -> None:
-        """Take all frames at once, as its `fit` does."""
+        """Process all frames at once, as its `fit` does."""
         _, log_responsibilities = reference._e_step(frames)
         reference._m_step(frames, log_responsibilities)
 
@@ -61,14 +61,14 @@ def of_scikit_learn(gmm: DiagonalGMM, frames: np.ndarray) -> Callable[[], object
 
 
 def bare_products(gmm: DiagonalGMM, frames: np.ndarray) -> Callable[[], object]:
-    """Do the two products in single precision, block by block, into arrays that are there already."""
+    """Compute the two products in single precision, block by block, into existing arrays."""
     expanded = np.concatenate([frames, frames**2], axis=1)
     matrix = np.ones((expanded.shape[1], gmm.n_components), np.float32)
     joint = np.empty((BLOCK, gmm.n_components), np.float32)
     sums = np.empty((gmm.n_components, expanded.shape[1]), np.float32)
 
     def products() -> None:
-        """Nothing else."""
+        """Compute the products only."""
         for start in range(0, len(frames), BLOCK):
             block = expanded[start : start + BLOCK]
             np.matmul(block, matrix, out=joint[: len(block)])
@@ -78,7 +78,7 @@ def bare_products(gmm: DiagonalGMM, frames: np.ndarray) -> Callable[[], object]:
 
 
 def loop_over_components(gmm: DiagonalGMM, frames: np.ndarray) -> Callable[[], object]:
-    """Do the E step component by component, as short programs do."""
+    """Compute the E step component by component, as short programs do."""
 
     def iteration() -> None:
         """Keep everything in double precision."""
@@ -98,12 +98,12 @@ def loop_over_components(gmm: DiagonalGMM, frames: np.ndarray) -> Callable[[], o
 
 
 def iterate(gmm: DiagonalGMM, frames: np.ndarray, config: TrainingConfig, skip_below: float, kernel: Kernel) -> None:
-    """Do one iteration of ours."""
+    """Run one iteration of speechgmm."""
     ml_update(accumulate(gmm, frames, skip_below=skip_below, kernel=kernel), gmm, config)
 
 
 def speed(gmm: DiagonalGMM, frames: np.ndarray) -> None:
-    """Time an iteration of each kind. The slow ones take fewer frames, and all are told as frames in a second."""
+    """Time an iteration of each kind. The slow ones process fewer frames; all are reported in frames per second."""
     config = TrainingConfig(n_components=gmm.n_components)
     few, fewer = frames[: len(frames) // 10], frames[: len(frames) // 100]
     calls: dict[str, Callable[[], object]] = {

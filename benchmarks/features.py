@@ -29,13 +29,13 @@ BLOCK = 128
 
 
 def speech_like(n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Make noise that comes and goes."""
+    """Make noise with a changing level."""
     level = 0.05 + np.abs(np.sin(np.arange(n_samples) / RATE * 4))
     return (0.1 * level * rng.standard_normal(n_samples)).astype(np.float32)
 
 
 def native_fbank(samples: np.ndarray) -> np.ndarray:
-    """Take the frames from kaldi-native-fbank, which has Kaldi's own code."""
+    """Compute the frames with kaldi-native-fbank, which has Kaldi's own code."""
     options = kaldi_native_fbank.MfccOptions()
     options.frame_opts.dither = 0
     online = kaldi_native_fbank.OnlineMfcc(options)
@@ -45,14 +45,14 @@ def native_fbank(samples: np.ndarray) -> np.ndarray:
 
 
 def librosa_mfcc(samples: np.ndarray) -> np.ndarray:
-    """Take as much from librosa as it has: no DC removal, pre-emphasis or lifter."""
+    """Compute what librosa has of it: no DC removal, pre-emphasis or lifter."""
     return librosa.feature.mfcc(
         y=samples, sr=RATE, n_mfcc=13, n_mels=23, n_fft=512, win_length=400, hop_length=160, fmin=20, htk=True
     )
 
 
 def packages() -> dict[str, Callable[[np.ndarray], object]]:
-    """Name what computes 13 cepstra of 23 filters, 400 samples every 160, 512-point transforms."""
+    """List the functions that compute 13 cepstra of 23 filters, 400 samples every 160, 512-point transforms."""
     window = SlidingWindow(0.025, 0.01, "hamming")
     return {
         "speechgmm": lambda samples: cepstra(samples, KALDI),
@@ -64,11 +64,11 @@ def packages() -> dict[str, Callable[[np.ndarray], object]]:
 
 
 def bare_transforms(samples: np.ndarray) -> dict[str, Callable[[], object]]:
-    """Name the transforms alone, of frames that are cut beforehand: all at once, and in blocks that fit the cache."""
+    """List the transforms alone, of frames that are cut beforehand: all at once, and in blocks that fit the cache."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, 400)[::160].copy()
 
     def in_blocks() -> None:
-        """Transform block after block, and keep nothing."""
+        """Transform block after block, and store nothing."""
         for start in range(0, len(frames), BLOCK):
             scipy.fft.rfft(frames[start : start + BLOCK], 512)
 

@@ -23,7 +23,7 @@ def write_shards(folder: str, n_shards: int) -> None:
 
 
 def peak_of_training(folder: str) -> float:
-    """Train two iterations, and give the peak of resident memory of this process in megabytes."""
+    """Train two iterations and return the peak of resident memory of this process in megabytes."""
     shards = sorted(Path(folder).glob("*.npy"))
     train(shards, TrainingConfig(n_components=N_COMPONENTS, n_iterations=2, tolerance=0))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

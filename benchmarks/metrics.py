@@ -11,7 +11,7 @@ from speechgmm.evaluation.summary import EvaluationConfig, summarise
 
 
 def main() -> None:
-    """Print the numbers, and what they took."""
+    """Print the numbers, and their time and memory."""
     n_trials = int(float(sys.argv[1])) if len(sys.argv) > 1 else 10**7
     rng = np.random.default_rng(0)
     target = np.arange(n_trials) < n_trials // 20

@@ -1,9 +1,9 @@
-"""What an E step and scores cost, against hours, components, workers and models; and on a graphics card.
+"""Cost of an E step and of scores, against hours, components, workers and models; and on a graphics card.
 
 ``python benchmarks/scale.py [PART ...] [--quick] [--device cuda]``: `hours` and `sizes` print seconds, frames a second
 and peak memory, and the cost model that is fitted to them; `scoring` does so for scores against many models; `card`
-needs PyTorch. Without a part, the first three. Of all shards there is one on disk, under many names: it stays in the
-cache of files, so that what a disk costs comes on top.
+needs PyTorch. Without a part, the first three run. All shards are one file under many names, which stays in the file
+cache: the cost of reading from disk comes in addition.
 """
 
 import argparse
@@ -60,7 +60,7 @@ the card's name has in it."""
 
 @dataclass(frozen=True)
 class Step:
-    """An E step, and what it took: seconds, those of one worker's processor, and memory in megabytes."""
+    """An E step and its cost: seconds, those of one worker's processor, and memory in megabytes."""
 
     n_components: int
     n_features: int
@@ -94,7 +94,7 @@ def _write_shards(folder: str, n_components: int, n_features: int, n_shards: int
 
 
 def _e_steps(folder: str, n_components: int, n_features: int, n_jobs: int, n_rounds: int) -> tuple[float, float, float]:
-    """Give what the fastest step took, and the largest peak of memory of any process."""
+    """Return the cost of the fastest step, and the largest peak of memory of any process."""
     gmm, _ = problem(1, n_components, n_features)
     shards = sorted(Path(folder).iterdir())
     step = partial(sum_over, partial(accumulate_file, gmm, 0.0, "numpy"), engine=Engine("processes", n_jobs=n_jobs))
@@ -110,7 +110,7 @@ def _e_steps(folder: str, n_components: int, n_features: int, n_jobs: int, n_rou
 
 
 def _timed(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Give the seconds of a call."""
+    """Return the seconds of a call."""
     started = clock()
     function()
     return clock() - started
@@ -121,7 +121,7 @@ _busy = partial(_timed, clock=time.process_time)
 
 
 def show(step: Step) -> None:
-    """Print what a step took."""
+    """Print the cost of a step."""
     print(
         f"  {step.n_frames / 360_000:7.2f} h  {step.n_components:5d} x {step.n_features}  {step.n_jobs} workers  "
         f"{step.seconds:8.2f} s  {step.n_frames / step.seconds / 1e6:7.3f} M frames/s  "
@@ -161,7 +161,7 @@ def sizes(*, quick: bool) -> list[Step]:
 
 
 def fit(steps: Sequence[Step]) -> None:
-    """Fit what one worker's processor takes by least squares of relative errors, and print what others gain."""
+    """Fit the processor time of one worker by least squares of relative errors, and print the gain of more workers."""
     alone = [each for each in steps if each.n_jobs == 1]
     seconds = np.array([each.busy for each in alone])
     wide = [2 * each.n_features + 1 for each in alone]
@@ -243,19 +243,19 @@ def card(kernel: TorchKernel, *, quick: bool) -> None:
 
 
 def _there(kernels: ModuleType, frames: np.ndarray, kernel: TorchKernel) -> object:
-    """Put frames on a device."""
+    """Copy frames to a device."""
     return kernels.torch.from_numpy(frames).to(kernels.DEVICES[kernel])
 
 
 def _resident(kernels: ModuleType, gmm: DiagonalGMM, frames: object, kernel: TorchKernel) -> None:
-    """Do an E step over frames that are on the device."""
+    """Run an E step over frames that are on the device."""
     coefficients = model_coefficients(gmm, np.float32)
     moments = np.zeros((gmm.n_components, 2 * gmm.n_features + 1))
     kernels.add_frames(frames, np.ones(len(frames)), coefficients, moments, kernel)
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure the requested parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=["hours", "sizes", "scoring"], metavar="PART")
     parser.add_argument("--quick", action="store_true", help="small sizes, once: to see that it runs")

@@ -57,7 +57,7 @@ def of_so762() -> Problem:
     engine = Engine("processes")
 
     def ignore(*_: int) -> None:
-        """Show nothing."""
+        """Ignore progress."""
 
     with tempfile.TemporaryDirectory() as name:
         folders = {role: Path(name) / role for role in ("background", "enrol", "test", "ubm", "speakers", "unfinished")}
@@ -113,7 +113,7 @@ def loop_over_trials(
     """Score each test against the next model, both likelihoods by scikit-learn in single precision."""
 
     def converted(gmm: DiagonalGMM) -> GaussianMixture:
-        """Set what its `fit` would."""
+        """Set what its `fit` would set."""
         result = GaussianMixture(gmm.n_components, covariance_type="diag")
         result.weights_, result.means_ = gmm.weights.astype(np.float32), gmm.means.astype(np.float32)
         result.covariances_ = gmm.variances.astype(np.float32)
@@ -126,7 +126,7 @@ def loop_over_trials(
 
 
 def compare(title: str, ubm: DiagonalGMM, models: Sequence[DiagonalGMM], tests: Sequence[np.ndarray]) -> None:
-    """Time the methods. The slow ones take a part of the tests, and all are told as trials in a second."""
+    """Time the methods. The slow ones score a part of the tests; all are reported in trials per second."""
     n_trials = len(models) * len(tests)
     steps = {"exact": 10, "top-10": 1, "linear": 1} if len(models) < 100 else {"exact": 40, "top-10": 3, "linear": 1}
     statistics = [accumulate(ubm, test) for test in tests]

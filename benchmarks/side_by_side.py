@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 
 def seconds(functions: Mapping[str, Callable[[], object]], n_rounds: int = 5) -> dict[str, float]:
-    """Give the median time of each function over several rounds, after one that is not counted, on one thread."""
+    """Return the median time of each function over several rounds, after one that is not counted, on one thread."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     with threadpool_limits(limits=1):  # code is compared, not threading
         for counted in [False] + [True] * n_rounds:
@@ -20,7 +20,7 @@ def seconds(functions: Mapping[str, Callable[[], object]], n_rounds: int = 5) ->
 
 
 def show(title: str, unit: str, amount: float, times: Mapping[str, float], ours: str = "speechgmm") -> None:
-    """Print how much each did in a second, and how many times faster ours is."""
+    """Print how much each did in a second, and how many times faster speechgmm is."""
     print(f"{title} (one thread, median)")
     for name, each in times.items():
         print(f"  {name:34s} {amount / each:12,.3f} {unit}   {ours} is {each / times[ours]:5.2f} times as fast")

@@ -17,7 +17,7 @@ TOO_MANY = "1000000"
 
 
 def speechgmm(*arguments: object) -> tuple[float, int]:
-    """Run a command, and give its seconds and exit status."""
+    """Run a command and return its seconds and exit status."""
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "speechgmm", *map(str, arguments)], capture_output=True, check=False)
     return time.perf_counter() - started, done.returncode
@@ -32,7 +32,7 @@ def with_bad_point(points: tuple[SeriesPoint, ...]) -> str:
 
 
 def main() -> None:
-    """Print the ratio, and what the table says of a series with a point that cannot be run."""
+    """Print the ratio, and the table of a series with a point that cannot be run."""
     points = load_series(RECIPE).points
     alone, _, _ = RECIPE.read_text(encoding="utf-8").partition("sweep:")
     single = RECIPE.with_name("so762_sweep-single.yaml")  # beside it, as paths are relative

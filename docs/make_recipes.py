@@ -1,4 +1,4 @@
-"""Write what follows from the docstrings: the JSON schema of recipes, and the keys in docs/recipes.md."""
+"""Write the files that are made from docstrings: the JSON schema of recipes, and the keys in docs/recipes.md."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ HEADING = "\n## Every key\n"
 
 
 def schema_text() -> str:
-    """Give what `speechgmm schema` prints."""
+    """Return the schema as `speechgmm schema` prints it."""
     return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def page_text() -> str:
-    """Give the page with its last part as the docstrings have it now."""
+    """Return the page with its last part made from the docstrings."""
     head = PAGE.read_text(encoding="utf-8").partition(HEADING)[0]
     return (
         f"{head}{HEADING}\n<!-- `make schema` writes what follows; change the docstrings instead. -->\n\n{key_pages()}"

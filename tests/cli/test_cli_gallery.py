@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
-from test_readme import README
 from typer.testing import CliRunner
 
 from conftest import ROOT
@@ -393,16 +392,19 @@ def test_exit_statuses_are_in_the_help():
         assert "Exit status 3" in " ".join(gallery(command, "--help").stdout.split())
 
 
+PAGE = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+
+
 def transcripts():
-    """The console blocks of the README, as (command, what it prints)."""
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+    """The console blocks of the page on galleries, as (command, what it prints)."""
+    for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL):
         for each in block.split("$ ")[1:]:
             command, _, printed = each.partition("\n")
             yield command, printed
 
 
 @pytest.mark.slow
-def test_the_readme_shows_what_the_commands_print(tmp_path, monkeypatch):
+def test_the_page_on_galleries_shows_what_the_commands_print(tmp_path, monkeypatch):
     """Numbers may differ in their last digits from machine to machine."""
     shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
@@ -420,6 +422,9 @@ def test_the_readme_shows_what_the_commands_print(tmp_path, monkeypatch):
         for found, wanted in zip(number.findall(done.output), number.findall(printed), strict=True):
             near = 2.0 if wanted.endswith("%") else 0.05
             assert float(found.rstrip("%")) == pytest.approx(float(wanted.rstrip("%")), abs=near), command
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(code, "docs/gallery.md", "exec"), {})  # in the same folder, with the gallery that the commands left
+    assert Gallery("team").names == ("Ann", "Cat")
 
 
 def expanded(folder, word):

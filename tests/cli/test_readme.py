@@ -1,13 +1,18 @@
-"""What the README shows works as typed."""
+"""What the README and the pages beside it show works as typed, and what they name is there."""
 
 import re
+from importlib import import_module
 
 import numpy as np
+import pytest
 
+import speechgmm
+import speechgmm.sklearn
 from conftest import ROOT
 from speechgmm.recipe.reading.loader import load_recipe
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md"), *ROOT.glob(".github/**/*.md")])
 
 
 def blocks(language):
@@ -49,8 +54,42 @@ def test_the_recipe_is_the_quickstart():
     assert load_recipe(path).name == "quickstart"
 
 
-def test_the_commands_and_files_exist():
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_and_files_exist(page):
+    text = page.read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`?make ([a-z-]+)", README)) <= targets
-    for path in re.findall(r"\]\(([\w./-]+)\)|`((?:recipes|configs|data|tests)/[\w./-]*)`", README):
-        assert (ROOT / (path[0] or path[1])).exists(), path
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
+    if page.name == "README.md":
+        assert set(re.findall(r"`?make ([a-z-]+)", text)) <= targets
+    for link, anchor in re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", text):
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), f"{link}#{anchor}"
+    for path in re.findall(r"`((?:recipes|configs|data|docs|tests|benchmarks|speechgmm)/[\w./-]*)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def anchors(text):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_page_on_the_api_lists_every_public_name_once():
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)
+    public = {name for name in speechgmm.__all__ if name != "__version__"}
+    assert sorted(listed) == sorted(public | {f"sklearn.{name}" for name in speechgmm.sklearn.__all__})
+
+
+def test_the_way_of_an_utterance_goes_through_functions_that_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"\| `(\w+)` \| `(speechgmm/[\w/]+)\.py` \|$", text, re.MULTILINE)
+    assert len(steps) > 10
+    for name, path in steps:
+        assert hasattr(import_module(path.replace("/", ".")), name), f"{name} in {path}"
+
+
+def test_the_citation_names_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.+)$", text, re.MULTILINE) == [speechgmm.__version__]

@@ -7,10 +7,10 @@ import subprocess
 
 import numpy as np
 import pytest
-from test_readme import README
 from typer.testing import CliRunner
 
 import naive
+from conftest import ROOT
 from speechgmm.cli import app
 from speechgmm.corpus.scored.score_files import read_scored_trials
 from speechgmm.corpus.scored.trial_speakers import read_manifest, trial_speaker_numbers
@@ -297,8 +297,8 @@ def test_a_runs_own_scores_give_its_own_numbers(tmp_path, monkeypatch):
     assert document["trials"]["intervals"]["eer"]
 
 
-@pytest.mark.skipif(shutil.which("awk") is None, reason="the README splits a table with awk")
-def test_the_readme_shows_what_is_printed(tmp_path, monkeypatch, rng):
+@pytest.mark.skipif(shutil.which("awk") is None, reason="the page splits a table with awk")
+def test_the_page_on_evaluating_shows_what_is_printed(tmp_path, monkeypatch, rng):
     """With drawn scores in place of the quickstart's: all but the numbers is the same."""
     monkeypatch.chdir(tmp_path)
     lines = ["model,test,score,llr,label,speaker"]
@@ -308,7 +308,8 @@ def test_the_readme_shows_what_is_printed(tmp_path, monkeypatch, rng):
         lines.append(f"f{model:03},f{test // 6:03}-test-{test % 6:02},0,{score},{label},f{test // 6:03}")
     (tmp_path / "results" / "quickstart").mkdir(parents=True)
     write(tmp_path / "results" / "quickstart" / "scores.csv", lines)
-    (block,) = (each for each in re.findall(r"```text\n(.*?)```", README, re.DOTALL) if "speechgmm evaluate" in each)
+    page = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    (block,) = (each for each in re.findall(r"```text\n(.*?)```", page, re.DOTALL) if "speechgmm evaluate" in each)
     for each in block.split("\n$ "):
         command, _, printed = each.removeprefix("$ ").partition("\n")
         if command.startswith("speechgmm evaluate"):

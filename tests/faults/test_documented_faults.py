@@ -1,4 +1,4 @@
-"""The tables of faults and attempts: each row is held by a test, and each test is in a row."""
+"""The tables of faults and attacks: each row is held by a test, and each test is in a row."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ def names_in(path):
 
 def test_each_row_has_its_test():
     rows = [line for line in (ROOT / "docs" / "faults.md").read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
-    titles = ("| fault |", "| attempt |", "| ---")
+    titles = ("| fault |", "| attack |", "| ---")
     named = [re.findall(r"`(test_\w+)` \|$", row) for row in rows if not row.startswith(titles)]
     assert all(len(each) == 1 for each in named)
     ours = set().union(*map(names_in, HELD))

@@ -219,12 +219,12 @@ def test_the_recipe_of_two_systems_on_the_page_loads(tmp_path):
     assert all(each.corpus == recipe.corpus for each in recipe.systems)
 
 
-def test_the_readme_shows_a_recipe_and_a_mistake_as_they_are(tree):
+def test_the_page_on_recipes_shows_a_recipe_and_a_mistake_as_they_are(tree):
     lines = Path("recipes/quickstart.yaml").read_text().splitlines()
     lines = [line for line in lines if not line.startswith("features")]
     lines += [""] * (12 - len(lines)) + ["features:", "  n_mfc: 13"]
     Path("recipes/x.yaml").write_text("\n".join(lines) + "\n")
-    shown = [each for each in commands_in(ROOT / "README.md", "text") if each[0][0] in ("show", "run")]
+    shown = [each for each in commands_in(ROOT / "docs" / "recipes.md", "text") if each[0][0] in ("show", "run")]
     assert {words[0] for words, _ in shown} == {"show", "run"}
     for words, printed in shown:
         check_printed(speechgmm(*words).output, printed)
