@@ -14,7 +14,7 @@ from speechgmm.errors import CorpusError
 from speechgmm.evaluation.breakdown import FEWEST, binned, breakdown, too_few
 from speechgmm.evaluation.report.scores_page import report_scores
 from speechgmm.evaluation.report.trials import TestInfo, TrialTable
-from speechgmm.evaluation.summary import EvaluationConfig, summarise, uncertainty
+from speechgmm.evaluation.summary import EvaluationConfig, ListMetrics, summarise, uncertainty
 
 SEED = 0
 """Of the intervals; the one that recipes have by default."""
@@ -91,7 +91,7 @@ def evaluate_scores(
     return document
 
 
-def _warnings(numbers: dict[str, Any], by: str | None, parts: dict[str, dict[str, Any]]) -> list[str]:
+def _warnings(numbers: ListMetrics, by: str | None, parts: dict[str, ListMetrics]) -> list[str]:
     """Say where numbers are infinite, or of too few trials."""
     warnings = []
     if wrong := numbers["n_certain_errors"]:

@@ -171,7 +171,7 @@ def _metrics(
             llrs, target, who, recipe.evaluation, rng, ranks=final.ranks.for_trials(trials)
         )
         if calibrated:
-            lists[name] |= error_shares(llrs, target, calibrated.threshold)
+            lists[name]["p_miss"], lists[name]["p_fa"] = error_shares(llrs, target, calibrated.threshold)
             lists[name]["cllr_uncalibrated"] = summarise(final.raw.for_trials(trials), target, recipe.evaluation)[
                 "cllr"
             ]
