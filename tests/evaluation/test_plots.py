@@ -71,8 +71,8 @@ def test_a_band_is_made_of_the_miss_rates_of_repeated_trials(rng):
 
 
 def test_a_band_goes_straight_through_ties():
-    # every speaker has the target scores 1, 2, 2, 2 and the nontarget scores 0, 1, 1, 2: whoever is drawn, the curve goes
-    # from (0, 1) to (1/4, 1/4), and with another slope to (3/4, 0)
+    # all speakers have the target scores 1, 2, 2, 2 and the nontarget scores 0, 1, 1, 2: whoever is drawn, the curve
+    # goes from (0, 1) to (1/4, 1/4), and with another slope to (3/4, 0)
     speakers = np.repeat([0, 1, 2], 4)
     target = TrialGroup([1.0, 2.0, 2.0, 2.0] * 3, speakers, speakers)
     nontarget = TrialGroup([0.0, 1.0, 1.0, 2.0] * 3, speakers, (speakers + 1) % 3)
