@@ -60,8 +60,8 @@ def cohort_score_matrix(
     >>> from speechgmm import DiagonalGMM, cohort_score_matrix
     >>> ann, bob, eve = (DiagonalGMM([1.0], [[mean]], [[1.0]]) for mean in (-2.0, 0.0, 2.0))
     >>> frames = np.array([[1.8], [2.1], [2.3]])
-    >>> own = np.eye(3, dtype=bool)  # leave each speaker out of the cohort of their own model
-    >>> cohort_score_matrix([ann, bob, eve], [ann, bob, eve], [frames], excluded=own).round(1)
+    >>> same_speaker = np.eye(3, dtype=bool)  # leave each speaker out of the cohort of their own model
+    >>> cohort_score_matrix([ann, bob, eve], [ann, bob, eve], [frames], excluded=same_speaker).round(1)
     array([[-7.7],
            [-1.4],
            [ 2.8]])

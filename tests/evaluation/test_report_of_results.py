@@ -62,16 +62,16 @@ def speechgmm(*arguments):
 
 def test_a_report_made_again_is_that_of_the_run(results):
     page = (results / "report.html").read_bytes()
-    pictures = {path.name: path.read_bytes() for path in (results / "plots").iterdir()}
+    plots = {path.name: path.read_bytes() for path in (results / "plots").iterdir()}
     (results / "report.html").unlink()
     shutil.rmtree(results / "plots")
     done = speechgmm("report", results)
     assert done.exit_code == 0, done.output
     assert (results / "report.html").read_bytes() == page
     names = ("det", "scores", "tippett", "bayes-error", "reliability", "confusion", "training")
-    assert {f"{name}.svg" for name in names} <= pictures.keys()
-    for name, picture in pictures.items():
-        assert (results / "plots" / name).read_bytes() == picture
+    assert {f"{name}.svg" for name in names} <= plots.keys()
+    for name, plot in plots.items():
+        assert (results / "plots" / name).read_bytes() == plot
         assert (results / "plots" / name).with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -128,11 +128,11 @@ def test_worst_trials_are_twenty_of_each_kind_with_files_and_durations(made):
         assert [sign * trial.score for trial in trials] == llrs
         assert len(trials) == min(20, sum(row["label"] == label for row in table))
         for trial in trials:
-            heard = tests[trial.test]
+            row = tests[trial.test]
             assert (trial.path, trial.seconds, trial.speaker) == (
-                heard["path"],
-                float(heard["seconds"]),
-                heard["speaker"],
+                row["path"],
+                float(row["seconds"]),
+                row["speaker"],
             )
     text = Page((made / "first" / "report.html").read_text()).text
     assert worst.targets[0].path in text
