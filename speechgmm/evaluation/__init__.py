@@ -1,4 +1,4 @@
-"""Scores -> numbers (`metrics`), pictures (`plots`) and one page that holds them all (`report`).
+"""From scores to metrics (`metrics`), plots (`plots`) and one page with both (`report`).
 
-This package imports none of the three, because plots and reports need libraries that numbers do not.
+This package itself imports none of the three, because plots and reports need libraries that metrics do not.
 """

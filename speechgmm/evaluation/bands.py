@@ -1,4 +1,4 @@
-"""How sure a detection error trade-off curve is: a band around it, from drawing the speakers as `bootstrap` does."""
+"""Confidence bands of detection error trade-off curves, by resampling speakers as in `bootstrap`."""
 
 from typing import Final, NamedTuple
 
@@ -10,26 +10,16 @@ from speechgmm.evaluation.bootstrap import TrialGroup
 from speechgmm.evaluation.operating_points import OperatingPoints, error_rates
 
 N_POINTS: Final = 200
-"""False-alarm rates at which a band has its edges."""
+"""Number of false-alarm rates at which a band is computed."""
 
 
 class Band(NamedTuple):
-    """Between which miss rates a curve may lie.
+    """A confidence band of the miss rate over the false-alarm rate."""
 
-    Parameters
-    ----------
-    p_fa : np.ndarray, shape (G,), increasing
-        Rates of false alarms, fractions of 1.
-    low, high : np.ndarray, shape (G,)
-        The lowest and the highest rate of misses at each.
-    confidence : float, 0 < confidence < 1
-        Share of experiments with other speakers that the band should hold, at any one rate of false alarms.
-    """
-
-    p_fa: Float64Array
-    low: Float64Array
-    high: Float64Array
-    confidence: float
+    p_fa: Float64Array  # (G,), increasing false-alarm rates, fractions of 1
+    low: Float64Array  # (G,), the lowest miss rate at each
+    high: Float64Array  # (G,), the highest
+    confidence: float  # share of experiments with other speakers whose miss rate lies in the band, at any one p_fa
 
 
 def det_band(
@@ -42,42 +32,24 @@ def det_band(
 ) -> Band | None:
     """Compute a pointwise percentile band of the miss rate over the false-alarm rate.
 
-    Parameters
-    ----------
-    target, nontarget : TrialGroup
-        The trials.
-    rng : numpy.random.Generator
-        Draws the speakers: the same draws as those of `speechgmm.evaluation.bootstrap.intervals`.
-    n_resamples : int >= 1
-        How many times to draw them.
-    confidence : float, 0 < confidence < 1
-        See `Band`.
-
-    Returns
-    -------
-    Band or None
-        At `N_POINTS` false-alarm rates, evenly spaced as normal deviates, from half an error on. The miss rate of a
-        draw is the lowest of any threshold that accepts no more nontarget trials than that, or the straight line
-        between two where scores of both kinds are equal. Draws that leave out all trials of a kind do not count; None
-        if half of them or more are such.
-
-    Raises
-    ------
-    ValueError
-        If a side is empty, scores are NaN, or lengths differ.
+    The band has `N_POINTS` false-alarm rates, evenly spaced as normal deviates, from half an error up. The miss rate of
+    a resample is the lowest of any threshold that accepts no more nontarget trials than that, interpolated where scores
+    of both kinds are equal. Speakers are drawn as in `speechgmm.evaluation.bootstrap.intervals`. Resamples without
+    trials of a kind do not count; None if half of them or more are such. ValueError if a kind of trial has no scores,
+    scores are NaN, or lengths differ.
     """
     for name, side in (("target", target), ("nontarget", nontarget)):
         if not np.shape(side.scores) == np.shape(side.models) == np.shape(side.tests):
             raise ValueError(
-                f"{name} trials: {[np.size(each) for each in side]} scores, models and tests, expected as many"
+                f"{name} trials: {[np.size(column) for column in side]} scores, models and tests, expected as many"
             )
     points = error_rates(target.scores, nontarget.scores)
-    groups = _groups(points)
-    columns = [np.asarray(each) for side in (target, nontarget) for each in side[1:]]
+    groups = _group_scores(points)
+    columns = [np.asarray(speakers) for side in (target, nontarget) for speakers in side[1:]]
     present, numbers = np.unique(np.concatenate(columns), return_inverse=True)
-    rows = np.split(numbers, np.cumsum([len(each) for each in columns])[:-1])
+    rows = np.split(numbers, np.cumsum([len(column) for column in columns])[:-1])
     sides = [
-        _Grouped.of(groups[np.searchsorted(points.thresholds, side.scores)], models, tests, len(present))
+        _GroupedTrials.sort(groups[np.searchsorted(points.thresholds, side.scores)], models, tests, len(present))
         for side, models, tests in ((target, rows[0], rows[1]), (nontarget, rows[2], rows[3]))
     ]
     end = ndtri(0.5 / len(columns[-1]))
@@ -95,27 +67,27 @@ def det_band(
     return Band(p_fa, low, high, confidence)
 
 
-class _Grouped(NamedTuple):
-    """A side's trials, by increasing score."""
+class _GroupedTrials(NamedTuple):
+    """The trials of one kind, by increasing score."""
 
     groups: IntArray
     models: IntArray  # rows of a draw
-    tests: IntArray  # rows of a draw; the one after the last, which is 1, where the speaker is the model's
+    tests: IntArray  # rows of a draw; the row after the last, always 1, where the speaker is the model's
 
     @classmethod
-    def of(cls, groups: IntArray, models: IntArray, tests: IntArray, n_speakers: int) -> "_Grouped":
-        """Sort them."""
+    def sort(cls, groups: IntArray, models: IntArray, tests: IntArray, n_speakers: int) -> "_GroupedTrials":
+        """Sort trials by the group of their score."""
         order = np.argsort(groups, kind="stable")
         return cls(groups[order], models[order], np.where(models == tests, n_speakers, tests)[order])
 
     def counts_below(self, draw: Float64Array, n_groups: int) -> Float64Array:
-        """Count the trials before each group, and all of them, each as often as its speakers were drawn."""
+        """Count the trials before each group, and all trials, weighted by how often their speakers were drawn."""
         repeats = draw[self.models] * draw[self.tests]
         return np.append(0.0, np.cumsum(np.bincount(self.groups, repeats, n_groups)))
 
 
-def _groups(points: OperatingPoints) -> IntArray:
-    """Put successive distinct scores of one kind, (K,), into groups: inside of one, the curve has no corner."""
+def _group_scores(points: OperatingPoints) -> IntArray:
+    """Group successive distinct scores of one kind, (K,): within a group, the curve has no corner."""
     kinds = np.where(np.diff(points.p_miss) > 0, 1, 0) + np.where(np.diff(points.p_fa) < 0, 2, 0)
     numbers: IntArray = np.cumsum(np.append(False, (kinds[1:] != kinds[:-1]) | (kinds[1:] == 3)))
     return numbers

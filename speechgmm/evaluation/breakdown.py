@@ -1,19 +1,18 @@
-"""The numbers of parts of a trial list: the trials of each value of a column."""
+"""Metrics of the parts of a trial list: the trials of each value of a column."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from speechgmm.arrays import BoolArray, Float64Array, IntArray
-from speechgmm.evaluation.summary import EvaluationConfig, summarise, uncertainty
+from speechgmm.evaluation.summary import EvaluationConfig, ListMetrics, summarise, uncertainty
 
 FEWEST = 30
-"""Trials of a kind that a part needs for numbers that say something."""
+"""Fewest target, and nontarget, trials for reliable metrics."""
 
 MOST_VALUES = 8
-"""Different numbers in a column that are parts of their own; of more, quarters of the trials are."""
+"""Most distinct numbers in a column that are parts of their own; more are put into four bins."""
 
 
 def breakdown(
@@ -25,57 +24,38 @@ def breakdown(
     seed: int,
     *,
     ranks: Float64Array | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Compute the numbers of each part of a trial list.
+) -> dict[str, ListMetrics]:
+    """Compute the metrics of each part of a trial list, with their intervals, sorted by part.
 
-    Parameters
-    ----------
-    llrs, target, speakers, config
-        As for `speechgmm.evaluation.summary.uncertainty`, of all trials.
-    values : sequence of str, length n
-        To which part each trial belongs.
-    seed : int >= 0
-        Of the intervals, the same in each part.
-    ranks : np.ndarray, shape (n,), optional
-        As for `speechgmm.evaluation.summary.summarise`.
-
-    Returns
-    -------
-    dict of str to dict
-        By part, sorted: what `summarise` gives, and ``intervals``.
+    `values` has the part of each trial; the other arguments are those of `speechgmm.evaluation.summary.uncertainty`, of
+    all trials. The resamples of every part start from the same `seed`.
     """
     names, part = np.unique(np.asarray(values, dtype=object).astype(str), return_inverse=True)
     order = llrs if ranks is None else ranks
     parts = {}
     for number, name in enumerate(names.tolist()):
-        here = part == number
-        of_side = speakers[0][here], speakers[1][here]
+        trials = part == number
+        part_speakers = speakers[0][trials], speakers[1][trials]
         rng = np.random.default_rng(seed)
-        parts[name] = summarise(llrs[here], target[here], config, ranks=order[here]) | {
-            "intervals": uncertainty(llrs[here], target[here], of_side, config, rng, ranks=order[here])
-        }
+        metrics = summarise(llrs[trials], target[trials], config, ranks=order[trials])
+        metrics["intervals"] = uncertainty(
+            llrs[trials], target[trials], part_speakers, config, rng, ranks=order[trials]
+        )
+        parts[name] = metrics
     return parts
 
 
 def binned(values: Sequence[str]) -> list[str]:
-    """Put the numbers of a column, such as durations, into four bins of about as many trials each.
+    """Group the numbers of a column, such as durations, into four bins of about equally many trials.
 
-    Parameters
-    ----------
-    values : sequence of str
-        What the column says of each trial.
-
-    Returns
-    -------
-    list of str
-        The bin of each, ``low to high``, both within; the values themselves where one of them is no finite number,
-        or no more than `MOST_VALUES` differ.
+    Returns the bin of each trial, ``low to high``, both included; the values themselves where one of them is not a
+    finite number, or no more than `MOST_VALUES` differ.
     """
     numbers = {value: _number(value) for value in set(values)}
     if len(numbers) <= MOST_VALUES or not all(map(math.isfinite, numbers.values())):
         return list(values)
     column = np.array([numbers[value] for value in values])
-    cuts = np.unique(np.quantile(column, (0.25, 0.5, 0.75), method="inverted_cdf"))  # values that are there
+    cuts = np.unique(np.quantile(column, (0.25, 0.5, 0.75), method="inverted_cdf"))  # values of the column
     bins = np.searchsorted(cuts, column)
     width = len(str(len(cuts) + 1))
     names = {
@@ -85,25 +65,13 @@ def binned(values: Sequence[str]) -> list[str]:
     return [names[number] for number in bins.tolist()]
 
 
-def too_few(parts: dict[str, dict[str, Any]]) -> list[str]:
-    """Name the parts whose numbers say little.
-
-    Parameters
-    ----------
-    parts : dict of str to dict
-        From `breakdown`.
-
-    Returns
-    -------
-    list of str
-        Those with fewer than `FEWEST` scored trials of a kind.
-    """
-    kinds = ("n_target", "n_nontarget")
-    return [name for name, numbers in parts.items() if any(numbers[kind] < FEWEST for kind in kinds)]
+def too_few(parts: Mapping[str, ListMetrics]) -> list[str]:
+    """List the parts with fewer than `FEWEST` scored trials of a kind, whose metrics are unreliable."""
+    return [name for name, metrics in parts.items() if min(metrics["n_target"], metrics["n_nontarget"]) < FEWEST]
 
 
 def _number(text: str) -> float:
-    """Read a number, NaN for what is none."""
+    """Convert text to a number, NaN if it is none."""
     try:
         return float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What errors cost: the parameters of detection costs, and the decisions that cost least."""
+"""The costs of errors: parameters of detection costs, and the threshold with the lowest expected cost."""
 
 import math
 from typing import Final, NamedTuple
@@ -9,26 +9,16 @@ from speechgmm.arrays import Float64Array
 
 
 class Costs(NamedTuple):
-    """What errors cost, and how often a target trial is expected: the parameters of a detection cost.
+    """The parameters of a detection cost."""
 
-    Parameters
-    ----------
-    c_miss : float > 0
-        Cost of rejecting a target trial.
-    c_fa : float > 0
-        Cost of accepting a nontarget trial.
-    p_target : float, 0 < p_target < 1
-        Prior probability of a target trial where the decisions will be made; not the share in the trial list.
-    """
-
-    c_miss: float
-    c_fa: float
-    p_target: float
+    c_miss: float  # > 0: cost of rejecting a target trial
+    c_fa: float  # > 0: cost of accepting a nontarget trial
+    p_target: float  # 0 to 1, excluded: prior of a target trial where decisions are made, not its share in the list
 
 
 # The speaker recognition evaluation plans of NIST for 2008, 2010 (core condition) and 2016 (without the equal
 # weighting of that evaluation's data partitions), and Nagrani, Chung, Zisserman (2017), Interspeech, for VoxCeleb.
-# A preset of several is the mean of their minima.
+# The minimum cost of a preset of several costs is the mean of their minima.
 PRESETS: Final[dict[str, tuple[Costs, ...]]] = {
     "sre08": (Costs(c_miss=10.0, c_fa=1.0, p_target=0.01),),
     "sre10": (Costs(c_miss=1.0, c_fa=1.0, p_target=0.001),),
@@ -38,23 +28,7 @@ PRESETS: Final[dict[str, tuple[Costs, ...]]] = {
 
 
 def several_costs(costs: Costs | str) -> tuple[Costs, ...]:
-    """Look up the costs that go by a name.
-
-    Parameters
-    ----------
-    costs : Costs or a name in `PRESETS`
-        One, or the preset's.
-
-    Returns
-    -------
-    tuple of Costs
-        At least one.
-
-    Raises
-    ------
-    ValueError
-        If the preset is unknown.
-    """
+    """Return the costs of a preset by its name, or the given costs alone; ValueError for an unknown preset."""
     if isinstance(costs, Costs):
         return (costs,)
     if costs not in PRESETS:
@@ -63,25 +37,11 @@ def several_costs(costs: Costs | str) -> tuple[Costs, ...]:
 
 
 def detection_cost(p_miss: Float64Array, p_fa: Float64Array, costs: Costs) -> Float64Array:
-    """Weigh error rates into the normalised detection cost.
+    """Compute the normalised detection cost of error rates, shape (K,).
 
-    Parameters
-    ----------
-    p_miss, p_fa : ndarray, shape (K,)
-        Error rates, fractions of 1.
-    costs : Costs
-        What they cost.
-
-    Returns
-    -------
-    ndarray, shape (K,), >= 0
-        (c_miss p_target P_miss + c_fa (1 - p_target) P_fa) / min(c_miss p_target, c_fa (1 - p_target)): 1 is
-        the cost of the better of "accept everything" and "accept nothing".
-
-    Raises
-    ------
-    ValueError
-        If a cost is not positive and finite, or `p_target` is not between 0 and 1.
+    ``(c_miss p_target P_miss + c_fa (1 - p_target) P_fa) / min(c_miss p_target, c_fa (1 - p_target))``: 1 is the cost
+    of the better of "accept everything" and "accept nothing". ValueError if a cost is not positive and finite, or
+    `p_target` is not between 0 and 1.
 
     References
     ----------
@@ -97,26 +57,13 @@ def detection_cost(p_miss: Float64Array, p_fa: Float64Array, costs: Costs) -> Fl
 
 
 def bayes_threshold(costs: Costs) -> float:
-    """Find the threshold of calibrated log-likelihood ratios at which decisions cost least.
+    """Compute the Bayes threshold of calibrated log-likelihood ratios, in nats.
 
-    Parameters
-    ----------
-    costs : Costs
-        What errors cost, and how often a target trial is expected.
-
-    Returns
-    -------
-    float, nats
-        ``log(c_fa (1 - p_target) / (c_miss p_target))``.
-
-    Raises
-    ------
-    ValueError
-        If a cost is not positive and finite, or `p_target` is not between 0 and 1.
+    ``log(c_fa (1 - p_target) / (c_miss p_target))``, where decisions cost least. ValueError as for `detection_cost`.
 
     References
     ----------
     Brümmer, du Preez (2006), Computer Speech and Language 20, for the Bayes decision.
     """
-    detection_cost(np.zeros(1), np.zeros(1), costs)  # refuses costs without a meaning
+    detection_cost(np.zeros(1), np.zeros(1), costs)  # refuses costs out of range
     return math.log(costs.c_fa) + math.log1p(-costs.p_target) - math.log(costs.c_miss) - math.log(costs.p_target)

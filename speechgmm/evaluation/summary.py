@@ -1,8 +1,8 @@
-"""The numbers of one trial list, as `metrics.json` holds them."""
+"""The metrics of one trial list, as `metrics.json` holds them."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NotRequired, TypedDict, cast
 
 import numpy as np
 from pydantic import Field
@@ -11,7 +11,7 @@ from speechgmm.arrays import BoolArray, Float64Array, IntArray
 from speechgmm.configuration import Configuration
 from speechgmm.evaluation.bootstrap import (
     ABSOLUTE,
-    Answers,
+    IdentificationOutcomes,
     Interval,
     TrialGroup,
     identification_intervals,
@@ -19,28 +19,29 @@ from speechgmm.evaluation.bootstrap import (
 )
 from speechgmm.evaluation.identification import cmc, detection_identification_rate, identification_rate, true_ranks
 from speechgmm.evaluation.metrics import act_dcf, cllr
-from speechgmm.evaluation.operating_points import error_rates, ordered_numbers
+from speechgmm.evaluation.operating_points import error_rates, rank_metrics
 
 MOST_RANKS: Final = 20
-"""Ranks that a cumulative match characteristic is told of."""
+"""Highest rank of a reported cumulative match characteristic."""
 
 OPEN_SET_FALSE_ALARMS: Final = (0.01, 0.1)
-"""Shares of the tests of unknown speakers that may be answered by a model, where speakers are identified."""
+"""False-alarm rates of open-set identification: shares of unknown speakers' tests that are answered by a model."""
 
 
 class EvaluationConfig(Configuration):
-    """What is computed from the scores.
+    """Which metrics are computed from the scores.
 
     Parameters
     ----------
     dcf : list of "sre08", "sre10", "sre16", "voxceleb"
-        Detection costs, by the evaluation whose costs they take.
+        Detection costs, named after the evaluations that define them.
     false_alarm_rates : list of float, 0 < rate < 1
-        Shares of nontarget trials that may be accepted, at which the misses are told.
+        False-alarm rates at which the miss rate is reported.
     bootstrap : int, 0 <= bootstrap <= 100,000
-        Times that the speakers are drawn for the intervals of the numbers; 0 for no intervals.
+        Number of bootstrap resamples of the speakers, for the confidence intervals of the metrics; 0 for no intervals.
     confidence : float, 0 < confidence < 1
-        Share of experiments with other speakers in which an interval should hold the true number.
+        Confidence level of the intervals: the share of experiments with other speakers whose interval should contain
+        the true value.
     """
 
     dcf: Annotated[tuple[Literal["sre08", "sre10", "sre16", "voxceleb"], ...], Field(strict=False)] = (
@@ -52,36 +53,40 @@ class EvaluationConfig(Configuration):
     confidence: float = Field(0.95, gt=0, lt=1)
 
 
+class ListMetrics(TypedDict):
+    """The metrics of one trial list, as ``metrics.json`` holds them; None for a metric that does not exist."""
+
+    n_target: int  # scored target trials
+    n_nontarget: int  # scored nontarget trials
+    n_unscored: int  # trials without a score
+    n_certain_errors: int  # targets that score -inf, and nontargets that score +inf
+    eer: float | None  # fraction of 1, as are eer_hull and auc
+    eer_hull: float | None
+    auc: float | None
+    p_miss_at_fa: dict[str, float | None]  # fractions of 1, by false-alarm rate
+    min_dcf: dict[str, float | None]  # normalised, by preset
+    act_dcf: dict[str, float | None]  # normalised, by preset
+    cllr: float | None  # bits; None where certain errors make it infinite
+    min_cllr: float | None  # bits
+    intervals: NotRequired[dict[str, object] | None]  # (low, high) under the same names; see `uncertainty`
+    p_miss: NotRequired[float | None]  # of calibrated scores, at the decision threshold; a fraction of 1
+    p_fa: NotRequired[float | None]  # likewise
+    cllr_uncalibrated: NotRequired[float | None]  # bits
+    trains_calibration: NotRequired[bool]  # whether calibration was trained on trials of this list
+
+
 def summarise(
     llrs: Float64Array,
     target: BoolArray,
     config: EvaluationConfig,
     *,
     ranks: Float64Array | None = None,
-) -> dict[str, object]:
-    """Compute the numbers of one trial list.
+) -> ListMetrics:
+    """Compute the metrics of one trial list.
 
-    Parameters
-    ----------
-    llrs : np.ndarray, shape (n,), nats
-        The score of each trial, taken as a log-likelihood ratio; NaN where there is none.
-    target : np.ndarray, shape (n,), bool
-        Which trials are target trials.
-    config : EvaluationConfig
-        Which detection costs.
-    ranks : np.ndarray, shape (n,), optional
-        Numbers in the order of the trials, where a calibration has made equal what was not; otherwise `llrs`. What
-        depends on nothing but the order is computed from these.
-
-    Returns
-    -------
-    dict
-        ``n_target`` and ``n_nontarget`` count the trials with a score, ``n_unscored`` those without,
-        ``n_certain_errors`` those that are certain and wrong: targets that score -inf, nontargets that score +inf.
-        ``eer``, ``eer_hull`` and ``auc`` are fractions of 1, and so is ``p_miss_at_fa``, by false-alarm rate;
-        ``min_dcf`` and ``act_dcf`` normalised, by preset, ``cllr`` and ``min_cllr`` in bits. Where one kind of trial
-        has no score, the numbers that need both are None; ``cllr`` is None as well where it is infinite, which
-        certain errors make it.
+    `llrs` are scores (n,), taken as log-likelihood ratios in nats; NaN where a trial has none. `ranks` are the
+    uncalibrated scores, where a calibration such as PAV has made different scores equal: metrics that depend only on
+    the ranking are computed from them. Metrics that need both kinds of trial are None where one kind has no scores.
     """
     scored = ~np.isnan(llrs)
     sides = llrs[scored & target], llrs[scored & ~target]
@@ -92,40 +97,26 @@ def summarise(
         "n_certain_errors": int(np.count_nonzero(sides[0] == -np.inf) + np.count_nonzero(sides[1] == np.inf)),
     }
     if min(map(len, sides)) == 0:
-        return counts | _nested({}, config)
+        return cast(ListMetrics, counts | _nested({}, config))
     ordered = sides if ranks is None else (ranks[scored & target], ranks[scored & ~target])
-    numbers: dict[str, float | None] = {**ordered_numbers(error_rates(*ordered), config.dcf, config.false_alarm_rates)}
-    numbers |= {f"act_dcf.{preset}": act_dcf(*sides, preset) for preset in config.dcf}
-    with np.errstate(over="ignore"):  # of scores of 1e308
+    metrics: dict[str, float | None] = {**rank_metrics(error_rates(*ordered), config.dcf, config.false_alarm_rates)}
+    metrics |= {f"act_dcf.{preset}": act_dcf(*sides, preset) for preset in config.dcf}
+    with np.errstate(over="ignore"):  # scores of 1e308 overflow
         cost = cllr(*sides)
-    numbers["cllr"] = cost if np.isfinite(cost) else None
-    return counts | _nested(numbers, config)
+    metrics["cllr"] = cost if np.isfinite(cost) else None
+    return cast(ListMetrics, counts | _nested(metrics, config))
 
 
-def error_shares(llrs: Float64Array, target: BoolArray, threshold: float) -> dict[str, float | None]:
-    """Count the errors of decisions.
+def error_shares(llrs: Float64Array, target: BoolArray, threshold: float) -> tuple[float | None, float | None]:
+    """Return the miss rate and the false-alarm rate at a decision threshold, as fractions of 1.
 
-    Parameters
-    ----------
-    llrs : np.ndarray, shape (n,), nats
-        The score of each trial; NaN where there is none, and no decision.
-    target : np.ndarray, shape (n,), bool
-        Which trials are target trials.
-    threshold : float, nats
-        From which score on a trial is accepted.
-
-    Returns
-    -------
-    dict
-        ``p_miss``, the share of the target trials that are rejected, and ``p_fa``, that of the nontarget trials that
-        are accepted, fractions of 1; None where no trial of the kind has a score.
+    Scores, (n,), are NaN where a trial has none. A trial is accepted if its score is at least the threshold. A rate is
+    None where no trial of its kind has a score.
     """
     scored = ~np.isnan(llrs)
     rejected, accepted = llrs[scored & target] < threshold, llrs[scored & ~target] >= threshold
-    return {
-        name: float(np.mean(errors)) if len(errors) else None
-        for name, errors in (("p_miss", rejected), ("p_fa", accepted))
-    }
+    p_miss, p_fa = (float(np.mean(errors)) if len(errors) else None for errors in (rejected, accepted))
+    return p_miss, p_fa
 
 
 def uncertainty(
@@ -137,32 +128,19 @@ def uncertainty(
     *,
     ranks: Float64Array | None = None,
 ) -> dict[str, object] | None:
-    """Compute the intervals of the numbers of one trial list.
+    """Compute the intervals of the metrics of one trial list, as (low, high) under the names of `ListMetrics`.
 
-    Parameters
-    ----------
-    llrs, target, ranks
-        As for `summarise`.
-    speakers : two np.ndarrays of int, shape (n,), >= 0
-        The speaker of the model and the one in the test, of each trial, by number.
-    config : EvaluationConfig
-        Which detection costs, how many draws, and how sure.
-    rng : numpy.random.Generator
-        Draws the speakers; see `speechgmm.evaluation.bootstrap`.
-
-    Returns
-    -------
-    dict or None
-        Low and high of each number, under the names of `summarise`; None where most draws leave out a kind of trial, or
-        where one of them is infinite. None altogether if none are asked for, or a kind has no scores.
+    `speakers` are numbers (n,) of the models' speakers and of the tests'; the other arguments are those of `summarise`.
+    An interval is None where most resamples lack a kind of trial, or an end is infinite. The result is None if no
+    intervals are asked for, or a kind of trial has no scores.
     """
     scored = ~np.isnan(llrs)
     kinds = target & scored, ~target & scored
     if config.bootstrap == 0 or not all(kind.any() for kind in kinds):
         return None
 
-    def of(scores: Float64Array, rng: np.random.Generator) -> dict[str, Interval | None]:
-        """Compute the intervals of scores."""
+    def intervals_of(scores: Float64Array, rng: np.random.Generator) -> dict[str, Interval | None]:
+        """Compute the intervals of one kind of scores."""
         return intervals(
             *(TrialGroup(scores[kind], speakers[0][kind], speakers[1][kind]) for kind in kinds),
             presets=config.dcf,
@@ -172,9 +150,10 @@ def uncertainty(
             rng=rng,
         )
 
-    ordered = of(llrs if ranks is None else ranks, deepcopy(rng))
-    absolute = ordered if ranks is None or np.array_equal(ranks, llrs, equal_nan=True) else of(llrs, rng)
-    return _nested(ordered | {name: absolute[name] for name in absolute if name.startswith(ABSOLUTE)}, config)
+    by_rank = intervals_of(llrs if ranks is None else ranks, deepcopy(rng))
+    same = ranks is None or np.array_equal(ranks, llrs, equal_nan=True)
+    by_value = by_rank if same else intervals_of(llrs, rng)
+    return _nested(by_rank | {name: by_value[name] for name in by_value if name.startswith(ABSOLUTE)}, config)
 
 
 def summarise_identification(
@@ -183,31 +162,17 @@ def summarise_identification(
     config: EvaluationConfig,
     rng: np.random.Generator,
 ) -> dict[str, object]:
-    """Compute the numbers of identification, and their intervals.
+    """Compute the metrics of identification, and their intervals; all are fractions of 1.
 
-    Parameters
-    ----------
-    known : np.ndarrays, shapes (M, U), (U,) and (U,)
-        Scores of M models for U >= 1 tests of their speakers, the index of the right model of each test, and the
-        speaker in it, by number.
-    unknown : np.ndarrays, shapes (M, V) and (V,)
-        Scores for V >= 0 tests of speakers without a model, and the speaker in each.
-    config : EvaluationConfig
-        How many draws, and how sure.
-    rng : numpy.random.Generator
-        Draws the speakers of the tests.
-
-    Returns
-    -------
-    dict
-        ``rate``, the identification rate; ``cmc``, the shares of tests whose model is among the best k, from 1 to
-        `MOST_RANKS` or all models; ``open_set`` with ``n_known`` and ``n_unknown`` tests and ``dir_at_fa``, by
-        false-alarm rate, or None if no speaker is unknown; ``intervals`` of ``rate`` and ``dir_at_fa``, or None if none
-        are asked for. All are fractions of 1.
+    `known` are the scores (M, U) of the tests of enrolled speakers, the index of the right model of each test, and its
+    speaker by number; `unknown` are the scores (M, V) and the speakers of tests of speakers without a model. ``rate``
+    is the identification rate; ``cmc`` the share of tests whose model is among the best k, for k from 1 to
+    `MOST_RANKS`; ``open_set`` has the rates at false-alarm rates, or is None if no speaker is unknown; ``intervals``
+    are of ``rate`` and ``dir_at_fa``, or None if none are asked for.
     """
     matrix, truth, speakers = known
     n_unknown = len(unknown[1])
-    found: dict[str, object] = {
+    metrics: dict[str, object] = {
         "rate": identification_rate(matrix, truth),
         "cmc": cmc(matrix, truth)[:MOST_RANKS].tolist(),
         "open_set": None,
@@ -217,32 +182,34 @@ def summarise_identification(
         rates = {
             str(rate): detection_identification_rate(matrix, truth, unknown[0], rate) for rate in OPEN_SET_FALSE_ALARMS
         }
-        found["open_set"] = {"n_known": len(truth), "n_unknown": n_unknown, "dir_at_fa": rates}
+        metrics["open_set"] = {"n_known": len(truth), "n_unknown": n_unknown, "dir_at_fa": rates}
     if config.bootstrap:
         flat = identification_intervals(
-            Answers(true_ranks(matrix, truth) == 1, matrix.max(axis=0), speakers),
-            Answers(np.zeros(n_unknown, np.bool_), unknown[0].max(axis=0), unknown[1]) if n_unknown else None,
+            IdentificationOutcomes(true_ranks(matrix, truth) == 1, matrix.max(axis=0), speakers),
+            IdentificationOutcomes(np.zeros(n_unknown, np.bool_), unknown[0].max(axis=0), unknown[1])
+            if n_unknown
+            else None,
             false_alarm_rates=OPEN_SET_FALSE_ALARMS,
             n_resamples=config.bootstrap,
             confidence=config.confidence,
             rng=rng,
         )
-        of_rates = {str(rate): flat.get(f"dir_at_fa.{rate}") for rate in OPEN_SET_FALSE_ALARMS}
-        found["intervals"] = {"rate": flat["rate"], "dir_at_fa": of_rates}
-    return found
+        by_rate = {str(rate): flat.get(f"dir_at_fa.{rate}") for rate in OPEN_SET_FALSE_ALARMS}
+        metrics["intervals"] = {"rate": flat["rate"], "dir_at_fa": by_rate}
+    return metrics
 
 
 def _nested(flat: Mapping[str, object], config: EvaluationConfig) -> dict[str, object]:
-    """Lay out numbers, or intervals of them, as JSON has them; None for those that there are not."""
+    """Nest metrics, or their intervals, as in ``metrics.json``; None for those that do not exist."""
 
-    def of(name: str, keys: Sequence[object]) -> dict[str, object]:
-        """Give the numbers of one name by what they are for."""
+    def by_key(name: str, keys: Sequence[object]) -> dict[str, object]:
+        """Return the values of one metric by preset or false-alarm rate."""
         return {str(key): flat.get(f"{name}.{key}") for key in keys}
 
     return {
         **{name: flat.get(name) for name in ("eer", "eer_hull", "auc")},
-        "p_miss_at_fa": of("p_miss_at_fa", config.false_alarm_rates),
-        "min_dcf": of("min_dcf", config.dcf),
-        "act_dcf": of("act_dcf", config.dcf),
+        "p_miss_at_fa": by_key("p_miss_at_fa", config.false_alarm_rates),
+        "min_dcf": by_key("min_dcf", config.dcf),
+        "act_dcf": by_key("act_dcf", config.dcf),
         **{name: flat.get(name) for name in ("cllr", "min_cllr")},
     }

@@ -1,7 +1,7 @@
-"""Calibration and fusion: from scores of any scale to log-likelihood ratios that mean what they say.
+"""Calibration and fusion: scores of any scale become log-likelihood ratios.
 
-A calibration is trained on scores of target and nontarget trials of speakers who are not those evaluated, and is then a
-frozen value that is applied to any scores. Ratios are natural logarithms.
+A calibration is trained on target and nontarget scores of speakers who are not evaluated. It is then a frozen value
+that applies to any scores. Ratios are natural logarithms.
 """
 
 from collections.abc import Collection
@@ -20,16 +20,18 @@ from speechgmm.errors import CorpusError, ModelError
 DEFAULT_P_TARGET = 0.5
 
 PENALTY = 1e-9
-"""Weight of half the squared norm of the logistic weights (of scores with unit deviation) beside the mean cost in nats:
-enough to keep them finite when a threshold parts targets from nontargets, too little to move them otherwise."""
+"""L2 penalty on the logistic weights, for scores of unit deviation: half their squared norm times this is added to the
+mean cost in nats. It keeps the weights finite where a threshold separates targets from nontargets, and is too small to
+move them otherwise."""
 
 TOLERANCE = 1e-12
-"""Largest slope of the objective where the search ends."""
+"""Gradient of the objective at which the optimiser stops."""
 
-NAMED = 5
+MOST_NAMED = 5
+"""Names that an error message lists."""
 
 Floats = Annotated[tuple[float, ...], Field(strict=False)]
-Sides = tuple[npt.ArrayLike, npt.ArrayLike]
+SideInformation = tuple[npt.ArrayLike, npt.ArrayLike]
 
 
 class CalibrationConfig(Configuration):
@@ -38,13 +40,20 @@ class CalibrationConfig(Configuration):
     Parameters
     ----------
     method : "logistic" or "pav"
-        Prior-weighted logistic regression, which is a scale for each system and an offset; or the best map that never
-        falls, by pooling adjacent violators, which needs many trials of both kinds.
+        "logistic": prior-weighted logistic regression, a weight for each system and an offset. "pav": the best
+        non-decreasing map, by pooling adjacent violators; it needs many trials of both kinds.
     p_target : float, 0 < p_target < 1
-        Prior of a target trial at which "logistic" is at its best, whatever the share of targets in training; 0.5 makes
-        Cllr least.
+        For "logistic": the prior of a target trial at which the calibration is best, whatever the share of targets in
+        the training trials. 0.5 minimises Cllr.
     systems : "trained" or "equal"
-        Whether each system has a weight of its own, or the scores of all are added up before calibration.
+        "trained": each system has a weight of its own. "equal": the scores of all systems are summed before
+        calibration.
+
+    Examples
+    --------
+    >>> from speechgmm import CalibrationConfig
+    >>> CalibrationConfig(method="logistic", p_target=0.01).systems
+    'trained'
     """
 
     method: Literal["logistic", "pav"] = "logistic"
@@ -60,16 +69,16 @@ class CalibrationConfig(Configuration):
 
 
 class LinearCalibration(Configuration):
-    """A weighted sum of scores, of side information and of an offset.
+    """A weighted sum of scores and of side information, plus an offset.
 
     Parameters
     ----------
-    weights : tuple of S floats, nats for each unit of the system's score
-        One for each system. A negative one says that in training a lower score spoke for "same speaker".
-    side_weights : tuple of Q floats, nats for each unit
+    weights : tuple of S floats, nats per unit of the system's score
+        One for each system. A negative weight means that in training lower scores indicated the same speaker.
+    side_weights : tuple of Q floats, nats per unit
         One for each column of side information.
     offset : float, nats
-        What is added.
+        Added to the weighted sum.
     """
 
     kind: Literal["linear"] = "linear"
@@ -80,54 +89,41 @@ class LinearCalibration(Configuration):
 
     @property
     def n_systems(self) -> int:
-        """Systems that it takes a score of."""
+        """Number of systems whose scores it takes."""
         return len(self.weights)
 
     @property
     def n_sides(self) -> int:
-        """Columns of side information that it takes."""
+        """Number of columns of side information it takes."""
         return len(self.side_weights)
 
     def apply(self, scores: npt.ArrayLike, side: npt.ArrayLike | None = None) -> Float64Array:
-        """Turn scores into log-likelihood ratios.
+        """Convert the scores of n trials, shape (n,) or (n, S), to log-likelihood ratios, shape (n,), in nats.
 
-        Parameters
-        ----------
-        scores : array_like, shape (n,) or (n, S)
-            Scores of n trials by S systems; NaN where a trial has none.
-        side : array_like, shape (n,) or (n, Q), optional
-            Side information, such as the logarithm of the duration; needed where the calibration has been trained so.
-
-        Returns
-        -------
-        np.ndarray, shape (n,), nats
-            ``sum_s weights_s scores_s + sum_q side_weights_q side_q + offset``; NaN where anything that goes in is.
-
-        Raises
-        ------
-        ValueError
-            If there are not S systems and Q columns of n trials each, or a value is infinite.
+        The ratio is ``sum_s weights_s scores_s + sum_q side_weights_q side_q + offset``; NaN where a score or a value
+        of side information, shape (n,) or (n, Q), is NaN. ValueError if the numbers of systems, columns or trials do
+        not fit, or a value is infinite.
         """
         columns = _columns("scores", scores, n_columns=len(self.weights))
-        beside = _beside(side, len(columns), len(self.side_weights))
+        side_columns = _side_columns(side, len(columns), len(self.side_weights))
         llrs = np.full(len(columns), self.offset)
-        # one column after the other, so that a trial's ratio does not depend on how many there are
-        for weight, column in zip((*self.weights, *self.side_weights), (*columns.T, *beside.T), strict=True):
+        # column by column, so that the ratio of a trial does not depend on the number of trials
+        for weight, column in zip((*self.weights, *self.side_weights), (*columns.T, *side_columns.T), strict=True):
             llrs += weight * column
         return llrs
 
 
 class PavCalibration(Configuration):
-    """A map that never falls, straight between points and flat beyond them, of the sum of the systems' scores.
+    """A non-decreasing map of the sum of the systems' scores: linear between points, constant beyond them.
 
     Parameters
     ----------
     scores : tuple of K floats, increasing
         Scores at the points.
-    llrs : tuple of K floats, never falling, nats
+    llrs : tuple of K floats, non-decreasing, nats
         Log-likelihood ratios at the points.
     n_systems : int >= 1
-        Systems whose scores are added up.
+        Number of systems whose scores are summed.
     """
 
     kind: Literal["pav"] = "pav"
@@ -138,7 +134,7 @@ class PavCalibration(Configuration):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Refuse points that are no such map."""
+        """Refuse points that are not a non-decreasing map."""
         if len(self.scores) != len(self.llrs):
             raise ValueError(f"{len(self.llrs)} llrs for {len(self.scores)} scores")
         if (np.diff(self.scores) <= 0).any() or (np.diff(self.llrs) < 0).any():
@@ -147,70 +143,32 @@ class PavCalibration(Configuration):
 
     @property
     def n_sides(self) -> int:
-        """Columns of side information that it takes: none."""
+        """Number of columns of side information it takes: none."""
         return 0
 
     def apply(self, scores: npt.ArrayLike, side: npt.ArrayLike | None = None) -> Float64Array:
-        """Turn scores into log-likelihood ratios.
+        """Convert the scores of n trials, shape (n,) or (n, S), to log-likelihood ratios, shape (n,), in nats.
 
-        Parameters
-        ----------
-        scores : array_like, shape (n,) or (n, S)
-            Scores of n trials by S systems; NaN where a trial has none.
-        side : None
-            There is no side information in such a map.
-
-        Returns
-        -------
-        np.ndarray, shape (n,), nats
-            The map at the sum of each trial's scores; NaN where one of them is.
-
-        Raises
-        ------
-        ValueError
-            If there are not S systems, a value is infinite, or there is side information.
+        NaN where a score is NaN. ValueError if the number of systems does not fit, a value is infinite, or there is
+        side information.
         """
         columns = _columns("scores", scores, n_columns=self.n_systems)
-        _beside(side, len(columns), 0)
-        return np.interp(_added(columns)[:, 0], self.scores, self.llrs)
+        _side_columns(side, len(columns), 0)
+        return np.interp(_sum_systems(columns)[:, 0], self.scores, self.llrs)
 
 
 Calibration = LinearCalibration | PavCalibration
 
 
 def duration_side(n_frames: npt.ArrayLike) -> Float64Array:
-    """Turn durations of tests into side information.
-
-    Parameters
-    ----------
-    n_frames : array_like, shape (n,), >= 1
-        Frames of speech in each test, which are as far apart in training as they are later.
-
-    Returns
-    -------
-    np.ndarray, shape (n,)
-        Their natural logarithms.
-    """
+    """Return the natural logarithm of each test's number of speech frames (>= 1), as side information, shape (n,)."""
     return np.log(np.asarray(n_frames, np.float64))
 
 
 def load_calibration(data: object) -> Calibration:
-    """Check and take a calibration from plain data; ``calibration.model_dump(mode="json")`` is the way back.
+    """Read a calibration from plain data, the inverse of ``calibration.model_dump(mode="json")``.
 
-    Parameters
-    ----------
-    data : dict
-        As read from JSON.
-
-    Returns
-    -------
-    Calibration
-        The same value as was dumped.
-
-    Raises
-    ------
-    ModelError
-        If it is of an unknown kind or version, or has missing, unknown, malformed or non-finite values.
+    ModelError if its kind or version is unknown, or a value is missing, unknown, malformed or not finite.
     """
     if isinstance(data, dict) and "version" not in data:
         raise ModelError("not a calibration: no version")
@@ -224,14 +182,14 @@ def load_calibration(data: object) -> Calibration:
 
 
 def train_calibration(
-    target: npt.ArrayLike, nontarget: npt.ArrayLike, config: CalibrationConfig, *, side: Sides | None = None
+    target: npt.ArrayLike, nontarget: npt.ArrayLike, config: CalibrationConfig, *, side: SideInformation | None = None
 ) -> Calibration:
-    """Learn from trials whose truth is known how scores become log-likelihood ratios.
+    """Train a calibration on the scores of target and nontarget trials.
 
     Parameters
     ----------
     target, nontarget : array_like, shapes (N,) and (M,), or (N, S) and (M, S), finite
-        Scores of S systems for trials of the two kinds, at least one of each.
+        Scores of S systems for trials of each kind, at least one of each.
     config : CalibrationConfig
         Method, prior and fusion.
     side : pair of array_like, shapes (N, Q) and (M, Q), finite, optional
@@ -240,83 +198,86 @@ def train_calibration(
     Returns
     -------
     Calibration
-        For "logistic" the unique minimum, to 12 digits of the slope. Scores and side information are given unit
-        deviation inside, so their scale makes no difference, and a column that never changes has weight 0. Where scores
-        part targets from nontargets without an error, the likelihood has no maximum, and `PENALTY` alone holds the
-        weights: the ratios are then finite, 10 to 20 nats on either side of a wide gap between the scores, and much
-        surer than the trials can make anybody.
+        Its method `apply` converts scores to log-likelihood ratios.
 
-        For "pav" the points are the first and last score of each pool. One more target is put below all scores and one
-        more nontarget above all, so that no ratio is infinite: with N target and M nontarget trials they are between
+        For "logistic" it is the unique minimum of the objective, to a gradient of 1e-12. Scores and side information
+        are scaled to unit deviation internally, so their scale makes no difference, and a constant column has weight 0.
+        Where a threshold separates targets from nontargets without an error, the likelihood has no maximum and only
+        `PENALTY` bounds the weights: the ratios are then finite, 10 to 20 nats on either side of a wide gap between the
+        scores, and much larger than the number of trials justifies.
+
+        For "pav" the points are the first and last score of each pool. One target is added below all scores and one
+        nontarget above all, so that no ratio is infinite: with N target and M nontarget trials, ratios are between
         -log(N + 1) and log(M + 1).
 
-        Scores that are all equal give ratios of 0, which say nothing.
+        If all scores are equal, every ratio is 0.
 
     Raises
     ------
     ValueError
-        If a kind of trial is missing, numbers of systems or trials differ, a value is not finite, or "pav" is asked for
-        with side information or trained weights of several systems.
+        If a kind of trial is missing, numbers of systems or trials differ, a value is not finite, or "pav" is combined
+        with side information or with trained weights of several systems.
 
-    References
-    ----------
-    Brümmer et al. (2007), IEEE Trans. Audio, Speech and Language Processing 15, 2072-2084, for linear fusion by the
-    prior-weighted objective. Brümmer, du Preez (2006), Computer Speech and Language 20, for PAV. The trials that are
-    added at the ends are in the way of Laplace's rule of succession.
+    References ---------- Brümmer et al. (2007), IEEE Trans. Audio, Speech and Language Processing 15, 2072-2084, for
+    linear fusion by the prior-weighted objective. Brümmer, du Preez (2006), Computer Speech and Language 20, for PAV.
+    The added trials follow Laplace's rule of succession.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import CalibrationConfig, train_calibration
+    >>> rng = np.random.default_rng(0)
+    >>> target, nontarget = rng.normal(2, 1, 500), rng.normal(0, 1, 5000)
+    >>> calibration = train_calibration(target, nontarget, CalibrationConfig())
+    >>> calibration.apply([0.0, 2.0, 4.0]).round(1)  # for these normal scores the true ratio is 2 score - 2
+    array([-1.9,  2. ,  5.9])
     """
-    targets, nontargets = _training("target scores", target), _training("nontarget scores", nontarget)
+    targets, nontargets = _training_columns("target scores", target), _training_columns("nontarget scores", nontarget)
     n_systems = targets.shape[1]
     if nontargets.shape[1] != n_systems:
         raise ModelError(f"scores by {n_systems} systems for targets and by {nontargets.shape[1]} for nontargets")
     if config.systems == "equal":
-        targets, nontargets = _added(targets), _added(nontargets)
+        targets, nontargets = _sum_systems(targets), _sum_systems(nontargets)
     if config.method == "logistic":
-        return _linear(targets, nontargets, side, config, n_systems)
+        return _train_linear(targets, nontargets, side, config, n_systems)
     if side is not None:
         raise ModelError("side information is for the method logistic, and the method is pav")
     if targets.shape[1] > 1:
         raise ModelError(f"pav takes one score, and there are {n_systems} systems: add them up, with systems: equal")
-    return _pav(targets[:, 0], nontargets[:, 0], n_systems)
+    return _train_pav(targets[:, 0], nontargets[:, 0], n_systems)
 
 
 def check_disjoint(first: Collection[str], second: Collection[str], what: str) -> None:
-    """Refuse two lists of speakers, or of trials, that share some.
-
-    Parameters
-    ----------
-    first, second : collection of str
-        Names; how often a name is listed makes no difference.
-    what : str
-        What the two are, for the message: "calibration and evaluation".
-
-    Raises
-    ------
-    CorpusError
-        If a name is in both; the message has the first few.
-    """
+    """Refuse two lists of names that share any, with a CorpusError; `what` they are opens its message."""
     shared = sorted(set(first) & set(second))
     if shared:
-        more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
-        raise CorpusError(f"{what} share {', '.join(shared[:NAMED])}{more}, expected nothing in common")
+        more = f" and {len(shared) - MOST_NAMED} more" if len(shared) > MOST_NAMED else ""
+        raise CorpusError(f"{what} share {', '.join(shared[:MOST_NAMED])}{more}, expected nothing in common")
 
 
-def _linear(
-    targets: Float64Array, nontargets: Float64Array, side: Sides | None, config: CalibrationConfig, n_systems: int
+def _train_linear(
+    targets: Float64Array,
+    nontargets: Float64Array,
+    side: SideInformation | None,
+    config: CalibrationConfig,
+    n_systems: int,
 ) -> LinearCalibration:
-    """Train on scores (N, S) and (M, S), or sums of scores (N, 1) and (M, 1), and side information."""
+    """Train on scores, (N, S) and (M, S), or on sums of scores, (N, 1) and (M, 1), and side information."""
     n_scores = targets.shape[1]
     if side is not None:
-        beside = _training("side information of targets", side[0], len(targets))
-        targets = np.hstack([targets, beside])
-        beside = _training("side information of nontargets", side[1], len(nontargets), beside.shape[1])
-        nontargets = np.hstack([nontargets, beside])
-    weights, offset = _logistic(targets, nontargets, config.p_target)
-    of_systems = np.broadcast_to(weights[:n_scores], n_systems)
-    return LinearCalibration(weights=tuple(of_systems), side_weights=tuple(weights[n_scores:]), offset=offset)
+        side_columns = _training_columns("side information of targets", side[0], len(targets))
+        targets = np.hstack([targets, side_columns])
+        side_columns = _training_columns(
+            "side information of nontargets", side[1], len(nontargets), side_columns.shape[1]
+        )
+        nontargets = np.hstack([nontargets, side_columns])
+    weights, offset = _fit_logistic(targets, nontargets, config.p_target)
+    system_weights = np.broadcast_to(weights[:n_scores], n_systems)
+    return LinearCalibration(weights=tuple(system_weights), side_weights=tuple(weights[n_scores:]), offset=offset)
 
 
-def _logistic(targets: Float64Array, nontargets: Float64Array, p_target: float) -> tuple[Float64Array, float]:
-    """Find the weights (S,) and the offset that make the prior-weighted cost of the log-likelihood ratios least."""
+def _fit_logistic(targets: Float64Array, nontargets: Float64Array, p_target: float) -> tuple[Float64Array, float]:
+    """Find the weights (S,) and the offset that minimise the prior-weighted cost of the log-likelihood ratios."""
     from sklearn.linear_model import LogisticRegression
 
     columns = np.concatenate([targets, nontargets])
@@ -325,7 +286,7 @@ def _logistic(targets: Float64Array, nontargets: Float64Array, p_target: float) 
     shares = np.where(is_target, p_target / len(targets), (1 - p_target) / len(nontargets))
     lowest = columns.min(axis=0)
     reach = columns.max(axis=0) - lowest
-    reach[reach == 0] = 1.0  # of a column that never changes: it stays 0 and so does its weight
+    reach[reach == 0] = 1.0  # a constant column becomes 0, and so does its weight
     columns = (columns - lowest) / reach
     centre, spread = columns.mean(axis=0), columns.std(axis=0)
     spread[spread == 0] = 1.0
@@ -336,15 +297,16 @@ def _logistic(targets: Float64Array, nontargets: Float64Array, p_target: float) 
     return weights, float(offset)
 
 
-def _pav(targets: Float64Array, nontargets: Float64Array, n_systems: int) -> PavCalibration:
-    """Pool adjacent violators, with one target below all scores and one nontarget above all."""
-    levels, of_trial = np.unique(np.concatenate([targets, nontargets]), return_inverse=True)
-    n_targets = np.bincount(of_trial[: len(targets)], minlength=len(levels))
-    n_nontargets = np.bincount(of_trial[len(targets) :], minlength=len(levels))
+def _train_pav(targets: Float64Array, nontargets: Float64Array, n_systems: int) -> PavCalibration:
+    """Pool adjacent violators, with one target added below all scores and one nontarget above all."""
+    levels, level_of_trial = np.unique(np.concatenate([targets, nontargets]), return_inverse=True)
+    n_targets = np.bincount(level_of_trial[: len(targets)], minlength=len(levels))
+    n_nontargets = np.bincount(level_of_trial[len(targets) :], minlength=len(levels))
     n_targets, n_nontargets = np.r_[1, n_targets, 0], np.r_[0, n_nontargets, 1]
     n_trials = n_targets + n_nontargets
     edges = isotonic_regression(n_targets / n_trials, weights=n_trials).blocks
-    # every pool has both kinds: the lowest the target that was added, and so all above it nontargets, and vice versa
+    # every pool has trials of both kinds: the added target makes the share of targets in the lowest pool positive, and
+    # shares increase; the added nontarget makes that in the highest less than 1
     odds = np.add.reduceat(n_targets, edges[:-1]) / np.add.reduceat(n_nontargets, edges[:-1])
     llrs = np.log(odds * (len(nontargets) + 1) / (len(targets) + 1))
     firsts, lasts = np.maximum(edges[:-1] - 1, 0), np.minimum(edges[1:] - 2, len(levels) - 1)
@@ -356,18 +318,18 @@ def _pav(targets: Float64Array, nontargets: Float64Array, n_systems: int) -> Pav
     )
 
 
-def _added(columns: Float64Array) -> Float64Array:
-    """Add up each trial's scores (n, S) into (n, 1), one system after the other, whatever the number of trials."""
+def _sum_systems(columns: Float64Array) -> Float64Array:
+    """Sum each trial's scores, (n, S) to (n, 1), in the order of the systems whatever the number of trials."""
     total = columns[:, :1].copy()
     for system in range(1, columns.shape[1]):
         total += columns[:, system : system + 1]
     return total
 
 
-def _training(
+def _training_columns(
     name: str, values: npt.ArrayLike, n_trials: int | None = None, n_columns: int | None = None
 ) -> Float64Array:
-    """Turn what is known of trials into columns, at least one trial and nothing missing."""
+    """Convert scores or side information of training trials to columns; refuse NaN, or no trials."""
     columns = _columns(name, values, n_trials, n_columns)
     if len(columns) == 0:
         raise ModelError(f"{name}: none, and calibration needs trials of both kinds")
@@ -377,8 +339,8 @@ def _training(
     return columns
 
 
-def _beside(side: npt.ArrayLike | None, n_trials: int, n_columns: int) -> Float64Array:
-    """Turn side information into as many columns as a calibration takes, which may be none."""
+def _side_columns(side: npt.ArrayLike | None, n_trials: int, n_columns: int) -> Float64Array:
+    """Convert side information to the columns that a calibration takes, (n, Q); Q may be 0."""
     if side is None:
         if n_columns > 0:
             raise ModelError(f"no side information, and the calibration takes {n_columns} columns of it")
@@ -389,7 +351,7 @@ def _beside(side: npt.ArrayLike | None, n_trials: int, n_columns: int) -> Float6
 def _columns(
     name: str, values: npt.ArrayLike, n_trials: int | None = None, n_columns: int | None = None
 ) -> Float64Array:
-    """Turn numbers into columns (n, k) of float64, of the numbers expected and none infinite."""
+    """Convert numbers to float64 columns (n, k) of the expected size, none infinite."""
     columns = np.asarray(values, dtype=np.float64)
     if columns.ndim == 1:
         columns = columns[:, None]

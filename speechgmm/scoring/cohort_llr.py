@@ -1,4 +1,4 @@
-"""Scores of models that have no background model: against a cohort of other speakers' models."""
+"""Scores without a background model: likelihoods normalised by a cohort of other speakers' models."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -20,28 +20,29 @@ def cohort_score_matrix(
     excluded: BoolArray | None = None,
     average: Literal["utterance", "frame"] = "utterance",
 ) -> Float64Array:
-    """Score every utterance against every model, normalised by a cohort.
+    """Score every utterance against every model, normalised by a cohort of other speakers' models.
 
     Parameters
     ----------
     models : sequence of M DiagonalGMM over D features
         The speakers' models, each trained alone; their sizes may differ.
     cohort : sequence of B DiagonalGMM over D features
-        Models of speakers who stand for everybody else. Those that are among `models` are computed once.
+        Models of other speakers, who stand for all possible impostors. Those that are also in `models` are computed
+        once.
     utterances : sequence of U np.ndarray, each of shape (T, D), T >= 1
         The frames of each utterance.
     excluded : np.ndarray of bool, shape (M, B), optional
-        Which of the cohort do not count for which model: those of its own speaker. All count when not given.
+        Which cohort models to leave out for each model: those of its own speaker. None by default.
     average : "utterance" or "frame"
-        Of what likelihoods of the cohort the mean is taken: see Returns.
+        Whether cohort likelihoods are averaged over whole utterances or frame by frame: see Returns.
 
     Returns
     -------
     np.ndarray, shape (M, U), float64, nats
-        With ``L(g) = mean_t log p(x_t | g)``, the likelihood of an utterance normalised by its duration, and means
-        over the b of the cohort that count for the model:
-        `utterance` is ``L(model) - log mean_b exp L(b)``, the reference's;
-        `frame` is ``L(model) - mean_t log mean_b p(x_t | b)``, as of a background model that mixes the cohort.
+        With ``L(g) = mean_t log p(x_t | g)``, the log-likelihood of an utterance per frame, and means over the cohort
+        models b that are not excluded:
+        `utterance` is ``L(model) - log mean_b exp L(b)``, as in the reference;
+        `frame` is ``L(model) - mean_t log mean_b p(x_t | b)``, as for a background model that mixes the cohort.
         A column depends on its own utterance only, and a row on its own model and the cohort.
 
     Raises
@@ -52,26 +53,38 @@ def cohort_score_matrix(
     References
     ----------
     Reynolds (1995), Speech Communication 17, 91-108: the background speakers' normalisation of verification.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, cohort_score_matrix
+    >>> ann, bob, eve = (DiagonalGMM([1.0], [[mean]], [[1.0]]) for mean in (-2.0, 0.0, 2.0))
+    >>> frames = np.array([[1.8], [2.1], [2.3]])
+    >>> same_speaker = np.eye(3, dtype=bool)  # leave each speaker out of the cohort of their own model
+    >>> cohort_score_matrix([ann, bob, eve], [ann, bob, eve], [frames], excluded=same_speaker).round(1)
+    array([[-7.7],
+           [-1.4],
+           [ 2.8]])
     """
     if excluded is None:
         excluded = np.zeros((len(models), len(cohort)), bool)
     if excluded.shape != (len(models), len(cohort)):
         raise ModelError(f"excluded of shape {excluded.shape}; expected ({len(models)}, {len(cohort)})")
-    if (lonely := np.flatnonzero(excluded.all(axis=1))).size:
-        raise ModelError(f"model {lonely[0]} has nobody left in a cohort of {len(cohort)}")
-    # A model that is in both is computed once.
+    if (without_cohort := np.flatnonzero(excluded.all(axis=1))).size:
+        raise ModelError(f"model {without_cohort[0]} has no speaker left in a cohort of {len(cohort)}")
+    # a model that is in both lists is computed once
     distinct = {id(gmm): gmm for gmm in (*models, *cohort)}
-    place = {key: number for number, key in enumerate(distinct)}
-    of_models = [place[id(gmm)] for gmm in models]
-    of_cohort = [place[id(gmm)] for gmm in cohort]
+    index_of = {key: number for number, key in enumerate(distinct)}
+    model_columns = [index_of[id(gmm)] for gmm in models]
+    cohort_columns = [index_of[id(gmm)] for gmm in cohort]
     prepared = [(gmm, model_coefficients(gmm, np.float32)) for gmm in distinct.values()]
     scores = np.empty((len(models), len(utterances)))
     for column, frames in enumerate(utterances):
         likelihoods = _likelihoods(prepared, frames)
-        others = likelihoods[:, of_cohort]
+        others = likelihoods[:, cohort_columns]
         if average == "utterance":
             others = others.mean(axis=0, keepdims=True)
-        scores[:, column] = likelihoods[:, of_models].mean(axis=0) - _log_means(others, excluded).mean(axis=0)
+        scores[:, column] = likelihoods[:, model_columns].mean(axis=0) - _log_means(others, excluded).mean(axis=0)
     return scores
 
 
@@ -88,7 +101,7 @@ def _likelihoods(prepared: Sequence[tuple[DiagonalGMM, dense.Coefficients]], fra
 
 
 def _log_means(likelihoods: Float64Array, excluded: BoolArray) -> Float64Array:
-    """Take the log of the mean of exp over the cohort (N, B), less those excluded (M, B), shape (N, M)."""
+    """Compute the log of the mean likelihood over the cohort (N, B), without those excluded (M, B), shape (N, M)."""
     masks, which = np.unique(excluded, axis=0, return_inverse=True)
     means = [dense.log_sum(likelihoods[:, ~mask], axis=1) - np.log(np.count_nonzero(~mask)) for mask in masks]
     return np.stack(means, axis=1)[:, which.ravel()]

@@ -1,4 +1,4 @@
-"""Log-likelihood ratios of single frames, of windows, and of audio as it comes in."""
+"""Log-likelihood ratios of single frames, of windows, and of live audio."""
 
 from collections.abc import Sequence
 
@@ -24,9 +24,9 @@ def frame_llrs(
     ubm : DiagonalGMM, C components over D features
         The background model.
     frames : np.ndarray, shape (T, D)
-        Feature frames, in memory or mapped.
+        Feature frames, in memory or memory-mapped.
     config : ScoringConfig
-        Method `llr`.
+        Method `llr`; the kernel is always numpy.
 
     Returns
     -------
@@ -36,7 +36,18 @@ def frame_llrs(
     Raises
     ------
     ValueError
-        If shapes differ, a frame is not finite, or the method is another.
+        If shapes differ, a frame is not finite, or the method is not `llr`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, ScoringConfig, frame_llrs
+    >>> ubm = DiagonalGMM([1.0], [[0.0]], [[1.0]])
+    >>> ann = DiagonalGMM([1.0], [[1.0]], [[1.0]])
+    >>> frame_llrs([ann], ubm, np.array([[0.0], [1.0], [2.0]]), ScoringConfig()).round(2)
+    array([[-0.5],
+           [ 0.5],
+           [ 1.5]])
     """
     stacked = _stack(models, ubm, config)
     ratios = np.empty((len(frames), stacked.n_models))
@@ -60,24 +71,44 @@ def windowed_llr(
 
     Parameters
     ----------
-    models, ubm, frames, config
-        As for `frame_llrs`.
+    models : sequence of M DiagonalGMM, C components over D features
+        The speakers' models, adapted from `ubm`.
+    ubm : DiagonalGMM, C components over D features
+        The background model.
+    frames : np.ndarray, shape (T, D)
+        Feature frames, in memory or memory-mapped.
+    config : ScoringConfig
+        Method `llr`; the kernel is always numpy.
     window : int, 1 to T, frames
         Length of a window.
     step : int >= 1, frames
-        From one window's first frame to the next one's.
+        Distance from the first frame of a window to that of the next.
 
     Returns
     -------
     centres : np.ndarray, shape (W,), float64, frames
-        Middle of each window: that of frames 0 to 4 is 2. Frames at the end that fill no window are in none.
+        Middle of each window: that of frames 0 to 4 is 2. Frames at the end that do not fill a window are left out.
     means : np.ndarray, shape (W, M), float64, nats
-        Mean frame LLR of each window. Besides them no more than a window's and a block's are in memory.
+        Mean frame LLR of each window. Apart from this result, memory holds no more than a window and a block of frame
+        LLRs.
 
     Raises
     ------
     ValueError
-        As for `frame_llrs`, and if there is no window.
+        As for `frame_llrs`, and if there is not one full window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, ScoringConfig, windowed_llr
+    >>> ubm = DiagonalGMM([1.0], [[0.0]], [[1.0]])
+    >>> ann = DiagonalGMM([1.0], [[1.0]], [[1.0]])
+    >>> frames = np.array([[0.0], [0.5], [1.0], [1.0], [2.0]])
+    >>> centres, means = windowed_llr([ann], ubm, frames, ScoringConfig(), window=2, step=1)
+    >>> centres.tolist()
+    [0.5, 1.5, 2.5, 3.5]
+    >>> means[:, 0].round(2).tolist()
+    [-0.25, 0.25, 0.5, 1.0]
     """
     if window < 1 or step < 1 or len(frames) < window:
         raise ModelError(f"window {window} and step {step} for {len(frames)} frames; expected 1 or more, and a window")
@@ -100,9 +131,9 @@ def windowed_llr(
 class RunningLLR:
     """Score live audio against every model as it comes in.
 
-    After any number of pushes the scores are those that `score_matrix` gives the frames so far, bit for bit. For that
-    the last block, of up to `dense.BLOCK_FRAMES` frames, is scored anew by each push until it is full: push a few
-    tenths of a second at a time, rather than single frames.
+    After any number of pushes the scores are those that `score_matrix` computes for the frames so far, bit for bit. For
+    this, each push scores the last block, of up to `dense.BLOCK_FRAMES` frames, again until it is full: push a few
+    tenths of a second at a time rather than single frames.
 
     Parameters
     ----------
@@ -111,12 +142,26 @@ class RunningLLR:
     ubm : DiagonalGMM, C components over D features
         The background model.
     config : ScoringConfig
-        Method `llr`.
+        Method `llr`; the kernel is always numpy.
 
     Raises
     ------
     ValueError
-        If shapes differ, or the method is another.
+        If shapes differ, or the method is not `llr`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, RunningLLR, ScoringConfig
+    >>> ubm = DiagonalGMM([1.0], [[0.0]], [[1.0]])
+    >>> ann = DiagonalGMM([1.0], [[1.0]], [[1.0]])
+    >>> running = RunningLLR([ann], ubm, ScoringConfig())
+    >>> running.push(np.array([[0.5], [1.5]])).round(2).tolist()
+    [0.5]
+    >>> running.push(np.array([[2.5], [1.5]])).round(2).tolist()
+    [1.0]
+    >>> running.n_frames
+    4
     """
 
     def __init__(self, models: Sequence[DiagonalGMM], ubm: DiagonalGMM, config: ScoringConfig) -> None:
@@ -128,16 +173,16 @@ class RunningLLR:
 
     @property
     def n_frames(self) -> int:
-        """Frames pushed so far."""
+        """Number of frames pushed so far."""
         return self._n_frames
 
     def push(self, frames: FloatArray) -> Float64Array:
-        """Take the next frames.
+        """Add the next frames, and return the scores of all frames so far.
 
         Parameters
         ----------
         frames : np.ndarray, shape (T, D), T >= 0
-            They follow those of the last push.
+            The frames that follow those of the last push.
 
         Returns
         -------
@@ -147,7 +192,7 @@ class RunningLLR:
         Raises
         ------
         ValueError
-            If the shape does not fit, or a frame is not finite. What was pushed before is kept then.
+            If the shape does not fit, or a frame is not finite. Frames pushed earlier are kept.
         """
         frames = np.asarray(frames)
         if frames.ndim != 2 or frames.shape[1] != self._pending.shape[1]:
@@ -169,7 +214,7 @@ class RunningLLR:
 
 
 def _stack(models: Sequence[DiagonalGMM], ubm: DiagonalGMM, config: ScoringConfig) -> StackedModels:
-    """Prepare models whose frames have scores."""
+    """Stack the models for scoring; refuse a method that does not score single frames."""
     if config.method != "llr":
         raise ModelError(f"method {config.method} scores whole utterances; expected llr, for single frames")
     return stack(models, ubm)

@@ -1,4 +1,4 @@
-"""Who speaks: the enrolled speakers in order of their probability, and an answer that may be "none of them"."""
+"""Speaker identification: the enrolled speakers ranked by probability, and an answer that may be "unknown"."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,17 @@ class IdentificationConfig(Configuration):
     Parameters
     ----------
     p_unknown : float, 0 <= p_unknown < 1
-        Prior probability that the speaker is not enrolled; what is left is shared equally by those who are. 0 is a
-        closed set, in which somebody is always the answer.
+        Prior probability that the speaker is not enrolled; the enrolled speakers share the rest equally. 0 is a closed
+        set, where the answer is always an enrolled speaker.
     threshold : float, nats, or None
-        The best speaker is the answer where the log-likelihood ratio is this or more. Without one, where no other
-        answer, "none of them" included, is more probable.
+        The best speaker is the answer if its log-likelihood ratio is at least this. None: if no other answer, including
+        "unknown", has a higher posterior.
+
+    Examples
+    --------
+    >>> from speechgmm import IdentificationConfig
+    >>> IdentificationConfig(p_unknown=0.1)
+    IdentificationConfig(p_unknown=0.1, threshold=None)
     """
 
     p_unknown: float = Field(0.5, ge=0, lt=1)
@@ -31,72 +37,74 @@ class IdentificationConfig(Configuration):
 
 
 class Candidate(NamedTuple):
-    """One enrolled speaker: the name, the log-likelihood ratio in nats, and the posterior probability."""
+    """One enrolled speaker with log-likelihood ratio and posterior probability."""
 
     name: str
-    llr: float
+    llr: float  # nats
     posterior: float
 
 
 @dataclass(frozen=True)
 class Identification:
-    """The answer for one test.
+    """The answer for one test, with every enrolled speaker ranked."""
 
-    Parameters
-    ----------
-    answer : str or None
-        The best candidate's name, or None for a speaker who is unknown.
-    candidates : tuple of Candidate
-        All enrolled speakers, the best first; those who are equal in everything in the order of their names.
-    p_unknown : float
-        Posterior probability that the speaker is none of them.
-    """
-
-    answer: str | None
-    candidates: tuple[Candidate, ...]
-    p_unknown: float
+    answer: str | None  # the best candidate's name; None for an unknown speaker
+    candidates: tuple[Candidate, ...]  # all enrolled speakers, best first; complete ties are in the order of names
+    p_unknown: float  # posterior probability that the speaker is not enrolled
 
 
 def identify(
     llrs: npt.ArrayLike, names: Sequence[str], config: IdentificationConfig, *, ranks: npt.ArrayLike | None = None
 ) -> Identification:
-    """Rank the enrolled speakers for one test, and say who it is.
+    """Identify the speaker of one test among the enrolled speakers.
 
     Parameters
     ----------
     llrs : array_like, shape (M,), finite, nats
-        Calibrated log-likelihood ratio of each speaker's model for the test. Scores that are not calibrated have the
-        same order and, with a threshold of their own scale, the same answer, but their posteriors mean nothing.
+        Calibrated log-likelihood ratio of each speaker's model for the test. Uncalibrated scores give the same order
+        and, with a threshold on their own scale, the same answer, but meaningless posteriors.
     names : sequence of M str
         The speakers, each once, at least one.
     config : IdentificationConfig
         Prior and threshold.
     ranks : array_like, shape (M,), finite, optional
-        Scores from before calibration: they rank speakers whose ratios a calibration such as pav has made equal.
+        Uncalibrated scores, which rank the speakers whose ratios a calibration such as PAV has made equal.
 
     Returns
     -------
     Identification
-        With the ratio r_m of speaker m against "none of them", the posteriors are proportional to
-        ``(1 - p_unknown) / M e^r_m`` and, for "none of them", to ``p_unknown``. They sum to 1.
+        Answer, ranked candidates and the posterior of "unknown". With the ratio r_m of speaker m against "unknown", the
+        posteriors are proportional to ``(1 - p_unknown) / M e^r_m`` and, for "unknown", to ``p_unknown``. They sum to
+        1.
 
     Raises
     ------
     ValueError
-        If there is nobody, a name is there twice, there are not as many ratios as names, or a ratio is not finite.
+        If there are no names, a name is repeated, numbers of ratios and names differ, or a ratio is not finite.
 
     References
     ----------
     Brümmer, van Leeuwen (2006), Odyssey, "On calibration of language recognition scores": posteriors of several classes
     from log-likelihoods, here with the background as the class of which the log-likelihood is 0.
+
+    Examples
+    --------
+    >>> from speechgmm import IdentificationConfig, identify
+    >>> found = identify([4.0, -2.0, 1.0], ["ann", "bob", "eve"], IdentificationConfig(p_unknown=0.5))
+    >>> found.answer
+    'ann'
+    >>> [(candidate.name, round(candidate.posterior, 3)) for candidate in found.candidates]
+    [('ann', 0.903), ('eve', 0.045), ('bob', 0.002)]
+    >>> identify([-4.0, -2.0, -3.0], ["ann", "bob", "eve"], IdentificationConfig()).answer is None
+    True
     """
-    ratios = _checked(llrs, names)
-    with np.errstate(divide="ignore"):  # the logarithm of no prior
+    ratios = _finite_ratios(llrs, names)
+    with np.errstate(divide="ignore"):  # log(0), where p_unknown is 0
         log_priors = np.log([(1 - config.p_unknown) / len(names), config.p_unknown])
     posteriors = softmax([*(ratios + log_priors[0]), log_priors[1]])
     unknown = float(posteriors[-1])
     candidates = [*map(Candidate, names, ratios.tolist(), posteriors.tolist())]
-    second = ratios if ranks is None else _checked(ranks, names)
+    second = ratios if ranks is None else _finite_ratios(ranks, names)
     order = sorted(range(len(names)), key=lambda number: (-ratios[number], -second[number], names[number]))
     ranked = [candidates[number] for number in order]
     best = ranked[0]
@@ -104,14 +112,14 @@ def identify(
     return Identification(best.name if known else None, tuple(ranked), unknown)
 
 
-def _checked(llrs: npt.ArrayLike, names: Sequence[str]) -> np.ndarray:
-    """Turn ratios into float64, one for each of the names, or say whose is missing."""
+def _finite_ratios(llrs: npt.ArrayLike, names: Sequence[str]) -> np.ndarray:
+    """Convert ratios to float64, one for each name; refuse repeated names and values that are missing or not finite."""
     ratios = np.asarray(llrs, dtype=np.float64)
     if len(names) == 0:
-        raise ModelError("there is nobody to identify, expected at least one enrolled speaker")
+        raise ModelError("no enrolled speakers to identify; expected at least one")
     if len(set(names)) != len(names):
-        twice = next(name for number, name in enumerate(names) if name in names[:number])
-        raise ModelError(f"speaker {twice} is there more than once")
+        repeated = next(name for number, name in enumerate(names) if name in names[:number])
+        raise ModelError(f"speaker {repeated} is enrolled more than once; expected each name once")
     if ratios.shape != (len(names),):
         raise ModelError(f"ratios: shape {ratios.shape}, expected {(len(names),)}, one for each speaker")
     if not np.isfinite(ratios).all():

@@ -17,10 +17,10 @@ from speechgmm.scoring.linear import mean_shifts, score_statistics
 from speechgmm.scoring.stacked import ratio_sums, stack
 
 Scorer = Callable[[Sequence[FloatArray]], Float64Array]
-"""From U utterances, each of shape (T, D), T >= 1, to their scores against M models, shape (M, U), nats."""
+"""Maps U utterances, each of shape (T, D), T >= 1, to their scores against M models, shape (M, U), nats."""
 
 STATISTICS_AT_ONCE = 64
-"""Utterances whose statistics are in memory together, for linear scoring."""
+"""Utterances whose statistics linear scoring holds in memory at once."""
 
 
 class ScoringConfig(Configuration):
@@ -29,16 +29,22 @@ class ScoringConfig(Configuration):
     Parameters
     ----------
     method : "llr" or "linear"
-        `llr` is the mean over the frames of the log-likelihood ratio of the speaker's model to the background model;
-        `linear` is its first-order approximation from statistics, `linear_score_matrix`: a fast preview, for models
-        that differ from the background model in their means alone.
+        `llr` is the mean over the frames of the log-likelihood ratio of the speaker's model to the background model.
+        `linear` is its first-order approximation from statistics, `linear_score_matrix`: faster, less accurate, and
+        only for models that differ from the background model in their means alone.
     top_components : int >= 1, or null
-        How many of the background model's components, the best for each frame, both likelihoods are summed over;
-        null for all, which is exact. `linear` takes all, whatever is here.
+        Number of components of the background model, the best for each frame, over which both likelihoods are summed;
+        null for all, which is exact. `linear` ignores it and uses all.
     kernel : "numpy", "torch" or "cuda"
-        Who computes the likelihoods, or the statistics; the last bits of each differ. ``torch`` is PyTorch on the
-        processor and ``cuda`` on an NVIDIA card, by the extra ``torch``. Scores of single frames, of windows and of
-        live audio are numpy's.
+        What computes the likelihoods, or the statistics; results differ in the last bits. ``torch`` is PyTorch on the
+        processor and ``cuda`` PyTorch on an NVIDIA card; both need the extra ``torch``. Scores of single frames, of
+        windows and of live audio always use numpy.
+
+    Examples
+    --------
+    >>> from speechgmm import ScoringConfig
+    >>> ScoringConfig(top_components=5).method
+    'llr'
     """
 
     method: Literal["llr", "linear"] = "llr"
@@ -58,7 +64,8 @@ def llr(model: DiagonalGMM, ubm: DiagonalGMM, frames: FloatArray, *, top_compone
     frames : np.ndarray, shape (T, D), T >= 1
         The utterance.
     top_components : int >= 1, optional
-        Components of the UBM, the best for each frame, that both likelihoods are summed over; all when not given.
+        Number of components of the UBM, the best for each frame, over which both likelihoods are summed; all by
+        default.
 
     Returns
     -------
@@ -73,6 +80,15 @@ def llr(model: DiagonalGMM, ubm: DiagonalGMM, frames: FloatArray, *, top_compone
     References
     ----------
     Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 3 and 15 and section 3.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, llr
+    >>> ubm = DiagonalGMM([0.5, 0.5], [[-2.0], [2.0]], [[1.0], [1.0]])
+    >>> ann = DiagonalGMM(ubm.weights, [[-1.5], [2.5]], ubm.variances)
+    >>> round(llr(ann, ubm, np.array([[-1.4], [2.6], [2.5]])), 3)
+    0.157
     """
     return float(score_matrix([model], ubm, [frames], ScoringConfig(top_components=top_components))[0, 0])
 
@@ -94,43 +110,42 @@ def score_matrix(
     utterances : sequence of U np.ndarray, each of shape (T, D), T >= 1
         The frames of each utterance.
     config : ScoringConfig
-        Method.
+        Method, number of components, and kernel.
 
     Returns
     -------
     np.ndarray, shape (M, U), float64, nats
-        Mean frame LLRs. A column depends on its own utterance only, and a row, but for rounding, on its own model.
+        Mean frame LLRs. A column depends on its own utterance only, and a row, up to rounding, on its own model.
 
     Raises
     ------
     ValueError
-        As for `llr`.
+        If shapes differ, there are no frames, or a frame is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, ScoringConfig, score_matrix
+    >>> ubm = DiagonalGMM([0.5, 0.5], [[-2.0], [2.0]], [[1.0], [1.0]])
+    >>> ann = DiagonalGMM(ubm.weights, [[-1.5], [2.5]], ubm.variances)
+    >>> bob = DiagonalGMM(ubm.weights, [[-2.5], [1.5]], ubm.variances)
+    >>> utterances = [np.array([[-1.4], [2.6]]), np.array([[-2.6], [1.3], [1.6]])]
+    >>> score_matrix([ann, bob], ubm, utterances, ScoringConfig()).round(2)
+    array([[ 0.17, -0.39],
+           [-0.41,  0.16]])
     """
     return prepare(models, ubm, config)(utterances)
 
 
 def prepare(models: Sequence[DiagonalGMM], ubm: DiagonalGMM, config: ScoringConfig) -> Scorer:
-    """Prepare models once, to score any number of utterances against them, some at a time.
+    """Prepare models once; return a scorer that maps any number of utterances to their scores, as `score_matrix` does.
 
-    Parameters
-    ----------
-    models, ubm, config
-        As for `score_matrix`.
-
-    Returns
-    -------
-    callable
-        From utterances to what `score_matrix` gives of them. It holds half the memory of the models' means, or of
-        means and variances where those differ too, but not the models.
-
-    Raises
-    ------
-    ValueError
-        If shapes differ; the callable, as `score_matrix`.
+    The scorer holds half the memory of the models' means, or of means and variances where those differ too, but not the
+    models. ValueError if shapes differ; the scorer raises as `score_matrix` does.
     """
     if config.method == "linear":
-        return partial(_linear, mean_shifts(models, ubm), ubm, config)
-    return partial(_ratios, len(models), ratio_sums(stack(models, ubm), config.top_components, config.kernel))
+        return partial(_score_statistics, mean_shifts(models, ubm), ubm, config)
+    return partial(_score_frames, len(models), ratio_sums(stack(models, ubm), config.top_components, config.kernel))
 
 
 def grouped_score_matrix(
@@ -140,7 +155,7 @@ def grouped_score_matrix(
     utterances: Sequence[FloatArray],
     config: ScoringConfig,
 ) -> Float64Array:
-    """Score every utterance against every model, each with a background model of its own: that of its sex, say.
+    """Score every utterance against models that were adapted from several background models, one for each sex, say.
 
     Parameters
     ----------
@@ -149,21 +164,34 @@ def grouped_score_matrix(
     ubms : sequence of DiagonalGMM
         The background models.
     ubm_of : sequence of M int, 0 to the number of UBMs less 1
-        Which of `ubms` each model was adapted from.
+        Index in `ubms` of the background model that each model was adapted from.
     utterances : sequence of U np.ndarray, each of shape (T, D), T >= 1
         The frames of each utterance.
     config : ScoringConfig
-        Method.
+        Method, number of components, and kernel.
 
     Returns
     -------
     np.ndarray, shape (M, U), float64, nats
-        As from `score_matrix`.
+        As from `score_matrix`, each row against its own background model.
 
     Raises
     ------
     ValueError
-        As for `llr`, and if `ubm_of` isn't one number of a UBM for each model.
+        As for `score_matrix`, and if `ubm_of` is not one index of a UBM for each model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, ScoringConfig, grouped_score_matrix
+    >>> female = DiagonalGMM([0.5, 0.5], [[-2.0], [2.0]], [[1.0], [1.0]])
+    >>> male = DiagonalGMM([0.5, 0.5], [[-3.0], [3.0]], [[1.0], [1.0]])
+    >>> ann = DiagonalGMM(female.weights, [[-1.5], [2.5]], female.variances)
+    >>> bob = DiagonalGMM(male.weights, [[-3.5], [2.5]], male.variances)
+    >>> frames = np.array([[-1.4], [2.6], [2.5]])
+    >>> grouped_score_matrix([ann, bob], [female, male], [0, 1], [frames], ScoringConfig()).round(2)
+    array([[ 0.16],
+           [-0.24]])
     """
     groups = np.asarray(ubm_of, int)
     if groups.shape != (len(models),) or not np.all((groups >= 0) & (groups < len(ubms))):
@@ -175,7 +203,7 @@ def grouped_score_matrix(
     return scores
 
 
-def _ratios(
+def _score_frames(
     n_models: int, sums: Callable[[FloatArray], Float64Array], utterances: Sequence[FloatArray]
 ) -> Float64Array:
     """Score the frames of utterances, shape (M, U)."""
@@ -187,13 +215,13 @@ def _ratios(
     return scores
 
 
-def _linear(
+def _score_statistics(
     shifts: Float32Array, ubm: DiagonalGMM, config: ScoringConfig, utterances: Sequence[FloatArray]
 ) -> Float64Array:
     """Score the statistics of utterances, shape (M, U)."""
     scores = np.empty((len(shifts), len(utterances)))
     for start in range(0, len(utterances), STATISTICS_AT_ONCE):
-        some = slice(start, start + STATISTICS_AT_ONCE)
-        statistics = [accumulate(ubm, frames, kernel=config.kernel) for frames in utterances[some]]
-        scores[:, some] = score_statistics(shifts, ubm, statistics)
+        chosen = slice(start, start + STATISTICS_AT_ONCE)
+        statistics = [accumulate(ubm, frames, kernel=config.kernel) for frames in utterances[chosen]]
+        scores[:, chosen] = score_statistics(shifts, ubm, statistics)
     return scores

@@ -1,11 +1,10 @@
-"""Normalisation of scores against those of a cohort: Z, T, ZT, TZ, S and adaptive S.
+"""Score normalisation by a cohort: Z, T, ZT, TZ, S and adaptive S.
 
-What is a high score for one model or one test is a low one for another. Scores that nobody earned by being the right
-speaker tell how high is high: those of the model against the utterances of a cohort (Z), those of the test against the
-models of a cohort (T), or both.
+A score that is high for one model or test is low for another. Impostor scores show what is high: those of the model
+against the utterances of a cohort (Z), those of the test against the models of a cohort (T), or both.
 
-Every row of statistics is computed by itself, so that a score depends on its model, its test and the cohort, and not on
-what else is scored.
+The statistics of each row are computed on their own, so that a normalised score depends only on its model, its test and
+the cohort, not on what else is scored.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,13 +22,14 @@ from speechgmm.errors import ModelError
 DEFAULT_TOP_N = 200
 DEFAULT_TRIMMED_SHARE = 0.1
 
-LEAST_MEMBERS = 2
-"""Scores of the cohort without which there is no spread."""
+MIN_COHORT_SCORES = 2
+"""Fewest cohort scores that have a spread."""
 
-VARIES = 1e-9
-"""Scores of a cohort vary where their spread is more than this share of the largest of them."""
+LEAST_SPREAD = 1e-9
+"""Cohort scores vary if their spread exceeds this share of the largest absolute score."""
 
-NOBODY = -1
+NO_SPEAKER = -1
+"""Number of a speaker who is unknown, or not in the cohort."""
 
 LABELS = {"models": "model", "tests": "test", "z_cohort": "cohort utterance", "t_cohort": "cohort model"}
 
@@ -43,19 +43,19 @@ class ScoreNormalisationConfig(Configuration):
     Parameters
     ----------
     method : "none", "z", "t", "zt", "tz", "s" or "as"
-        What a score is normalised by: the model's scores against the cohort's utterances (z), the test's scores against
-        the cohort's models (t), z and then t of scores that were all put through z (zt), t and then z of scores that
-        were all put through t (tz), the mean of z and t (s), or that mean over the cohort scores that are the highest
-        (as, the AS-norm1 of Matějka et al.: each side chooses by its own cohort scores).
+        What a score is normalised by. "z": the model's scores against the cohort's utterances. "t": the test's scores
+        against the cohort's models. "zt": z, then t with cohort scores that are z-normalised too. "tz": t, then z with
+        cohort scores that are t-normalised too. "s": the mean of z and t. "as": that mean over the highest cohort
+        scores only (AS-norm1 of Matějka et al.: model and test each select by their own cohort scores).
     top_n : int >= 2
-        How many cohort scores of each side "as" takes; all where there are fewer.
+        For "as": how many of the highest cohort scores the model and the test each use; all if there are fewer.
     statistics : "mean", "trimmed" or "median"
-        Centre and spread of cohort scores. "mean": mean and standard deviation (of the population). "trimmed": the same
-        without the lowest and the highest share of the scores, the deviation divided by what trimming makes of that of
-        normal scores. "median": median and 1.4826 times the median absolute deviation. All three are the mean and the
-        standard deviation of normal scores.
+        Centre and spread of the cohort scores. "mean": mean and population standard deviation. "trimmed": the same
+        without the lowest and highest scores, the deviation corrected for the trimming as for normal scores. "median":
+        median and 1.4826 times the median absolute deviation. For normal scores, all three estimate the mean and the
+        standard deviation.
     trimmed_share : float, 0 <= trimmed_share < 0.5
-        Share of the scores that "trimmed" leaves out at each end, rounded down to whole scores.
+        For "trimmed": the share of the scores left out at each end, rounded down to whole scores.
 
     References
     ----------
@@ -63,10 +63,16 @@ class ScoreNormalisationConfig(Configuration):
     Kenny (2010), Odyssey, "Bayesian speaker verification with heavy-tailed priors": S.
     Cumani et al. (2011), Interspeech, "Comparison of speaker recognition approaches for real applications", and
     Matějka et al. (2017), Interspeech, "Analysis of score normalization in multilingual speaker recognition": "as".
+
+    Examples
+    --------
+    >>> from speechgmm import ScoreNormalisationConfig
+    >>> ScoreNormalisationConfig(method="as", top_n=300).statistics
+    'mean'
     """
 
     method: Literal["none", "z", "t", "zt", "tz", "s", "as"] = "none"
-    top_n: int = Field(DEFAULT_TOP_N, ge=LEAST_MEMBERS)
+    top_n: int = Field(DEFAULT_TOP_N, ge=MIN_COHORT_SCORES)
     statistics: Literal["mean", "trimmed", "median"] = "mean"
     trimmed_share: float = Field(DEFAULT_TRIMMED_SHARE, ge=0, lt=0.5)
 
@@ -81,33 +87,20 @@ class ScoreNormalisationConfig(Configuration):
 
 
 class Speakers(NamedTuple):
-    """Who is who, so that nobody is in a cohort of their own.
+    """The speakers of models, tests and cohort, so that a trial's own speakers are left out of its cohort."""
 
-    Parameters
-    ----------
-    models : sequence of M str
-        The speaker of each model.
-    z_cohort : sequence of K str, optional
-        The speaker of each utterance of the cohort; needed by every method but "t".
-    t_cohort : sequence of L str, optional
-        The speaker of each model of the cohort; needed by every method but "z".
-    tests : sequence of U str, optional
-        The true speaker of each test, where that may be known: among the speakers that a system is developed on, but
-        never where it is evaluated.
-    """
-
-    models: Sequence[str]
-    z_cohort: Sequence[str] | None = None
-    t_cohort: Sequence[str] | None = None
-    tests: Sequence[str] | None = None
+    models: Sequence[str]  # the speaker of each of M models
+    z_cohort: Sequence[str] | None = None  # of each of K cohort utterances; every method but "t" needs them
+    t_cohort: Sequence[str] | None = None  # of each of L cohort models; every method but "z" needs them
+    tests: Sequence[str] | None = None  # the true speaker of each of U tests: for development only, never in evaluation
 
 
 class _Axis(NamedTuple):
-    """What each row or column of a matrix of scores is called, and its speaker as a number from 0 on, or NOBODY."""
+    """The rows or the columns of a score matrix: what they are, their names for messages, and their speakers."""
 
-    label: str
+    label: str  # what a row or column is, for messages
     names: Sequence[str]
-    speakers: IntArray
+    speakers: IntArray  # a number for each row or column, or NO_SPEAKER
 
 
 def normalise_scores(
@@ -120,7 +113,7 @@ def normalise_scores(
     speakers: Speakers | None = None,
     test_names: Sequence[str] | None = None,
 ) -> Float64Array:
-    """Normalise a matrix of scores against those of a cohort.
+    """Normalise a matrix of scores by those of a cohort.
 
     Parameters
     ----------
@@ -135,10 +128,10 @@ def normalise_scores(
     cohort_scores : array_like, shape (L, K), finite, optional
         Score of each model of the cohort for each of its utterances; needed by "zt" and "tz".
     speakers : Speakers, optional
-        Where given, the cohort of a trial holds neither the speaker of its model nor, if told, that of its test. Scores
-        of the cohort that are normalised themselves ("zt", "tz") are so by the same rule.
+        If given, the cohort of a trial leaves out the speaker of its model and, where `speakers.tests` is given, that
+        of its test. The same rule holds for cohort scores that are normalised themselves ("zt", "tz").
     test_names : sequence of U str, optional
-        What to call the tests in messages; by their number when not given.
+        Names of the tests for error messages; their numbers by default.
 
     Returns
     -------
@@ -149,11 +142,20 @@ def normalise_scores(
     ------
     ValueError
         If a matrix that the method needs is missing, has another shape or is not finite; if speakers are missing or not
-        as many; or if the cohort of a trial has fewer than 2 scores that can be used, or scores that do not vary.
+        as many; or if the cohort of a trial has fewer than 2 usable scores, or scores that do not vary.
 
     References
     ----------
     See `ScoreNormalisationConfig`; S is the mean of the two as in Matějka et al. (2017), adaptive S their AS-norm1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import ScoreNormalisationConfig, normalise_scores
+    >>> scores = [[3.0, 1.0]]  # one model, two tests
+    >>> z_scores = [[0.0, 1.0, -1.0, 0.5, -0.5]]  # the same model against five cohort utterances
+    >>> normalise_scores(scores, ScoreNormalisationConfig(method="z"), z_scores=z_scores).round(2)
+    array([[4.24, 1.41]])
     """
     matrix = _matrix("scores", scores, None, None)
     if config.method == "none":
@@ -169,22 +171,26 @@ def normalise_scores(
     models, tests, z_cohort, t_cohort = _axes(speakers, test_names, n_models, n_tests, z.shape[1], len(t))
     match config.method:
         case "z":
-            return _z(matrix, z, models, tests, z_cohort, config)
+            return _z_norm(matrix, z, models, tests, z_cohort, config)
         case "t":
-            return _t(matrix, t, models, tests, t_cohort, config)
+            return _t_norm(matrix, t, models, tests, t_cohort, config)
         case "zt":
-            of_cohort = _z(t, both, t_cohort, tests, z_cohort, config)
-            return _t(_z(matrix, z, models, tests, z_cohort, config), of_cohort, models, tests, t_cohort, config)
+            normalised_cohort = _z_norm(t, both, t_cohort, tests, z_cohort, config)
+            return _t_norm(
+                _z_norm(matrix, z, models, tests, z_cohort, config), normalised_cohort, models, tests, t_cohort, config
+            )
         case "tz":
-            of_cohort = _t(z, both, models, z_cohort, t_cohort, config)
-            return _z(_t(matrix, t, models, tests, t_cohort, config), of_cohort, models, tests, z_cohort, config)
+            normalised_cohort = _t_norm(z, both, models, z_cohort, t_cohort, config)
+            return _z_norm(
+                _t_norm(matrix, t, models, tests, t_cohort, config), normalised_cohort, models, tests, z_cohort, config
+            )
         case "s" | "as":
-            by_model = _z(matrix, z, models, tests, z_cohort, config)
-            by_test = _t(matrix, t, models, tests, t_cohort, config)
+            by_model = _z_norm(matrix, z, models, tests, z_cohort, config)
+            by_test = _t_norm(matrix, t, models, tests, t_cohort, config)
             return 0.5 * (by_model + by_test)
 
 
-def _z(
+def _z_norm(
     scores: Float64Array,
     cohort: Float64Array,
     rows: _Axis,
@@ -192,17 +198,17 @@ def _z(
     members: _Axis,
     config: ScoreNormalisationConfig,
 ) -> Float64Array:
-    """Normalise scores (R, C) by each row's scores against the members of a cohort (R, K)."""
+    """Normalise scores (R, C) by the scores of each row against the members of a cohort, (R, K)."""
     normalised = np.empty_like(scores)
-    others = _in_cohort(columns, members)
-    for other in np.unique(others):
-        chosen = others == other
-        centre, spread = _statistics(cohort, rows, members, other, config)
+    column_speakers = _cohort_speakers(columns, members)
+    for speaker in np.unique(column_speakers):
+        chosen = column_speakers == speaker
+        centre, spread = _statistics(cohort, rows, members, speaker, config)
         normalised[:, chosen] = (scores[:, chosen] - centre[:, None]) / spread[:, None]
     return normalised
 
 
-def _t(
+def _t_norm(
     scores: Float64Array,
     cohort: Float64Array,
     rows: _Axis,
@@ -210,45 +216,46 @@ def _t(
     members: _Axis,
     config: ScoreNormalisationConfig,
 ) -> Float64Array:
-    """Normalise scores (R, C) by the scores of a cohort's members against each column (K, C)."""
-    return _z(scores.T, cohort.T, columns, rows, members, config).T
+    """Normalise scores (R, C) by the scores of a cohort's members against each column, (K, C)."""
+    return _z_norm(scores.T, cohort.T, columns, rows, members, config).T
 
 
-def _in_cohort(axis: _Axis, members: _Axis) -> IntArray:
-    """Give the speakers of an axis, NOBODY for those who are not in the cohort: they share its statistics."""
-    return np.where(np.isin(axis.speakers, members.speakers), axis.speakers, NOBODY)
+def _cohort_speakers(axis: _Axis, members: _Axis) -> IntArray:
+    """Return the speakers of an axis, NO_SPEAKER for those outside the cohort, who share its statistics."""
+    return np.where(np.isin(axis.speakers, members.speakers), axis.speakers, NO_SPEAKER)
 
 
 def _statistics(
-    cohort: Float64Array, rows: _Axis, members: _Axis, other: int, config: ScoreNormalisationConfig
+    cohort: Float64Array, rows: _Axis, members: _Axis, column_speaker: int, config: ScoreNormalisationConfig
 ) -> tuple[Float64Array, Float64Array]:
-    """Find centre and spread (R,) of each row, of the members who are neither its speaker nor the other one."""
+    """Compute centre and spread (R,) of each row's cohort scores, without the speakers of the row and of the column."""
     centre, spread = np.empty((2, len(cohort)))
-    owners = _in_cohort(rows, members)
-    for owner in np.unique(owners):
-        chosen = np.flatnonzero(owners == owner)
-        kept = (members.speakers == NOBODY) | ((members.speakers != owner) & (members.speakers != other))
+    row_speakers = _cohort_speakers(rows, members)
+    for speaker in np.unique(row_speakers):
+        chosen = np.flatnonzero(row_speakers == speaker)
+        is_other = (members.speakers != speaker) & (members.speakers != column_speaker)
+        included = (members.speakers == NO_SPEAKER) | is_other
         # in increasing order, so that the order of the cohort makes no difference even to the last bit
-        values, factor = _counted(np.sort(np.ascontiguousarray(cohort[chosen][:, kept]), axis=1), config)
-        if values.shape[1] < LEAST_MEMBERS:
+        values, factor = _selected_scores(np.sort(np.ascontiguousarray(cohort[chosen][:, included]), axis=1), config)
+        if values.shape[1] < MIN_COHORT_SCORES:
             name = f"{rows.label} {rows.names[chosen[0]]}"
             raise ModelError(
-                f"{name}: {values.shape[1]} scores against a {members.label} count, of {kept.size}; "
-                f"expected at least {LEAST_MEMBERS}"
+                f"{name}: {values.shape[1]} of its {included.size} scores against {members.label}s can be used; "
+                f"expected at least {MIN_COHORT_SCORES}"
             )
         centre[chosen], spread[chosen] = _centre_and_spread(values, factor, config)
-        still = spread[chosen] <= VARIES * np.abs(values).max(axis=1)
-        if still.any():
-            name = f"{rows.label} {rows.names[chosen[np.argmax(still)]]}"
+        constant = spread[chosen] <= LEAST_SPREAD * np.abs(values).max(axis=1)
+        if constant.any():
+            name = f"{rows.label} {rows.names[chosen[np.argmax(constant)]]}"
             raise ModelError(
-                f"{name}: its {values.shape[1]} scores against a {members.label} have no spread "
-                f"by the statistics {config.statistics!r}, expected scores that vary"
+                f"{name}: its {values.shape[1]} scores against {members.label}s have no spread "
+                f"by the statistics {config.statistics!r}; expected scores that vary"
             )
     return centre, spread
 
 
-def _counted(values: Float64Array, config: ScoreNormalisationConfig) -> tuple[Float64Array, float]:
-    """Choose what counts of sorted scores (R, K), and say what that makes of the deviation of normal scores."""
+def _selected_scores(values: Float64Array, config: ScoreNormalisationConfig) -> tuple[Float64Array, float]:
+    """Select the sorted scores (R, K) that count; return the deviation of normal scores after this trimming, too."""
     if config.method == "as":
         values = values[:, -config.top_n :]
     n_scores = values.shape[1]
@@ -265,7 +272,7 @@ def _counted(values: Float64Array, config: ScoreNormalisationConfig) -> tuple[Fl
 def _centre_and_spread(
     values: Float64Array, factor: float, config: ScoreNormalisationConfig
 ) -> tuple[Float64Array, Float64Array]:
-    """Find centre and spread (R,) of what counts of the scores (R, K)."""
+    """Compute centre and spread (R,) of the selected scores (R, K)."""
     if config.statistics == "median":
         centre = np.median(values, axis=1)
         return centre, np.median(np.abs(values - centre[:, None]), axis=1) / MAD_OF_NORMAL
@@ -273,13 +280,13 @@ def _centre_and_spread(
 
 
 def _matrix(name: str, values: npt.ArrayLike | None, n_rows: int | None, n_columns: int | None) -> Float64Array:
-    """Turn scores into a float64 matrix of so many rows and columns, or raise an error that names it."""
+    """Convert scores to a float64 matrix of the expected shape; refuse what is missing or not finite, by name."""
     if values is None:
         raise ModelError(f"{name}: not given, and the method needs them")
     matrix = np.asarray(values, dtype=np.float64)
     expected = tuple("any number" if n is None else n for n in (n_rows, n_columns))
     if matrix.ndim != 2 or any(
-        n not in (None, found) for n, found in zip((n_rows, n_columns), matrix.shape, strict=True)
+        n not in (None, size) for n, size in zip((n_rows, n_columns), matrix.shape, strict=True)
     ):
         raise ModelError(f"{name}: shape {matrix.shape}, expected {expected[0]} x {expected[1]}")
     if not np.isfinite(matrix).all():
@@ -291,7 +298,7 @@ def _matrix(name: str, values: npt.ArrayLike | None, n_rows: int | None, n_colum
 def _axes(
     speakers: Speakers | None, test_names: Sequence[str] | None, n_models: int, n_tests: int, n_z: int, n_t: int
 ) -> list[_Axis]:
-    """Give each side's speakers a number, the same for the same speaker; a cohort that is not in use has size 0."""
+    """Assign numbers to the speakers of models, tests and both cohorts; an unused cohort has size 0."""
     sizes = {"models": n_models, "tests": n_tests, "z_cohort": n_z, "t_cohort": n_t}
     numbers: dict[str, int] = {}
     axes = []
@@ -302,43 +309,32 @@ def _axes(
             shown = [f"{number} of {name}" for number, name in enumerate(names)]
         shown = [str(number) for number in range(size)] if shown is None else shown
         if size == 0 or (names is None and (speakers is None or side == "tests")):
-            axes.append(_Axis(LABELS[side], shown, np.full(size, NOBODY)))
+            axes.append(_Axis(LABELS[side], shown, np.full(size, NO_SPEAKER)))
         elif names is None or len(names) != size:
-            found = "no names" if names is None else f"{len(names)} names"
-            raise ModelError(f"speakers.{side}: {found}, expected {size}, one for each {LABELS[side]}")
+            given = "no names" if names is None else f"{len(names)} names"
+            raise ModelError(f"speakers.{side}: {given}, expected {size}, one for each {LABELS[side]}")
         else:
-            owners = np.array([numbers.setdefault(name, len(numbers)) for name in names])
-            axes.append(_Axis(LABELS[side], shown, owners))
+            speaker_numbers = np.array([numbers.setdefault(name, len(numbers)) for name in names])
+            axes.append(_Axis(LABELS[side], shown, speaker_numbers))
     return axes
 
 
 def check_cohort(models: Collection[str], cohort: Sequence[str], config: ScoreNormalisationConfig) -> None:
-    """Refuse a cohort that is too small, before anything is scored.
+    """Refuse a cohort that is too small for the method, before anything is scored.
 
-    Parameters
-    ----------
-    models : collection of str
-        The speakers of the models.
-    cohort : sequence of str
-        The speaker of each utterance of the cohort.
-    config : ScoreNormalisationConfig
-        The method.
-
-    Raises
-    ------
-    ModelError
-        If the cohort of a model, which is without its own speaker, has too few utterances or speakers for the method.
+    `models` are the speakers of the models, `cohort` the speaker of each cohort utterance. ModelError if the cohort of
+    a model, without its own speaker, has too few utterances or speakers.
     """
     if config.method == "none":
         return
-    n_needed = {"z": 1, "tz": LEAST_MEMBERS + 1}.get(config.method, LEAST_MEMBERS)
+    n_needed = {"z": 1, "tz": MIN_COHORT_SCORES + 1}.get(config.method, MIN_COHORT_SCORES)
     needed = dict.fromkeys(models, n_needed)
-    if config.method == "zt":  # the cohort's own models are normalised by the others' utterances
+    if config.method == "zt":  # each cohort model is normalised by the utterances of the other speakers
         needed = dict.fromkeys(cohort, 1) | needed
     for model, n_speakers in needed.items():
         others = [speaker for speaker in cohort if speaker != model]
-        if len(others) < LEAST_MEMBERS or len({*others}) < n_speakers:
+        if len(others) < MIN_COHORT_SCORES or len({*others}) < n_speakers:
             raise ModelError(
                 f"normalisation.method {config.method}: the cohort of {model} has {len(others)} utterances of "
-                f"{len({*others})} speakers; expected at least {LEAST_MEMBERS} of {n_speakers}"
+                f"{len({*others})} speakers; expected at least {MIN_COHORT_SCORES} of {n_speakers}"
             )

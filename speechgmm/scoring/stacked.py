@@ -1,4 +1,4 @@
-"""Many models side by side, as their differences from one background model."""
+"""Many speaker models stacked for scoring, as their differences from one background model."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,11 @@ from speechgmm.gmm.model import DiagonalGMM
 
 @dataclass(frozen=True, eq=False)
 class StackedModels:
-    """Models prepared for scoring: half the memory of their means, or of means and variances, where those differ too.
-
-    Parameters
-    ----------
-    ubm : DiagonalGMM, C components over D features
-        The background model.
-    coefficients : dense.Coefficients
-        The background model, as the kernels want it.
-    differences : dense.Differences, of M models
-        The models' differences from it.
-    """
+    """M models prepared for scoring, in half the memory of their means, and of their variances where those differ."""
 
     ubm: DiagonalGMM
-    coefficients: dense.Coefficients
-    differences: dense.Differences
+    coefficients: dense.Coefficients  # the background model, in the form that the kernels use
+    differences: dense.Differences  # of the M models from the background model
 
     @property
     def n_models(self) -> int:
@@ -39,24 +29,9 @@ class StackedModels:
 
 
 def stack(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> StackedModels:
-    """Take the models' differences from a background model, in its precision.
+    """Stack the differences of models from the background model that they were adapted from, in its precision.
 
-    Parameters
-    ----------
-    models : sequence of M DiagonalGMM, C components over D features
-        The speakers' models, adapted from `ubm`.
-    ubm : DiagonalGMM, C components over D features
-        The background model.
-
-    Returns
-    -------
-    StackedModels
-        To score any number of utterances against.
-
-    Raises
-    ------
-    ValueError
-        If shapes differ.
+    ValueError if shapes differ.
     """
     for model in models:
         if model.means.shape != ubm.means.shape:
@@ -72,27 +47,11 @@ def stack(models: Sequence[DiagonalGMM], ubm: DiagonalGMM) -> StackedModels:
 
 
 def ratio_blocks(stacked: StackedModels, frames: FloatArray, top_components: int | None) -> Iterator[FloatArray]:
-    """Compute the log-likelihood ratios of frames, block by block.
+    """Yield the log-likelihood ratios of the next B frames against each model, shape (B, M), in nats, block by block.
 
-    Parameters
-    ----------
-    stacked : StackedModels, M models
-        The models.
-    frames : np.ndarray, shape (T, D)
-        Feature frames, in memory or mapped.
-    top_components : int >= 1, or None
-        Components of the UBM, the best for each frame, that both likelihoods are summed over; None for all.
-
-    Yields
-    ------
-    np.ndarray, shape (B, M), nats
-        ``log p(x_t | model) - log p(x_t | ubm)`` of the next B frames. Blocks of `dense.BLOCK_FRAMES` frames are
-        computed each for itself, counted from the first frame.
-
-    Raises
-    ------
-    ValueError
-        If the shape does not fit the models, or a frame is not finite.
+    ``log p(x_t | model) - log p(x_t | ubm)``, summed over the `top_components` best of the UBM for each frame, or over
+    all if None. Blocks of `dense.BLOCK_FRAMES` frames, counted from the first frame, are computed independently.
+    ValueError if the shape (T, D) does not fit the models, or a frame is not finite.
     """
     n_top = _n_top(stacked, top_components)
     n_rows = dense.frames_at_once(n_top)
@@ -104,27 +63,10 @@ def ratio_blocks(stacked: StackedModels, frames: FloatArray, top_components: int
 def ratio_sums(
     stacked: StackedModels, top_components: int | None, kernel: dense.Kernel
 ) -> Callable[[FloatArray], Float64Array]:
-    """Prepare to add up the log-likelihood ratios of any number of utterances.
+    """Return a function from an utterance's frames (T, D) to the sums of their log-likelihood ratios (M,), in nats.
 
-    Parameters
-    ----------
-    stacked : StackedModels, M models
-        The models; those of a kernel of torch are put on its device here, once.
-    top_components : int >= 1, or None
-        As for `ratio_blocks`.
-    kernel : dense.Kernel
-        Who computes.
-
-    Returns
-    -------
-    callable
-        From an utterance's frames (T, D) to the sums over them for each model, shape (M,), float64, nats. It raises
-        ValueError as `ratio_blocks` does.
-
-    Raises
-    ------
-    ModelError
-        If the kernel is not there, or its device has no room.
+    PyTorch kernels move the models to their device here, once. The function raises ValueError as `ratio_blocks` does.
+    ModelError if the kernel is not available, or its device lacks memory.
     """
     if not is_torch(kernel):
         return partial(_ratio_sums, stacked, top_components)
@@ -132,7 +74,7 @@ def ratio_sums(
     on_device = torch_kernels(kernel).ratio_sums(stacked.coefficients, stacked.differences, n_top, kernel)
 
     def sums(frames: FloatArray) -> Float64Array:
-        """Add up the ratios of an utterance there."""
+        """Sum the ratios of an utterance on the device."""
         frames = checked_frames(stacked.ubm, frames)
         values: Float64Array = on_device(frames)
         check_sums(stacked.ubm, frames, values)
@@ -142,7 +84,7 @@ def ratio_sums(
 
 
 def _ratio_sums(stacked: StackedModels, top_components: int | None, frames: FloatArray) -> Float64Array:
-    """Add up the ratios of an utterance, block by block."""
+    """Sum the ratios of an utterance, block by block."""
     total = np.zeros(stacked.n_models)
     for ratios in ratio_blocks(stacked, frames, top_components):
         total += ratios.sum(axis=0, dtype=np.float64)
@@ -150,6 +92,6 @@ def _ratio_sums(stacked: StackedModels, top_components: int | None, frames: Floa
 
 
 def _n_top(stacked: StackedModels, top_components: int | None) -> int:
-    """Give the number of components that likelihoods are summed over."""
+    """Return the number of components that likelihoods are summed over."""
     n_components = stacked.ubm.n_components
     return min(top_components or n_components, n_components)

@@ -1,6 +1,6 @@
-"""Where to put the threshold of a decision: from what errors cost, or from trials whose truth is known.
+"""The threshold of a decision: from the costs of errors, or from trials whose truth is known.
 
-A trial is accepted when its score is at the threshold or above, as in `speechgmm.evaluation.metrics`.
+A trial is accepted if its score is at least the threshold, as in `speechgmm.evaluation.metrics`.
 """
 
 from typing import Literal, Self
@@ -16,7 +16,7 @@ from speechgmm.evaluation.operating_points import error_rates
 
 
 class CostsConfig(Configuration):
-    """What errors cost.
+    """The costs of errors.
 
     Parameters
     ----------
@@ -32,17 +32,24 @@ class CostsConfig(Configuration):
 
 
 class ThresholdConfig(Configuration):
-    """How the threshold is found.
+    """How the decision threshold is chosen.
 
     Parameters
     ----------
     method : "bayes", "min_dcf", "eer" or "p_fa"
-        From the costs alone, for scores that are calibrated; or from trials whose truth is known, where the detection
-        cost is least, where the two error rates are most nearly equal, or where so many false alarms are left.
+        "bayes": from the costs alone, for calibrated scores. The others use trials whose truth is known. "min_dcf":
+        where the detection cost is lowest. "eer": where miss rate and false-alarm rate are most nearly equal. "p_fa":
+        the lowest threshold with at most the false-alarm rate `p_fa`.
     costs : section of c_miss, c_fa and p_target
         For "bayes" and "min_dcf".
     p_fa : float, 0 <= p_fa < 1, or None
         For "p_fa": the largest share of nontarget trials that may be accepted.
+
+    Examples
+    --------
+    >>> from speechgmm import ThresholdConfig
+    >>> ThresholdConfig(method="p_fa", p_fa=0.001).method
+    'p_fa'
     """
 
     method: Literal["bayes", "min_dcf", "eer", "p_fa"] = "bayes"
@@ -64,25 +71,10 @@ class ThresholdConfig(Configuration):
 
 
 def min_dcf_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, costs: Costs) -> float:
-    """Find the threshold at which decisions on these very trials cost least.
+    """Find the threshold with the lowest detection cost on these trials, whose scores may have any scale.
 
-    Parameters
-    ----------
-    target, nontarget : array_like, shapes (N,) and (M,)
-        Scores of any scale.
-    costs : Costs
-        What errors cost.
-
-    Returns
-    -------
-    float
-        One of the scores, or the number just above the highest where it is best to accept nothing; of several that cost
-        the same, the lowest.
-
-    Raises
-    ------
-    ValueError
-        If a side is empty, is not one-dimensional or contains NaN; if `costs` have no meaning.
+    One of the scores, the lowest of several with the same cost; or the number just above the highest score, where it is
+    best to accept nothing. ValueError as for `speechgmm.evaluation.metrics.min_dcf`.
     """
     thresholds, p_miss, p_fa = error_rates(target, nontarget)
     best = np.argmin(detection_cost(p_miss, p_fa, costs))
@@ -90,24 +82,10 @@ def min_dcf_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, costs: Co
 
 
 def p_fa_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, p_fa: float) -> float:
-    """Find the lowest threshold at which no more than a share of these nontarget trials is accepted.
+    """Find the lowest threshold that accepts no more than the share `p_fa` of these nontarget trials, 0 <= p_fa < 1.
 
-    Parameters
-    ----------
-    target, nontarget : array_like, shapes (N,) and (M,)
-        Scores of any scale; the threshold depends on those of nontarget trials only.
-    p_fa : float, 0 <= p_fa < 1
-        The largest share; what is less than 1 / M is nothing.
-
-    Returns
-    -------
-    float
-        The number just above the score of a nontarget trial, the highest that has to be rejected.
-
-    Raises
-    ------
-    ValueError
-        If a side is empty, is not one-dimensional or contains NaN; if `p_fa` is not a share below 1.
+    The number just above the highest nontarget score that has to be rejected; a share below 1 / M accepts none of M.
+    ValueError if a kind of trial has no scores or contains NaN, or `p_fa` is out of range.
     """
     if not 0 <= p_fa < 1:
         raise ValueError(f"p_fa = {p_fa}: expected a share from 0 to 1, 1 excluded")
@@ -116,24 +94,33 @@ def p_fa_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, p_fa: float)
 
 
 def find_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, config: ThresholdConfig) -> float:
-    """Find the threshold that a configuration asks for.
+    """Find the decision threshold by the configured method.
 
     Parameters
     ----------
     target, nontarget : array_like, shapes (N,) and (M,)
-        Scores of trials whose truth is known, not those evaluated; they make no difference to the method "bayes".
+        Scores of trials whose truth is known and that are not evaluated; "bayes" does not use them.
     config : ThresholdConfig
-        Method.
+        Method, with its costs or false-alarm rate.
 
     Returns
     -------
     float, unit of the scores
-        For "eer" that of `speechgmm.evaluation.metrics.eer_threshold`; otherwise that of the method's function.
+        A trial is accepted if its score is at least this. "eer" is `speechgmm.evaluation.metrics.eer_threshold`.
 
     Raises
     ------
     ValueError
-        As for the method's function.
+        If a kind of trial has no scores, is not one-dimensional or contains NaN, except for "bayes".
+
+    Examples
+    --------
+    >>> from speechgmm import ThresholdConfig, find_threshold
+    >>> target, nontarget = [1.5, 2.0, 3.0, 4.0], [-1.0, 0.0, 0.5, 1.0, 2.0]
+    >>> find_threshold(target, nontarget, ThresholdConfig(method="eer"))
+    2.0
+    >>> round(find_threshold(target, nontarget, ThresholdConfig(method="bayes")), 3)  # p_target 0.01
+    4.595
     """
     costs = Costs(**config.costs.model_dump())
     match config.method:
@@ -144,23 +131,12 @@ def find_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, config: Thre
         case "eer":
             return eer_threshold(target, nontarget)
         case "p_fa":
-            assert config.p_fa is not None  # the configuration's own check
+            assert config.p_fa is not None  # the configuration has checked it
             return p_fa_threshold(target, nontarget, config.p_fa)
 
 
 def threshold_meaning(config: ThresholdConfig) -> str:
-    """Say in words what a threshold is.
-
-    Parameters
-    ----------
-    config : ThresholdConfig
-        How it is found.
-
-    Returns
-    -------
-    str
-        To stand behind its value.
-    """
+    """Describe a threshold in words, to follow its value in reports and in ``metrics.json``."""
     costs = f"c_miss {config.costs.c_miss:g}, c_fa {config.costs.c_fa:g}, p_target {config.costs.p_target:g}"
     known = "the trials that calibration was trained on"
     match config.method:

@@ -1,4 +1,4 @@
-"""One mixture for each class as an estimator."""
+"""A classifier with one Gaussian mixture for each class, as a scikit-learn estimator."""
 
 from functools import partial
 from operator import index
@@ -31,19 +31,19 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
     n_components : int >= 1
         Number of Gaussians of each class, C.
     method : {"independent", "map"}
-        Whether each class has a mixture trained on its own rows, or one adapted from that of all rows, the universal
-        background model, by relevance MAP. Classes with few rows need the latter.
+        "independent": a mixture for each class, trained on its own rows. "map": mixtures adapted by relevance MAP from
+        that of all rows, the universal background model; better for classes with few rows.
     relevance_factor : float, 0 to 1e12, rows
-        For "map": rows of evidence, counted by their weights, at which data and prior weigh the same.
+        For "map": number of rows, counted by their weights, at which data and prior have equal weight.
     adapt : sequence of {"weights", "means", "variances"}
-        For "map": what is adapted; the rest is the background model's.
+        For "map": which parameters are adapted; the others stay the background model's.
     adaptation_iterations : int >= 1
-        For "map": times that posteriors are computed and the model adapted.
+        For "map": number of times that posteriors are computed and the model adapted.
     ubm : DiagonalGMM, D features, optional
-        For "map": a background model of other rows. It is used as it is, and nothing is trained; `n_components` and
-        all that follows then have no effect.
+        For "map": a background model of other rows, which is used as it is. Nothing is trained then, and `n_components`
+        and the training parameters below have no effect.
     priors : array_like, shape (K,), > 0, optional
-        Prior of each class, in the order of `classes_`; they sum to 1. When not given, the weighted share of its rows.
+        Prior of each class, in the order of `classes_`; they sum to 1. By default the weighted share of its rows.
     max_iter, tol, variance_floor, weight_floor, min_occupancy, initial_iterations, initial_frames, random_state
         As for `DiagonalGaussianMixture`.
 
@@ -58,19 +58,30 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
     ubm_ : DiagonalGMM or None
         The background model of "map".
     n_iter_ : int
-        Most EM iterations of any mixture that was trained; 0 with a `ubm` of other rows.
+        Largest number of EM iterations of any trained mixture; 0 with a given `ubm`.
     n_features_in_ : int
         D.
 
-    Notes
-    -----
-    Rows are classified one by one. Of several that are known to be of one class, such as the frames of a recording,
-    the class is that of the greatest mean: ``classes_[predict_joint_log_proba(X).mean(axis=0).argmax()]``, which counts
-    the prior once.
+    Notes ----- Rows are classified one by one. Of several rows that are known to be of one class, such as the frames of
+    a recording, the class is that with the greatest mean:
+    ``classes_[predict_joint_log_proba(X).mean(axis=0).argmax()]``, which counts the prior once.
 
     References
     ----------
     Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, 19-41.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm.sklearn import GMMClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(-2, 1, (200, 3)), rng.normal(2, 1, (200, 3))])
+    >>> y = ["ann"] * 200 + ["bob"] * 200
+    >>> classifier = GMMClassifier(n_components=2, random_state=0).fit(X, y)
+    >>> classifier.predict([[-2.0, -1.5, -2.5], [1.5, 2.0, 2.5]]).tolist()
+    ['ann', 'bob']
+    >>> bool(classifier.score(X, y) > 0.98)
+    True
     """
 
     def __init__(
@@ -110,16 +121,16 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
 
     @one_thread()
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
-        """Make the model of each class.
+        """Train the model of each class.
 
         Parameters
         ----------
         X : array_like, shape (T, D), finite
             Rows.
         y : array_like, shape (T,)
-            The class of each.
+            The class of each row.
         sample_weight : array_like, shape (T,), finite and >= 0, optional
-            How often each row counts; once when not given.
+            How often each row counts; once by default.
 
         Returns
         -------
@@ -129,7 +140,7 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a mixture is to be trained on fewer distinct rows than it has components, or a value is out of range.
+            If a mixture has more components than distinct rows to train on, or a value is out of range.
         """
         if self.method not in ("independent", "map"):
             raise ValueError(f"method {self.method!r}: expected independent or map")
@@ -206,7 +217,7 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
         return np.exp(self.predict_log_proba(X))
 
     def decision_function(self, X: npt.ArrayLike) -> Float64Array:
-        """Compute what the decision is made by.
+        """Compute the values that the decision is made by.
 
         Parameters
         ----------
@@ -216,13 +227,13 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         np.ndarray, shape (T, K), or (T,) for two classes, float64, nats
-            The joint log-density of each class, or of two the log of their odds, positive for the second.
+            The joint log-density of each class; for two classes the log of their odds, positive for the second.
         """
         joint = self.predict_joint_log_proba(X)
         return joint[:, 1] - joint[:, 0] if len(self.classes_) == 2 else joint
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Find the likeliest class of each row.
+        """Find the most probable class of each row.
 
         Parameters
         ----------
@@ -232,14 +243,14 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         np.ndarray, shape (T,)
-            Its label; the first of equals.
+            Labels; of equally probable classes the first.
         """
         best = self.predict_joint_log_proba(X).argmax(axis=1)
         labels: npt.NDArray[Any] = self.classes_[best]
         return labels
 
     def _priors(self, counts: Float64Array) -> Float64Array:
-        """Take the priors that were given, or the shares of the classes."""
+        """Return the given priors, or the shares of the classes."""
         if self.priors is None:
             return np.asarray(counts / counts.sum())
         priors = np.asarray(self.priors, np.float64)
@@ -250,7 +261,7 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
     def _train(
         self, rows: FloatArray, weights: Float64Array, whose: str, random_state: np.random.RandomState
     ) -> DiagonalGMM:
-        """Train a mixture."""
+        """Train a mixture; an error names the class."""
         names = ("max_iter", "tol", "variance_floor", "weight_floor", "min_occupancy", "initial_iterations")
         mixture = DiagonalGaussianMixture(self.n_components, random_state=random_state)
         mixture.set_params(**{name: getattr(self, name) for name in (*names, "initial_frames")})

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians as an estimator."""
+"""A Gaussian mixture with diagonal covariances as a scikit-learn estimator."""
 
 import warnings
 from numbers import Integral, Real
@@ -33,55 +33,67 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
     n_components : int >= 1
         Number of Gaussians, C.
     max_iter : int >= 1
-        Most EM iterations.
+        Maximum number of EM iterations.
     tol : float >= 0, nats
         EM stops when the log-likelihood per row changes by less, as in scikit-learn; 0 never stops early.
     variance_floor : float, 0 to 1
-        Least variance, as a share of the variance of all rows along that feature. It takes the place of scikit-learn's
+        Minimum variance, as a share of the variance of all rows along that feature. It replaces scikit-learn's
         `reg_covar`, and needs no units.
     weight_floor : float >= 0
-        Least weight of a component.
+        Minimum weight of a component.
     min_occupancy : float >= 0, rows
-        A component with fewer rows, counted by their weights, is not updated; while the first model is made, it is put
-        beside the heaviest one. It is 0 here, because weights may be of any scale.
+        A component with fewer rows, counted by their weights, is not updated; while the first model is made, it is
+        moved next to the heaviest component. The default is 0, because weights may be of any scale.
     initial : "splitting", "k-means", "k-means++" or "random"
         How the first model is made; see `TrainingConfig`.
     initial_iterations : int >= 0
         EM iterations at each size while the first model is split up to C components.
     initial_frames : int >= 1
-        Most rows that the first model is made from, drawn evenly.
+        Maximum number of rows, drawn evenly, that the first model is made from.
     gmm_init : DiagonalGMM, C components, optional
-        The first model; made from the rows when not given.
+        The first model; made from the rows by default.
     random_state : int, RandomState or None
-        Draws the rows of the first model and the directions of its splits; and what `sample` gives.
+        Seeds the choice of rows for the first model and the directions of its splits, and `sample`.
 
     Attributes
     ----------
     gmm_ : DiagonalGMM, C components over D features
-        The model, which every function of `speechgmm` takes.
+        The model, for every function of `speechgmm`.
     weights_, means_, covariances_ : np.ndarray, shapes (C,), (C, D), (C, D), read-only
         Its parameters; `covariances_` holds the diagonals, as scikit-learn's does for ``covariance_type="diag"``.
     stats_ : SufficientStats
-        Statistics of the last iteration, which gave `gmm_`.
+        Statistics of the last iteration, from which `gmm_` was computed.
     start_gmm_ : DiagonalGMM
-        The model that the last iteration started from: the posteriors in `stats_` are under it.
+        The model before the last iteration, under which the posteriors in `stats_` are.
     lower_bound_ : float, nats
         Log-likelihood per row, weighted, under `start_gmm_`.
     converged_ : bool
-        Whether `fit` changed by less than `tol` before its iterations ran out.
+        Whether the log-likelihood changed by less than `tol` before `fit` ran out of iterations.
     n_iter_ : int
-        EM iterations.
+        Number of EM iterations.
     n_features_in_ : int
         D.
 
     Notes
     -----
     A row of integer weight counts as so many equal rows: the first model is made from the distinct rows of positive
-    weight, once each, and the iterations are weighted. A row of weight 0 is no row.
+    weight, once each, and the iterations are weighted. A row of weight 0 is ignored.
 
     References
     ----------
     Reynolds and Rose (1995), IEEE Trans. Speech and Audio Processing 3, eqs. 6-8.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm.sklearn import DiagonalGaussianMixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(-3, 1, (200, 1)), rng.normal(3, 1, (200, 1))])
+    >>> mixture = DiagonalGaussianMixture(n_components=2, initial="k-means", random_state=0).fit(X)
+    >>> sorted(mixture.means_.ravel().round().tolist())
+    [-3.0, 3.0]
+    >>> mixture.predict_proba([[-3.0], [3.0]]).max(axis=1).round(2).tolist()
+    [1.0, 1.0]
     """
 
     def __init__(
@@ -113,7 +125,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
 
     @one_thread()
     def fit(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> Self:
-        """Train a mixture from the beginning.
+        """Train a mixture from scratch.
 
         Parameters
         ----------
@@ -122,7 +134,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         y
             Ignored.
         sample_weight : array_like, shape (T,), finite and >= 0, optional
-            How often each row counts; once when not given.
+            How often each row counts; once by default.
 
         Returns
         -------
@@ -167,10 +179,10 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
     ) -> Self:
         """Add rows to those of the current EM iteration, and update the model from all of them.
 
-        An iteration is a pass over rows in any number of parts: posteriors are those of the model that the pass started
-        from, and the model is after each part what one iteration over all of the pass so far gives. The first
-        part of all makes the first model too, unless there is `gmm_init`. After `fit`, parts are added to the rows of
-        its last iteration.
+        An iteration is a pass over rows in any number of parts. Posteriors are those of the model at the start of the
+        pass, and after each part the model is what one iteration over all rows of the pass so far gives. The first part
+        of all also makes the first model, unless there is `gmm_init`. After `fit`, parts are added to the rows of its
+        last iteration.
 
         Parameters
         ----------
@@ -179,9 +191,9 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         y
             Ignored.
         sample_weight : array_like, shape (T,), finite and >= 0, optional
-            How often each row counts; once when not given.
+            How often each row counts; once by default.
         new_pass : bool
-            Whether these rows are the first of another iteration, which starts from the model as it is now.
+            Whether these rows are the first of another iteration, which starts from the current model.
 
         Returns
         -------
@@ -207,7 +219,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         return self
 
     def fit_predict(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> IntArray:
-        """Train a mixture and find the likeliest component of each row.
+        """Train a mixture and find the most probable component of each row.
 
         Parameters
         ----------
@@ -217,7 +229,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         Returns
         -------
         np.ndarray of int, shape (T,), 0 to C - 1
-            As `predict` gives them.
+            As returned by `predict`.
         """
         return self.fit(X, y, sample_weight).predict(X)
 
@@ -258,7 +270,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
 
     @one_thread()
     def predict(self, X: npt.ArrayLike) -> IntArray:
-        """Find the likeliest component of each row.
+        """Find the most probable component of each row.
 
         Parameters
         ----------
@@ -268,14 +280,14 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         Returns
         -------
         np.ndarray of int, shape (T,), 0 to C - 1
-            The component of the greatest posterior; the first of equals.
+            The component with the greatest posterior; of equals the first.
         """
         rows = self._rows(X)
         return density.classify(self.gmm_, rows, dtype=rows.dtype.type)
 
     @one_thread()
     def predict_proba(self, X: npt.ArrayLike) -> Float64Array:
-        """Compute how likely each component is to have given each row.
+        """Compute the posterior probability of each component for each row.
 
         Parameters
         ----------
@@ -296,7 +308,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         Parameters
         ----------
         n_samples : int >= 0
-            How many, T. Where `random_state` is an int, each call gives the same rows.
+            Number of rows, T. If `random_state` is an int, each call returns the same rows.
 
         Returns
         -------
@@ -365,7 +377,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         return self.stats_.log_likelihood / float(self.stats_.zeroth.sum())
 
     def _config(self) -> TrainingConfig:
-        """Check the parameters that training has; `max_iter` and `tol` are this estimator's own."""
+        """Check the parameters of `TrainingConfig`; `max_iter` and `tol` are this estimator's own."""
         counts = ("n_components", "initial_iterations", "initial_frames")
         values: dict[str, Any] = {name: int(check_scalar(getattr(self, name), name, Integral)) for name in counts}
         values["initial"] = self.initial
@@ -374,7 +386,7 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         return TrainingConfig(**values)
 
     def _first_model(self, rows: FloatArray, config: TrainingConfig) -> DiagonalGMM:
-        """Take the first model that was given, or make it from the distinct rows: repeats and weights don't matter."""
+        """Return the given first model, or make it from the distinct rows: repeats and weights make no difference."""
         if self.gmm_init is not None:
             expected = (config.n_components, rows.shape[1])
             if self.gmm_init.means.shape != expected:
@@ -389,13 +401,13 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         return initialise(distinct, config, rng)
 
     def _begin_pass(self) -> None:
-        """Start an iteration from the model as it is."""
+        """Start an iteration from the current model."""
         self.start_gmm_ = self.gmm_
         self.stats_ = SufficientStats.zeros(*self.gmm_.means.shape)
         self.n_iter_ += 1
 
     def _update(self, rows: FloatArray, weights: Float64Array, config: TrainingConfig) -> None:
-        """Add rows to the iteration, and do its M step."""
+        """Add rows to the iteration, and perform its M step."""
         self.stats_ += accumulate(self.start_gmm_, rows, weights=weights, dtype=rows.dtype.type)
         self.gmm_ = ml_update(self.stats_, self.start_gmm_, config)
 

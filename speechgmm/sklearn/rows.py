@@ -1,4 +1,4 @@
-"""What both estimators do with rows, weights and seeds before the package sees them."""
+"""Rows, weights and seeds of both estimators, checked and converted for the package."""
 
 from typing import Any
 
@@ -9,47 +9,20 @@ from sklearn.utils import check_array, check_random_state
 from speechgmm.arrays import FloatArray
 
 PRECISIONS = [np.float64, np.float32]
-"""What rows may be of; others become the first."""
+"""Accepted precisions of rows; rows of another become the first."""
 
 
 def generator(random_state: int | np.random.RandomState | None) -> np.random.Generator:
-    """Seed a generator as scikit-learn's convention has it: the same for the same int.
-
-    Parameters
-    ----------
-    random_state : int, RandomState or None
-        As every estimator takes it.
-
-    Returns
-    -------
-    np.random.Generator
-    """
+    """Return a generator seeded by scikit-learn's `random_state`: the same for the same int."""
     return np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4))
 
 
 def rows_that_count(
     rows: FloatArray, sample_weight: npt.ArrayLike | None, *others: npt.NDArray[Any]
 ) -> tuple[Any, ...]:
-    """Give the rows of positive weight, their weights, and what else there is for each row.
+    """Return the rows (T, D) of positive weight, their weights (1 by default), and the same rows of other arrays.
 
-    Parameters
-    ----------
-    rows : np.ndarray, shape (T, D)
-        All rows.
-    sample_weight : array_like, shape (T,), optional
-        Their weights; 1 each when not given.
-    *others : np.ndarray, shape (T,)
-        What else there is for each row.
-
-    Returns
-    -------
-    tuple of np.ndarray
-        The same for the rows that count.
-
-    Raises
-    ------
-    ValueError
-        If the weights are not one for each row, one is negative, or all are 0.
+    ValueError if the weights are not one for each row, one is negative, or all are 0.
     """
     if sample_weight is None:
         return rows, np.ones(len(rows)), *others

@@ -12,7 +12,7 @@ RATES = (0.1, 0.01)
 
 
 def simulated(rng, n_speakers, n_tests, eer):
-    """Scores of everybody against everybody: voices move them as models and in tests, on top of noise of variance 1.
+    """Scores of all speakers against all: voices move them as models and in tests, on top of noise of variance 1.
 
     Target and nontarget scores are normal with the same variance v, so the EER is that of two such: with means d
     apart it is Phi(-d / (2 sqrt(v))), and d is chosen to make it what it is.
@@ -141,7 +141,7 @@ def test_a_difference_is_paired(rng):
     alone = intervals(target, nontarget, **settings)
     assert worse["eer"][0] > 0  # other system less this one
     assert worse["min_cllr"][0] > 0
-    # a hair's worth of other noise is told from nothing only because the voices are the same ones
+    # so little other noise is significant only because the voices are the same
     close = differences(target, nontarget, (target.scores + 1e-3, nontarget.scores), **settings)
     assert close["cllr"][1] - close["cllr"][0] < 0.05 * (alone["cllr"][1] - alone["cllr"][0])
 

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
 import naive
 from speechgmm.cli.tables import show_identification
-from speechgmm.evaluation.bootstrap import Answers, identification_intervals
+from speechgmm.evaluation.bootstrap import IdentificationOutcomes, identification_intervals
 from speechgmm.evaluation.identification import (
     cmc,
     confusion,
@@ -132,12 +132,14 @@ def test_an_interval_of_identification_draws_the_speakers_of_the_tests():
     # three speakers of one test each, of whom one is missed: 0 to 3 of three draws are of the one
     won, best = np.array([True, True, False]), np.array([3.0, 1.0, 2.0])
     settings = {"false_alarm_rates": (0.5,), "n_resamples": 4000, "confidence": 0.9}
-    found = identification_intervals(Answers(won, best, np.arange(3)), None, **settings, rng=np.random.default_rng(1))
+    found = identification_intervals(
+        IdentificationOutcomes(won, best, np.arange(3)), None, **settings, rng=np.random.default_rng(1)
+    )
     # all three draws are of the missed one with probability 1/27, which is less than 5 %; two are with 6/27
     assert found == {"rate": (1 / 3, 1.0)}
-    strangers = Answers(np.zeros(2, bool), np.array([1.5, 2.5]), np.array([3, 4]))
+    strangers = IdentificationOutcomes(np.zeros(2, bool), np.array([1.5, 2.5]), np.array([3, 4]))
     found = identification_intervals(
-        Answers(won, best, np.arange(3)), strangers, **settings, rng=np.random.default_rng(1)
+        IdentificationOutcomes(won, best, np.arange(3)), strangers, **settings, rng=np.random.default_rng(1)
     )
     assert list(found) == ["rate", "dir_at_fa.0.5"]
     assert found["dir_at_fa.0.5"] == (0.0, 1.0)
@@ -148,8 +150,8 @@ def test_a_draw_is_its_tests_repeated(rng):
     table, truth = rng.normal(size=(4, 30)), np.repeat(np.arange(4), [9, 8, 7, 6])
     table[truth, np.arange(30)] += 1.0
     strangers, who = rng.normal(size=(4, 20)), np.repeat([4, 5, 6, 7, 8], 4)
-    known = Answers(true_ranks(table, truth) == 1, table.max(axis=0), truth)
-    unknown = Answers(np.zeros(20, bool), strangers.max(axis=0), who)
+    known = IdentificationOutcomes(true_ranks(table, truth) == 1, table.max(axis=0), truth)
+    unknown = IdentificationOutcomes(np.zeros(20, bool), strangers.max(axis=0), who)
     settings = {"false_alarm_rates": (0.1, 0.3), "n_resamples": 1, "confidence": 0.5}
     for seed in range(5):
         found = identification_intervals(known, unknown, **settings, rng=np.random.default_rng(seed))

@@ -30,7 +30,7 @@ from speechgmm.evaluation.metrics import (
     min_dcf,
     miss_rate_at,
 )
-from speechgmm.evaluation.operating_points import ordered_numbers
+from speechgmm.evaluation.operating_points import rank_metrics
 
 EVEN = Costs(1.0, 1.0, 0.5)
 # few distinct values, so that ties within and between the sides are common
@@ -437,7 +437,7 @@ def test_order_and_repetition_of_trials_do_not_matter(metric, target, nontarget,
 
 @given(target=scores, nontarget=scores)
 def test_numbers_computed_together_are_those_computed_alone(target, nontarget):
-    found = ordered_numbers(error_rates(target, nontarget), ("sre08", "sre16"), (0.25, 0.01))
+    found = rank_metrics(error_rates(target, nontarget), ("sre08", "sre16"), (0.25, 0.01))
     assert found == {
         "eer": eer(target, nontarget),
         "eer_hull": eer_hull(target, nontarget),

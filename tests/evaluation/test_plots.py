@@ -71,8 +71,8 @@ def test_a_band_is_made_of_the_miss_rates_of_repeated_trials(rng):
 
 
 def test_a_band_goes_straight_through_ties():
-    # everybody has the target scores 1, 2, 2, 2 and the nontarget scores 0, 1, 1, 2: whoever is drawn, the curve goes
-    # from (0, 1) to (1/4, 1/4), and with another slope to (3/4, 0)
+    # all speakers have the target scores 1, 2, 2, 2 and the nontarget scores 0, 1, 1, 2: whoever is drawn, the curve
+    # goes from (0, 1) to (1/4, 1/4), and with another slope to (3/4, 0)
     speakers = np.repeat([0, 1, 2], 4)
     target = TrialGroup([1.0, 2.0, 2.0, 2.0] * 3, speakers, speakers)
     nontarget = TrialGroup([0.0, 1.0, 1.0, 2.0] * 3, speakers, (speakers + 1) % 3)
@@ -129,7 +129,7 @@ def test_det_draws_a_band_in_normal_deviates():
     for p_fa, low, high in zip(*band[:3], strict=True):
         for rate in (max(low, 0.0005), high):  # no error is half an error of 1000
             assert np.abs(corners - norm.ppf([p_fa, rate])).sum(axis=1).min() < 1e-9
-    assert labels_of(figure)[-1] == "95 % band, other speakers drawn"
+    assert labels_of(figure)[-1] == "95 % band, from resampled speakers"
     assert not det_figure(lists, bands={"list": None}).axes[0].collections
 
 
@@ -139,12 +139,12 @@ def test_det_marks_the_decisions_that_were_made():
     figure = det_figure({"list": (target, nontarget), "other": (target, nontarget)}, thresholds={"list": 1.5})
     (mark,) = [line for line in figure.axes[0].lines if line.get_marker() == "X"]
     np.testing.assert_allclose(np.ravel(mark.get_data()), norm.ppf([0.1, 0.4]), rtol=1e-12)
-    assert "the decisions that were made" in labels_of(figure)
+    assert "at the decision threshold" in labels_of(figure)
     with pytest.raises(ValueError, match="band or threshold of 'lost': expected one of the lists list"):
         det_figure({"list": (target, nontarget)}, thresholds={"lost": 1.5})
 
 
-def test_the_caption_of_det_tells_of_what_is_there():
+def test_the_caption_of_det_explains_the_marks_that_are_drawn():
     band = Band(np.array([0.1]), np.array([0.2]), np.array([0.4]), 0.95)
     words = ("detection cost", "Crosses", "band")
     for presets, thresholds, bands in product(([], ["sre08"]), ({}, {"list": 0.0}), ({"list": None}, {"list": band})):
@@ -159,7 +159,7 @@ def test_the_caption_of_det_tells_of_what_is_there():
 def test_histogram_shows_the_threshold_of_the_decisions_beside_that_of_equal_errors():
     figure = histogram_figure([2.0, 3.0], [0.0, 1.0], threshold=0.5)
     assert [line.get_xdata()[0] for line in figure.axes[0].lines] == [2.0, 0.5]
-    assert labels_of(figure)[-2:] == ["EER threshold 2", "threshold of the decisions 0.5"]
+    assert labels_of(figure)[-2:] == ["EER threshold 2", "decision threshold 0.5"]
 
 
 def share_drawn(line, place):
@@ -201,8 +201,8 @@ def test_tippett_counts_infinite_ratios():
 def test_ratios_too_far_apart_for_an_axis_count_as_infinite(draw, far):
     figure = draw([far, 3.0], [0.0, -far])
     assert svg_text(figure)
-    told = "(1 target and 1 nontarget infinite, not shown)" in figure.axes[-1].get_xlabel()
-    assert told == (far > 1e300)
+    is_reported = "(1 target and 1 nontarget infinite, not shown)" in figure.axes[-1].get_xlabel()
+    assert is_reported == (far > 1e300)
 
 
 # ---- calibration ----
@@ -284,7 +284,7 @@ def test_reliability_of_the_simplest_scores():
         assert svg_text(reliability_figure(target, nontarget))
         assert svg_text(bayes_error_figure(target, nontarget))
     label = reliability_figure([1.0, np.inf], [0.0]).axes[1].get_xlabel()
-    assert label == "log-likelihood ratio that was given, nats (1 target infinite, not shown)"
+    assert label == "log-likelihood ratio, nats (1 target infinite, not shown)"
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 9, 40, 4000])
@@ -369,7 +369,7 @@ def test_confusion_of_many_names_none():
     figure = confusion_figure(np.eye(200, dtype=int), [f"speaker {number}" for number in range(200)])
     assert shown_order(figure) == []
     assert not figure.axes[0].texts
-    assert figure.axes[0].get_xlabel() == "speaker who was answered, 200 in all"
+    assert figure.axes[0].get_xlabel() == "identified speaker, 200 in all"
     assert len(svg_text(figure)) < 50_000
     assert shown_order(confusion_figure([[1]], ["a name that is far too long"])) == ["a name that i…"]
 

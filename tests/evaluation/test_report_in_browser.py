@@ -13,7 +13,7 @@ LONG = "a_name_without_any_place_to_break_it_" * 4
 def browser():
     command = find_browser()
     if command is None:
-        pytest.skip("no Chromium is installed: nobody has seen the report")
+        pytest.skip("no Chromium is installed: the report was not seen")
     with Browser(command) as opened:
         yield opened
 
@@ -47,7 +47,7 @@ def test_a_page_fits_its_window_says_nothing_and_asks_for_nothing(browser, pages
     assert browser.evaluate("[...document.images].every(each => each.complete)")
     assert browser.complaints() == []
     assert browser.requested() == [url]
-    # the ink of plots is that of the text, and text is told from the ground
+    # the ink of plots is that of the text, and text contrasts with the ground
     ink, ground = (
         browser.evaluate(f"getComputedStyle(document.body).{name}").removeprefix("rgb").strip("()").split(", ")
         for name in ("color", "backgroundColor")

@@ -60,18 +60,18 @@ def speechgmm(*arguments):
 # ---- one ----
 
 
-def test_a_report_made_anew_is_that_of_the_run(results):
+def test_a_report_made_again_is_that_of_the_run(results):
     page = (results / "report.html").read_bytes()
-    pictures = {path.name: path.read_bytes() for path in (results / "plots").iterdir()}
+    plots = {path.name: path.read_bytes() for path in (results / "plots").iterdir()}
     (results / "report.html").unlink()
     shutil.rmtree(results / "plots")
     done = speechgmm("report", results)
     assert done.exit_code == 0, done.output
     assert (results / "report.html").read_bytes() == page
     names = ("det", "scores", "tippett", "bayes-error", "reliability", "confusion", "training")
-    assert {f"{name}.svg" for name in names} <= pictures.keys()
-    for name, picture in pictures.items():
-        assert (results / "plots" / name).read_bytes() == picture
+    assert {f"{name}.svg" for name in names} <= plots.keys()
+    for name, plot in plots.items():
+        assert (results / "plots" / name).read_bytes() == plot
         assert (results / "plots" / name).with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -128,21 +128,21 @@ def test_worst_trials_are_twenty_of_each_kind_with_files_and_durations(made):
         assert [sign * trial.score for trial in trials] == llrs
         assert len(trials) == min(20, sum(row["label"] == label for row in table))
         for trial in trials:
-            heard = tests[trial.test]
+            row = tests[trial.test]
             assert (trial.path, trial.seconds, trial.speaker) == (
-                heard["path"],
-                float(heard["seconds"]),
-                heard["speaker"],
+                row["path"],
+                float(row["seconds"]),
+                row["speaker"],
             )
     text = Page((made / "first" / "report.html").read_text()).text
     assert worst.targets[0].path in text
 
 
-def test_a_report_tells_of_the_data_the_training_and_the_recipe(made):
+def test_a_report_shows_the_data_the_training_and_the_recipe(made):
     page = Page((made / "first" / "report.html").read_text())
     for shown in (
         "6 speakers enrolled against a background model of 4 Gaussians from 10 speakers; 72 trials.",
-        "its 80 % interval",
+        "its 80 % confidence interval",
         "background 10",
         "Everything that was given was used.",
         "Iterations of the background model: 2",
@@ -299,7 +299,7 @@ def test_a_run_may_have_the_name_of_a_series(results):
     assert CliRunner().invoke(app, ["report", str(results)]).exit_code == 0
 
 
-def test_an_interrupted_run_is_told_from_older_results(results):
+def test_an_interrupted_run_is_distinguished_from_older_results(results):
     (results / "data.csv").unlink()
     assert "no data.csv: removed, or these results are of an earlier version; run the recipe again" in refused(results)
     (results / "metrics.json").unlink()
@@ -310,16 +310,16 @@ def test_an_interrupted_run_is_told_from_older_results(results):
     assert "the run was stopped" in refused(results)
 
 
-def test_a_table_of_scores_that_was_cut_short_is_told(results):
+def test_a_table_of_scores_that_was_cut_short_is_refused(results):
     lines = (results / "scores.csv").read_text().splitlines(keepends=True)
     target = next(line for line in lines if ",target," in line)
     (results / "scores.csv").write_text("".join(line for line in lines if line != target))
-    told = "scores.csv: trials: [11, 60] target and nontarget trials with scores, metrics.json has [12, 60]; damaged"
-    assert told in refused(results)
+    message = "scores.csv: trials: [11, 60] target and nontarget trials with scores, metrics.json has [12, 60]; damaged"
+    assert message in refused(results)
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "told"),
+    ("name", "old", "new", "expected"),
     [
         ("metrics.json", '"trials"', '"trails"', "metrics.json: no 'trials'"),
         ("metrics.json", '"eer":', '"ear":', "metrics.json: no 'eer'"),
@@ -338,7 +338,7 @@ def test_a_table_of_scores_that_was_cut_short_is_told(results):
         ("training.csv", None, None, "training.csv: No such file"),
     ],
 )
-def test_garbled_files_are_named_with_what_to_do(results, name, old, new, told):
+def test_garbled_files_are_named_with_what_to_do(results, name, old, new, expected):
     if old is None:
         (results / name).unlink()
     else:
@@ -348,7 +348,7 @@ def test_garbled_files_are_named_with_what_to_do(results, name, old, new, told):
             text.replace(old, new, 1) if old != ",1" else re.sub(",\\d+$", new, text, flags=re.M)
         )
     message = refused(results)
-    assert told in message
+    assert expected in message
     assert "run the recipe again" in message
 
 

@@ -31,7 +31,7 @@ AWKWARD = "a<b>&\"'$x$"
 WORST = WorstTrials(
     "test",
     (WorstTrial("model-1", "test-1", -2.5, "model-1", "data/one.wav", 3.25),),
-    (WorstTrial("model-2", "test-2", 7.25, "somebody", "data/two.wav", 61.0),),
+    (WorstTrial("model-2", "test-2", 7.25, "model-3", "data/two.wav", 61.0),),
 )
 
 
@@ -172,11 +172,11 @@ def test_a_page_is_well_formed_and_loads_nothing(text):
     assert set(re.findall(r"https?://[^\"' <]*", text)) <= namespaces
 
 
-def test_report_shows_its_numbers():
+def test_report_shows_its_metrics():
     page = Page(render_report(content()))
     for shown in (
         "Equal error rate on test 3.46 % 2.12 – 4.67",
-        "Below a number stands its 95 % interval",
+        "Below each value: its 95 % confidence interval, from resampled speakers.",
         "min DCF sre08 on test 0.250 0.100 – 0.400",
         "Cllr on test 0.500 bit Identified of 1,234 tests 87.50 % 81.25 – 90.62",
         "background and enrolment share s1",
@@ -187,17 +187,17 @@ def test_report_shows_its_numbers():
         "0.125 bit",
         "1,234 tests",
         "20 models",
-        "Among the best 2 The share of tests whose right model is outscored",
+        "Among the best 2 The share of tests whose right model is among this many best-scoring models; ties",
         "87.50 %",
         "93.75 %",
-        "More numbers: EER of the convex hull, Area under the ROC, Misses at 1 % false alarms, Misses at 0.1 % false",
+        "More metrics: EER of the ROC convex hull, Area under the ROC, Miss rate at 1 % false alarms, Miss rate at",
         "0.9877",
         "8.75 %",
         "labels 1 and 0",
         "test: 1 target and 1 nontarget trials",
         "−2.500 model-1 against test-1 spoken by model-1, 3.2 s data/one.wav",
-        "7.250 model-2 against test-2 spoken by somebody, 1.0 min data/two.wav",
-        "test by sex Fewer than 30 trials of a kind, too few to say much: f.",
+        "7.250 model-2 against test-2 spoken by model-3, 1.0 min data/two.wav",
+        "test by sex Fewer than 30 target or nontarget trials, too few to say much: f.",
         "f 7 7,600 3.46 %",
         "(empty) 400 7,600",
         "enrol 20 (12 f, 8 m) 2,100 1.0 h 59.0 s 3",
@@ -205,7 +205,7 @@ def test_report_shows_its_numbers():
         "utterance u-1 , test data/u-1.wav no speech",
         "1 64 −2.5000 2 64 −2.2500 0.2500 1 removed",
         "ubm.n_components 64 256",
-        "corpus.kind folder to be given",
+        "corpus.kind folder none, required",
         "name: quickstart seed: 0",
         "python 3.11",
         "ubm 2026-11-23T10:00:00+00:00 1.3 250 0123456789ab",
@@ -215,23 +215,23 @@ def test_report_shows_its_numbers():
     assert page.marked == ["seed: 0"]
 
 
-def test_report_defines_each_number_beside_it():
+def test_report_defines_each_metric_beside_it():
     text = Page(render_report(content())).text.replace("\u00a0", " ")
     norm_of = "divided by min(c_miss p_target, c_fa (1 − p_target))"
     for definition in (
-        "EER The share of errors at the threshold where misses",
-        "min DCF sre08 The expected cost of decisions at the threshold that is best for these trials.",
+        "EER Equal error rate: the error rate at the threshold where the miss rate",
+        "min DCF sre08 Minimum normalised detection cost: the cost at the best threshold for these trials.",
         f"c_miss = 10, c_fa = 1, p_target = 0.01; {norm_of} = 0.1",
         f"c_miss = 1, c_fa = 1, p_target = 0.001; {norm_of} = 0.001",
         f"c_miss = 1, c_fa = 1, p_target = 0.005; {norm_of} = 0.005 The mean of these 2 costs",
-        "act DCF sre08 The expected cost, as of min DCF, of the decisions that the scores themselves ask for",
-        "Accepted from log(c_fa (1 − p_target) / (c_miss p_target)) on: 2.29 nats. 0.375",
-        "on: 4.60 and 5.29 nats.",
-        "Cllr What it costs, in bits,",
-        "min Cllr The Cllr that would be left after the best monotone recalibration",
-        "EER of the convex hull The equal error rate on the convex hull",
-        "Area under the ROC The share of pairs",
-        "Misses at 1 % false alarms The lowest share of targets rejected",
+        "act DCF sre08 Actual normalised detection cost: the cost when deciding at the Bayes threshold.",
+        "Bayes threshold log(c_fa (1 − p_target) / (c_miss p_target)): 2.29 nats. 0.375",
+        ": 4.60 and 5.29 nats.",
+        "Cllr Cost of the log-likelihood ratios,",
+        "min Cllr Cllr after the best monotone recalibration on these trials",
+        "EER of the ROC convex hull The equal error rate on the convex hull",
+        "Area under the ROC The probability that a target trial scores above a nontarget trial",
+        "Miss rate at 1 % false alarms The lowest miss rate at a threshold with at most this false-alarm rate",
         "Identification rate The share of tests for which the right speaker's model scores strictly higher",
     ):
         assert definition in text
@@ -244,34 +244,42 @@ def test_report_of_calibrated_scores_shows_what_decisions_by_them_get_wrong():
         "eval": numbers(**decided, trains_calibration=False),
     }
     text = Page(render_report(content(trial_lists=lists, decision="Threshold +4.60 nats: because."))).text
-    assert "Cllr, raw The Cllr of the scores before calibration. 0.750 bit" in text
-    assert "Misses The share of target trials below the threshold, which are rejected. Threshold +4.60 nats" in text
+    assert "Cllr before calibration Cllr of the scores before calibration. 0.750 bit" in text
+    assert (
+        "Miss rate The share of target trials below the decision threshold, which are rejected. Threshold +4.60 nats"
+        in text
+    )
     assert "because. 12.50 %" in text
     assert "because. – needs scored trials of both kinds" in text
-    assert text.count("Calibration was trained on trials of this list: its numbers look better than they are.") == 1
+    assert text.count("Calibration was trained on trials of this list, so its metrics are optimistic.") == 1
     plain = Page(render_report(content())).text
-    assert "Cllr, raw" not in plain
-    assert "Misses The share" not in plain
+    assert "Cllr before calibration" not in plain
+    assert "Miss rate The share" not in plain
 
 
 def test_report_of_an_open_set_shows_what_is_detected():
     open_set = {"n_known": 90, "n_unknown": 30, "dir_at_fa": {"0.01": 0.5, "0.1": 0.625}}
     intervals = {"rate": None, "dir_at_fa": {"0.01": [0.25, 0.5625], "0.1": None}}
     text = Page(render_report(content(identification=identified(open_set=open_set, intervals=intervals)))).text
-    assert "Open set, 1 % false alarms The share of the tests of enrolled speakers whose right model" in text
+    assert (
+        "Open set, 1 % false alarms Detection and identification rate: the share of the tests of enrolled speakers"
+        in text
+    )
     assert "reaches. 50.00 % 25.00 – 56.25 Open set, 10 % false alarms" in text
     assert "reaches. 62.50 %" in text
-    nobody = identified(n_tests=0, rate=None, cmc=None, intervals=None)
-    assert "Identified of 0 tests – no test of an enrolled" in Page(render_report(content(identification=nobody))).text
+    untested = identified(n_tests=0, rate=None, cmc=None, intervals=None)
+    assert (
+        "Identified of 0 tests – no test of an enrolled" in Page(render_report(content(identification=untested))).text
+    )
     assert "Open set" not in Page(render_report(content())).text
 
 
-def test_report_tells_of_intervals_only_where_there_are_some():
-    told = "Below a number stands its 95 % interval"
+def test_report_explains_intervals_only_where_there_are_some():
+    note = "Below each value: its 95 % confidence interval"
     none = numbers(intervals={"eer": None, "min_dcf": {"sre08": None}})
-    for intervals, is_told in (({"rate": [0.8, 0.9]}, True), ({"rate": None}, False), (None, False)):
+    for intervals, is_shown in (({"rate": [0.8, 0.9]}, True), ({"rate": None}, False), (None, False)):
         page = render_report(content(trial_lists={"test": none}, identification=identified(intervals=intervals)))
-        assert (told in " ".join(Page(page).text.split())) == is_told
+        assert (note in " ".join(Page(page).text.split())) == is_shown
 
 
 def test_report_shows_a_dash_and_the_reason_for_a_number_that_does_not_exist():
@@ -287,7 +295,7 @@ def test_report_shows_a_dash_and_the_reason_for_a_number_that_does_not_exist():
 
 def test_report_says_why_a_cost_is_infinite():
     text = Page(render_report(content(trial_lists={"test": numbers(cllr=None)}))).text
-    assert "Cllr on test – infinite: trials that are certain are wrong" in text
+    assert "Cllr on test – infinite: some trials are certain and wrong" in text
 
 
 def test_report_without_trials_leads_with_identification():
@@ -311,7 +319,7 @@ def test_report_counts_what_it_does_not_list():
     assert "t-50" not in text
 
 
-def test_pages_escape_everything_that_they_are_told():
+def test_pages_escape_all_their_content():
     trial = WorstTrial(AWKWARD, AWKWARD, 0.0, AWKWARD, AWKWARD, 1.0)
     plot = Plot(AWKWARD, AWKWARD, svg_text(det_figure({AWKWARD: ([1.0], [0.0])})))
     page = render_report(
@@ -360,7 +368,7 @@ def test_comparison_shows_numbers_and_how_sure_their_differences_are():
     for shown in (
         "small : Of 16 Gaussians.",
         "large : Of 64 Gaussians.",
-        "its 90 % interval",
+        "Below each value: its 90 % confidence interval, from resampled speakers",
         "3.46 % 2.12 – 4.67 2.00 % 2.12 – 4.67 −1.46 (−2.10 to −0.20)",
         "+0.000 (−0.250 to +0.125)",
         "Identification rate",
@@ -372,14 +380,15 @@ def test_comparison_shows_numbers_and_how_sure_their_differences_are():
     sure = re.findall(r'<span class="interval sure">([^<(]*)', render_comparison(comparison()))
     assert [each.strip() for each in sure] == ["−1.46"]
     alike = Page(render_comparison(comparison(keys={}, lists=(), identification={}))).text
-    assert "They are alike, but for their names." in alike
+    assert "The recipes differ in their names only." in alike
 
 
 def test_comparison_says_why_one_has_no_number_that_another_has():
     open_set = {"n_known": 90, "n_unknown": 30, "dir_at_fa": {"0.01": 0.5}}
     found = {"open": identified(open_set=open_set), "closed": identified(), "none": identified(rate=None, cmc=None)}
     text = Page(render_comparison(comparison(identification=found))).text
-    reasons = "reaches. 50.00 % – not for as many models, or without tests of unknown speakers – no test of an enrolled"
+    not_here = "not computed for so few models, or without tests of unknown speakers"
+    reasons = f"reaches. 50.00 % – {not_here} – no test of an enrolled"
     assert reasons in text
 
 

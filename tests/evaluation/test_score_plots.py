@@ -118,7 +118,7 @@ def test_histogram_adds_up_to_100_percent_a_side(target, nontarget):
     assert [sum(step.get_data().values) for step in steps] == pytest.approx([100.0] * 4)
 
 
-def test_histogram_tells_of_infinite_scores():
+def test_histogram_counts_infinite_scores():
     figure = histogram_figure([1.0, 2.0, np.inf, np.inf], [0.0, -np.inf])
     assert [sum(step.get_data().values) for step in figure.axes[0].patches] == pytest.approx([50.0] * 4)
     assert "score (2 target and 1 nontarget infinite, not shown)" in texts_of(svg_text(figure))

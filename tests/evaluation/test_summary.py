@@ -10,7 +10,7 @@ from speechgmm.evaluation.summary import EvaluationConfig, summarise, uncertaint
 
 @pytest.fixture
 def trials(rng):
-    """Scores, kinds and speakers of everybody against everybody, one score missing."""
+    """Scores, kinds and speakers of all speakers against all, one score missing."""
     models, tests = np.repeat(np.arange(6), 12), np.tile(np.repeat(np.arange(6), 2), 6)
     scores = rng.normal(size=72) + 2.0 * (models == tests)
     scores[5] = np.nan

@@ -202,7 +202,10 @@ def test_the_report_has_the_costs_of_decisions_and_the_scores_before_calibration
     done = recipe("name=shown", "evaluation.dcf=[sre08]")
     report = (done.folder / "report.html").read_text()
     numbers = done.metrics["trials"]["trials"]
-    for title, value in (("act DCF sre08", numbers["act_dcf"]["sre08"]), ("Cllr, raw", numbers["cllr_uncalibrated"])):
+    for title, value in (
+        ("act DCF sre08", numbers["act_dcf"]["sre08"]),
+        ("Cllr before calibration", numbers["cllr_uncalibrated"]),
+    ):
         row = report[report.index(title) :]
         assert f">{value:.3f}<" in row[: row.index("</tr>")]
 

@@ -64,9 +64,9 @@ def test_bad_requests_are_refused(rng, models):
     frames = draw(rng, models[0], 5)
     with pytest.raises(ValueError, match=r"shape \(2, 4\); expected \(4, 4\)"):
         cohort_score_matrix(models, models, [frames], excluded=np.zeros((2, 4), bool))
-    with pytest.raises(ValueError, match="model 2 has nobody left in a cohort of 4"):
+    with pytest.raises(ValueError, match="model 2 has no speaker left in a cohort of 4"):
         cohort_score_matrix(models, models, [frames], excluded=np.arange(4)[:, None] == [2, 2, 2, 2])
-    with pytest.raises(ValueError, match="model 0 has nobody left in a cohort of 0"):
+    with pytest.raises(ValueError, match="model 0 has no speaker left in a cohort of 0"):
         cohort_score_matrix(models, [], [frames])
     with pytest.raises(ValueError, match="no frames"):
         cohort_score_matrix(models, models, [np.zeros((0, 4))])

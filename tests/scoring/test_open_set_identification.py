@@ -50,7 +50,7 @@ def test_posteriors_are_true_of_speakers_drawn_from_the_prior(rng):
         assert right[chosen].mean() == pytest.approx(best[chosen].mean(), abs=0.03)
 
 
-def test_somebody_is_the_answer_in_a_closed_set():
+def test_an_enrolled_speaker_is_the_answer_in_a_closed_set():
     found = identify([-900.0, -1000.0, -950.0], NAMES, CLOSED)
     assert found.answer == "eve"
     assert found.p_unknown == 0
@@ -63,7 +63,7 @@ def test_below_the_threshold_the_speaker_is_unknown(threshold, answer):
     assert identify([1.0, 2.0, -3.0], NAMES, config).answer == answer
 
 
-def test_nobody_is_the_answer_where_that_is_more_probable():
+def test_unknown_is_the_answer_where_that_is_more_probable():
     assert identify([-1.0, -2.0, -3.0], NAMES, OPEN).answer is None
     assert identify([2.0, -2.0, -3.0], NAMES, OPEN).answer == "eve"
     assert identify([2.0, -2.0, -3.0], NAMES, IdentificationConfig(p_unknown=0.9)).answer is None
@@ -92,14 +92,14 @@ def test_the_order_of_enrolment_makes_no_difference(order, llrs):
 @pytest.mark.parametrize(
     ("llrs", "names", "message"),
     [
-        ([], [], "nobody to identify"),
-        ([1.0, 2.0], ["ada", "ada"], "speaker ada is there more than once"),
+        ([], [], "no enrolled speakers to identify"),
+        ([1.0, 2.0], ["ada", "ada"], "speaker ada is enrolled more than once"),
         ([1.0], ["ada", "bob"], r"shape \(1,\), expected \(2,\)"),
         ([1.0, math.nan], ["ada", "bob"], "ratio of speaker bob: nan"),
         ([math.inf, 1.0], ["ada", "bob"], "ratio of speaker ada: inf"),
     ],
 )
-def test_what_nobody_can_be_identified_from_is_refused(llrs, names, message):
+def test_ratios_and_names_that_identify_no_speaker_are_refused(llrs, names, message):
     with pytest.raises(ValueError, match=message):
         identify(llrs, names, OPEN)
 

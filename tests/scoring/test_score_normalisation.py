@@ -223,10 +223,16 @@ def test_normalisation_makes_models_of_different_scales_comparable(rng):
         ({"z": np.zeros((5, 16))}, r"z_scores: shape \(5, 16\), expected 6 x any number"),
         ({"t": np.zeros((15, 6))}, r"t_scores: shape \(15, 6\), expected any number x 5"),
         ({"both": np.zeros((16, 15))}, r"cohort_scores: shape \(16, 15\), expected 15 x 16"),
-        ({"z": np.zeros((6, 16))}, "model 0: its 16 scores against a cohort utterance have no spread"),
-        ({"both": np.full((15, 16), 0.1)}, "cohort model 0: its 16 scores against a cohort utterance have no spread"),
-        ({"z": np.zeros((6, 1)), "both": np.zeros((15, 1))}, "0: 1 scores against a cohort utterance count, of 1"),
-        ({"t": np.zeros((0, 5)), "both": np.zeros((0, 16))}, "test 0: 0 scores against a cohort model count, of 0"),
+        ({"z": np.zeros((6, 16))}, "model 0: its 16 scores against cohort utterances have no spread"),
+        ({"both": np.full((15, 16), 0.1)}, "cohort model 0: its 16 scores against cohort utterances have no spread"),
+        (
+            {"z": np.zeros((6, 1)), "both": np.zeros((15, 1))},
+            "0: 1 of its 1 scores against cohort utterances can be used",
+        ),
+        (
+            {"t": np.zeros((0, 5)), "both": np.zeros((0, 16))},
+            "test 0: 0 of its 0 scores against cohort models can be used",
+        ),
     ],
 )
 def test_cohorts_of_no_use_are_refused(rng, changes, message):
@@ -240,7 +246,7 @@ def test_a_test_that_all_models_of_the_cohort_score_alike_is_refused(rng):
     case = Case(rng)
     case.t[:, 2] = 0.1
     with pytest.raises(
-        ValueError, match="test 2: its 15 scores against a cohort model have no spread by the statistics"
+        ValueError, match="test 2: its 15 scores against cohort models have no spread by the statistics"
     ):
         case.normalised(configured("s"))
 
@@ -255,7 +261,7 @@ def test_messages_name_what_has_a_name(rng):
     with pytest.raises(ValueError, match=f"cohort utterance 3 of {Z_COHORT[3]}: its "):
         case.normalised(configured("tz"), Speakers(MODELS, Z_COHORT, T_COHORT))
     case.t[:, 2] = 0.1
-    with pytest.raises(ValueError, match=r"test c\.wav: its 15 scores against a cohort model have no spread"):
+    with pytest.raises(ValueError, match=r"test c\.wav: its 15 scores against cohort models have no spread"):
         normalise_scores(
             case.scores, configured("t"), t_scores=case.t, test_names=["a.wav", "b.wav", "c.wav", "d.wav", "e.wav"]
         )
@@ -311,7 +317,7 @@ def test_scores_that_are_not_finite_are_refused_with_their_place(rng, name, valu
 def test_a_cohort_of_oneself_is_refused(rng):
     case = Case(rng)
     with pytest.raises(
-        ValueError, match="model x: 1 scores against a cohort utterance count, of 16; expected at least 2"
+        ValueError, match="model x: 1 of its 16 scores against cohort utterances can be used; expected at least 2"
     ):
         case.normalised(configured("z"), Speakers(MODELS, ("a",) + ("x",) * 15))
 

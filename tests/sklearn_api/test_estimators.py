@@ -115,7 +115,7 @@ def test_it_stops_where_scikit_learn_stops(rng, frames):
     assert ours.lower_bound_ == pytest.approx(reference.lower_bound_, rel=1e-9)
 
 
-def test_running_out_of_iterations_is_told(frames):
+def test_running_out_of_iterations_is_warned_of(frames):
     with pytest.warns(ConvergenceWarning, match="still changed by tol 0 or more after max_iter 2"):
         DiagonalGaussianMixture(2, max_iter=2, tol=0, random_state=0).fit(frames)
 

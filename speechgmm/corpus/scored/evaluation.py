@@ -14,7 +14,7 @@ from speechgmm.errors import CorpusError
 from speechgmm.evaluation.breakdown import FEWEST, binned, breakdown, too_few
 from speechgmm.evaluation.report.scores_page import report_scores
 from speechgmm.evaluation.report.trials import TestInfo, TrialTable
-from speechgmm.evaluation.summary import EvaluationConfig, summarise, uncertainty
+from speechgmm.evaluation.summary import EvaluationConfig, ListMetrics, summarise, uncertainty
 
 SEED = 0
 """Seed of the bootstrap; the default of recipes."""
@@ -108,7 +108,7 @@ def evaluate_scores(
     return document
 
 
-def _warnings(numbers: dict[str, Any], by: str | None, parts: dict[str, dict[str, Any]]) -> list[str]:
+def _warnings(numbers: ListMetrics, by: str | None, parts: dict[str, ListMetrics]) -> list[str]:
     """List warnings of infinite metrics, and of too few trials for reliable ones."""
     warnings = []
     if wrong := numbers["n_certain_errors"]:

@@ -1,12 +1,11 @@
-"""Pictures of scores, decisions and training: values -> Figure -> SVG or PNG.
+"""Plots of scores, decisions and training, as matplotlib figures and as SVG or PNG.
 
-A figure is built without a display and without global state, in the same style whatever the user's matplotlib is
-set to, and the same values give the same bytes. There are two ways out: `save_figure` writes files that stand
-alone, on white, and `svg_text` gives an element to put into a page, where the neutral ink takes the colour of the
-page's text, light or dark. The curves have mid-tone colours that people with colour-blindness can tell apart (after
-Okabe and Ito 2008) and line styles that tell them apart without any colour.
+A figure is built without a display and without global state, in the same style whatever the user's matplotlib settings,
+and the same values give the same bytes. `save_figure` writes standalone files, on white; `svg_text` returns an element
+for a page, whose neutral ink takes the colour of the page's text, light or dark. Curves have mid-tone colours that
+colour-blind people can distinguish (after Okabe and Ito 2008), and line styles that differ without colour.
 
-Each figure has a caption, `*_CAPTION` or `det_caption`, that says in plain words how to read it.
+Each figure has a caption, `*_CAPTION` or `det_caption`, which explains in plain words how to read it.
 """
 
 from speechgmm.evaluation.plots.calibration import (
@@ -23,7 +22,7 @@ from speechgmm.evaluation.plots.distributions import (
     tippett_figure,
 )
 from speechgmm.evaluation.plots.identification import CMC_CAPTION, CONFUSION_CAPTION, cmc_figure, confusion_figure
-from speechgmm.evaluation.plots.style import save_figure, standing_alone, svg_text
+from speechgmm.evaluation.plots.style import save_figure, standalone_svg, svg_text
 from speechgmm.evaluation.plots.training import TRAINING_CAPTION, training_figure
 
 __all__ = [
@@ -42,7 +41,7 @@ __all__ = [
     "histogram_figure",
     "reliability_figure",
     "save_figure",
-    "standing_alone",
+    "standalone_svg",
     "svg_text",
     "tippett_figure",
     "training_figure",

@@ -1,4 +1,4 @@
-"""The detection error trade-off."""
+"""Detection error trade-off plots."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -21,18 +21,16 @@ from speechgmm.evaluation.operating_points import OperatingPoints, error_rates
 from speechgmm.evaluation.plots.style import COLOURS, INK, LINES, PRESET_MARKS, WIDTH, plot_style, shorten, thin
 
 _CAPTION: Final = (
-    "Each curve shows, for every threshold, how many target trials are rejected (misses) and how many nontarget "
-    "trials are accepted (false alarms); nearer to the lower left is better, and scores with normal distributions "
-    "give a straight line. Circles mark the equal error rate. A rate without any error is drawn as half an error, and "
-    "whatever lies outside the frame on its edge."
+    "Each curve shows, for every threshold, the share of target trials rejected (misses) over the share of nontarget "
+    "trials accepted (false alarms). Nearer to the lower left is better; normally distributed scores give a straight "
+    "line. Circles mark the equal error rate. A rate of zero is drawn as half an error, and marks outside the frame "
+    "are drawn on its edge."
 )
-_OF_MINIMA: Final = "Other marks are at the minimum of each detection cost."
-_OF_DECISIONS: Final = "Crosses mark the decisions that were made."
-_OF_BANDS: Final = (
-    "A shaded band shows how far the misses at a rate of false alarms depend on which speakers were there."
-)
+_MINIMA_CAPTION: Final = "Other marks are at the minimum of each detection cost."
+_DECISIONS_CAPTION: Final = "Crosses mark the decision threshold."
+_BANDS_CAPTION: Final = "A shaded band is the confidence interval of the miss rate, from resampled speakers."
 
-_LOWEST_RATE: Final = 1e-5  # no axis goes below 0.001 %
+_LOWEST_RATE: Final = 1e-5  # the axes end at 0.001 %
 _TICKS: Final = (1e-5, 1e-4, 1e-3, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 
@@ -42,32 +40,17 @@ def det_figure(
     bands: Mapping[str, Band | None] | None = None,
     thresholds: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Draw detection error trade-off curves on normal-deviate axes.
+    """Draw detection error trade-off curves on normal-deviate axes, one for each trial list.
 
-    Parameters
-    ----------
-    lists : mapping from str to (array_like, array_like), at least one
-        Target and nontarget scores by the name of the trial list; one curve each.
-    presets : sequence of str, names in `speechgmm.evaluation.costs.PRESETS`
-        Detection costs whose minima are marked on every curve; a preset of several has several marks.
-    bands : mapping from str to (Band or None), optional
-        How sure the curves of some lists are, as `speechgmm.evaluation.bands.det_band` says.
-    thresholds : mapping from str to float, unit of the scores, optional
-        From which score on the trials of some lists were accepted; the errors of these decisions are marked.
+    `lists` has target and nontarget scores by the name of the list. The minima of the preset detection costs are marked
+    on every curve, several for a preset of several costs; `bands` are confidence bands from
+    `speechgmm.evaluation.bands.det_band`; the errors at the decision `thresholds` of some lists are marked too.
 
-    Returns
-    -------
-    Figure
-        Percent axes up to 60 %, or to 99 % if an EER is above 40 %, and down to what the trials can resolve: half
-        an error, 1/(2N) for the longest list of N trials, but at least 0.001 % and at most 1 %. An error rate of
-        0 or 1 is drawn half an error away from it; marks outside the frame are drawn on its edge. The middle of
-        a name with more than 38 characters is left out of the legend.
-
-    Raises
-    ------
-    ValueError
-        If there are no lists, a side has no valid scores, a preset is unknown, or a band or a threshold is of a list
-        that is not there.
+    Axes are in percent, up to 60 %, or to 99 % if an EER is above 40 %, and down to what the trials can resolve: half
+    an error, 1/(2N) for the longest list of N trials, but between 0.001 % and 1 %. An error rate of 0 or 1 is drawn
+    half an error away from it; marks outside the frame are drawn on its edge. The legend leaves out the middle of names
+    with more than 38 characters. ValueError if there are no lists, a kind of trial has no valid scores, a preset is
+    unknown, or a band or threshold is of an unknown list.
 
     References
     ----------
@@ -91,24 +74,24 @@ def det_figure(
         axes.axline((0.0, 0.0), slope=1.0, color=INK, alpha=0.35, linewidth=0.6)
         handles: list[Line2D | Patch] = []
         for number, ((name, scores), rate) in enumerate(zip(lists.items(), rates, strict=True)):
-            curve = _Curve.of(*scores, COLOURS[number % len(COLOURS)], LINES[number % len(LINES)])
+            curve = _Curve.from_scores(*scores, COLOURS[number % len(COLOURS)], LINES[number % len(LINES)])
             _draw_curve(axes, curve, drawn_bands.get(name))
             _mark(axes, curve, "o", curve.colour, np.array([rate, rate]))
             _mark_minima(axes, curve, presets)
             if name in decided:
                 _mark(axes, curve, "X", curve.colour, _errors(*scores, decided[name]))
             handles.append(Line2D([], [], color=curve.colour, linestyle=curve.line, marker="o"))
-        # the name comes last, because matplotlib before 3.10 leaves out what starts with an underscore
+        # the name comes last, because matplotlib before 3.10 leaves out labels that start with an underscore
         labels = [f"EER {100 * rate:.2f} %, {shorten(name)}" for name, rate in zip(lists, rates, strict=True)]
         for preset in presets:
             handles.append(_handle(PRESET_MARKS[preset], "none"))
             labels.append(f"minimum of DCF {preset}")
         if decided:
             handles.append(_handle("X", INK))
-            labels.append("the decisions that were made")
+            labels.append("at the decision threshold")
         for confidence in sorted({band.confidence for band in drawn_bands.values()}):
             handles.append(Patch(color=INK, alpha=0.2, linewidth=0))
-            labels.append(f"{100 * confidence:g} % band, other speakers drawn")
+            labels.append(f"{100 * confidence:g} % band, from resampled speakers")
         figure.legend(handles, labels, loc="outside lower left", handlelength=3.2)
     return figure
 
@@ -118,24 +101,17 @@ def det_caption(
     bands: Mapping[str, Band | None] | None = None,
     thresholds: Mapping[str, float] | None = None,
 ) -> str:
-    """Say how to read detection error trade-off curves, and the marks and bands that are there.
-
-    Parameters
-    ----------
-    presets, bands, thresholds
-        As `det_figure` has them.
-
-    Returns
-    -------
-    str
-        In plain words.
-    """
-    shown = {_OF_MINIMA: bool(presets), _OF_DECISIONS: bool(thresholds), _OF_BANDS: any((bands or {}).values())}
-    return " ".join([_CAPTION, *(text for text, is_there in shown.items() if is_there)])
+    """Explain how to read the curves, marks and bands of `det_figure`, which takes the same arguments."""
+    shown = {
+        _MINIMA_CAPTION: bool(presets),
+        _DECISIONS_CAPTION: bool(thresholds),
+        _BANDS_CAPTION: any((bands or {}).values()),
+    }
+    return " ".join([_CAPTION, *(text for text, is_shown in shown.items() if is_shown)])
 
 
 class _Curve(NamedTuple):
-    """One trial list's curve."""
+    """The DET curve of one trial list, and how it is drawn."""
 
     points: OperatingPoints
     half_errors: Float64Array  # (2, 1): of false alarms and of misses
@@ -143,19 +119,19 @@ class _Curve(NamedTuple):
     line: LineStyleType
 
     @classmethod
-    def of(cls, target: npt.ArrayLike, nontarget: npt.ArrayLike, colour: str, line: LineStyleType) -> "_Curve":
-        """Find the points of a list."""
+    def from_scores(cls, target: npt.ArrayLike, nontarget: npt.ArrayLike, colour: str, line: LineStyleType) -> "_Curve":
+        """Compute the points of a list's curve."""
         half_errors = 0.5 / np.array([[np.size(nontarget)], [np.size(target)]])
         return cls(error_rates(target, nontarget), half_errors, colour, line)
 
     def deviates(self, rates: Float64Array) -> Float64Array:
-        """Turn false-alarm and miss rates, (2, n), into normal deviates, with no error drawn as half an error."""
+        """Convert false-alarm and miss rates, (2, n), to normal deviates; a rate of zero becomes half an error."""
         deviates: Float64Array = ndtri(np.clip(rates, self.half_errors, 1.0 - self.half_errors))
         return deviates
 
 
 def _check(lists: Mapping[str, object], presets: Sequence[str], named: set[str]) -> None:
-    """Refuse what cannot be drawn."""
+    """Refuse values that cannot be drawn."""
     if not lists:
         raise ValueError("DET figure: no trial lists, expected at least one")
     for preset in presets:
@@ -175,7 +151,7 @@ def _draw_curve(axes: Axes, curve: _Curve, band: Band | None) -> None:
 
 
 def _mark_minima(axes: Axes, curve: _Curve, presets: Sequence[str]) -> None:
-    """Mark where detection costs are least."""
+    """Mark the minima of detection costs."""
     _, p_miss, p_fa = curve.points
     for preset in presets:
         for costs in PRESETS[preset]:
@@ -191,26 +167,26 @@ def _mark(axes: Axes, curve: _Curve, shape: str, filling: str, rates: Float64Arr
 
 
 def _errors(target: npt.ArrayLike, nontarget: npt.ArrayLike, threshold: float) -> Float64Array:
-    """Give the false-alarm and miss rates of a threshold, (2,)."""
+    """Return the false-alarm and miss rates at a threshold, (2,)."""
     return np.array([np.mean(np.asarray(nontarget) >= threshold), np.mean(np.asarray(target) < threshold)])
 
 
 def _handle(shape: str, filling: str) -> Line2D:
-    """Make a mark for the legend."""
+    """Return a mark for the legend."""
     return Line2D([], [], color=INK, linestyle="", marker=shape, markerfacecolor=filling)
 
 
 def _bend_ties(points: Float64Array) -> Float64Array:
     """Add points on long slanted segments, which are straight between rates but not between normal deviates."""
     slanted = np.flatnonzero((np.abs(np.diff(points)) > 1e-3).all(axis=0))
-    own = np.arange(points.shape[1], dtype=np.float64)
+    given = np.arange(points.shape[1], dtype=np.float64)
     between = (slanted[:, None] + np.arange(1, 16) / 16).ravel()
-    positions = np.sort(np.concatenate([own, between]))
-    return np.stack([np.interp(positions, own, rates) for rates in points])
+    positions = np.sort(np.concatenate([given, between]))
+    return np.stack([np.interp(positions, given, rates) for rates in points])
 
 
 def _label_in_percent(axis: Axis, label: str) -> None:
-    """Give an axis of normal deviates its ticks in percent and its name."""
+    """Set the label and percent ticks of an axis of normal deviates."""
     lowest, highest = axis.get_view_interval()
     rates = [rate for rate in _TICKS if lowest <= ndtri(rate) <= highest]
     axis.set_ticks(ndtri(rates), labels=[f"{100.0 * rate:g}" for rate in rates])

@@ -1,4 +1,4 @@
-"""Who is taken for whom."""
+"""Plots of speaker identification: ranks of the true speaker, and confusions between speakers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -17,16 +17,16 @@ from speechgmm.arrays import Float64Array, IntArray
 from speechgmm.evaluation.plots.style import COLOURS, LINES, WIDTH, plot_style, shorten
 
 CMC_CAPTION: Final = (
-    "How many of the tests have their own speaker among the best k of all models. At rank 1 it is the identification "
-    "rate; a curve that then rises fast means that the right speaker is seldom far from the top."
+    "Cumulative match characteristic: the share of tests whose true speaker is among the k best-scoring models. At "
+    "rank 1 it is the identification rate; a fast rise means that the true speaker is seldom far from the top."
 )
 CONFUSION_CAPTION: Final = (
-    "How many of each speaker's tests were answered by which speaker: a row is who spoke, a column who was answered, "
-    "and the stronger the colour, the greater the share of the row. Right answers are on the diagonal. Speakers who "
-    "are taken for each other stand side by side, so that groups of similar voices show as blocks."
+    "Confusion matrix: rows are true speakers, columns are identified speakers, and the stronger the colour, the "
+    "greater the share of the row. Correct answers are on the diagonal. Speakers who are often confused are next to "
+    "each other, so that groups of similar voices show as blocks."
 )
 
-_MOST_NAMES: Final = 40  # more would not be legible
+_MOST_NAMES: Final = 40  # more are not legible
 _MOST_NUMBERS: Final = 12
 _MOST_ORDERED: Final = 300  # the best order of leaves takes cubic time: half a minute for 1,251 speakers
 _LONGEST_NAME: Final = 14
@@ -34,23 +34,11 @@ _RIGHT, _WRONG = COLOURS[0], COLOURS[1]
 
 
 def cmc_figure(curves: Mapping[str, npt.ArrayLike]) -> Figure:
-    """Draw cumulative match characteristics.
+    """Draw cumulative match characteristics, by the name of the system or list.
 
-    Parameters
-    ----------
-    curves : mapping from str to array_like of shape (M,), at least one
-        By the name of the system or list, the share of tests whose speaker is among the best k of M models, for k from
-        1 on; fractions of 1.
-
-    Returns
-    -------
-    Figure
-        Ranks on a logarithmic axis if there are more than 20.
-
-    Raises
-    ------
-    ValueError
-        If there are no curves, or one is empty, falls, or is not of fractions.
+    Each curve, (M,), has the share of tests whose speaker is among the best k of M models, for k from 1 on, as
+    fractions of 1. Ranks are on a logarithmic axis if there are more than 20. ValueError if there are no curves, or one
+    is empty, falls, or is not of fractions.
     """
     if not curves:
         raise ValueError("CMC figure: no curves, expected at least one")
@@ -62,7 +50,7 @@ def cmc_figure(curves: Mapping[str, npt.ArrayLike]) -> Figure:
     n_ranks = max(map(len, shares.values()))
     with plot_style():
         figure = Figure(figsize=(WIDTH, 0.72 * WIDTH + 0.2 * len(shares)), layout="constrained")
-        axes = figure.add_subplot(xlabel="rank k", ylabel="tests with their speaker\namong the best k, %")
+        axes = figure.add_subplot(xlabel="rank k", ylabel="tests with the true speaker\namong the best k, %")
         for number, (name, rates) in enumerate(shares.items()):
             axes.plot(
                 np.arange(1, len(rates) + 1),
@@ -89,24 +77,11 @@ def cmc_figure(curves: Mapping[str, npt.ArrayLike]) -> Figure:
 def confusion_figure(counts: npt.ArrayLike, names: Sequence[str]) -> Figure:
     """Draw a confusion matrix whose speakers are ordered by similarity.
 
-    Parameters
-    ----------
-    counts : array_like of int >= 0, shape (M, M), M >= 1
-        Tests of each speaker (rows) by the speaker who was answered (columns).
-    names : sequence of M str
-        The speakers.
-
-    Returns
-    -------
-    Figure
-        Names if there are at most 40 speakers, numbers of tests if at most 12. Speakers without tests have an empty
-        row. The order is that of the leaves of an average-linkage tree, where two speakers are the nearer the greater
-        the share of their tests that is answered by the other; of up to 300 speakers the best such order.
-
-    Raises
-    ------
-    ValueError
-        If there are no speakers, `counts` are negative or not square, or `names` are not as many.
+    `counts`, (M, M), has the tests of each true speaker (rows) by identified speaker (columns). Speakers are named if
+    there are at most 40, tests are counted if at most 12. The order is that of the leaves of an average-linkage tree,
+    where two speakers are the nearer, the greater the share of their tests that is answered by the other; for up to 300
+    speakers the optimal such order. ValueError if there are no speakers, `counts` are negative or not square, or
+    numbers of names differ.
 
     References
     ----------
@@ -121,7 +96,7 @@ def confusion_figure(counts: npt.ArrayLike, names: Sequence[str]) -> Figure:
     order = _by_similarity(shares)
     with plot_style():
         figure = Figure(figsize=(WIDTH, 1.12 * WIDTH), layout="constrained")
-        axes = figure.add_subplot(xlabel="speaker who was answered", ylabel="speaker of the test")
+        axes = figure.add_subplot(xlabel="identified speaker", ylabel="true speaker")
         axes.imshow(_colours(shares[np.ix_(order, order)]), interpolation="none")
         axes.grid(visible=False)
         axes.spines[:].set_visible(True)
@@ -129,7 +104,7 @@ def confusion_figure(counts: npt.ArrayLike, names: Sequence[str]) -> Figure:
         if len(table) <= _MOST_NUMBERS:
             for row, column in np.argwhere(table[np.ix_(order, order)]):
                 axes.text(column, row, f"{table[order[row], order[column]]}", ha="center", va="center")
-        handles = [Patch(color=_RIGHT, label="right")]
+        handles = [Patch(color=_RIGHT, label="correct")]
         handles += [
             Patch(color=_WRONG, alpha=float(_strength(np.array(share))), linewidth=0, label=f"{100 * share:g} %")
             for share in (0.01, 0.1, 0.5, 1.0)
@@ -140,7 +115,7 @@ def confusion_figure(counts: npt.ArrayLike, names: Sequence[str]) -> Figure:
 
 
 def _by_similarity(shares: Float64Array) -> IntArray:
-    """Order speakers so that those who are taken for each other are neighbours."""
+    """Order speakers so that those who are often confused are neighbours."""
     if len(shares) == 1:
         return np.zeros(1, np.intp)
     distances = 1.0 - (shares + shares.T) / 2.0
@@ -151,19 +126,19 @@ def _by_similarity(shares: Float64Array) -> IntArray:
 
 
 def _strength(shares: Float64Array) -> Float64Array:
-    """Say how opaque a share is drawn: even one test of many must be seen."""
+    """Compute how opaque a share is drawn: even one test of many must be visible."""
     strength: Float64Array = np.where(shares > 0.0, 0.12 + 0.78 * np.sqrt(shares), 0.0)
     return strength
 
 
 def _colours(shares: Float64Array) -> Float64Array:
-    """Colour the cells, (M, M, 4); what is empty is transparent."""
+    """Colour the cells, (M, M, 4); empty ones are transparent."""
     right = np.eye(len(shares), dtype=np.bool_)[:, :, None]
     return np.dstack([np.where(right, to_rgb(_RIGHT), to_rgb(_WRONG)), _strength(shares)])
 
 
 def _name_speakers(axes: Axes, names: Sequence[str]) -> None:
-    """Name rows and columns, if there is room for it."""
+    """Label rows and columns with names, if there is room."""
     if len(names) > _MOST_NAMES:
         axes.set(xticks=[], yticks=[])
         for axis in (axes.xaxis, axes.yaxis):

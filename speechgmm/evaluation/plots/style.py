@@ -1,4 +1,4 @@
-"""The style that all pictures share, and the ways out of a figure."""
+"""The style of all plots, and their conversion to SVG, PNG and PDF."""
 
 import io
 import warnings
@@ -20,9 +20,9 @@ from speechgmm.files import write_bytes
 COLOURS: Final = ("#1f82c0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LINES: Final[tuple[LineStyleType, ...]] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 PRESET_MARKS: Final = dict(zip(PRESETS, ("D", "s", "^", "v"), strict=True))
-INK: Final = "#1c2023"  # replaced by the colour of the text in `svg_text`; used for nothing else
+INK: Final = "#1c2023"  # `svg_text` replaces it by the colour of the text; used for nothing else
 WIDTH: Final = 4.6  # inches; the text stays readable when a phone shrinks this to its width
-NO_METADATA: Final[dict[str, dict[str, str | None]]] = {  # neither dates nor versions, by the format
+NO_METADATA: Final[dict[str, dict[str, str | None]]] = {  # no dates or versions, by format
     "png": {"Software": None},
     "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
     "pdf": dict.fromkeys(("Creator", "Producer", "CreationDate")),
@@ -31,7 +31,7 @@ NO_METADATA: Final[dict[str, dict[str, str | None]]] = {  # neither dates nor ve
 _DOTS_PER_INCH: Final = 200
 _STYLE: Final = {
     "font.size": 9.5,
-    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],  # the first comes with matplotlib and is measured
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],  # the first comes with matplotlib and sets the layout
     "text.parse_math": False,  # a name may contain dollars
     "text.color": INK,
     "axes.edgecolor": INK,
@@ -50,71 +50,32 @@ _STYLE: Final = {
     "lines.linewidth": 1.6,
     "legend.frameon": False,
     "figure.constrained_layout.h_pad": 0.08,
-    "svg.fonttype": "none",  # text stays text: it can be searched, and any script can be shown
-    "svg.hashsalt": "speechgmm",  # identifiers would be random otherwise
+    "svg.fonttype": "none",  # text stays text: it can be searched, and browsers show any script
+    "svg.hashsalt": "speechgmm",  # makes identifiers reproducible
 }
 
 
 def svg_text(figure: Figure) -> str:
-    """Render a figure as an SVG element for a page.
+    """Render a figure as an ``<svg>`` element for a page.
 
-    Parameters
-    ----------
-    figure : Figure
-        One of this package's.
-
-    Returns
-    -------
-    str
-        ``<svg ...>...</svg>`` on a transparent ground, its ink in the colour of the surrounding text
-        (`currentColor`). The same figure gives the same text.
+    The ground is transparent, and the ink has the colour of the surrounding text (`currentColor`). The same figure
+    gives the same text.
     """
     return _svg(figure, "none").replace(INK, "currentColor")
 
 
-def standing_alone(element: str) -> str:
-    """Turn an element for a page into the text of an SVG file.
-
-    Parameters
-    ----------
-    element : str
-        As `svg_text` gives it.
-
-    Returns
-    -------
-    str
-        The same picture in dark ink on white.
-    """
+def standalone_svg(element: str) -> str:
+    """Convert an element from `svg_text` to the text of an SVG file: the same plot in dark ink on white."""
     start, _, rest = element.partition(">")
     ground = '<rect width="100%" height="100%" style="fill: #ffffff"/>'
     return f"{start}>\n {ground}{rest}".replace("currentColor", INK)
 
 
 def save_figure(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("svg", "png")) -> tuple[Path, ...]:
-    """Write a figure to files that stand alone: dark ink on white.
+    """Write a figure to standalone files, dark ink on white: NAME.svg and NAME.png (200 dots per inch).
 
-    Parameters
-    ----------
-    figure : Figure
-        One of this package's.
-    folder : Path
-        Where to; made if it does not exist.
-    name : str
-        Of the files, without a suffix; existing ones are replaced.
-    formats : sequence of "svg", "png"
-        A file for each; PNG has 200 dots per inch. The same figure gives the same bytes.
-
-    Returns
-    -------
-    tuple of Path
-        The files, in the order of the formats.
-
-    Raises
-    ------
-    ValueError
-        If a format is another.
-    OSError
-        If a file cannot be written.
+    Missing folders are created, existing files replaced. Returns the files in the order of the formats. The same figure
+    gives the same bytes. ValueError for another format, OSError if a file cannot be written.
     """
     for unknown in set(formats) - {"svg", "png"}:
         raise ValueError(f"figure {name!r}: format {unknown!r}, expected svg or png")
@@ -125,25 +86,10 @@ def save_figure(figure: Figure, folder: Path, name: str, formats: Sequence[str] 
 
 
 def rendered(figure: Figure, suffix: str, ground: str) -> bytes:
-    """Turn a figure into the bytes of a file, without date or version.
-
-    Parameters
-    ----------
-    figure : Figure
-        Any.
-    suffix : "png", "svg" or "pdf"
-        The format.
-    ground : str
-        Colour of the ground.
-
-    Returns
-    -------
-    bytes
-        The same for the same figure.
-    """
+    """Render a figure as the bytes of a file, without date or version: the same bytes for the same figure."""
     buffer = io.BytesIO()
     with plot_style(), warnings.catch_warnings():
-        # in an SVG the text stays text, so a script that our measuring font lacks is shown all the same
+        # in an SVG the text stays text, so browsers show scripts that this font lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format=suffix, dpi=_DOTS_PER_INCH, facecolor=ground, metadata=NO_METADATA[suffix])
     return buffer.getvalue()
@@ -151,37 +97,27 @@ def rendered(figure: Figure, suffix: str, ground: str) -> bytes:
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    """Set matplotlib to our style for a while, whatever the user's own settings are."""
+    """Set matplotlib to the style of all plots, whatever the user's own settings."""
     with matplotlib.style.context(["default", _STYLE]):
         yield
 
 
 def thin(line: Float64Array, cell: tuple[float, float]) -> Float64Array:
-    """Leave out points of a line that would be drawn too near to their neighbours to be seen.
+    """Remove points of a line, (2, n), that are too near to their neighbours to be seen.
 
-    Parameters
-    ----------
-    line : np.ndarray, shape (2, n)
-        Points, in the order in which they are joined.
-    cell : (float, float), > 0
-        Width and height of what counts as one place.
-
-    Returns
-    -------
-    np.ndarray, shape (2, m), m <= n
-        The points that are the first or the last in their place.
+    Keeps the first and the last point in each cell of this width and height.
     """
     moves = (np.diff(np.round(line / np.reshape(cell, (2, 1)))) != 0.0).any(axis=0)
-    kept: BoolArray = np.append(True, moves) | np.append(moves, True)
-    return line[:, kept]
+    is_end: BoolArray = np.append(True, moves) | np.append(moves, True)
+    return line[:, is_end]
 
 
 def shorten(name: str) -> str:
-    """Leave out the middle of a name that would not fit into the width of the figure."""
+    """Remove the middle of a name that does not fit into the width of a figure."""
     return name if len(name) <= 38 else f"{name[:24]}…{name[-13:]}"
 
 
 def _svg(figure: Figure, ground: str) -> str:
-    """Turn a figure into an SVG element on a ground of this colour."""
+    """Render a figure as an SVG element on a ground of this colour."""
     text = rendered(figure, "svg", ground).decode()
     return text[text.index("<svg") :]

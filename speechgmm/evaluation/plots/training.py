@@ -1,4 +1,4 @@
-"""The training of a model."""
+"""A plot of the training of a model."""
 
 from typing import Final
 
@@ -10,28 +10,15 @@ from matplotlib.ticker import MaxNLocator
 from speechgmm.evaluation.plots.style import COLOURS, WIDTH, plot_style
 
 TRAINING_CAPTION: Final = (
-    "The log-likelihood of the training frames under the model that entered each iteration. It must not fall, and "
-    "training may stop where it has become flat."
+    "Log-likelihood of the training frames under the model before each iteration. It never falls; training may stop "
+    "where it is flat."
 )
 
 
 def training_figure(log_likelihood: npt.ArrayLike) -> Figure:
-    """Draw how the log-likelihood grew during training.
+    """Draw the log-likelihood per frame, in nats, of each training iteration, under the model before it.
 
-    Parameters
-    ----------
-    log_likelihood : array_like, shape (I,), I >= 1, nats
-        Log-likelihood per frame in each iteration, under the model that entered it.
-
-    Returns
-    -------
-    Figure
-        One curve over the iterations, counted from 1.
-
-    Raises
-    ------
-    ValueError
-        If the history is empty, is not one-dimensional or has values that are not finite.
+    ValueError if the history is empty, is not one-dimensional or has values that are not finite.
     """
     history = np.asarray(log_likelihood, dtype=np.float64)
     if history.ndim != 1 or history.size == 0:

@@ -1,59 +1,38 @@
-"""What a page of results says, as plain values."""
+"""The content of pages of results, as plain values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-Numbers = Mapping[str, Any]
-"""The numbers of a trial list, as `speechgmm.evaluation.summary.summarise` and ``metrics.json`` name them."""
+from speechgmm.evaluation.summary import ListMetrics
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture.
-
-    Parameters
-    ----------
-    title, caption : str
-        What it shows, and how to read it.
-    svg : str
-        An ``<svg>`` element, trusted and put into the page as it is; see `speechgmm.evaluation.plots.svg_text`.
-    """
+    """A plot on a page: an SVG element with its title and a caption."""
 
     title: str
     caption: str
-    svg: str
+    svg: (
+        str  # an ``<svg>`` element from `speechgmm.evaluation.plots.svg_text`; trusted, and put into the page unescaped
+    )
 
 
 @dataclass(frozen=True)
 class WorstTrial:
-    """A trial that the scores got most wrong.
-
-    Parameters
-    ----------
-    model, test : str
-        Its two sides.
-    score : float, nats
-        As it was decided by.
-    speaker : str
-        Who speaks in the test; empty where that is not known.
-    path : str
-        The recording of the test; empty where that is not known.
-    seconds : float or None
-        Its length.
-    """
+    """A trial with one of the most misleading scores."""
 
     model: str
     test: str
-    score: float
-    speaker: str = ""
-    path: str = ""
-    seconds: float | None = None
+    score: float  # nats, the score that was decided by
+    speaker: str = ""  # who speaks in the test; empty if unknown
+    path: str = ""  # the recording of the test; empty if unknown
+    seconds: float | None = None  # its length
 
 
 @dataclass(frozen=True)
 class WorstTrials:
-    """The trials of a list to listen to: the targets of lowest and the nontargets of highest score, worst first."""
+    """The trials of a list to listen to: the lowest target and the highest nontarget scores, worst first."""
 
     name: str
     targets: tuple[WorstTrial, ...]
@@ -62,27 +41,17 @@ class WorstTrials:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The numbers of parts of a trial list.
+    """The metrics of the parts of a trial list."""
 
-    Parameters
-    ----------
-    name, column : str
-        The list, and what parts its trials.
-    parts : mapping of str to Numbers
-        By part.
-    few : tuple of str
-        Parts whose numbers say little.
-    """
-
-    name: str
-    column: str
-    parts: Mapping[str, Numbers]
-    few: tuple[str, ...] = ()
+    name: str  # of the list
+    column: str  # whose values define the parts
+    parts: Mapping[str, ListMetrics]
+    few: tuple[str, ...] = ()  # parts with too few trials for reliable metrics
 
 
 @dataclass(frozen=True)
 class DataRole:
-    """The data in one role (background, enrolment, test): counts, and seconds of audio and of speech in it."""
+    """Counts and durations of the data in one role (background, enrolment, test)."""
 
     role: str
     n_speakers: int
@@ -95,36 +64,36 @@ class DataRole:
 
 @dataclass(frozen=True)
 class SkippedItem:
-    """Something that was not used: what kind of thing it is, its id, role and path, the reason, and by which system."""
+    """An item that was not used, and why."""
 
-    kind: str
+    kind: str  # utterance, model, trial, ...
     id: str
     role: str
     path: str
     reason: str
-    system: str = ""
+    system: str = ""  # the system that could not use it
 
 
 class TrainingRow(NamedTuple):
-    """An iteration of a training: nats per frame, the gain in them, and what happened to components."""
+    """An iteration of a training."""
 
     number: str
     n_components: int
-    log_likelihood: float
-    gain: float | None
+    log_likelihood: float  # nats per frame
+    gain: float | None  # nats per frame, over the iteration before
     remarks: str
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a background model was trained: which it is, where there are several, and its iterations."""
+    """The iterations of a background model's training."""
 
-    of: str
+    model: str  # which background model; empty if there is one only
     iterations: tuple[TrainingRow, ...]
 
 
 class Setting(NamedTuple):
-    """A key of the recipe that is not at its default; None where it has none."""
+    """A key of the recipe whose value is not the default; the default is None for a required key."""
 
     key: str
     value: str
@@ -133,124 +102,58 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class StageResult:
-    """A stage of the experiment: the digest of what it depends on, and when and how its output was made."""
+    """A stage of the experiment."""
 
     stage: str
-    digest: str
+    digest: str  # of everything that the output depends on
     made_at: str
     seconds: float
-    peak_memory: float | None
+    peak_memory: float | None  # bytes
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything that a report says.
+    """The content of the report of one experiment."""
 
-    Parameters
-    ----------
-    title, summary : str
-        Name of the experiment, and one sentence about it.
-    warnings, notes : tuple of str
-        What makes the numbers doubtful, and what else is to be known of them.
-    trial_lists : mapping of str to Numbers
-        By list; the first one's are the headline.
-    confidence : float or None
-        Of the intervals, where there are any.
-    decision : str
-        The threshold of decisions and what it is, where the lists have shares of errors at one.
-    identification : mapping, optional
-        As in ``metrics.json``, if it was evaluated.
-    plots : tuple of Plot
-        In the order of the page.
-    worst : tuple of WorstTrials
-        One for each list.
-    breakdowns : tuple of Breakdown
-        In the order of the page.
-    data : tuple of DataRole
-        One for each role; none where nothing is known of the data.
-    skipped : tuple of SkippedItem
-        All of them; the page counts them and shows the first.
-    training : tuple of Training
-        One for each background model.
-    settings : tuple of Setting
-        What the recipe sets.
-    recipe : str
-        The resolved recipe, as text.
-    marked : frozenset of int >= 1
-        Lines of it that have the settings.
-    provenance : mapping of str to str
-        Versions, seed, machine, time and what else is needed to do it again.
-    stages : tuple of StageResult
-        In the order in which they ran.
-    """
-
-    title: str
-    summary: str
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    trial_lists: Mapping[str, Numbers] = field(default_factory=dict)
-    confidence: float | None = None
-    decision: str = ""
-    identification: Numbers | None = None
+    title: str  # name of the experiment
+    summary: str  # a sentence about it
+    warnings: tuple[str, ...] = ()  # reasons to doubt the metrics
+    notes: tuple[str, ...] = ()  # other remarks about the metrics
+    trial_lists: Mapping[str, ListMetrics] = field(default_factory=dict)  # the first one's are the headline
+    confidence: float | None = None  # level of the intervals, if there are any
+    decision: str = ""  # the decision threshold and its meaning, if the lists have errors of decisions
+    identification: Mapping[str, Any] | None = None  # as in ``metrics.json``
     plots: tuple[Plot, ...] = ()
-    worst: tuple[WorstTrials, ...] = ()
+    worst: tuple[WorstTrials, ...] = ()  # one for each list
     breakdowns: tuple[Breakdown, ...] = ()
-    data: tuple[DataRole, ...] = ()
-    skipped: tuple[SkippedItem, ...] = ()
-    training: tuple[Training, ...] = ()
+    data: tuple[DataRole, ...] = ()  # one for each role; empty if nothing is known of the data
+    skipped: tuple[SkippedItem, ...] = ()  # all of them; the page shows their number and the first ones
+    training: tuple[Training, ...] = ()  # one for each background model
     settings: tuple[Setting, ...] = ()
-    recipe: str = ""
-    marked: frozenset[int] = frozenset()
-    provenance: Mapping[str, str] = field(default_factory=dict)
-    stages: tuple[StageResult, ...] = ()
+    recipe: str = ""  # the resolved recipe, as text
+    marked: frozenset[int] = frozenset()  # lines of it, from 1, that have the settings
+    provenance: Mapping[str, str] = field(default_factory=dict)  # versions, seed, machine, time
+    stages: tuple[StageResult, ...] = ()  # in the order in which they ran
 
 
 @dataclass(frozen=True)
 class ComparedList:
-    """A trial list as several systems did on it.
+    """The metrics of several systems on one trial list."""
 
-    Parameters
-    ----------
-    name : str
-        The list.
-    columns : mapping of str to Numbers
-        By results; those that have the list.
-    differences : mapping of str to sequence of (three floats or None)
-        By number, as in ``min_dcf.sre08``: that of each column less that of the first results, and low and high of its
-        interval.
-    plot : Plot, optional
-        All of their curves.
-    """
-
-    name: str
-    columns: Mapping[str, Numbers]
+    name: str  # of the list
+    columns: Mapping[str, ListMetrics]  # by results; those that have the list
+    # by metric, as in ``min_dcf.sre08``: each column minus the first results, with low and high of the interval
     differences: Mapping[str, Sequence[tuple[float, float, float] | None]]
-    plot: Plot | None
+    plot: Plot | None  # the DET curves of all systems
 
 
 @dataclass(frozen=True)
 class ComparisonContent:
-    """Everything that a comparison says.
+    """The content of a page that compares several experiments."""
 
-    Parameters
-    ----------
-    names : tuple of str
-        The results; the first is what the others are compared with.
-    summaries : tuple of str
-        A sentence about each.
-    keys : mapping of str to sequence of str
-        Keys of the recipes that are not alike, with the value in each; empty where one has none.
-    lists : tuple of ComparedList
-        The numbers.
-    identification : mapping of str to Numbers
-        By results, as in ``metrics.json``.
-    confidence : float
-        Of the intervals.
-    """
-
-    names: tuple[str, ...]
-    summaries: tuple[str, ...]
-    keys: Mapping[str, Sequence[str]]
+    names: tuple[str, ...]  # of the results; the others are compared with the first
+    summaries: tuple[str, ...]  # a sentence about each
+    keys: Mapping[str, Sequence[str]]  # recipe keys with different values, and the value in each; empty if absent
     lists: tuple[ComparedList, ...]
-    identification: Mapping[str, Numbers]
-    confidence: float
+    identification: Mapping[str, Mapping[str, Any]]  # by results, as in ``metrics.json``
+    confidence: float  # level of the intervals

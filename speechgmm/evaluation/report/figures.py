@@ -17,34 +17,21 @@ from speechgmm.files import write_bytes
 
 @dataclass(frozen=True, eq=False)
 class NamedFigure:
-    """A plot: the name of its files, and a title and a caption for the page."""
+    """A figure with the title and caption of its plot."""
 
-    name: str
+    name: str  # of its files, without a suffix
     title: str
     caption: str
     figure: Figure
 
     @cached_property
     def plot(self) -> Plot:
-        """As a page has it."""
+        """The plot for a page."""
         return Plot(self.title, self.caption, plots.svg_text(self.figure))
 
     def save(self, folder: Path, *, png: bool) -> None:
-        """Write it to files that stand alone.
-
-        Parameters
-        ----------
-        folder : Path
-            Where to.
-        png : bool
-            Whether as PNG too, which takes longer than all else.
-
-        Raises
-        ------
-        OSError
-            If a file cannot be written.
-        """
-        write_bytes(folder / f"{self.name}.svg", plots.standing_alone(self.plot.svg).encode())
+        """Write the plot as a standalone SVG file, and as PNG if asked, which takes most of a report's time."""
+        write_bytes(folder / f"{self.name}.svg", plots.standalone_svg(self.plot.svg).encode())
         if png:
             plots.save_figure(self.figure, folder, self.name, ("png",))
 
@@ -54,37 +41,24 @@ def draw_scores(
 ) -> tuple[NamedFigure, ...]:
     """Draw the plots of the trial lists in which both kinds of trial have scores.
 
-    Parameters
-    ----------
-    table : TrialTable
-        The trials.
-    config : EvaluationConfig
-        Which detection costs are marked, and how sure the band around a DET curve is.
-    seed : int >= 0
-        Of that band.
-    threshold : float, nats, optional
-        From which log-likelihood ratio on trials were accepted.
-
-    Returns
-    -------
-    tuple of NamedFigure
-        ``det`` of all lists, and ``scores``, ``tippett``, ``bayes-error`` and ``reliability`` of the first; none, if
-        there is no such list.
+    ``det`` of all lists, and ``scores``, ``tippett``, ``bayes-error`` and ``reliability`` of the first; none if there
+    is no such list. `seed` is that of the band around a DET curve. `threshold`, in nats, is that of the decisions, if
+    there are any.
     """
     usable = table.usable()
     if not usable:
         return ()
     first = usable[0]
-    llrs, raw = table.sides(table.llrs, first), table.sides(table.raw, first)
+    llrs, raw = table.by_label(table.llrs, first), table.by_label(table.raw, first)
     is_calibrated = not np.array_equal(table.raw, table.llrs, equal_nan=True)
-    by_llrs = threshold is not None and table.ranks is table.llrs
+    ranked_by_llrs = threshold is not None and table.ranks is table.llrs
     bands = {
-        name: det_band(*table.speaker_sides(name), np.random.default_rng(seed), confidence=config.confidence)
+        name: det_band(*table.trial_groups(name), np.random.default_rng(seed), confidence=config.confidence)
         for name in usable
         if config.bootstrap
     }
-    thresholds = {name: threshold for name in usable if threshold is not None and by_llrs}
-    lists = {name: table.sides(table.ranks, name) for name in usable}
+    thresholds = {name: threshold for name in usable if threshold is not None and ranked_by_llrs}
+    lists = {name: table.by_label(table.ranks, name) for name in usable}
     det = plots.det_figure(lists, config.dcf, bands, thresholds)
     det_caption = plots.det_caption(config.dcf, bands, thresholds)
     tippett = plots.tippett_figure(*llrs, raw if is_calibrated else None)
@@ -93,7 +67,7 @@ def draw_scores(
         NamedFigure("det", "Detection error trade-off", det_caption, det),
         NamedFigure("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, plots.histogram_figure(*llrs, threshold)),
         NamedFigure("tippett", f"Tippett plot of {first}", plots.TIPPETT_CAPTION, tippett),
-        NamedFigure("bayes-error", f"Cost over the prior, {first}", plots.BAYES_ERROR_CAPTION, bayes_error),
+        NamedFigure("bayes-error", f"Detection cost over the prior, {first}", plots.BAYES_ERROR_CAPTION, bayes_error),
         NamedFigure(
             "reliability", f"Calibration of {first}", plots.RELIABILITY_CAPTION, plots.reliability_figure(*llrs)
         ),

@@ -1,228 +1,166 @@
-"""The numbers of trial lists as a page lays them out: a row for each, with its definition, a cell for each list."""
+"""Rows of metrics on a page: a row for each metric with its definition, a cell for each trial list."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from speechgmm.evaluation.costs import PRESETS, Costs, bayes_threshold
-from speechgmm.evaluation.report.content import Numbers
+from speechgmm.evaluation.summary import ListMetrics
+
+Metrics = Mapping[str, Any]
+"""The metrics of a trial list, or of identification, by the keys of ``metrics.json``."""
 
 NO_SCORES: Final = "needs scored trials of both kinds"
-CERTAIN_ERRORS: Final = "infinite: trials that are certain are wrong"
+CERTAIN_ERRORS: Final = "infinite: some trials are certain and wrong"
 NO_TESTS: Final = "no test of an enrolled speaker has scores"
-NOT_HERE: Final = "not for as many models, or without tests of unknown speakers"
+NOT_HERE: Final = "not computed for so few models, or without tests of unknown speakers"
 
-EER: Final = (
-    "The share of errors at the threshold where misses (target trials rejected) and false alarms (nontarget trials "
-    "accepted) are equally frequent. 0 % is perfect, 50 % is chance."
+_EER: Final = (
+    "Equal error rate: the error rate at the threshold where the miss rate (target trials rejected) equals the "
+    "false-alarm rate (nontarget trials accepted). 0 % is perfect, 50 % is chance."
 )
-IDENTIFICATION: Final = (
+_IDENTIFICATION: Final = (
     "The share of tests for which the right speaker's model scores strictly higher than every other model of the "
-    "closed set; a tie at the top does not count."
+    "closed set."
 )
 _MIN_DCF: Final = (
-    "The expected cost of decisions at the threshold that is best for these trials. 0 is perfect, 1 is what deciding "
-    "without the scores costs."
+    "Minimum normalised detection cost: the cost at the best threshold for these trials. 0 is perfect, 1 is the cost "
+    "of deciding without scores."
 )
 _ACT_DCF: Final = (
-    "The expected cost, as of min DCF, of the decisions that the scores themselves ask for as log-likelihood ratios. "
-    "At least min DCF; above 1 it were better not to listen."
+    "Actual normalised detection cost: the cost when deciding at the Bayes threshold. At least min DCF; above 1 it is "
+    "worse than deciding without scores."
 )
 _CLLR: Final = (
-    "What it costs, in bits, to take the scores at their word as log-likelihood ratios (natural logarithm). 0 is "
-    "perfect, 1 is what scores that say nothing cost, and more than 1 misleads."
+    "Cost of the log-likelihood ratios, which measures discrimination and calibration together. 0 is perfect, 1 is the "
+    "cost of ratios without information, and above 1 the ratios mislead."
 )
 _MIN_CLLR: Final = (
-    "The Cllr that would be left after the best monotone recalibration on these same trials, so it depends on the "
-    "order of the scores only. The rest of Cllr is due to calibration."
+    "Cllr after the best monotone recalibration on these trials: the part due to discrimination. The rest of Cllr is "
+    "due to calibration."
 )
+_CLLR_UNCALIBRATED: Final = "Cllr of the scores before calibration."
+_P_MISS: Final = "The share of target trials below the decision threshold, which are rejected."
+_P_FA: Final = "The share of nontarget trials at or above the decision threshold, which are accepted."
 _EER_HULL: Final = (
-    "The equal error rate on the convex hull of the ROC, which is what the best mixture of two thresholds reaches. "
-    "At most the EER above, which is of the thresholds that there are."
+    "The equal error rate on the convex hull of the ROC, which decisions reach that choose at random between two "
+    "thresholds. At most the EER."
 )
 _AUC: Final = (
-    "The share of pairs of a target and a nontarget trial in which the target scores higher; of a tie, half. "
-    "1 is perfect, 0.5 is chance."
+    "The probability that a target trial scores above a nontarget trial; ties count half. 1 is perfect, 0.5 is chance."
 )
-_BEST: Final = "The share of tests whose right model is outscored, or equalled, by fewer than so many others."
+_MISS_RATE_AT: Final = "The lowest miss rate at a threshold with at most this false-alarm rate."
+_BEST: Final = "The share of tests whose right model is among this many best-scoring models; ties count against it."
 _OPEN_SET: Final = (
-    "The share of the tests of enrolled speakers whose right model scores highest and above the threshold that no more "
-    "than this share of the tests of speakers without a model reaches."
+    "Detection and identification rate: the share of the tests of enrolled speakers whose right model scores highest, "
+    "and above the threshold that at most this share of the tests of unknown speakers reaches."
 )
 
 
-class Interval(NamedTuple):
-    """Low and high of a number as the page shows them; of a difference, whether it holds 0, and the difference."""
+class IntervalText(NamedTuple):
+    """A confidence interval as the page shows it."""
 
     low: str
     high: str
-    difference: str = ""
-    holds_zero: bool = False
+    difference: str = ""  # of an interval of a difference, the difference itself
+    holds_zero: bool = False  # whether an interval of a difference contains 0
 
 
 class Cell(NamedTuple):
-    """A number as the page shows it: the text, its unit, the reason if the text is a dash, and how sure it is."""
+    """A metric as the page shows it."""
 
     text: str
     unit: str = ""
-    reason: str = ""
-    interval: Interval | None = None
-    difference: Interval | None = None
+    reason: str = ""  # why there is no value, if the text is a dash
+    interval: IntervalText | None = None
+    difference: IntervalText | None = None
 
 
-class Measure(NamedTuple):
-    """A number of a trial list.
+class Metric(NamedTuple):
+    """A metric with its name, definition and number format."""
 
-    Parameters
-    ----------
-    key : str
-        Where it stands among the numbers of a list, as in ``min_dcf.sre08``.
-    name : str
-        What people call it.
-    meaning : tuple of str
-        What that is, line by line.
-    scale, decimals, unit
-        How it is written.
-    """
-
-    key: str
+    key: str  # of its value among the metrics of a list, as in ``min_dcf.sre08``
     name: str
-    meaning: tuple[str, ...]
+    meaning: tuple[str, ...]  # the definition, line by line
     scale: float = 1.0
     decimals: int = 3
     unit: str = ""
 
-    def cell(self, numbers: Numbers, difference: tuple[float, float, float] | None = None) -> Cell:
-        """Write the number of a list.
+    def cell(self, metrics: Metrics, difference: tuple[float, float, float] | None = None) -> Cell:
+        """Format the value in the metrics of a list; a dash with a reason if there is none.
 
-        Parameters
-        ----------
-        numbers : Numbers
-            Of the list.
-        difference : three floats, optional
-            To another system, and low and high of its interval.
-
-        Returns
-        -------
-        Cell
-            A dash with a reason where there is none.
+        `difference` is that to another system, with low and high of its interval.
         """
-        cell = written(_find(numbers, self.key), self.scale, self.decimals, self.unit, _why_none(numbers))
-        found = _find(numbers.get("intervals") or {}, self.key)
-        if found is not None:
-            low, high = map(self._text, found)
-            cell = cell._replace(interval=Interval(low, high))
+        cell = number_cell(_value(metrics, self.key), self.scale, self.decimals, self.unit, _why_none(metrics))
+        interval = _value(metrics.get("intervals") or {}, self.key)
+        if interval is not None:
+            low, high = map(self._text, interval)
+            cell = cell._replace(interval=IntervalText(low, high))
         if difference is not None:
-            apart, low, high = (self._text(each, sign="+") for each in difference)
+            text, low, high = (self._text(value, sign="+") for value in difference)
             holds_zero = difference[1] <= 0.0 <= difference[2]
-            cell = cell._replace(difference=Interval(low, high, apart, holds_zero))
+            cell = cell._replace(difference=IntervalText(low, high, text, holds_zero))
         return cell
 
     def _text(self, value: float, sign: str = "") -> str:
-        """Write a bound of an interval, or a difference with its sign."""
+        """Format the end of an interval, or a difference with its sign."""
         return f"{self.scale * value:{sign},.{self.decimals}f}".replace("-", "−")
 
 
 class Row(NamedTuple):
-    """A row of a table of numbers."""
+    """A row of a table of metrics."""
 
-    measure: Measure
+    metric: Metric
     cells: tuple[Cell, ...]
 
 
-def headline_rows(columns: Mapping[str, Numbers], differences: "Differences | None" = None) -> tuple[Row, ...]:
-    """Lay out the numbers that everybody asks for.
+def headline_rows(columns: Mapping[str, ListMetrics], differences: "Differences | None" = None) -> tuple[Row, ...]:
+    """Lay out the main metrics, a column for each list: EER, detection costs, Cllr, and error rates of decisions.
 
-    Parameters
-    ----------
-    columns : mapping of str to Numbers
-        A column for each.
-    differences : mapping of str to sequence of (three floats or None), optional
-        By the key of a number, those of each column.
-
-    Returns
-    -------
-    tuple of Row
-        EER, detection costs, Cllr; and the shares of errors where decisions were made.
+    `differences` has those of each column by the key of a metric.
     """
-    return _rows((_EER_MEASURE, *_of_costs(columns), *_LIKELIHOOD_RATIOS, *_DECISIONS), columns, differences or {})
+    return _rows(
+        (_EER_METRIC, *_detection_costs(columns), *_LIKELIHOOD_RATIOS, *_DECISIONS), columns, differences or {}
+    )
 
 
-def further_rows(columns: Mapping[str, Numbers], differences: "Differences | None" = None) -> tuple[Row, ...]:
-    """Lay out the other numbers: EER of the hull, area under the ROC, misses at given false alarms.
-
-    Parameters
-    ----------
-    columns, differences
-        As for `headline_rows`.
-
-    Returns
-    -------
-    tuple of Row
-        Those that some column has.
-    """
-    rates = dict.fromkeys(rate for numbers in columns.values() for rate in numbers.get("p_miss_at_fa") or {})
+def further_rows(columns: Mapping[str, ListMetrics], differences: "Differences | None" = None) -> tuple[Row, ...]:
+    """Lay out the other metrics: EER of the ROC convex hull, area under the ROC, miss rates at false-alarm rates."""
+    rates = dict.fromkeys(rate for metrics in columns.values() for rate in metrics.get("p_miss_at_fa") or {})
     at_rates = (
-        Measure(
-            f"p_miss_at_fa.{rate}",
-            f"Misses at {100 * float(rate):g} % false alarms",
-            ("The lowest share of targets rejected at a threshold with no more than this share of false alarms.",),
-            *_PERCENT,
+        Metric(
+            f"p_miss_at_fa.{rate}", f"Miss rate at {100 * float(rate):g} % false alarms", (_MISS_RATE_AT,), *_PERCENT
         )
         for rate in rates
     )
     return _rows((*_OF_ROC, *at_rates), columns, differences or {})
 
 
-def identification_rows(columns: Mapping[str, Numbers]) -> tuple[Row, ...]:
-    """Lay out the numbers of identification: its rate, that of ranks, and of an open set.
-
-    Parameters
-    ----------
-    columns : mapping of str to mapping
-        A column for each: as ``metrics.json`` has them.
-
-    Returns
-    -------
-    tuple of Row
-        Those that some column has.
-    """
+def identification_rows(columns: Mapping[str, Metrics]) -> tuple[Row, ...]:
+    """Lay out the metrics of identification: rates at ranks, and in an open set; a column for each results folder."""
     flat = {}
-    for name, found in columns.items():
-        shares, open_set = found["cmc"] or (), found["open_set"] or {}
+    for name, metrics in columns.items():
+        shares, open_set = metrics["cmc"] or (), metrics["open_set"] or {}
         best = {str(rank): shares[rank - 1] for rank in (2, 3, 5, 10, 20) if rank <= len(shares)}
-        flat[name] = {**found, "best": best, "dir_at_fa": open_set.get("dir_at_fa", {})}
-    ranks, rates = (dict.fromkeys(k for each in flat.values() for k in each[key]) for key in ("best", "dir_at_fa"))
-    measures = (
-        Measure("rate", "Identification rate", (IDENTIFICATION,), *_PERCENT),
-        *(Measure(f"best.{rank}", f"Among the best {rank}", (_BEST,), *_PERCENT) for rank in ranks),
+        flat[name] = {**metrics, "best": best, "dir_at_fa": open_set.get("dir_at_fa", {})}
+    ranks, rates = (
+        dict.fromkeys(k for metrics in flat.values() for k in metrics[key]) for key in ("best", "dir_at_fa")
+    )
+    rows = (
+        Metric("rate", "Identification rate", (_IDENTIFICATION,), *_PERCENT),
+        *(Metric(f"best.{rank}", f"Among the best {rank}", (_BEST,), *_PERCENT) for rank in ranks),
         *(
-            Measure(f"dir_at_fa.{rate}", f"Open set, {100 * float(rate):g} % false alarms", (_OPEN_SET,), *_PERCENT)
+            Metric(f"dir_at_fa.{rate}", f"Open set, {100 * float(rate):g} % false alarms", (_OPEN_SET,), *_PERCENT)
             for rate in rates
         ),
     )
-    return _rows(measures, flat, {})
+    return _rows(rows, flat, {})
 
 
-def written(
+def number_cell(
     value: float | None, scale: float = 1.0, decimals: int = 3, unit: str = "", why_none: str = NO_SCORES
 ) -> Cell:
-    """Write a number.
-
-    Parameters
-    ----------
-    value : float or None
-        The number.
-    scale, decimals, unit
-        How.
-    why_none : str
-        Why there is none, if there is none.
-
-    Returns
-    -------
-    Cell
-        A dash with the reason, where there is no number.
-    """
+    """Format a number; a dash with the reason if there is none."""
     if value is None:
         return Cell("–", reason=why_none)
     if math.isnan(value):
@@ -234,73 +172,68 @@ def written(
 
 Differences = Mapping[str, Sequence[tuple[float, float, float] | None]]
 _PERCENT: Final = (100.0, 2, "%")
-_EER_MEASURE: Final = Measure("eer", "EER", (EER,), *_PERCENT)
+_EER_METRIC: Final = Metric("eer", "EER", (_EER,), *_PERCENT)
 _LIKELIHOOD_RATIOS: Final = (
-    Measure("cllr", "Cllr", (_CLLR,), unit="bit"),
-    Measure("min_cllr", "min Cllr", (_MIN_CLLR,), unit="bit"),
+    Metric("cllr", "Cllr", (_CLLR,), unit="bit"),
+    Metric("min_cllr", "min Cllr", (_MIN_CLLR,), unit="bit"),
 )
 _DECISIONS: Final = (
-    Measure("cllr_uncalibrated", "Cllr, raw", ("The Cllr of the scores before calibration.",), unit="bit"),
-    Measure("p_miss", "Misses", ("The share of target trials below the threshold, which are rejected.",), *_PERCENT),
-    Measure(
-        "p_fa",
-        "False alarms",
-        ("The share of nontarget trials at the threshold or above, which are accepted.",),
-        *_PERCENT,
-    ),
+    Metric("cllr_uncalibrated", "Cllr before calibration", (_CLLR_UNCALIBRATED,), unit="bit"),
+    Metric("p_miss", "Miss rate", (_P_MISS,), *_PERCENT),
+    Metric("p_fa", "False-alarm rate", (_P_FA,), *_PERCENT),
 )
 _OF_ROC: Final = (
-    Measure("eer_hull", "EER of the convex hull", (_EER_HULL,), *_PERCENT),
-    Measure("auc", "Area under the ROC", (_AUC,), decimals=4),
+    Metric("eer_hull", "EER of the ROC convex hull", (_EER_HULL,), *_PERCENT),
+    Metric("auc", "Area under the ROC", (_AUC,), decimals=4),
 )
 
 
-def _rows(measures: Sequence[Measure], columns: Mapping[str, Numbers], differences: Differences) -> tuple[Row, ...]:
-    """Fill in the measures that some column has."""
+def _rows(metrics: Sequence[Metric], columns: Mapping[str, Metrics], differences: Differences) -> tuple[Row, ...]:
+    """Fill in the metrics that at least one column has."""
     none = (None,) * len(columns)
     return tuple(
         Row(
-            measure,
+            metric,
             tuple(
-                measure.cell(numbers, apart)
-                for numbers, apart in zip(columns.values(), differences.get(measure.key, none), strict=True)
+                metric.cell(column, difference)
+                for column, difference in zip(columns.values(), differences.get(metric.key, none), strict=True)
             ),
         )
-        for measure in measures
-        if any(_has(numbers, measure.key) for numbers in columns.values())
+        for metric in metrics
+        if any(_has(column, metric.key) for column in columns.values())
     )
 
 
-def _why_none(numbers: Numbers) -> str:
-    """Say why a list, or an identification, has no number where others have one."""
-    if "n_target" not in numbers:
-        return NO_TESTS if numbers["rate"] is None else NOT_HERE
-    return CERTAIN_ERRORS if numbers["n_target"] and numbers["n_nontarget"] else NO_SCORES
+def _why_none(metrics: Metrics) -> str:
+    """Return the reason why a list, or an identification, lacks a metric that others have."""
+    if "n_target" not in metrics:
+        return NO_TESTS if metrics["rate"] is None else NOT_HERE
+    return CERTAIN_ERRORS if metrics["n_target"] and metrics["n_nontarget"] else NO_SCORES
 
 
-def _find(numbers: Numbers, key: str) -> Any:
-    """Look a number, or an interval, up by its key."""
+def _value(metrics: Metrics, key: str) -> Any:
+    """Look up a value, or an interval, by its key; None if there is none."""
     name, _, below = key.partition(".")
-    found = numbers.get(name)
-    return (found or {}).get(below) if below else found
+    value = metrics.get(name)
+    return (value or {}).get(below) if below else value
 
 
-def _has(numbers: Numbers, key: str) -> bool:
-    """Tell whether a list knows of a number, though it may have none."""
+def _has(metrics: Metrics, key: str) -> bool:
+    """Return whether a list has a metric, even if its value is None."""
     name, _, below = key.partition(".")
-    return name in numbers and (not below or below in (numbers[name] or {}))
+    return name in metrics and (not below or below in (metrics[name] or {}))
 
 
-def _of_costs(columns: Mapping[str, Numbers]) -> Iterator[Measure]:
-    """Give the measures of all detection costs that some column has."""
-    for preset in dict.fromkeys(preset for numbers in columns.values() for preset in numbers["min_dcf"]):
+def _detection_costs(columns: Mapping[str, ListMetrics]) -> Iterator[Metric]:
+    """Yield minimum and actual detection cost of every preset that some column has."""
+    for preset in dict.fromkeys(preset for metrics in columns.values() for preset in metrics["min_dcf"]):
         several = PRESETS[preset]
-        yield Measure(f"min_dcf.{preset}", f"min DCF {preset}", (_MIN_DCF, *_cost_meaning(several)))
-        yield Measure(f"act_dcf.{preset}", f"act DCF {preset}", (_ACT_DCF, _bayes_meaning(several)))
+        yield Metric(f"min_dcf.{preset}", f"min DCF {preset}", (_MIN_DCF, *_cost_meaning(several)))
+        yield Metric(f"act_dcf.{preset}", f"act DCF {preset}", (_ACT_DCF, _bayes_meaning(several)))
 
 
 def _cost_meaning(several: tuple[Costs, ...]) -> tuple[str, ...]:
-    """Say what the costs of a minimum DCF are, and its normalisation."""
+    """Describe the costs of a minimum DCF, and its normalisation."""
     lines = []
     for costs in several:
         norm = min(costs.c_miss * costs.p_target, costs.c_fa * (1.0 - costs.p_target))
@@ -314,6 +247,7 @@ def _cost_meaning(several: tuple[Costs, ...]) -> tuple[str, ...]:
 
 
 def _bayes_meaning(several: tuple[Costs, ...]) -> str:
-    """Say at which thresholds decisions are made."""
+    """Describe the thresholds of the decisions."""
     formula = "log(c_fa\u00a0(1\u00a0−\u00a0p_target)\u00a0/\u00a0(c_miss\u00a0p_target))"
-    return f"Accepted from {formula} on: {' and '.join(f'{bayes_threshold(each):.2f}' for each in several)} nats."
+    thresholds = " and ".join(f"{bayes_threshold(costs):.2f}" for costs in several)
+    return f"Bayes threshold {formula}: {thresholds} nats."

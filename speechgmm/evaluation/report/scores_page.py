@@ -1,4 +1,4 @@
-"""The page of scores that were evaluated on their own, of whatever system they are."""
+"""The report of scores from any system, evaluated on their own."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,34 +16,14 @@ def report_scores(
     path: Path,
     scores: str,
     table: TrialTable,
-    heard: Mapping[str, TestInfo],
+    tests: Mapping[str, TestInfo],
     document: Mapping[str, Any],
     config: EvaluationConfig,
     seed: int,
 ) -> None:
-    """Write the page.
+    """Write the report of scores to `path`; OSError if it cannot be written.
 
-    Parameters
-    ----------
-    path : Path
-        The page.
-    scores : str
-        Where they come from.
-    table : TrialTable
-        The trials, in one list.
-    heard : mapping of str to Heard
-        What is known of the tests, as far as it is.
-    document : mapping
-        What ``speechgmm evaluate --json`` prints of them.
-    config : EvaluationConfig
-        How they were evaluated.
-    seed : int >= 0
-        Of the band around the DET curve.
-
-    Raises
-    ------
-    OSError
-        If the page cannot be written.
+    `scores` says where they come from, and `document` is what ``speechgmm evaluate --json`` prints about them.
     """
     (name,) = table.lists
     parts = document["parts"]
@@ -55,8 +35,8 @@ def report_scores(
         notes=tuple(document["notes"]),
         trial_lists={name: document["trials"]},
         confidence=config.confidence if document["trials"]["intervals"] else None,
-        plots=tuple(each.plot for each in draw_scores(table, config, seed)),
-        worst=worst_trials(table, heard),
+        plots=tuple(figure.plot for figure in draw_scores(table, config, seed)),
+        worst=worst_trials(table, tests),
         breakdowns=(Breakdown(name, document["by"], parts, few),) if parts else (),
     )
     write_page(path, render_report(content))

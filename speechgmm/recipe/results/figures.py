@@ -32,7 +32,7 @@ def figures(results: Results) -> tuple[NamedFigure, ...]:
     if confusion:
         names, counts = _counts(confusion)
         figure = plots.confusion_figure(counts, names)
-        drawn.append(NamedFigure("confusion", "Who is taken for whom", plots.CONFUSION_CAPTION, figure))
+        drawn.append(NamedFigure("confusion", "Confusions between speakers", plots.CONFUSION_CAPTION, figure))
     for of, rows in results.training.items():
         history = [float(row["log_likelihood_per_frame"]) for row in rows if row["early"] == "False"]
         name, title = "-".join(("training", *of)), ", ".join(("Training of the background model", *of))

@@ -64,7 +64,7 @@ def _list(name: str, results: dict[str, Results], found: Comparison) -> Compared
         if number.startswith(f"{name}.")
     }
     tables = {of: each.trials for of, each in own.items()}
-    usable = {of: each.sides(each.ranks, name) for of, each in tables.items() if name in each.usable()}
+    usable = {of: each.by_label(each.ranks, name) for of, each in tables.items() if name in each.usable()}
     plot = None
     if usable:
         presets = next(iter(own.values())).recipe.evaluation.dcf

@@ -110,7 +110,7 @@ def _metrics(
         speakers, rng = _speaker_numbers(corpus, trials), np.random.default_rng(recipe.seed)
         metrics["intervals"] = uncertainty(llrs, target, speakers, recipe.evaluation, rng, ranks=ranks)
         if calibration:
-            metrics |= error_shares(llrs, target, calibration.threshold)
+            metrics["p_miss"], metrics["p_fa"] = error_shares(llrs, target, calibration.threshold)
             uncalibrated = summarise(scores.raw.for_trials(trials), target, recipe.evaluation)
             metrics["cllr_uncalibrated"] = uncalibrated["cllr"]
             metrics["trains_calibration"] = any((each.model, each.test) in trained_on for each in trials)
