@@ -216,7 +216,7 @@ def test_a_file_of_another_gallery_or_name_or_kind_is_named(voices, gallery, tmp
     assert reasons == {
         "copy.safetensors": "holds the speaker 'm002'; files are not to be renamed",
         "f003.safetensors": "enrolled with another front end or background model than this gallery's",
-        "ubm.safetensors": "'gmm' of format version 1; expected 'enrolled' of 1",
+        "ubm.safetensors": "holds 'gmm'; expected 'enrolled'",
     }
 
 
