@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and reading lists by numbered lines."""
+"""Writing files in one step, so that a reader never sees half of one, and reading lists by numbered lines."""
 
 import csv
 import errno
@@ -21,7 +21,7 @@ from speechgmm.errors import CorpusError
 
 
 def _umask() -> int:
-    """Read the process's file mode mask, which can only be done by setting it."""
+    """Read the file mode mask of the process, which is possible only by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -31,10 +31,10 @@ AUDIO_SUFFIXES = (
     *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".nist", ".aiff"),
     *(".aif", ".aifc", ".au", ".snd", ".caf", ".voc", ".paf", ".svx", ".sf", ".ircam", ".pvf", ".avr", ".wve"),
 )
-"""Files with these suffixes, in capitals or not, are taken for audio in a folder."""
+"""Suffixes of audio files."""
 
 WRITING = ".writing-"
-"""What the name of a file begins with that is not whole yet."""
+"""Prefix of the names of temporary files, which are not whole yet."""
 
 UMASK = _umask()
 """Read once, because setting it would race with other threads."""
@@ -42,22 +42,10 @@ UMASK = _umask()
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and rename it into place when the block ends without an error.
+    """Yield a temporary path beside `path`, and rename it into place when the block ends without an error.
 
-    Parameters
-    ----------
-    path : Path
-        The file to write; its folder is made if it does not exist. An existing file is replaced.
-
-    Yields
-    ------
-    Path
-        Where to write. It has the suffix of `path`, because some writers go by it.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be made or written; it names `path`.
+    The temporary file has the suffix of `path`, because some writers choose a format by it. The folder is created if it
+    does not exist. Errors of the system name `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=WRITING, suffix=path.suffix, dir=path.parent)
@@ -68,7 +56,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~UMASK)
         temporary.replace(path)
     except OSError as error:
-        error.filename = str(path)  # nobody knows the temporary one
+        error.filename = str(path)  # the user has never seen the temporary one
         raise
     finally:
         with suppress(FileNotFoundError):
@@ -78,59 +66,23 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a file in one step.
 
-    Parameters
-    ----------
-    path : Path
-        The file to write or replace.
-    data : bytes
-        All that it holds. Libraries that write files themselves don't say why they could not; Python does.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, as when the disk is full.
+    Libraries that write files themselves do not give the reason of a failure; Python does.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write a `.npy` file in one step.
-
-    Parameters
-    ----------
-    path : Path
-        The file to write or replace.
-    array : np.ndarray
-        Any plain array.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, as when the disk is full.
-    """
+    """Write a plain array to a `.npy` file in one step."""
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     write_bytes(path, stream.getbuffer())
 
 
 def read_text(path: Path) -> str:
-    """Read a list as text.
+    """Read a text file in UTF-8, with or without a byte order mark.
 
-    Parameters
-    ----------
-    path : Path
-        A text file in UTF-8, with a byte order mark or without.
-
-    Returns
-    -------
-    str
-        All of it.
-
-    Raises
-    ------
-    CorpusError
-        If the file cannot be read; the message names it, and the line that is no text.
+    A CorpusError names the file, and the line that is not text.
     """
     try:
         return path.read_bytes().decode("utf-8-sig")
@@ -144,43 +96,14 @@ def read_text(path: Path) -> str:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Read the lines of a list that are not blank.
-
-    Parameters
-    ----------
-    path : Path
-        A text file in UTF-8, with a byte order mark or without.
-
-    Yields
-    ------
-    number : int >= 1
-        Of the line.
-    line : str
-        What it says, without white space around it.
-
-    Raises
-    ------
-    CorpusError
-        If the file cannot be read; the message names it, and the line that is no text.
-    """
+    """Read the lines of a text file that are not blank, stripped and with their numbers from 1."""
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             yield number, line.strip()
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether there is a file, or a link to one, and never fail.
-
-    Parameters
-    ----------
-    path : Path
-        Of any name, too long for a file's or with a NUL in it.
-
-    Returns
-    -------
-    bool
-        False of a folder, and of what cannot be looked at.
-    """
+    """Check whether a path is a file or a link to one; False for one that cannot be looked at, or no file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -188,19 +111,9 @@ def is_file(path: Path) -> bool:
 
 
 def check_readable(path: Path) -> None:
-    """Open a file, for the sake of the reason why it cannot be; safetensors calls each such file missing.
+    """Open a file, because Python's error gives the reason of a failure; safetensors calls each such file missing.
 
-    Parameters
-    ----------
-    path : Path
-        A file that somebody is about to read.
-
-    Raises
-    ------
-    OSError
-        If it is not there, or no file, or may not be read.
-    ValueError
-        If no file can have that name.
+    A path that is missing, unreadable or no regular file raises an OSError, and one that no file can have a ValueError.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a file", str(path))
@@ -210,86 +123,41 @@ def check_readable(path: Path) -> None:
 def files_below(folder: Path) -> list[str]:
     """List the files below a folder that are not hidden, entering no folder twice, however it is linked.
 
-    Parameters
-    ----------
-    folder : Path
-        Where to look, at any depth and through links.
-
-    Returns
-    -------
-    list of str
-        Their paths from the folder on, with ``/``, sorted: the file system's own order has no say.
-
-    Raises
-    ------
-    OSError
-        If a folder cannot be read.
+    The paths are relative to the folder, with ``/``, and sorted, so that the file system's order does not matter.
     """
     entered: set[str] = set()
-    found = []
+    paths = []
     for here, folders, names in os.walk(folder, onerror=_fail, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if os.path.realpath(here) in entered:
             folders.clear()
             continue
         entered.add(os.path.realpath(here))
-        found += [Path(here, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
-    return sorted(found)
+        paths += [Path(here, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
+    return sorted(paths)
 
 
 def is_audio(name: str) -> bool:
-    """Tell by its name whether a file is audio.
-
-    Parameters
-    ----------
-    name : str
-        Of the file, with a path or without.
-
-    Returns
-    -------
-    bool
-        Whether it ends as `AUDIO_SUFFIXES` do.
-    """
+    """Check by its suffix, in capitals or not, whether a file is audio."""
     return Path(name).suffix.lower() in AUDIO_SUFFIXES
 
 
 def printable_name(name: str) -> str:
-    """Give the name of a file as text that any list can hold, the same in every locale.
+    """Format the name of a file as text that any list can hold, the same in every locale.
 
-    Parameters
-    ----------
-    name : str
-        As the system gives it.
-
-    Returns
-    -------
-    str
-        UTF-8 text; what is not printable in it, and bytes that are no text, are written as in an address: ``%0A``.
+    Characters that are not printable, and bytes that are not UTF-8, are written as in an address: ``%0A``.
     """
     text = os.fsencode(name).decode(errors="surrogateescape")
-    return "".join(each if each.isprintable() else quote(each.encode(errors="surrogateescape")) for each in text)
+    return "".join(char if char.isprintable() else quote(char.encode(errors="surrogateescape")) for char in text)
 
 
 def _fail(error: OSError) -> None:
-    """Raise what os.walk would pass over."""
+    """Raise an error that os.walk would ignore."""
     raise error
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table.
-
-    Parameters
-    ----------
-    path : Path
-        Replaced in one step if it exists.
-    header, rows : sequences of str
-        The columns' names, and the lines; bytes of paths that are no text are written as escapes.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
+    """Write a table in one step; bytes of paths that are not text are written as escapes."""
     with (
         replacing(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,
@@ -300,40 +168,14 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON, for people too; a NaN in it would be a bug.
-
-    Parameters
-    ----------
-    path : Path
-        Replaced in one step if it exists.
-    data : mapping
-        Plain values.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
+    """Write indented JSON in one step; a NaN raises a ValueError."""
     with replacing(path) as temporary:
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")  # of paths that are no text
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write a file in one step that a loss of power does not undo.
-
-    Parameters
-    ----------
-    path : Path
-        The file to write or replace.
-    data : bytes
-        All that it holds.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, as when the disk is full.
-    """
+    """Write a file in one step that a loss of power does not undo."""
     with replacing(path) as temporary, temporary.open("wb") as stream:
         stream.write(data)
         stream.flush()
@@ -342,18 +184,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was written, renamed or removed in a folder outlast a loss of power, where systems can.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-
-    Raises
-    ------
-    OSError
-        If the disk fails.
-    """
+    """Make what was written, renamed or removed in a folder survive a loss of power, on systems that can."""
     if os.name == "posix":  # elsewhere a folder cannot be opened
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -363,22 +194,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Digest a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits: SHA-256.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    """
+    """Compute the SHA-256 of a file, as 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

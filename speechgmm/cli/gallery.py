@@ -1,95 +1,99 @@
-"""``speechgmm gallery``: enrol speakers in a folder, and say whose voice a recording is."""
+"""``speechgmm gallery``: enrol speakers in a folder, and recognise them in recordings."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from speechgmm.cli import gallery_output as output
 from speechgmm.cli.common import exit_on_error
-from speechgmm.errors import AudioError, GalleryError
+from speechgmm.errors import GalleryError
 
 if TYPE_CHECKING:
     from speechgmm.gallery.gallery import Gallery
-    from speechgmm.gallery.speakers import Recording
     from speechgmm.scoring.identification import IdentificationConfig
 
 gallery = typer.Typer(
-    help="Enrol speakers in a folder, and say whose voice a recording is.\n\n"
-    "Exit status: 0 for success; 2 for what the user can mend, and nothing is done; 3 where some recordings or "
-    "speakers' files could not be used: they are named, and the others are.",
+    help="Enrol speakers in a folder, and recognise them in recordings.\n\n"
+    "Exit status: 0 for success; 2 for an error that the user can correct, and nothing is done; 3 if some recordings "
+    "or speakers' files were unusable: they are listed, and the rest were processed.",
     no_args_is_help=True,
 )
 
-Usable = TypeVar("Usable")
-
 
 def _finite(value: float | None) -> float | None:
-    """Refuse what is no number."""
+    """Refuse infinity and NaN."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value}; expected a finite number")
     return value
 
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The gallery.", show_default=False)]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the speaker.", show_default=False)]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.", show_default=False)]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The gallery's folder.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the speaker.", show_default=False)]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="An audio file.", show_default=False)]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Threshold = Annotated[
     float | None,
     typer.Option(
         callback=_finite,
-        help="Accept the speaker from this score on, in the unit of the scores, which create shows.",
-        show_default="the gallery's own, or what costs least, where it is calibrated",
+        help="Least score that accepts a speaker, in the unit that create prints.",
+        show_default="the gallery's own; if it has none and is calibrated, what costs least",
     ),
 ]
-ClosedSet = Annotated[bool, typer.Option("--closed-set", help="It is one of the enrolled speakers, whoever is best.")]
+ClosedSet = Annotated[
+    bool, typer.Option("--closed-set", help="Always answer the best enrolled speaker, never 'unknown'.")
+]
 
 
 @gallery.command()
 def create(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="What a run has left.", show_default=False)],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder, the gallery.", show_default=False)],
+    results: Annotated[
+        Path, typer.Argument(metavar="RESULTS", help="The results folder of a run.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The gallery's folder, new or empty.", show_default=False)],
     min_speech: Annotated[
         float,
         typer.Option(
-            min=0, callback=_finite, help="Flag what has less speech than this, in seconds; it is used all the same."
+            min=0,
+            callback=_finite,
+            help="Flag speakers and tests with less speech than this, in seconds; they are used all the same.",
         ),
     ] = 2.0,
 ) -> None:
-    """Make a gallery from the results of a run: its front end, background model, settings, calibration.
+    """Create a gallery from the results of a run: its front end, background model, settings and calibration.
 
-    Nobody is enrolled in it yet. Priors and costs are in DIR/gallery.json, under decisions, and may be changed there.
+    The gallery has no speakers yet. Edit priors and costs in DIR/gallery.json, under decisions.
     """
-    with exit_on_error("interrupted; nothing is made"):
+    with exit_on_error("interrupted; no gallery was created"):
         from speechgmm.recipe.results.gallery import gallery_of_results
 
-        made = gallery_of_results(results, out, min_speech=min_speech)
-        n_components, n_features = made.ubm.means.shape
+        created = gallery_of_results(results, out, min_speech=min_speech)
+        n_components, n_features = created.ubm.means.shape
         typer.echo(
             f"{out}: gallery of {n_components} components over {n_features} features, audio at "
-            f"{made.front_end.sample_rate} Hz; scores in {made.unit}"
+            f"{created.front_end.sample_rate} Hz; scores in {created.config.score_unit}"
         )
 
 
 @gallery.command()
 def enrol(folder: Folder, name: Name, files: Files) -> None:
-    """Enrol a speaker by recordings of the voice.
+    """Enrol a new speaker from recordings.
 
-    Exit status 3: some recordings could not be used; they are named, and the speaker is enrolled with the others.
+    Exit status 3: some recordings were unusable (listed); the speaker is enrolled with the rest.
     """
-    with exit_on_error("interrupted; nobody is enrolled"):
-        from speechgmm.gallery.enrolment import check_free
+    with exit_on_error("interrupted; the speaker is not enrolled"):
+        from speechgmm.gallery.enrolment import check_free, record_each
         from speechgmm.gallery.enrolment import enrol as enrol_speaker
         from speechgmm.gallery.gallery import Gallery
         from speechgmm.gallery.speakers import safe_name
 
         opened = Gallery(folder)
         check_free(opened, safe_name(name))
-        recordings, unusable = _recordings(opened, files, ())
+        recordings, unusable = record_each(opened, files)
+        _check_any(recordings, unusable)
         speaker = enrol_speaker(opened, name, recordings)
         typer.echo(f"{speaker.name}: enrolled with {output.extent(speaker)}")
         output.warn_of_short(opened, {speaker.name: speaker.speech_seconds})
@@ -98,16 +102,18 @@ def enrol(folder: Folder, name: Name, files: Files) -> None:
 
 @gallery.command()
 def extend(folder: Folder, name: Name, files: Files) -> None:
-    """Add recordings to a speaker.
+    """Add recordings to an enrolled speaker.
 
-    Exit status 3: some recordings could not be used, or are there already; they are named, and the others are added.
+    Exit status 3: some recordings were unusable or enrolled already (listed); the rest were added.
     """
-    with exit_on_error("interrupted; nothing is added"):
+    with exit_on_error("interrupted; no recording was added"):
         from speechgmm.gallery.enrolment import extend as extend_speaker
+        from speechgmm.gallery.enrolment import record_each
         from speechgmm.gallery.gallery import Gallery
 
         opened = Gallery(folder)
-        recordings, unusable = _recordings(opened, files, opened.speaker(name).recordings)
+        recordings, unusable = record_each(opened, files, opened.speaker(name).recordings)
+        _check_any(recordings, unusable)
         speaker = extend_speaker(opened, name, recordings)
         typer.echo(f"{speaker.name}: {len(recordings)} added, now {output.extent(speaker)}")
         output.warn_of_short(opened, {speaker.name: speaker.speech_seconds})
@@ -122,13 +128,13 @@ def forget(
         str | None,
         typer.Option(
             metavar="FILE|DIGEST",
-            help="Forget only this recording: the name of its file, or the digest that list DIR NAME shows.",
+            help="Remove only this recording: the name of its file, or the digest that list DIR NAME prints.",
             show_default="the whole speaker",
         ),
     ] = None,
 ) -> None:
-    """Remove a speaker, or one recording of a speaker."""
-    with exit_on_error("interrupted; list shows who is enrolled"):
+    """Remove a speaker, or one recording of a speaker, from the gallery."""
+    with exit_on_error("interrupted; list prints who is enrolled"):
         from speechgmm.gallery.enrolment import forget as forget_speaker
         from speechgmm.gallery.enrolment import forget_recording
         from speechgmm.gallery.gallery import Gallery
@@ -152,7 +158,7 @@ def list_(
 ) -> None:
     """List the enrolled speakers, or the recordings of one.
 
-    Exit status 3: some speakers' files are damaged; they are named, and the others are listed.
+    Exit status 3: some speakers' files are damaged; they are named, and the rest are listed.
     """
     with exit_on_error("interrupted"):
         from speechgmm.gallery.gallery import Gallery, Roster
@@ -177,55 +183,49 @@ def identify(
     closed_set: ClosedSet = False,
     json_: AsJson = False,
 ) -> None:
-    """Say who of the enrolled speakers each recording is of, or that it is of none of them.
+    """Name the speaker of each recording, or answer 'unknown'.
 
-    Without a calibration, --threshold or --closed-set there is a ranking and no answer. Exit status 3: some recordings
-    or speakers' files could not be used; they are named, and the others are.
+    Without a calibration, --threshold or --closed-set, the speakers are ranked and there is no answer.
+
+    Exit status 3: some recordings or speakers' files were unusable (listed); the rest were processed.
     """
     with exit_on_error("interrupted"):
         from speechgmm.gallery.gallery import Gallery
-        from speechgmm.gallery.recognition import score_tests
+        from speechgmm.gallery.recognition import identify_recordings
 
         opened = Gallery(folder)
         config = _identification(opened, threshold, closed_set)
-        tests, unusable = _each(files, opened.read)
-        if not tests:
-            if json_:
-                output.print_json(output.answers_data(opened, config, (), top, unusable, opened.roster().damaged))
-            raise _none_usable(unusable)
-        scores = score_tests(opened, [read.frames for _, read in tests])
-        answers = [
-            output.Answer.of(opened, path, read, scores.names, column, config, raw=raw)
-            for (path, read), column, raw in zip(tests, scores.matrix.T, scores.raw.T, strict=True)
-        ]
+        identified = identify_recordings(opened, files, config)
         if json_:
-            output.print_json(output.answers_data(opened, config, answers, top, unusable, scores.damaged))
-        else:
-            output.show_answers(opened, config, answers, top)
-        output.warn_of_short(opened, {str(path): read.speech_seconds for path, read in tests})
-        output.exit_if_unusable(unusable, scores.damaged)
+            damaged = identified.damaged if identified.answers else opened.roster().damaged
+            output.print_json(output.answers_data(opened, config, identified, top, damaged))
+        _check_any(identified.answers, identified.unusable)
+        if not json_:
+            output.show_answers(opened, config, identified.answers, top)
+        output.warn_of_short(opened, {answer.file: answer.speech_seconds for answer in identified.answers})
+        output.exit_if_unusable(identified.unusable, identified.damaged)
 
 
 @gallery.command()
 def verify(folder: Folder, name: Name, file: File, threshold: Threshold = None, json_: AsJson = False) -> None:
-    """Say whether a recording is of an enrolled speaker.
+    """Decide whether a recording is of one enrolled speaker.
 
-    Without a calibration or --threshold there is a score and no decision. The exit status does not depend on the
-    decision.
+    Without a calibration or --threshold, the score is printed and there is no decision. The exit status does not
+    depend on the decision.
     """
     with exit_on_error("interrupted"):
         from speechgmm.gallery.gallery import Gallery
         from speechgmm.gallery.recognition import verify_speaker
 
         opened = Gallery(folder)
-        opened.model(name)  # whoever is not enrolled need not be listened to
-        read = opened.read(file)
-        found = verify_speaker(opened, name, read.frames, threshold)
+        opened.model(name)  # a name that is not enrolled is refused before the recording is read
+        extraction = opened.read(file)
+        verification = verify_speaker(opened, name, extraction.frames, threshold)
         if json_:
-            output.print_json(output.verification_data(opened, name, file, read, found))
+            output.print_json(output.verification_data(opened, name, file, extraction, verification))
         else:
-            output.show_verification(opened, name, file, found)
-        output.warn_of_short(opened, {str(file): read.speech_seconds})
+            output.show_verification(opened, name, file, verification)
+        output.warn_of_short(opened, {str(file): extraction.speech_seconds})
 
 
 @gallery.command()
@@ -237,7 +237,7 @@ def timeline(
         Path | None,
         typer.Option(
             metavar="NAME.png",
-            help="The picture: .png, .svg or .pdf; the table is beside it, in NAME.csv.",
+            help="The plot: .png, .svg or .pdf; the table is written beside it, to NAME.csv.",
             show_default="the recording's name, with .timeline.png",
         ),
     ] = None,
@@ -245,80 +245,51 @@ def timeline(
     closed_set: ClosedSet = False,
     json_: AsJson = False,
 ) -> None:
-    """Say who speaks when in a long recording, window by window, in a table and a picture.
+    """Show who speaks when in a long recording, window by window, in a table and a plot.
 
-    Windows that follow each other are answered one by one; those with less than a tenth of speech have no answer.
-    Without a calibration or --threshold, somebody who is enrolled is always the answer. Exit status 3: some speakers'
-    files could not be used; they are named, and the others are.
+    Each window is answered by itself; windows with less than a tenth of speech have no answer. Without a calibration or
+    --threshold, the answer is always an enrolled speaker.
+
+    Exit status 3: some speakers' files were unusable (listed); the rest were processed.
     """
     with exit_on_error("interrupted"):
         from speechgmm.gallery.gallery import Gallery
         from speechgmm.gallery.recognition import is_decidable
         from speechgmm.gallery.timeline import make_timeline, write_table
-        from speechgmm.gallery.timeline_plot import check_picture, draw_timeline, read_envelope
+        from speechgmm.gallery.timeline_plot import check_plot_file, draw_timeline, read_envelope
 
-        picture = out or Path(f"{file.stem}.timeline.png")
-        check_picture(picture)
+        plot = out or Path(f"{file.stem}.timeline.png")
+        check_plot_file(plot)
         opened = Gallery(folder)
         config = _identification(opened, threshold, closed_set)
         if not is_decidable(opened, config):
             config = _identification(opened, None, closed_set=True)
-        read = opened.read(file)
-        made = make_timeline(opened, read, window, config)
-        table = picture.with_suffix(".csv")
-        write_table(table, made)
-        waveform = read_envelope(file, read.seconds, channel=opened.config.channel)
-        draw_timeline(picture, made, waveform, f"{file.name}, windows of {window:g} s")
+        extraction = opened.read(file)
+        answered = make_timeline(opened, extraction, window, config)
+        table = plot.with_suffix(".csv")
+        write_table(table, answered)
+        waveform = read_envelope(file, extraction.seconds, channel=opened.config.channel)
+        draw_timeline(plot, answered, waveform, f"{file.name}, windows of {window:g} s")
         if json_:
-            output.print_json(output.timeline_data(opened, config, file, made))
+            output.print_json(output.timeline_data(opened, config, file, answered))
         else:
-            output.show_timeline(config, file, made, table, picture)
-        output.exit_if_unusable(damaged=made.damaged)
+            output.show_timeline(config, file, answered, table, plot)
+        output.exit_if_unusable(damaged=answered.damaged)
 
 
 def _identification(opened: "Gallery", threshold: float | None, closed_set: bool) -> "IdentificationConfig":
-    """Configure the answers: the gallery's own way, unless options say another."""
+    """Build the configuration of the answers: the gallery's own, unless options replace it."""
     from speechgmm.scoring.identification import IdentificationConfig
 
     if threshold is not None and closed_set:
         raise typer.BadParameter("a closed set has no threshold", param_hint="--threshold")
     if closed_set:
         return IdentificationConfig(p_unknown=0.0)
-    own = opened.config.decisions.identification
-    return own if threshold is None else own.model_copy(update={"threshold": threshold})
+    config = opened.config.decisions.identification
+    return config if threshold is None else config.model_copy(update={"threshold": threshold})
 
 
-def _recordings(
-    opened: "Gallery", files: Sequence[Path], known: Collection["Recording"]
-) -> tuple[list["Recording"], dict[str, str]]:
-    """Take from files what a speaker's model is made of; a file that is there already is none to be used."""
-    names = {each.digest: each.file for each in known}
-
-    def record(path: Path) -> "Recording":
-        """Take it from one that is new."""
-        recording = opened.record(path)
-        if recording.digest in names:
-            raise AudioError(f"{path}: the same recording as {names[recording.digest]}, which is there already")
-        names[recording.digest] = recording.file
-        return recording
-
-    found, unusable = _each(files, record)
-    if not found:
-        raise _none_usable(unusable)
-    return [recording for _, recording in found], unusable
-
-
-def _each(files: Sequence[Path], use: Callable[[Path], Usable]) -> tuple[list[tuple[Path, Usable]], dict[str, str]]:
-    """Use recordings one by one, and say why some cannot be used."""
-    used, unusable = [], {}
-    for path in files:
-        try:
-            used.append((path, use(path)))
-        except AudioError as error:
-            unusable[str(path)] = str(error).removeprefix(f"{path}: ")
-    return used, unusable
-
-
-def _none_usable(unusable: Mapping[str, str]) -> GalleryError:
-    """Make the error of recordings of which none can be used."""
-    return GalleryError("; ".join(f"{path}: {reason}" for path, reason in unusable.items()))
+def _check_any(usable: Sized, unusable: Mapping[str, str]) -> None:
+    """Refuse to go on without any usable recording, with the reason for each."""
+    if not usable:
+        raise GalleryError("; ".join(f"{path}: {reason}" for path, reason in unusable.items()))

@@ -1,1 +1,1 @@
-"""Enrolled speakers in a folder: enrol, extend, forget, and tell whose voice a recording is."""
+"""Enrolled speakers in a folder: enrol, extend and forget them, and recognise them in recordings."""

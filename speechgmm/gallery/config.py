@@ -1,4 +1,4 @@
-"""What a gallery's own file says: front end, adaptation, scoring, and what decisions rest on."""
+"""The settings of a gallery, ``gallery.json``: front end, adaptation, scoring, and how decisions are made."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, ValidationError
 from speechgmm.configuration import Configuration, fingerprint
 from speechgmm.errors import GalleryError, ModelError
 from speechgmm.features.extract import FeatureConfig
+from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import read_header
 from speechgmm.scoring.calibration import Calibration, load_calibration
@@ -19,20 +20,23 @@ from speechgmm.scoring.thresholds import CostsConfig
 
 FORMAT_VERSION = 1
 
+NO_ITERATIONS = "expected 1, as a gallery keeps statistics under the background model and no frames"
+
 
 class DecisionConfig(Configuration):
-    """What a gallery's decisions rest on; this section of ``gallery.json`` may be edited.
+    """How a gallery decides; this section of ``gallery.json`` may be edited.
 
     Parameters
     ----------
     min_speech : float >= 0, seconds
-        With less speech than this, what is enrolled or tested is scored all the same, and flagged.
+        Speakers and tests with less speech than this are flagged; they are scored all the same.
     identification : section
-        Prior of a speaker who is not enrolled, and a threshold in place of it.
+        Prior probability of a speaker who is not enrolled, and a threshold that replaces it.
     threshold : float, unit of the scores, or None
-        From which score on verification accepts.
+        Verification accepts scores of at least this.
     costs : section
-        What errors of verification cost; without a threshold it follows from this, where scores are calibrated.
+        Costs of errors in verification; without a threshold, calibrated scores are compared with the Bayes threshold
+        of these costs.
     """
 
     min_speech: float = Field(2.0, ge=0)
@@ -40,30 +44,34 @@ class DecisionConfig(Configuration):
     threshold: float | None = None
     costs: CostsConfig = CostsConfig()
 
+    def is_short(self, speech_seconds: float) -> bool:
+        """Check whether a test, or all recordings of a speaker, have less speech than `min_speech`."""
+        return speech_seconds < self.min_speech
+
 
 class GalleryConfig(Configuration):
-    """What ``gallery.json`` says.
+    """The content of ``gallery.json``.
 
     Parameters
     ----------
     format_version : 1
-        Of the folder.
+        Version of the folder's format.
     front_end : dict
-        The `FeatureConfig` that the background model was trained with, as its file says it.
+        The `FeatureConfig` that the background model was trained with, as the model's file gives it.
     fingerprint : str
-        Of the front end.
+        Fingerprint of the front end.
     channel : "mean", optional
-        The mean of a recording's channels is read; when not given, one of several channels is not read.
+        Average the channels of a recording; when not given, recordings of several channels are refused.
     adaptation : section
-        How a speaker's model is made from the statistics.
+        How a speaker's model is adapted from the statistics.
     scoring : section
         How a test is scored.
     normalisation : section
-        How scores are normalised by the cohort; method "none" where there is none.
+        How scores are normalised by the cohort; method "none" without a cohort.
     decisions : section
-        When a speaker is accepted, and what is too short.
+        When a speaker is accepted, and how much speech is too little.
     digests : dict of str to str
-        SHA-256 of the other files that all speakers rest on.
+        SHA-256 of the other files that the whole gallery depends on.
     """
 
     format_version: Literal[1] = 1
@@ -76,24 +84,40 @@ class GalleryConfig(Configuration):
     decisions: DecisionConfig = DecisionConfig()
     digests: dict[str, str]
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether scores are calibrated log-likelihood ratios."""
+        return CALIBRATION_FILE in self.digests
+
+    @property
+    def has_cohort(self) -> bool:
+        """Whether scores are normalised by a cohort."""
+        return COHORT_FILE in self.digests
+
+    @property
+    def background(self) -> str:
+        """Digest of the front end and the background model, which the speakers' statistics depend on."""
+        return fingerprint([self.fingerprint, self.digests.get(UBM_FILE)])
+
+    @property
+    def score_quantity(self) -> str:
+        """What scores are, as messages name it."""
+        return "score" if self.has_cohort and not self.calibrated else "log-likelihood ratio"
+
+    @property
+    def score_unit(self) -> str:
+        """The unit of scores, as messages name it."""
+        if self.calibrated:
+            return "nats, calibrated"
+        if self.has_cohort:
+            return "deviations of the cohort's scores, not calibrated"
+        return "nats per frame, not calibrated"
+
 
 def read_config(path: Path) -> GalleryConfig:
-    """Read a gallery's own file.
+    """Read ``gallery.json``.
 
-    Parameters
-    ----------
-    path : Path
-        ``gallery.json``.
-
-    Returns
-    -------
-    GalleryConfig
-        What it says.
-
-    Raises
-    ------
-    GalleryError
-        If there is none, or it is damaged or in a newer format; the message has the key.
+    A file that is missing, damaged or in a newer format raises a GalleryError that names the key.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -113,42 +137,24 @@ def read_config(path: Path) -> GalleryConfig:
         first = error.errors()[0]
         raise GalleryError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     if _has_other_fingerprint(config):
-        raise GalleryError(f"{path}: front_end is not the one of the fingerprint; it cannot be changed")
+        raise GalleryError(f"{path}: front_end does not match fingerprint; a gallery's front end cannot be changed")
     if config.adaptation.n_iterations > 1:
         raise GalleryError(f"{path}: adaptation.n_iterations {config.adaptation.n_iterations}: {NO_ITERATIONS}")
     return config
 
 
 def _has_other_fingerprint(config: GalleryConfig) -> bool:
-    """Tell whether a front end was changed; infinity and NaN, which have no fingerprint, were never in one."""
+    """Check whether a front end was changed; infinity and NaN, which have no fingerprint, were never in one."""
     try:
         return fingerprint(config.front_end) != config.fingerprint
     except ValueError:
         return True
 
 
-NO_ITERATIONS = "expected 1, as a gallery keeps statistics under the background model and no frames"
-
-
 def front_end_of(path: Path, front_end: dict[str, JsonValue]) -> FeatureConfig:
-    """Take a front end from what a model's file says of it.
+    """Build the front end that the file `path` describes as JSON data.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    front_end : dict
-        JSON data.
-
-    Returns
-    -------
-    FeatureConfig
-        The front end.
-
-    Raises
-    ------
-    GalleryError
-        If it has keys or values that this version does not know.
+    Keys or values that this version does not know raise a GalleryError.
     """
     try:
         return FeatureConfig.model_validate_json(json.dumps(front_end))
@@ -158,22 +164,9 @@ def front_end_of(path: Path, front_end: dict[str, JsonValue]) -> FeatureConfig:
 
 
 def model_front_end(path: Path) -> dict[str, JsonValue]:
-    """Read the front end that a model's frames came from.
+    """Read from a model's file the front end that made its training frames, as JSON data.
 
-    Parameters
-    ----------
-    path : Path
-        The model's file.
-
-    Returns
-    -------
-    dict
-        JSON data.
-
-    Raises
-    ------
-    ModelError
-        If the file is no model, or does not say.
+    A file that is no model, or does not hold its front end, raises a ModelError.
     """
     front_end = read_header(path).front_end
     if front_end is None:
@@ -182,24 +175,11 @@ def model_front_end(path: Path) -> dict[str, JsonValue]:
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read the calibration of one system's scores.
+    """Read the calibration of one system's scores, as a run writes it.
 
-    Parameters
-    ----------
-    path : Path
-        JSON, as a run leaves it: ``calibration``, and beside it whether its side information is the ``duration`` and
-        what it was trained on, of which ``n_target`` and ``n_nontarget`` are the numbers of trials.
-
-    Returns
-    -------
-    Calibration
-        What maps a score to a log-likelihood ratio.
-
-    Raises
-    ------
-    GalleryError
-        If the file is damaged, the calibration takes more than one score or more than durations beside it, or it was
-        trained without trials of a kind.
+    It is JSON: ``calibration``, whether its side information is the ``duration``, and the numbers of trials that it was
+    trained on, ``n_target`` and ``n_nontarget``. A damaged file, a calibration of several systems or of other side
+    information, or one trained without trials of one kind, raises a GalleryError.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

@@ -1,11 +1,11 @@
-"""Making a gallery and changing who is enrolled: one writer at a time, and every file whole or not there.
+"""Creation of a gallery and enrolment of speakers: one writer at a time, and every file whole or absent.
 
 Features are extracted before the lock is taken, so that a writer holds it for milliseconds. It is a lock of the
 operating system, which ends with the process that holds it.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,9 +15,9 @@ from unicodedata import normalize
 from filelock import FileLock, Timeout
 
 from speechgmm.configuration import fingerprint
-from speechgmm.errors import GalleryError
+from speechgmm.errors import AudioError, GalleryError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.files import UMASK, file_digest, sync_folder, write_durably
+from speechgmm.files import UMASK, WRITING, file_digest, sync_folder, write_durably
 from speechgmm.gallery.cohort import load_cohort
 from speechgmm.gallery.config import (
     NO_ITERATIONS,
@@ -27,8 +27,15 @@ from speechgmm.gallery.config import (
     model_front_end,
     read_calibration,
 )
-from speechgmm.gallery.gallery import Gallery
-from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, CONFIG_FILE, UBM_FILE
+from speechgmm.gallery.gallery import Gallery, read_each, unknown_speaker_error
+from speechgmm.gallery.layout import (
+    CALIBRATION_FILE,
+    COHORT_FILE,
+    CONFIG_FILE,
+    UBM_FILE,
+    speaker_file,
+    speakers_folder,
+)
 from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, safe_name, save_speaker
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import check_front_end, load_gmm
@@ -41,7 +48,7 @@ PATIENCE = 60.0
 """Seconds that a writer waits for others."""
 
 SHORTEST_DIGEST = 8
-"""Digits of a recording's digest that may stand for it."""
+"""Least number of digits of a recording's digest that identify it."""
 
 
 def create_gallery(
@@ -57,39 +64,54 @@ def create_gallery(
     normalisation: ScoreNormalisationConfig | None = None,
     calibration: str | Path | None = None,
 ) -> Gallery:
-    """Make a gallery in which nobody is enrolled.
+    """Create a gallery without speakers.
 
     Parameters
     ----------
     folder : str or Path
-        A new or an empty folder. It is filled beside its place and renamed.
+        A new or an empty folder. It is filled under a temporary name and renamed, so that it is whole or absent.
     ubm : str or Path
-        File of the background model, which says its front end.
+        The file of the background model, which holds the front end; see `save_gmm`.
     front_end : FeatureConfig, optional
-        The front end that is expected; a model of another one is refused.
+        The front end that the model is expected to have; a model of another one is refused.
     channel : "mean", optional
-        The mean of a recording's channels is read; when not given, one of several channels is not read.
-    adaptation, scoring, decisions : sections, optional
+        Average the channels of a recording; when not given, recordings of several channels are refused.
+    adaptation, scoring, decisions : AdaptationConfig, ScoringConfig, DecisionConfig, optional
         How to adapt, score and decide; the defaults when not given.
     cohort : str or Path, optional
-        File of a cohort; see `speechgmm.gallery.cohort.save_cohort`.
+        The file of a cohort that normalises scores; see `speechgmm.gallery.cohort.save_cohort`.
     normalisation : ScoreNormalisationConfig, optional
-        How scores are normalised by the cohort, which both are there or neither.
+        How scores are normalised; given exactly if there is a cohort.
     calibration : str or Path, optional
-        File of a calibration of these scores; see `speechgmm.gallery.config.read_calibration`.
+        The file of a calibration of these scores; see `speechgmm.gallery.config.read_calibration`.
 
     Returns
     -------
     Gallery
-        The gallery.
+        The gallery, without speakers.
 
     Raises
     ------
-    ValueError
-        If the folder holds something, a file is damaged, the model has another front end or does not say which, or
-        speakers are to be adapted in several iterations, which takes their frames.
+    GalleryError
+        If the folder is not empty; if the calibration or the cohort does not fit; or if speakers are to be adapted in
+        several iterations, for which a gallery would need their frames.
+    ModelError
+        If a model's file is missing or damaged, was made with another front end, or does not hold one.
     OSError
-        If it cannot be written.
+        If the folder cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import FeatureConfig, TrainingConfig, create_gallery, extract, save_gmm, train
+    >>> recordings = np.hanning(32000) * np.random.default_rng(0).normal(scale=0.1, size=(3, 32000))  # or audio files
+    >>> ubm = train([extract(samples) for samples in recordings], TrainingConfig(n_components=2, n_iterations=2)).gmm
+    >>> save_gmm("ubm.safetensors", ubm, front_end=FeatureConfig().model_dump(mode="json"))
+    >>> gallery = create_gallery("created", "ubm.safetensors")
+    >>> gallery.names
+    ()
+    >>> sorted(path.name for path in gallery.folder.iterdir())
+    ['gallery.json', 'speakers', 'ubm.safetensors']
     """
     folder, ubm = Path(folder), Path(ubm)
     adaptation = adaptation or AdaptationConfig()
@@ -129,29 +151,46 @@ def create_gallery(
 
 
 def enrol(gallery: Gallery, name: str, recordings: Sequence[Recording]) -> EnrolledSpeaker:
-    """Add a speaker.
+    """Enrol a new speaker.
 
     Parameters
     ----------
     gallery : Gallery
-        Where to.
+        The gallery; its folder is written.
     name : str
-        A safe file name; see `speechgmm.gallery.speakers.safe_name`.
+        Name of the speaker, which becomes a file name; see `speechgmm.gallery.speakers.safe_name`.
     recordings : sequence of Recording, at least one
-        From the gallery's `record`, each once.
+        Different recordings of the speaker, from ``gallery.record(path)``.
 
     Returns
     -------
     EnrolledSpeaker
-        What is there now.
+        The speaker as stored.
 
     Raises
     ------
     GalleryError
-        If the name is not safe, or taken in this or another case; if there are no recordings, or one twice; or if
-        another writer keeps the gallery locked.
+        If the name is no safe file name, or is taken in this or another case; if there are no recordings, or one twice;
+        or if other writers lock the gallery for longer than a minute.
     OSError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from speechgmm import FeatureConfig, TrainingConfig, create_gallery, enrol, extract, save_gmm, train
+    >>> noise = np.hanning(32000) * np.random.default_rng(0).normal(scale=0.1, size=(2, 32000))
+    >>> for name, samples in zip(("first.wav", "second.wav"), noise):
+    ...     soundfile.write(name, samples, 16000)
+    >>> ubm = train([extract("first.wav")], TrainingConfig(n_components=2, n_iterations=2)).gmm
+    >>> save_gmm("ubm.safetensors", ubm, front_end=FeatureConfig().model_dump(mode="json"))
+    >>> gallery = create_gallery("enrolled", "ubm.safetensors")
+    >>> speaker = enrol(gallery, "Ann", [gallery.record("first.wav"), gallery.record("second.wav")])
+    >>> speaker.name, len(speaker.recordings)
+    ('Ann', 2)
+    >>> gallery.names
+    ('Ann',)
     """
     name = safe_name(name)
     with _only_writer(gallery):
@@ -160,20 +199,7 @@ def enrol(gallery: Gallery, name: str, recordings: Sequence[Recording]) -> Enrol
 
 
 def check_free(gallery: Gallery, name: str) -> None:
-    """Refuse a name that is taken.
-
-    Parameters
-    ----------
-    gallery : Gallery
-        Any.
-    name : str
-        As `safe_name` gives it.
-
-    Raises
-    ------
-    GalleryError
-        If somebody has it, or has one that differs in case only.
-    """
+    """Refuse a name that an enrolled speaker has, in this or another case; `safe_name` has returned it."""
     for taken in gallery.names:
         if taken == name:
             raise GalleryError(f"{gallery.folder}: {name} is already enrolled; extend adds recordings, forget removes")
@@ -183,29 +209,31 @@ def check_free(gallery: Gallery, name: str) -> None:
             )
 
 
+def record_each(
+    gallery: Gallery, files: Sequence[Path], enrolled: Collection[Recording] = ()
+) -> tuple[list[Recording], dict[str, str]]:
+    """Compute the statistics of audio files, and collect why unusable ones cannot be used, by their path.
+
+    A recording that is among `enrolled`, or twice in `files`, cannot be used again.
+    """
+    names = {recording.digest: recording.file for recording in enrolled}
+
+    def record(path: Path) -> Recording:
+        """Compute the statistics of a new recording."""
+        recording = gallery.record(path)
+        if recording.digest in names:
+            raise AudioError(f"{path}: the same recording as {names[recording.digest]}, which is there already")
+        names[recording.digest] = recording.file
+        return recording
+
+    recorded, unusable = read_each(files, record)
+    return [recording for _, recording in recorded], unusable
+
+
 def extend(gallery: Gallery, name: str, recordings: Sequence[Recording]) -> EnrolledSpeaker:
-    """Add recordings to a speaker.
+    """Add recordings, from the gallery's `record`, to an enrolled speaker.
 
-    Parameters
-    ----------
-    gallery : Gallery
-        Where the speaker is enrolled.
-    name : str
-        Of the speaker.
-    recordings : sequence of Recording, at least one
-        From the gallery's `record`; none that the speaker has.
-
-    Returns
-    -------
-    EnrolledSpeaker
-        What is there now.
-
-    Raises
-    ------
-    GalleryError
-        If nobody of that name is enrolled, the file is damaged, the speaker has a recording already, or as for `enrol`.
-    OSError
-        If the file cannot be written.
+    A speaker who is not enrolled, or has one of the recordings, raises a GalleryError, as do the reasons of `enrol`.
     """
     with _only_writer(gallery):
         speaker = gallery.speaker(name)
@@ -213,117 +241,84 @@ def extend(gallery: Gallery, name: str, recordings: Sequence[Recording]) -> Enro
 
 
 def forget(gallery: Gallery, name: str) -> None:
-    """Remove a speaker; one whose file is damaged can be removed too.
-
-    Parameters
-    ----------
-    gallery : Gallery
-        Where the speaker is enrolled.
-    name : str
-        Of the speaker.
-
-    Raises
-    ------
-    GalleryError
-        If nobody of that name is enrolled, or another writer keeps the gallery locked.
-    OSError
-        If the file cannot be removed.
-    """
+    """Remove a speaker, even if the speaker's file is damaged."""
     name = normalize("NFC", name)
     with _only_writer(gallery):
         if name not in gallery.names:
-            raise gallery.nobody(name)
-        gallery.path(name).unlink()
-        sync_folder(gallery.speakers_folder)
+            raise unknown_speaker_error(gallery, name)
+        speaker_file(gallery.folder, name).unlink()
+        sync_folder(speakers_folder(gallery.folder))
 
 
 def forget_recording(gallery: Gallery, name: str, which: str) -> EnrolledSpeaker:
-    """Remove one recording of a speaker.
+    """Remove one recording of a speaker, which leaves the same bytes as if it had never been enrolled.
 
-    Parameters
-    ----------
-    gallery : Gallery
-        Where the speaker is enrolled.
-    name : str
-        Of the speaker.
-    which : str
-        Name of the recording's file, or at least `SHORTEST_DIGEST` first digits of its digest.
-
-    Returns
-    -------
-    EnrolledSpeaker
-        What is left: the same bytes as if it had never been there.
-
-    Raises
-    ------
-    GalleryError
-        If not exactly one recording is meant, or it is the speaker's only one; or as for `extend`.
-    OSError
-        If the file cannot be written.
+    `which` is the name of the recording's file, or at least the first `SHORTEST_DIGEST` digits of its digest. If it is
+    not exactly one recording, or the speaker's only one, a GalleryError is raised.
     """
     with _only_writer(gallery):
         speaker = gallery.speaker(name)
-        meant = [each for each in speaker.recordings if _is_meant(each, which)]
+        meant = [recording for recording in speaker.recordings if _is_meant(recording, which)]
         if len(meant) != 1:
             n = len(meant) or "no"
             raise GalleryError(f"{speaker.name} has {n} recordings {which}; expected the file's name or digest of one")
-        left = [each for each in speaker.recordings if each is not meant[0]]
+        left = [recording for recording in speaker.recordings if recording is not meant[0]]
         if not left:
             raise GalleryError(f"{which} is the only recording of {speaker.name}; forget the speaker")
         return _write(gallery, speaker.name, left)
 
 
 def _is_meant(recording: Recording, which: str) -> bool:
-    """Tell whether a recording goes by a name or a digest."""
+    """Check whether a name or a digest is that of a recording."""
     return recording.file == which or (len(which) >= SHORTEST_DIGEST and recording.digest.startswith(which))
 
 
 def _write(gallery: Gallery, name: str, recordings: Sequence[Recording]) -> EnrolledSpeaker:
-    """Write a speaker's file, with the lock held."""
+    """Write a speaker's file while the lock is held."""
     if not recordings:
         raise GalleryError(f"{name}: no recordings; expected at least one")
     seen: dict[str, str] = {}
-    for each in recordings:
-        if each.digest in seen:
-            raise GalleryError(f"{name}: {each.file} is the same recording as {seen[each.digest]}")
-        seen[each.digest] = each.file
+    for recording in recordings:
+        if recording.digest in seen:
+            raise GalleryError(f"{name}: {recording.file} is the same recording as {seen[recording.digest]}")
+        seen[recording.digest] = recording.file
     speaker = EnrolledSpeaker(name, tuple(recordings))
-    save_speaker(gallery.path(name), speaker, gallery.background)
+    save_speaker(speaker_file(gallery.folder, name), speaker, gallery.config.background)
     return speaker
 
 
 @contextmanager
 def _only_writer(gallery: Gallery) -> Iterator[None]:
-    """Be the only writer, and remove what one that was killed has left."""
+    """Lock the gallery for one writer, and remove the temporary files of a writer that was killed."""
     lock = FileLock(gallery.folder / LOCK_FILE)
     try:
         lock.acquire(timeout=PATIENCE)
     except Timeout as error:
         raise GalleryError(f"{gallery.folder}: others have been writing to it for {PATIENCE:g} s; try again") from error
     try:
-        for left in gallery.speakers_folder.glob(".writing-*"):
-            left.unlink()
+        for temporary in speakers_folder(gallery.folder).glob(f"{WRITING}*"):
+            temporary.unlink()
         yield
     finally:
         lock.release()
 
 
 def _build(folder: Path, config: GalleryConfig, files: Mapping[str, Path]) -> None:
-    """Fill a folder beside its place, and rename it."""
+    """Fill a temporary folder and rename it into place."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(mkdtemp(prefix=".writing-", dir=folder.parent))
+        temporary = Path(mkdtemp(prefix=WRITING, dir=folder.parent))
         try:
-            (made / "speakers").mkdir()
+            speakers_folder(temporary).mkdir()
             for name, path in files.items():
-                write_durably(made / name, path.read_bytes())
+                write_durably(temporary / name, path.read_bytes())
             unset = {"channel"} if config.channel is None else None  # an earlier speechgmm does not know it
-            write_durably(made / CONFIG_FILE, config.model_dump_json(indent=2, exclude=unset).encode() + b"\n")
-            made.chmod(0o777 & ~UMASK)
-            made.rename(folder)
+            write_durably(temporary / CONFIG_FILE, config.model_dump_json(indent=2, exclude=unset).encode() + b"\n")
+            temporary.chmod(0o777 & ~UMASK)
+            temporary.rename(folder)
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
         sync_folder(folder.parent)
     except OSError as error:
-        error.filename = str(folder)  # nobody knows the one beside
+        error.filename = str(folder)  # the user has never seen the temporary one
         raise

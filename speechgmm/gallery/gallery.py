@@ -1,80 +1,115 @@
-"""A gallery: a folder of enrolled speakers, with all that it takes to score a recording against them.
+"""A gallery: a folder of enrolled speakers, with all that is needed to score a recording against them.
 
-``gallery.json`` says how, ``ubm.safetensors`` is the background model, and ``speakers/NAME.safetensors`` holds the
+``gallery.json`` holds the settings, ``ubm.safetensors`` the background model, and ``speakers/NAME.safetensors`` the
 statistics of each recording of a speaker. The speaker's model is adapted from their sum, so that recordings and
-speakers come and go without training. Where they are there, scores are normalised by ``cohort.safetensors`` and mapped
-to log-likelihood ratios by ``calibration.json``.
+speakers are added and removed without training. If the files are there, scores are normalised by
+``cohort.safetensors`` and mapped to log-likelihood ratios by ``calibration.json``.
 
-A file is written beside its place and renamed into it, by one writer at a time: whatever ends a writer, a speaker is
-there in whole or not at all. Readers need no lock. A file that is damaged is named, and the other speakers still work.
+A file is written beside its place and renamed into it, by one writer at a time: however a writer ends, a speaker's
+file is whole or absent. Readers need no lock. A damaged file is listed with the reason, and the other speakers still
+work.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 from unicodedata import normalize
-from weakref import WeakKeyDictionary
 
-from speechgmm.arrays import Float64Array
 from speechgmm.audio.reading import read_audio
-from speechgmm.configuration import fingerprint
 from speechgmm.errors import AudioError, ChannelError, GalleryError
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
 from speechgmm.files import file_digest
-from speechgmm.gallery.cohort import Cohort, adapt_cohort, load_cohort
+from speechgmm.gallery.cohort import Cohort, load_cohort
 from speechgmm.gallery.config import front_end_of, read_calibration, read_config
-from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, CONFIG_FILE, SUFFIX, UBM_FILE
-from speechgmm.gallery.speakers import (
-    EnrolledSpeaker,
-    Recording,
-    load_speaker,
+from speechgmm.gallery.layout import (
+    CALIBRATION_FILE,
+    COHORT_FILE,
+    CONFIG_FILE,
+    SUFFIX,
+    UBM_FILE,
+    speaker_file,
+    speakers_folder,
 )
+from speechgmm.gallery.normalisation import CohortNormaliser
+from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, load_speaker
 from speechgmm.gmm.adaptation import map_adapt
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.scoring.calibration import Calibration
-from speechgmm.scoring.llr import score_matrix
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Roster:
-    """Who is enrolled.
+    """The enrolled speakers."""
 
-    Parameters
-    ----------
-    speakers : tuple of EnrolledSpeaker
-        In the order of their names.
-    damaged : dict of str to str
-        What is wrong with each speaker's file that cannot be used, by its path.
-    """
-
-    speakers: tuple[EnrolledSpeaker, ...]
-    damaged: Mapping[str, str]
+    speakers: tuple[EnrolledSpeaker, ...]  # in the order of their names
+    damaged: Mapping[str, str]  # why each speaker's file that cannot be used is unusable, by its path
 
 
 class Gallery:
-    """A gallery on disk. What others enrol or forget meanwhile is seen by the next call.
+    """A gallery on disk: it reads speakers and recordings, and adapts the speakers' models.
+
+    What other processes enrol or forget is seen by the next call. `create_gallery` and `enrol` write.
 
     Parameters
     ----------
+    folder : str or Path
+        The gallery's folder.
+
+    Attributes
+    ----------
     folder : Path
         The folder.
+    config : GalleryConfig
+        The content of ``gallery.json``.
 
     Raises
     ------
     GalleryError
-        If it is no gallery, or its ``gallery.json`` is damaged or in a newer format.
+        If the folder is not a gallery, or its ``gallery.json`` is damaged or in a newer format.
+
+    Examples
+    --------
+    A gallery of one speaker; noise stands for the recordings:
+
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from speechgmm import FeatureConfig, Gallery, TrainingConfig, create_gallery, enrol, extract, save_gmm, train
+    >>> noise = np.hanning(32000) * np.random.default_rng(0).normal(scale=0.1, size=(2, 32000))
+    >>> for name, samples in zip(("first.wav", "second.wav"), noise):
+    ...     soundfile.write(name, samples, 16000)
+    >>> ubm = train([extract("first.wav")], TrainingConfig(n_components=2, n_iterations=2)).gmm
+    >>> save_gmm("ubm.safetensors", ubm, front_end=FeatureConfig().model_dump(mode="json"))
+    >>> gallery = create_gallery("readers", "ubm.safetensors")
+    >>> speaker = enrol(gallery, "Ann", [gallery.record("first.wav")])
+
+    Later, or in another process:
+
+    >>> gallery = Gallery("readers")
+    >>> gallery.names
+    ('Ann',)
+    >>> [recording.file for recording in gallery.speaker("Ann").recordings]
+    ['first.wav']
+    >>> test = gallery.read("second.wav")
+    >>> test.seconds, test.frames.shape[1]
+    (2.0, 72)
+    >>> gallery.model("Ann").n_components
+    2
+    >>> gallery.config.score_unit
+    'nats per frame, not calibrated'
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.config = read_config(self.folder / CONFIG_FILE)
         self._models: dict[str, tuple[tuple[int, ...], DiagonalGMM]] = {}
-        self._against_cohort: WeakKeyDictionary[DiagonalGMM, Float64Array] = WeakKeyDictionary()
 
     @cached_property
     def front_end(self) -> FeatureConfig:
@@ -88,91 +123,109 @@ class Gallery:
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """What maps scores to log-likelihood ratios, if there is anything."""
-        return read_calibration(self._intact(CALIBRATION_FILE)) if self.calibrated else None
+        """The calibration that maps scores to log-likelihood ratios, if there is one."""
+        return read_calibration(self._intact(CALIBRATION_FILE)) if self.config.calibrated else None
 
     @cached_property
     def cohort(self) -> Cohort | None:
         """The utterances that scores are normalised by, if there are any."""
-        return load_cohort(self._intact(COHORT_FILE)) if COHORT_FILE in self.config.digests else None
+        return load_cohort(self._intact(COHORT_FILE)) if self.config.has_cohort else None
 
     @cached_property
-    def cohort_models(self) -> dict[str, DiagonalGMM]:
-        """Models of the speakers of the cohort, none if there is no cohort."""
-        return {} if self.cohort is None else adapt_cohort(self.cohort, self.ubm, self.config.adaptation)
-
-    @property
-    def unit(self) -> str:
-        """What scores are in."""
-        if self.calibrated:
-            return "nats, calibrated"
-        if COHORT_FILE in self.config.digests:
-            return "deviations of the cohort's scores, not calibrated"
-        return "nats per frame, not calibrated"
-
-    @property
-    def quantity(self) -> str:
-        """What scores are."""
-        normalised = COHORT_FILE in self.config.digests and not self.calibrated
-        return "score" if normalised else "log-likelihood ratio"
-
-    @property
-    def calibrated(self) -> bool:
-        """Whether scores are calibrated."""
-        return CALIBRATION_FILE in self.config.digests
+    def normaliser(self) -> CohortNormaliser | None:
+        """The normalisation of scores by the cohort, if there is one."""
+        return None if self.cohort is None else CohortNormaliser(self.cohort, self.ubm, self.config)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all speakers, those too whose files are damaged, in order."""
-        folder = self.speakers_folder
-        found = folder.iterdir() if folder.is_dir() else ()  # a folder that may not be read is no empty one
-        names = [path.stem for path in found if path.suffix == SUFFIX and not path.name.startswith(".")]
+        """Names of all speakers in order, including those whose files are damaged."""
+        folder = speakers_folder(self.folder)
+        paths = folder.iterdir() if folder.is_dir() else ()  # a folder that may not be read is not an empty one
+        names = [path.stem for path in paths if path.suffix == SUFFIX and not path.name.startswith(".")]
         return tuple(sorted(normalize("NFC", name) for name in names))
 
     def roster(self) -> Roster:
-        """Read who is enrolled.
+        """Read all enrolled speakers.
 
         Returns
         -------
         Roster
-            The speakers, and what is damaged.
+            The speakers in the order of their names, and why each damaged speaker's file is unusable, by its path.
+
+        Raises
+        ------
+        OSError
+            If the folder of the speakers cannot be read.
         """
-        speakers, damaged = [], {}
-        for name in self.names:
-            try:
-                speakers.append(load_speaker(self.path(name), self.background))
-            except FileNotFoundError:
-                continue  # forgotten meanwhile
-            except GalleryError as error:
-                damaged[str(self.path(name))] = _reason(error, self.path(name))
-        return Roster(tuple(speakers), damaged)
+        speakers, damaged = self._read_all(self._speaker)
+        return Roster(tuple(speakers.values()), damaged)
 
     def speaker(self, name: str) -> EnrolledSpeaker:
-        """Read one speaker.
+        """Read one enrolled speaker.
 
         Parameters
         ----------
         name : str
-            Of the speaker.
+            Name of the speaker.
 
         Returns
         -------
         EnrolledSpeaker
-            The speaker's recordings.
+            The speaker's recordings, each with its statistics.
 
         Raises
         ------
         GalleryError
-            If nobody of that name is enrolled, or the file is damaged.
+            If no speaker of that name is enrolled, or the speaker's file is damaged.
         """
-        name = normalize("NFC", name)
-        if name in self.names:
-            with suppress(FileNotFoundError):  # forgotten meanwhile
-                return load_speaker(self.path(name), self.background)
-        raise self.nobody(name)
+        return self._read_one(name, self._speaker)
+
+    def models(self) -> tuple[dict[str, DiagonalGMM], Mapping[str, str]]:
+        """Adapt the models of all speakers; each stays in memory until the speaker's file changes.
+
+        Returns
+        -------
+        models : dict of str to DiagonalGMM
+            The model of each speaker by name, in the order of the names.
+        damaged : dict of str to str
+            Why each damaged speaker's file is unusable, by its path.
+
+        Raises
+        ------
+        GalleryError
+            If no speaker is enrolled, or no speaker's file can be used.
+        OSError
+            If the folder of the speakers cannot be read.
+        """
+        models, damaged = self._read_all(self._model)
+        if damaged and not models:
+            raise GalleryError(f"no speaker can be used; {'; '.join(map(': '.join, damaged.items()))}")
+        if not models:
+            raise GalleryError(f"{self.folder}: no speaker is enrolled in this gallery")
+        return models, damaged
+
+    def model(self, name: str) -> DiagonalGMM:
+        """Adapt the model of one speaker; it stays in memory until the speaker's file changes.
+
+        Parameters
+        ----------
+        name : str
+            Name of the speaker.
+
+        Returns
+        -------
+        DiagonalGMM
+            The background model, adapted to all recordings of the speaker.
+
+        Raises
+        ------
+        GalleryError
+            If no speaker of that name is enrolled, or the speaker's file is damaged.
+        """
+        return self._read_one(name, self._model)
 
     def read(self, path: str | Path) -> Extraction:
-        """Run the gallery's front end over a recording.
+        """Extract the features of a recording with the gallery's front end.
 
         Parameters
         ----------
@@ -182,12 +235,12 @@ class Gallery:
         Returns
         -------
         Extraction
-            Its frames, and how much of it is speech.
+            The frames of speech (T, D), float32, and the lengths of the audio and of its speech in seconds.
 
         Raises
         ------
         AudioError
-            If it cannot be used, as when its sample rate is not the front end's.
+            If the recording cannot be used, for example because its sample rate is not the front end's.
         """
         try:
             samples, rate = read_audio(path, channel=self.config.channel)
@@ -203,7 +256,7 @@ class Gallery:
             raise AudioError(f"{path}: {error}") from error
 
     def record(self, path: str | Path) -> Recording:
-        """Take from a recording what a speaker's model is made of.
+        """Compute the statistics of a recording, which `enrol` stores.
 
         Parameters
         ----------
@@ -213,172 +266,87 @@ class Gallery:
         Returns
         -------
         Recording
-            Statistics, and where they are from.
+            Statistics of its speech under the background model, the name of the file, its digest and its lengths in
+            seconds.
 
         Raises
         ------
         AudioError
-            As for `read`.
+            If the recording cannot be used, as for `read`.
         """
-        read = self.read(path)
-        statistics = accumulate(self.ubm, read.frames)
-        return Recording(Path(path).name, file_digest(Path(path)), read.seconds, read.speech_seconds, statistics)
-
-    def models(self) -> tuple[dict[str, DiagonalGMM], Mapping[str, str]]:
-        """Adapt the speakers' models, each once for as long as its file stays as it is.
-
-        Returns
-        -------
-        models : dict of str to DiagonalGMM
-            By the name of the speaker, in order.
-        damaged : dict of str to str
-            As of `Roster`.
-
-        Raises
-        ------
-        GalleryError
-            If nobody is enrolled, or no speaker's file can be used.
-        """
-        models, damaged = {}, {}
-        for name in self.names:
-            try:
-                models[name] = self._model(name)
-            except FileNotFoundError:
-                continue  # forgotten meanwhile
-            except GalleryError as error:
-                damaged[str(self.path(name))] = _reason(error, self.path(name))
-        if damaged and not models:
-            raise GalleryError(f"no speaker can be used; {'; '.join(map(': '.join, damaged.items()))}")
-        if not models:
-            raise GalleryError(f"{self.folder}: nobody is enrolled in this gallery")
-        return models, damaged
-
-    def is_short(self, speech_seconds: float) -> bool:
-        """Tell whether that much speech is less than decisions should rest on.
-
-        Parameters
-        ----------
-        speech_seconds : float, seconds
-            Of a test, or of all recordings of a speaker.
-
-        Returns
-        -------
-        bool
-            Whether it is less than ``decisions.min_speech``.
-        """
-        return speech_seconds < self.config.decisions.min_speech
-
-    @property
-    def speakers_folder(self) -> Path:
-        """The folder of the speakers' files."""
-        return self.folder / "speakers"
-
-    @cached_property
-    def background(self) -> str:
-        """Digest of what statistics rest on."""
-        return fingerprint([self.config.fingerprint, self.config.digests.get(UBM_FILE)])
-
-    def path(self, name: str) -> Path:
-        """Name the file of a speaker.
-
-        Parameters
-        ----------
-        name : str
-            Of the speaker, as `speechgmm.gallery.speakers.safe_name` gives it.
-
-        Returns
-        -------
-        Path
-            Where it is, or would be.
-        """
-        return self.speakers_folder / f"{name}{SUFFIX}"
+        extraction = self.read(path)
+        statistics = accumulate(self.ubm, extraction.frames)
+        return Recording(
+            Path(path).name, file_digest(Path(path)), extraction.seconds, extraction.speech_seconds, statistics
+        )
 
     def _intact(self, name: str) -> Path:
-        """Find a file that all speakers rest on, and see that it is the one that was put there."""
+        """Return the path of a file that the whole gallery depends on, if its digest is the one in the settings."""
         path = self.folder / name
         try:
-            found = file_digest(path)
+            digest = file_digest(path)
         except OSError as error:
             raise GalleryError(f"{path}: not readable ({error.strerror})") from error
-        if found != self.config.digests.get(name):
+        if digest != self.config.digests.get(name):
             raise GalleryError(f"{path}: damaged, or another file than this gallery was made with")
         return path
 
-    def model(self, name: str) -> DiagonalGMM:
-        """Adapt the model of one speaker, once for as long as the speaker's file stays as it is.
+    def _read_all(self, read: Callable[[str], Result]) -> tuple[dict[str, Result], dict[str, str]]:
+        """Read every speaker by name, and collect why damaged files are unusable, by their path."""
+        results, damaged = {}, {}
+        for name in self.names:
+            path = speaker_file(self.folder, name)
+            try:
+                results[name] = read(name)
+            except FileNotFoundError:
+                continue  # forgotten meanwhile
+            except GalleryError as error:
+                damaged[str(path)] = str(error).removeprefix(f"{path}: ")
+        return results, damaged
 
-        Parameters
-        ----------
-        name : str
-            Of the speaker.
-
-        Returns
-        -------
-        DiagonalGMM
-            The model.
-
-        Raises
-        ------
-        GalleryError
-            If nobody of that name is enrolled, or the file is damaged.
-        """
+    def _read_one(self, name: str, read: Callable[[str], Result]) -> Result:
+        """Read one speaker, or refuse a name that is not enrolled."""
         name = normalize("NFC", name)
         if name in self.names:
             with suppress(FileNotFoundError):  # forgotten meanwhile
-                return self._model(name)
-        raise self.nobody(name)
+                return read(name)
+        raise unknown_speaker_error(self, name)
 
-    def against_cohort(self, model: DiagonalGMM) -> Float64Array:
-        """Score a model against the utterances of the cohort, once for as long as the model is in memory.
-
-        Parameters
-        ----------
-        model : DiagonalGMM
-            Of a speaker, enrolled or in the cohort.
-
-        Returns
-        -------
-        np.ndarray, shape (K,), float64, nats per frame
-            Of the K utterances; none if there is no cohort.
-        """
-        if model not in self._against_cohort:
-            utterances = () if self.cohort is None else self.cohort.frames
-            self._against_cohort[model] = score_matrix([model], self.ubm, utterances, self.config.scoring)[0]
-        return self._against_cohort[model]
+    def _speaker(self, name: str) -> EnrolledSpeaker:
+        """Read a speaker's file."""
+        return load_speaker(speaker_file(self.folder, name), self.config.background)
 
     def _model(self, name: str) -> DiagonalGMM:
-        """Adapt a speaker's model, or take it from memory."""
-        status = self.path(name).stat()
+        """Return a speaker's model from memory, or adapt it if the speaker's file has changed."""
+        status = speaker_file(self.folder, name).stat()
         signature = (status.st_mtime_ns, status.st_size, status.st_ino)
         known = self._models.get(name)
         if known is not None and known[0] == signature:
             return known[1]
         config = self.config.adaptation
-        statistics = load_speaker(self.path(name), self.background).statistics
+        statistics = self._speaker(name).statistics
         model = map_adapt(
             self.ubm, statistics, relevance_factor=config.factor_of, alpha=config.alpha, adapt=config.adapt
         )
         self._models[name] = signature, model
         return model
 
-    def nobody(self, name: str) -> GalleryError:
-        """Make the error of a name that is not enrolled.
 
-        Parameters
-        ----------
-        name : str
-            The name.
-
-        Returns
-        -------
-        GalleryError
-            With the nearest name, if any is near.
-        """
-        close = get_close_matches(name, self.names, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return GalleryError(f"{self.folder}: nobody is enrolled as {name}{hint}")
+def unknown_speaker_error(gallery: Gallery, name: str) -> GalleryError:
+    """Build the error of a name that is not enrolled, with the nearest name that is."""
+    close = get_close_matches(name, gallery.names, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return GalleryError(f"{gallery.folder}: no speaker is enrolled as {name}{hint}")
 
 
-def _reason(error: GalleryError, path: Path) -> str:
-    """Take the path off the front of a message."""
-    return str(error).removeprefix(f"{path}: ")
+def read_each(
+    paths: Iterable[Path], read: Callable[[Path], Result]
+) -> tuple[list[tuple[Path, Result]], dict[str, str]]:
+    """Read recordings one by one, and collect why unusable ones cannot be used, by their path."""
+    results, unusable = [], {}
+    for path in paths:
+        try:
+            results.append((path, read(path)))
+        except AudioError as error:
+            unusable[str(path)] = str(error).removeprefix(f"{path}: ")
+    return results, unusable

@@ -1,115 +1,130 @@
-"""Whose voice it is: tests scored against the speakers of a gallery, and what follows from the scores."""
+"""Recognition of enrolled speakers: scores of recordings against a gallery, and the decisions that follow from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.costs import Costs, bayes_threshold
-from speechgmm.gallery.cohort import Cohort
-from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.gallery import Gallery, read_each
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.scoring.calibration import duration_side
-from speechgmm.scoring.identification import Identification, IdentificationConfig, identify
+from speechgmm.scoring.identification import Candidate, Identification, IdentificationConfig, identify
 from speechgmm.scoring.llr import score_matrix
-from speechgmm.scoring.normalisation import Speakers, normalise_scores
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Scores of tests against the enrolled speakers.
+    """Scores of U tests against M enrolled speakers."""
 
-    Parameters
-    ----------
-    names : tuple of M str
-        The speakers whose files can be used.
-    matrix : np.ndarray, shape (M, U), float64
-        In the unit that the gallery says: calibrated log-likelihood ratios or, without a calibration, mean
-        log-likelihood ratios of a frame, normalised where there is a cohort.
-    raw : np.ndarray, shape (M, U), float64
-        What they were before calibration.
-    damaged : dict of str to str
-        What is wrong with each speaker's file that cannot be used, by its path.
-    """
-
-    names: tuple[str, ...]
-    matrix: Float64Array
-    raw: Float64Array
-    damaged: Mapping[str, str]
+    names: tuple[str, ...]  # of the speakers whose files can be used
+    matrix: Float64Array  # (M, U), in the gallery's `config.score_unit`
+    raw: Float64Array  # (M, U), before calibration
+    damaged: Mapping[str, str]  # why each speaker's file that cannot be used is unusable, by its path
 
 
 @dataclass(frozen=True)
 class Verification:
-    """The answer to whether a recording is of one enrolled speaker.
+    """The decision whether a recording is of one enrolled speaker."""
 
-    Parameters
-    ----------
-    score : float
-        As in `Scores`.
-    threshold : float or None, unit of the score
-        From where on the speaker is accepted; None where there is neither a calibration nor a threshold of its own.
-    """
-
-    score: float
-    threshold: float | None
+    score: float  # in the gallery's `config.score_unit`
+    threshold: float | None  # the least score that accepts; None with neither a calibration nor a threshold
 
     @property
     def accepted(self) -> bool | None:
-        """Whether it is the speaker; None where nothing says from which score on."""
+        """Whether the speaker is accepted; None without a threshold."""
         return None if self.threshold is None else self.score >= self.threshold
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The speaker of one recording, in an open set unless the prior of an unknown speaker is 0."""
+
+    file: str  # as it was given
+    seconds: float  # length of the audio
+    speech_seconds: float  # length of its speech
+    short: bool  # whether that is less than the gallery asks for
+    decided: bool  # whether there is an answer: an open set needs a calibration or a threshold
+    name: str | None  # of the speaker; None for a speaker who is not enrolled, or if not decided
+    candidates: tuple[Candidate, ...]  # all speakers, the best first
+    p_unknown: float | None  # posterior probability of a speaker who is not enrolled, if scores are calibrated
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The speakers of several recordings, and what could not be used."""
+
+    answers: tuple[Answer, ...]  # of the recordings that could be used, in the order given
+    unusable: Mapping[str, str]  # why each other recording could not be used, by its path
+    damaged: Mapping[str, str]  # why speakers' files are unusable, by their path; not looked for without any answer
+
+
 def score_tests(gallery: Gallery, tests: Sequence[FloatArray]) -> Scores:
-    """Score tests against all speakers of a gallery.
+    """Score tests, given by their frames (T, D), against all speakers of a gallery.
 
-    Parameters
-    ----------
-    gallery : Gallery
-        The speakers.
-    tests : sequence of U np.ndarray, each of shape (T, D), T >= 1
-        Frames of the gallery's front end, as its `read` gives them.
-
-    Returns
-    -------
-    Scores
-        Of M speakers for U tests.
-
-    Raises
-    ------
-    ValueError
-        If nobody is enrolled, or no speaker's file can be used; if frames have other features; or if a file that all
-        speakers rest on is damaged.
+    A ValueError is raised if no speaker is enrolled or usable, if frames have other features, or if a file that the
+    whole gallery depends on is damaged.
     """
     models, damaged = gallery.models()
-    raw = _scored(gallery, models, tests)
-    return Scores(tuple(models), _calibrated(gallery, raw, tests), raw, damaged)
+    raw = _raw_scores(gallery, models, tests)
+    return Scores(tuple(models), _calibrate(gallery, raw, tests), raw, damaged)
 
 
 def identify_speaker(
     gallery: Gallery, frames: FloatArray, config: IdentificationConfig | None = None
 ) -> Identification:
-    """Say who of the enrolled speakers it is, if any.
+    """Identify the enrolled speaker of a test, or answer that the speaker is unknown.
 
     Parameters
     ----------
     gallery : Gallery
-        The speakers.
+        The enrolled speakers.
     frames : np.ndarray, shape (T, D), T >= 1
-        Of the test.
+        Features of the test, as ``gallery.read(path).frames`` returns them.
     config : IdentificationConfig, optional
-        Prior and threshold; the gallery's own when not given.
+        Prior probability of an unknown speaker, and threshold; the gallery's own when not given.
 
     Returns
     -------
     Identification
-        All speakers, ranked, with an answer. Without a calibration the posteriors mean nothing.
+        The answer, and all speakers ranked by their scores. Without a calibration the posteriors have no meaning.
 
     Raises
     ------
+    GalleryError
+        If the set is open and the gallery has no calibration and `config` no threshold; if no speaker is enrolled or
+        usable; or if a file that the whole gallery depends on is damaged.
     ValueError
-        As for `score_tests` and `check_decidable`.
+        If the frames have other features than the background model.
+
+    Examples
+    --------
+    Noise of two colours stands for two voices:
+
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from speechgmm import FeatureConfig, IdentificationConfig, TrainingConfig, create_gallery, enrol, extract
+    >>> from speechgmm import identify_speaker, save_gmm, train
+    >>> noise = np.hanning(32000) * np.random.default_rng(0).normal(scale=0.1, size=(4, 32000))
+    >>> colours = {"ann-1.wav": 0.9, "bo-1.wav": -0.9, "ann-2.wav": 0.9, "bo-2.wav": -0.9}
+    >>> for samples, (name, colour) in zip(noise, colours.items()):
+    ...     soundfile.write(name, np.convolve(samples, [1, colour]), 16000)
+    >>> ubm = train([extract("ann-1.wav"), extract("bo-1.wav")], TrainingConfig(n_components=2, n_iterations=2)).gmm
+    >>> save_gmm("ubm.safetensors", ubm, front_end=FeatureConfig().model_dump(mode="json"))
+    >>> gallery = create_gallery("identified", "ubm.safetensors")
+    >>> for name in ("ann", "bo"):
+    ...     speaker = enrol(gallery, name, [gallery.record(f"{name}-1.wav")])
+
+    This gallery is not calibrated, so a threshold separates enrolled from unknown speakers:
+
+    >>> test = gallery.read("ann-2.wav").frames
+    >>> identify_speaker(gallery, test, IdentificationConfig(threshold=0.0)).answer
+    'ann'
+    >>> print(identify_speaker(gallery, test, IdentificationConfig(threshold=1000.0)).answer)
+    None
     """
     config = gallery.config.decisions.identification if config is None else config
     check_decidable(gallery, config)
@@ -117,111 +132,114 @@ def identify_speaker(
     return identify(scores.matrix[:, 0], scores.names, config, ranks=scores.raw[:, 0])
 
 
-def check_decidable(gallery: Gallery, config: IdentificationConfig) -> None:
-    """Refuse to tell speakers who are enrolled from others by scores without a meaning.
+def identify_recordings(gallery: Gallery, files: Sequence[Path], config: IdentificationConfig | None = None) -> Answers:
+    """Identify the speakers of audio files, as ``speechgmm gallery identify`` does.
 
-    Parameters
-    ----------
-    gallery : Gallery
-        The speakers.
-    config : IdentificationConfig
-        Prior and threshold.
-
-    Raises
-    ------
-    GalleryError
-        If the set is open, there is no threshold, and the gallery has no calibration.
+    Files that cannot be used are listed. A gallery that cannot decide ranks the speakers without an answer. Errors are
+    those of `score_tests`.
     """
+    config = gallery.config.decisions.identification if config is None else config
+    tests, unusable = read_each(files, gallery.read)
+    if not tests:
+        return Answers((), unusable, {})
+    scores = score_tests(gallery, [extraction.frames for _, extraction in tests])
+    decided = is_decidable(gallery, config)
+    answers = []
+    for (path, extraction), column, raw in zip(tests, scores.matrix.T, scores.raw.T, strict=True):
+        identified = identify(column, scores.names, config, ranks=raw)
+        answers.append(
+            Answer(
+                file=str(path),
+                seconds=extraction.seconds,
+                speech_seconds=extraction.speech_seconds,
+                short=gallery.config.decisions.is_short(extraction.speech_seconds),
+                decided=decided,
+                name=identified.answer if decided else None,
+                candidates=identified.candidates,
+                p_unknown=identified.p_unknown if gallery.config.calibrated else None,
+            )
+        )
+    return Answers(tuple(answers), unusable, scores.damaged)
+
+
+def check_decidable(gallery: Gallery, config: IdentificationConfig) -> None:
+    """Refuse an open set where neither a calibration nor a threshold separates enrolled from unknown speakers."""
     if not is_decidable(gallery, config):
         raise GalleryError(f"{gallery.folder}: not calibrated; expected a threshold, or a closed set (p_unknown 0)")
 
 
 def is_decidable(gallery: Gallery, config: IdentificationConfig) -> bool:
-    """Tell whether there is anything to tell enrolled speakers from others by, if that is asked.
-
-    Parameters
-    ----------
-    gallery : Gallery
-        The speakers.
-    config : IdentificationConfig
-        Prior and threshold.
-
-    Returns
-    -------
-    bool
-        Whether the set is closed, there is a threshold, or the gallery has a calibration.
-    """
-    return gallery.calibrated or config.threshold is not None or config.p_unknown == 0
+    """Check whether the set is closed, there is a threshold, or the gallery is calibrated."""
+    return gallery.config.calibrated or config.threshold is not None or config.p_unknown == 0
 
 
 def verify_speaker(gallery: Gallery, name: str, frames: FloatArray, threshold: float | None = None) -> Verification:
-    """Say whether a test is of one enrolled speaker.
+    """Decide whether a test is of one enrolled speaker.
 
     Parameters
     ----------
     gallery : Gallery
-        Where the speaker is enrolled.
+        The gallery in which the speaker is enrolled.
     name : str
-        Of the speaker.
+        Name of the speaker.
     frames : np.ndarray, shape (T, D), T >= 1
-        Of the test.
+        Features of the test, as ``gallery.read(path).frames`` returns them.
     threshold : float, optional, unit of the score
-        When not given, the gallery's own or, without one, that at which decisions cost least by the gallery's costs, if
-        scores are calibrated.
+        The least score that accepts. When not given, the gallery's own or, if it has none and scores are calibrated,
+        the Bayes threshold of the gallery's costs.
 
     Returns
     -------
     Verification
-        Score and decision. Files of other speakers make no difference.
+        Score, threshold and decision. Files of other speakers make no difference.
 
     Raises
     ------
+    GalleryError
+        If no speaker of that name is enrolled, or a file that the score depends on is damaged.
     ValueError
-        If nobody of that name is enrolled; if frames have other features; or if a file that it rests on is damaged.
+        If the frames have other features than the background model.
+
+    Examples
+    --------
+    Noise of two colours stands for two voices:
+
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from speechgmm import FeatureConfig, TrainingConfig, create_gallery, enrol, extract, save_gmm, train
+    >>> from speechgmm import verify_speaker
+    >>> noise = np.hanning(32000) * np.random.default_rng(0).normal(scale=0.1, size=(3, 32000))
+    >>> for samples, (name, colour) in zip(noise, {"ann-1.wav": 0.9, "ann-2.wav": 0.9, "bo.wav": -0.9}.items()):
+    ...     soundfile.write(name, np.convolve(samples, [1, colour]), 16000)
+    >>> ubm = train([extract("ann-1.wav"), extract("bo.wav")], TrainingConfig(n_components=2, n_iterations=2)).gmm
+    >>> save_gmm("ubm.safetensors", ubm, front_end=FeatureConfig().model_dump(mode="json"))
+    >>> gallery = create_gallery("verified", "ubm.safetensors")
+    >>> speaker = enrol(gallery, "ann", [gallery.record("ann-1.wav")])
+    >>> verify_speaker(gallery, "ann", gallery.read("ann-2.wav").frames, threshold=0.0).accepted
+    True
+    >>> verify_speaker(gallery, "ann", gallery.read("bo.wav").frames, threshold=0.0).accepted
+    False
     """
-    raw = _scored(gallery, {name: gallery.model(name)}, [frames])
-    score = float(_calibrated(gallery, raw, [frames])[0, 0])
+    raw = _raw_scores(gallery, {name: gallery.model(name)}, [frames])
+    score = float(_calibrate(gallery, raw, [frames])[0, 0])
     decisions = gallery.config.decisions
     threshold = decisions.threshold if threshold is None else threshold
-    if threshold is None and gallery.calibrated:
+    if threshold is None and gallery.config.calibrated:
         threshold = bayes_threshold(Costs(**decisions.costs.model_dump()))
     return Verification(score, threshold)
 
 
-def _scored(gallery: Gallery, models: Mapping[str, DiagonalGMM], tests: Sequence[FloatArray]) -> Float64Array:
-    """Score tests against models, and normalise the scores where there is a cohort."""
-    scoring = gallery.config.scoring
-    matrix = score_matrix(list(models.values()), gallery.ubm, tests, scoring)
-    if gallery.cohort is not None:
-        matrix = _normalised(gallery, gallery.cohort, models, tests, matrix)
-    return matrix
+def _raw_scores(gallery: Gallery, models: Mapping[str, DiagonalGMM], tests: Sequence[FloatArray]) -> Float64Array:
+    """Score tests against models, and normalise the scores if there is a cohort."""
+    matrix = score_matrix(list(models.values()), gallery.ubm, tests, gallery.config.scoring)
+    return matrix if gallery.normaliser is None else gallery.normaliser.normalise(matrix, models, tests)
 
 
-def _calibrated(gallery: Gallery, matrix: Float64Array, tests: Sequence[FloatArray]) -> Float64Array:
-    """Calibrate scores (M, U), where there is a calibration."""
+def _calibrate(gallery: Gallery, matrix: Float64Array, tests: Sequence[FloatArray]) -> Float64Array:
+    """Calibrate scores (M, U), if there is a calibration."""
     calibration = gallery.calibration
     if calibration is None:
         return matrix
     durations = np.broadcast_to(duration_side([len(frames) for frames in tests]), matrix.shape)
     side = durations.ravel() if calibration.n_sides else None
     return calibration.apply(matrix.ravel(), side).reshape(matrix.shape)
-
-
-def _normalised(
-    gallery: Gallery,
-    cohort: Cohort,
-    models: Mapping[str, DiagonalGMM],
-    tests: Sequence[FloatArray],
-    matrix: Float64Array,
-) -> Float64Array:
-    """Normalise scores by those of the cohort."""
-    config, others = gallery.config.normalisation, gallery.cohort_models
-    both = config.method in ("zt", "tz")
-    return normalise_scores(
-        matrix,
-        config,
-        z_scores=np.stack([gallery.against_cohort(model) for model in models.values()]),
-        t_scores=score_matrix(list(others.values()), gallery.ubm, tests, gallery.config.scoring),
-        cohort_scores=np.stack([gallery.against_cohort(model) for model in others.values()]) if both else None,
-        speakers=Speakers(tuple(models), cohort.speakers, tuple(others)),
-    )

@@ -1,114 +1,85 @@
 """An enrolled speaker and the file that holds one: statistics of each recording, and where they are from.
 
-Statistics under the background model are all that a speaker's model is made of, and they add up: recordings can be
-added and taken out again without the others. The file is a safetensors file, which cannot run code. A digest in its
-header covers all of it, and the same recordings give the same bytes.
+A speaker's model is made from statistics under the background model alone, and statistics add up: recordings can be
+added and removed without the others. A digest in the file's header covers all of it, and the same recordings give the
+same bytes; see `speechgmm.tensors` for the container.
 """
 
-import hashlib
-import json
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from safetensors import safe_open
-from safetensors.numpy import save
 
 from speechgmm.configuration import Configuration
 from speechgmm.errors import GalleryError
-from speechgmm.files import check_readable, write_durably
 from speechgmm.gmm.statistics import SufficientStats
-from speechgmm.gmm.storage import DAMAGE
-from speechgmm.version import __version__
+from speechgmm.tensors import Arrays, FileFormat, content_digest, load_arrays, refuse_damage, save_arrays
 
-FORMAT_VERSION = 1
+SPEAKER_FORMAT = FileFormat(
+    "enrolled speaker",
+    GalleryError,
+    unreadable="damaged, or not an enrolled speaker",
+    foreign="damaged, or not an enrolled speaker",
+    digest=content_digest,
+)
+KIND = "enrolled"
 
 LONGEST_NAME = 200
-"""Bytes of a name in UTF-8; with what is put around it, a file name may have 255."""
+"""Bytes of a name in UTF-8; a file name may have 255, and a suffix and a temporary prefix are added."""
 
 UNKNOWN = "unknown"
-"""What a speaker is called who is none of those enrolled."""
+"""Name of a speaker who is not enrolled, in answers."""
+
+_NOT_IN_NAMES = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One recording of a speaker.
+    """One recording of a speaker: statistics of its speech, and where they are from."""
 
-    Parameters
-    ----------
-    file : str
-        Name of its file, without folders.
-    digest : str
-        SHA-256 of the file, 64 hexadecimal digits.
-    seconds, speech_seconds : float, seconds
-        Length of the audio, and what of it is speech.
-    statistics : SufficientStats
-        Of its speech frames under the background model.
-    """
-
-    file: str
-    digest: str
-    seconds: float
-    speech_seconds: float
-    statistics: SufficientStats
+    file: str  # name of the audio file, without folders
+    digest: str  # SHA-256 of the audio file, 64 hexadecimal digits
+    seconds: float  # length of the audio
+    speech_seconds: float  # length of its speech
+    statistics: SufficientStats  # of its speech frames under the background model
 
 
 @dataclass(frozen=True, eq=False)
 class EnrolledSpeaker:
-    """A speaker, and the recordings that the speaker's model is made of.
+    """A speaker, and the recordings that the speaker's model is made of."""
 
-    Parameters
-    ----------
-    name : str
-        As `safe_name` gives it.
-    recordings : tuple of Recording, at least one
-        In the order in which they were enrolled.
-    """
-
-    name: str
-    recordings: tuple[Recording, ...]
+    name: str  # as `safe_name` returns it
+    recordings: tuple[Recording, ...]  # at least one, in the order in which they were enrolled
 
     @property
     def speech_seconds(self) -> float:
         """Seconds of speech in all recordings."""
-        return sum(each.speech_seconds for each in self.recordings)
+        return sum(recording.speech_seconds for recording in self.recordings)
 
     @property
     def statistics(self) -> SufficientStats:
-        """Statistics of all recordings."""
+        """Statistics of all recordings together."""
         total = self.recordings[0].statistics
-        for each in self.recordings[1:]:
-            total = total + each.statistics
+        for recording in self.recordings[1:]:
+            total = total + recording.statistics
         return total
 
 
 def safe_name(name: str) -> str:
-    """Check that a speaker's name can name a file on any system.
+    """Return a speaker's name in Unicode's composed form (NFC), in which the same letters are the same characters.
 
-    Parameters
-    ----------
-    name : str
-        Any.
-
-    Returns
-    -------
-    str
-        The name in Unicode's composed form (NFC), in which the same letters are the same characters.
-
-    Raises
-    ------
-    GalleryError
-        If it is empty, longer than `LONGEST_NAME` bytes, begins with a dot, has slashes, control characters or white
-        space around it, is no text, or is what an unknown speaker is called.
+    A name that could not name a file on every system raises a GalleryError: an empty one, one of more than
+    `LONGEST_NAME` bytes, with a dot at its start, slashes, control characters or white space around it, or bytes that
+    are no text; so does `UNKNOWN`.
     """
     composed = unicodedata.normalize("NFC", name)
     reason = None
     if not composed:
         reason = "empty"
-    elif bad := next((each for each in composed if each in "/\\" or unicodedata.category(each) in _NOT_IN_NAMES), None):
+    elif bad := next((char for char in composed if char in "/\\" or unicodedata.category(char) in _NOT_IN_NAMES), None):
         reason = f"{bad!r} in it; expected neither slashes nor control characters"
     elif composed.startswith("."):
         reason = "begins with a dot"
@@ -124,105 +95,47 @@ def safe_name(name: str) -> str:
 
 
 def save_speaker(path: Path, speaker: EnrolledSpeaker, background: str) -> None:
-    """Write a speaker to a file, so that it is there in whole, before and after a crash, or not at all.
+    """Write a speaker's file in one step, so that a crash leaves the old file or the new one.
 
-    Parameters
-    ----------
-    path : Path
-        Where to; replaced in one step if it exists.
-    speaker : EnrolledSpeaker
-        The speaker.
-    background : str
-        Digest of the front end and the background model that the statistics rest on.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
+    `background` is the digest of the front end and the background model that the statistics depend on.
     """
-    statistics = [each.statistics for each in speaker.recordings]
-    tensors = {
-        "zeroth": np.stack([each.zeroth for each in statistics]),
-        "first": np.stack([each.first for each in statistics]),
-        "second": np.stack([each.second for each in statistics]),
-        "log_likelihood": np.array([each.log_likelihood for each in statistics]),
-        "n_frames": np.array([each.n_frames for each in statistics], np.int64),
-        "skipped": np.array([each.skipped for each in statistics]),
+    statistics = [recording.statistics for recording in speaker.recordings]
+    arrays = {
+        "zeroth": np.stack([stats.zeroth for stats in statistics]),
+        "first": np.stack([stats.first for stats in statistics]),
+        "second": np.stack([stats.second for stats in statistics]),
+        "log_likelihood": np.array([stats.log_likelihood for stats in statistics]),
+        "n_frames": np.array([stats.n_frames for stats in statistics], np.int64),
+        "skipped": np.array([stats.skipped for stats in statistics]),
     }
+    keys = _Provenance.model_fields
     header = {
-        "format_version": FORMAT_VERSION,
-        "kind": "enrolled",
-        "package_version": __version__,
         "background": background,
         "name": speaker.name,
-        "recordings": [{key: getattr(each, key) for key in _Provenance.model_fields} for each in speaker.recordings],
+        "recordings": [{key: getattr(recording, key) for key in keys} for recording in speaker.recordings],
     }
-    header["digest"] = _digest(header, tensors)
-    write_durably(path, save(tensors, {"speechgmm": _canonical(header)}))
+    save_arrays(path, SPEAKER_FORMAT, header, arrays, kind=KIND, durably=True)
 
 
 def load_speaker(path: Path, background: str) -> EnrolledSpeaker:
-    """Read a speaker that `save_speaker` wrote.
+    """Read a speaker that `save_speaker` wrote, bit for bit; `background` is the digest in use.
 
-    Parameters
-    ----------
-    path : Path
-        The file, named after the speaker.
-    background : str
-        Digest of the front end and the background model in use.
-
-    Returns
-    -------
-    EnrolledSpeaker
-        The speaker, bit for bit.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    GalleryError
-        If the file may not be read, is damaged, of another kind or name, in a newer format, or rests on another
-        background.
+    A missing file raises FileNotFoundError. One that may not be read, is damaged, of another kind, name or background,
+    or in a newer format, raises a GalleryError.
     """
-    try:
-        check_readable(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise GalleryError(f"{path}: not readable ({error.strerror})") from error
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-        header = json.loads(metadata["speechgmm"])
-        version, kind = header["format_version"], header["kind"]
-    except FileNotFoundError:
-        raise
-    except DAMAGE as error:
-        raise GalleryError(f"{path}: damaged, or not an enrolled speaker ({error})") from error
-    if (version, kind) != (FORMAT_VERSION, "enrolled"):
-        raise GalleryError(f"{path}: {kind!r} of format version {version}; expected 'enrolled' of {FORMAT_VERSION}")
-    try:
-        if header.pop("digest") != _digest(header, tensors):
-            raise GalleryError(f"{path}: damaged: its digest is not that of its content")
-        rests_on, name = header["background"], header["name"]
-        speaker = EnrolledSpeaker(name, _recordings(header["recordings"], tensors))
-    except GalleryError:
-        raise
-    except DAMAGE as error:
-        raise GalleryError(f"{path}: damaged header ({error})") from error
-    if rests_on != background:
+    header, arrays = load_arrays(path, SPEAKER_FORMAT, kind=KIND)
+    with refuse_damage(GalleryError, f"{path}: damaged header"):
+        enrolled_with, name = header["background"], header["name"]
+        speaker = EnrolledSpeaker(name, _recordings(header["recordings"], arrays))
+    if enrolled_with != background:
         raise GalleryError(f"{path}: enrolled with another front end or background model than this gallery's")
     if unicodedata.normalize("NFC", path.stem) != speaker.name:
         raise GalleryError(f"{path}: holds the speaker {speaker.name!r}; files are not to be renamed")
     return speaker
 
 
-_NOT_IN_NAMES = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs
-
-
 class _Provenance(Configuration):
-    """What a header says of a recording."""
+    """The header's entry of a recording."""
 
     file: str
     digest: str
@@ -230,38 +143,24 @@ class _Provenance(Configuration):
     speech_seconds: float
 
 
-def _recordings(provenance: list[dict[str, Any]], tensors: dict[str, npt.NDArray[Any]]) -> tuple[Recording, ...]:
-    """Put each recording's statistics to where they are from."""
-    if not provenance or {len(array) for array in tensors.values()} != {len(provenance)}:
+def _recordings(provenance: Sequence[Mapping[str, Any]], arrays: Arrays) -> tuple[Recording, ...]:
+    """Join the header's recordings with their rows of statistics."""
+    if not provenance or {len(array) for array in arrays.values()} != {len(provenance)}:
         raise ValueError(f"{len(provenance)} recordings; expected one or more, and statistics of each")
-    for key, array in tensors.items():
+    for key, array in arrays.items():
         if array.dtype != (np.int64 if key == "n_frames" else np.float64):
             raise TypeError(f"{key} of type {array.dtype}")
     return tuple(
         Recording(
-            **_Provenance(**each).model_dump(),
+            **_Provenance(**entry).model_dump(),
             statistics=SufficientStats(
-                tensors["zeroth"][row],
-                tensors["first"][row],
-                tensors["second"][row],
-                float(tensors["log_likelihood"][row]),
-                int(tensors["n_frames"][row]),
-                float(tensors["skipped"][row]),
+                arrays["zeroth"][row],
+                arrays["first"][row],
+                arrays["second"][row],
+                float(arrays["log_likelihood"][row]),
+                int(arrays["n_frames"][row]),
+                float(arrays["skipped"][row]),
             ),
         )
-        for row, each in enumerate(provenance)
+        for row, entry in enumerate(provenance)
     )
-
-
-def _canonical(data: dict[str, Any]) -> str:
-    """Write data as text, in one way."""
-    return json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
-def _digest(header: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> str:
-    """Digest all that a file says."""
-    digest = hashlib.sha256(_canonical(header).encode())
-    for key in sorted(tensors):
-        digest.update(f"{key} {tensors[key].dtype.str} {tensors[key].shape}".encode())
-        digest.update(np.ascontiguousarray(tensors[key]).data)
-    return digest.hexdigest()

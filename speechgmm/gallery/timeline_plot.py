@@ -1,6 +1,6 @@
-"""A picture of who speaks when: the waveform, and under it each speaker's scores and answers.
+"""A plot of a timeline: the waveform, and below it each speaker's scores and answers.
 
-The recording is read in blocks, and of each stretch of it only the extremes are kept.
+The recording is read in blocks, and only the extremes of each stretch of it are kept.
 """
 
 from collections.abc import Sequence
@@ -19,109 +19,57 @@ from speechgmm.files import write_bytes
 from speechgmm.gallery.speakers import UNKNOWN
 from speechgmm.gallery.timeline import Timeline
 
-PICTURES: Final = (".png", ".svg", ".pdf")
-"""Suffixes of pictures."""
+PLOT_SUFFIXES: Final = (".png", ".svg", ".pdf")
+"""Suffixes of the files that a plot can be written to."""
 
 MOST_DRAWN: Final = 20
-"""Speakers that have a row in the picture."""
+"""Largest number of speakers that have a row in the plot."""
 
 LONGEST_LABEL: Final = 24
-"""Characters of a name that are shown beside its row."""
+"""Largest number of characters of a name that are shown beside its row."""
 
 COLUMNS: Final = 2000
-"""Stretches of the waveform that are drawn, at most."""
+"""Largest number of stretches of the waveform that are drawn."""
 
 
 class Envelope(NamedTuple):
-    """How far a waveform goes in stretches of equal length.
+    """The range of a waveform in C stretches of equal length."""
 
-    Parameters
-    ----------
-    lows, highs : np.ndarray, shape (C,), full scale at 1
-        The lowest and the highest sample of each.
-    seconds : float, seconds
-        Length of the whole.
-    """
-
-    lows: Float32Array
-    highs: Float32Array
-    seconds: float
+    lows: Float32Array  # (C,) lowest sample of each stretch, full scale at 1
+    highs: Float32Array  # (C,) highest sample of each stretch
+    seconds: float  # length of the whole
 
 
 def read_envelope(path: Path, seconds: float, *, channel: Channel = None) -> Envelope:
-    """Read how far a recording's waveform goes, in bounded memory however long it is.
+    """Read the range of a waveform that is `seconds` long, in bounded memory.
 
-    Parameters
-    ----------
-    path : Path
-        An audio file.
-    seconds : float > 0, seconds
-        Its length.
-    channel : int >= 0, or "mean", optional
-        Of several channels, which to read.
-
-    Returns
-    -------
-    Envelope
-        Of `COLUMNS` stretches, or of the samples, if they are fewer.
-
-    Raises
-    ------
-    AudioError
-        If it cannot be read.
+    It has `COLUMNS` stretches, or one for each sample if these are fewer.
     """
     blocks, rate = audio_blocks(path, channel=channel)
     n_samples = max(1, round(seconds * rate))
     n_columns = min(COLUMNS, n_samples)
     lows, highs = np.full(n_columns, np.inf, np.float32), np.full(n_columns, -np.inf, np.float32)
-    at = 0
+    offset = 0
     for block in blocks:
-        columns = np.minimum((at + np.arange(len(block))) * n_columns // n_samples, n_columns - 1)
+        columns = np.minimum((offset + np.arange(len(block))) * n_columns // n_samples, n_columns - 1)
         starts = np.flatnonzero(np.diff(columns, prepend=-1))
         touched = columns[starts]
         lows[touched] = np.minimum(lows[touched], np.minimum.reduceat(block, starts))
         highs[touched] = np.maximum(highs[touched], np.maximum.reduceat(block, starts))
-        at += len(block)
+        offset += len(block)
     return Envelope(lows, highs, seconds)
 
 
 def draw_timeline(path: Path, timeline: Timeline, waveform: Envelope, title: str) -> None:
-    """Draw a timeline: the waveform, and a row for each speaker with colours for scores and a bar for the answer.
-
-    Parameters
-    ----------
-    path : Path
-        Where to, with a suffix in `PICTURES`; replaced if it exists.
-    timeline : Timeline
-        What to draw; of more than `MOST_DRAWN` speakers, those who speak longest or come nearest to it.
-    waveform : Envelope
-        Of the recording, as `read_envelope` gives it.
-    title : str
-        What was recorded.
-
-    Raises
-    ------
-    GalleryError
-        If the suffix is of no kind of picture.
-    OSError
-        If the picture cannot be written.
-    """
-    check_picture(path)
+    """Write the plot of a timeline to a file with a suffix in `PLOT_SUFFIXES`."""
+    check_plot_file(path)
     write_bytes(path, rendered(timeline_figure(timeline, waveform, title), path.suffix.lower()[1:], "white"))
 
 
 def timeline_figure(timeline: Timeline, waveform: Envelope, title: str) -> Figure:
-    """Draw what `draw_timeline` writes.
+    """Plot the waveform and, below it, a row for each speaker with colours for scores and a bar for answers.
 
-    Parameters
-    ----------
-    timeline, waveform, title
-        As for `draw_timeline`.
-
-    Returns
-    -------
-    Figure
-        The waveform above, the speakers below, over the same time.
+    Of more than `MOST_DRAWN` speakers, those are shown who speak longest or come nearest to it.
     """
     shown = _shown(timeline)
     labels = [timeline.names[number] for number in shown] + [UNKNOWN] * (UNKNOWN in timeline.answers)
@@ -143,25 +91,14 @@ def timeline_figure(timeline: Timeline, waveform: Envelope, title: str) -> Figur
     return figure
 
 
-def check_picture(path: Path) -> None:
-    """Refuse a file that is no picture by its name.
-
-    Parameters
-    ----------
-    path : Path
-        Where a picture is to be written.
-
-    Raises
-    ------
-    GalleryError
-        If its suffix is not in `PICTURES`.
-    """
-    if path.suffix.lower() not in PICTURES:
-        raise GalleryError(f"{path}: suffix {path.suffix!r}; pictures are written to {', '.join(PICTURES)}")
+def check_plot_file(path: Path) -> None:
+    """Refuse a file whose suffix is not in `PLOT_SUFFIXES`."""
+    if path.suffix.lower() not in PLOT_SUFFIXES:
+        raise GalleryError(f"{path}: suffix {path.suffix!r}; plots are written to {', '.join(PLOT_SUFFIXES)}")
 
 
 def _shown(timeline: Timeline) -> list[int]:
-    """Choose the speakers who have a row, in the order of their names."""
+    """Choose the speakers who have a row, as positions in the order of their names."""
     seconds = timeline.seconds()
     highest = np.nanmax(timeline.scores, axis=0)
     order = sorted(
@@ -171,7 +108,7 @@ def _shown(timeline: Timeline) -> list[int]:
 
 
 def _draw_waveform(axes: Axes, waveform: Envelope) -> None:
-    """Draw between the extremes."""
+    """Draw the area between the extremes."""
     edges = np.linspace(0.0, waveform.seconds, len(waveform.lows) + 1)
     axes.stairs(waveform.highs, edges, baseline=waveform.lows, fill=True, color=INK, alpha=0.75, linewidth=0.4)
     peak = 1.05 * float(max(waveform.highs.max(), -waveform.lows.min())) or 1.0
@@ -179,7 +116,7 @@ def _draw_waveform(axes: Axes, waveform: Envelope) -> None:
 
 
 def _draw_scores(axes: Axes, timeline: Timeline, shown: Sequence[int]) -> None:
-    """Draw the scores as colours, whose lightness alone tells them apart."""
+    """Draw the scores as colours that differ by their lightness alone."""
     edges = np.append(timeline.starts, timeline.stops[-1])
     scores = timeline.scores[:, shown].T
     low, high = np.nanquantile(scores, 0.05), np.nanmax(scores)
@@ -193,7 +130,7 @@ def _draw_scores(axes: Axes, timeline: Timeline, shown: Sequence[int]) -> None:
 
 
 def _draw_answers(axes: Axes, timeline: Timeline, labels: Sequence[str]) -> None:
-    """Draw bars in the row of whoever speaks, on a white strip."""
+    """Draw bars in the rows of the answers, on a white strip."""
     edges = np.append(timeline.starts, timeline.stops[-1])
     for row, label in enumerate(labels):
         changes = np.flatnonzero(np.diff([answer == label for answer in timeline.answers], prepend=False, append=False))

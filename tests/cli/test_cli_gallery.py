@@ -86,7 +86,7 @@ def test_the_story(voices, tmp_path, monkeypatch):
     assert done.stdout == (
         "team: gallery of 16 components over 72 features, audio at 16000 Hz; scores in nats per frame, not calibrated\n"
     )
-    assert gallery("list", "team").stdout == "team: nobody is enrolled\n"
+    assert gallery("list", "team").stdout == "team: no speaker is enrolled\n"
     for name, speaker in (("Ann", "f001"), ("Bo", "m002"), ("Cat", "f003")):
         done = gallery("enrol", "team", name, *enrolment(voices, speaker))
         assert re.fullmatch(rf"{name}: enrolled with 3 recordings, \d+\.\d s of speech\n", done.stdout)
@@ -138,7 +138,8 @@ def test_without_a_threshold_there_is_a_ranking_and_no_answer(voices, filled):
     done = gallery("identify", filled, test)
     assert done.exit_code == 0
     assert done.stdout.splitlines()[2].split()[1:4] == ["-", "1", "Ann"]
-    assert "no answers, as the gallery is not calibrated: --threshold says" in done.stdout
+    assert "no answers, because the gallery is not calibrated: give the least score" in done.stdout
+    assert "with --threshold, or answer the best speaker with --closed-set" in done.stdout
     (recording,) = json.loads(gallery("identify", filled, test, "--json").stdout)["recordings"]
     assert (recording["decided"], recording["answer"], len(recording["candidates"])) == (False, None, 3)
     done = gallery("identify", filled, spoken(voices, "m004")[0], "--closed-set", "--top", 1)
@@ -302,15 +303,15 @@ def test_a_name_is_text_whatever_is_in_it(voices, folder):
         (("enrol", "DIR", "a/b", "x.wav"), "speaker name 'a/b': '/' in it"),
         (("enrol", "DIR", "Ann", "x.wav"), "Ann is already enrolled; extend adds recordings, forget removes"),
         (("enrol", "DIR", "ANN", "x.wav"), "ANN and Ann, who is enrolled, would be one file on some systems"),
-        (("extend", "DIR", "Anne", "x.wav"), "nobody is enrolled as Anne; did you mean Ann?"),
-        (("verify", "DIR", "Anne", "x.wav"), "nobody is enrolled as Anne; did you mean Ann?"),
-        (("forget", "DIR", "Zed"), "nobody is enrolled as Zed"),
-        (("list", "DIR", "Zed"), "nobody is enrolled as Zed"),
+        (("extend", "DIR", "Anne", "x.wav"), "no speaker is enrolled as Anne; did you mean Ann?"),
+        (("verify", "DIR", "Anne", "x.wav"), "no speaker is enrolled as Anne; did you mean Ann?"),
+        (("forget", "DIR", "Zed"), "no speaker is enrolled as Zed"),
+        (("list", "DIR", "Zed"), "no speaker is enrolled as Zed"),
         (("identify", "DIR", "x.wav", "--threshold", "nan"), "nan; expected a finite number"),
         (("identify", "DIR", "x.wav", "--threshold", "1", "--closed-set"), "a closed set has no threshold"),
         (("identify", "DIR", "x.wav", "--top", "0"), "--top"),
         (("timeline", "DIR", "x.wav", "--window", "inf"), "inf; expected a finite number"),
-        (("timeline", "DIR", "x.wav", "--out", "x.txt"), "x.txt: suffix '.txt'; pictures are written to .png"),
+        (("timeline", "DIR", "x.wav", "--out", "x.txt"), "x.txt: suffix '.txt'; plots are written to .png"),
         (("create", "nowhere", "--out", "g"), "nowhere/recipe.yaml: not readable"),
         (("create", "RESULTS", "--out", "DIR"), "there already; expected a new or an empty folder"),
         (("create", "RESULTS", "--out", "g", "--min-speech", "-1"), "--min-speech"),
@@ -325,9 +326,11 @@ def test_a_mistake_is_one_message_and_status_2(folder, results, tmp_path, monkey
     assert not (tmp_path / "g").exists()
 
 
-def test_an_empty_gallery_identifies_nobody(voices, results, tmp_path):
+def test_an_empty_gallery_identifies_no_speaker(voices, results, tmp_path):
     gallery("create", results, "--out", tmp_path / "g")
-    check_refused(gallery("identify", tmp_path / "g", spoken(voices, "f001")[0]), "nobody is enrolled in this gallery")
+    check_refused(
+        gallery("identify", tmp_path / "g", spoken(voices, "f001")[0]), "no speaker is enrolled in this gallery"
+    )
     assert json.loads(gallery("list", tmp_path / "g", "--json").stdout)["speakers"] == []
 
 
@@ -361,7 +364,7 @@ def test_a_calibration_without_nontargets_is_refused(results, tmp_path):
     check_refused(done, "calibration.json: trained on no nontarget trials; calibration needs trials of both kinds")
 
 
-def test_a_timeline_is_a_table_a_picture_and_a_summary(voices, filled, tmp_path, monkeypatch):
+def test_a_timeline_is_a_table_a_plot_and_a_summary(voices, filled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     parts = [soundfile.read(spoken(voices, name)[0])[0][8000:40000] for name in ("f001", "m004", "m002")]
     soundfile.write("meeting.wav", np.concatenate(parts), 16000)
@@ -376,7 +379,7 @@ def test_a_timeline_is_a_table_a_picture_and_a_summary(voices, filled, tmp_path,
     assert [row.split(",")[2] for row in rows[1:]] == ["Ann", "unknown", "Bo"]
     assert (tmp_path / "meeting.timeline.png").read_bytes()[:4] == b"\x89PNG"
     done = gallery("timeline", filled, "meeting.wav", "--out", "new/m.svg", "--window", 1)
-    assert "a closed set: somebody who is enrolled is always the answer" in done.stdout
+    assert "a closed set: the answer is always an enrolled speaker" in done.stdout
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"m.svg", "m.csv"}
     done = gallery("timeline", filled, "meeting.wav", "--window", 60)
     assert "meeting.wav: 1 window, 0 of them with too little speech" in done.stdout
@@ -387,7 +390,7 @@ def test_a_timeline_is_a_table_a_picture_and_a_summary(voices, filled, tmp_path,
 
 def test_exit_statuses_are_in_the_help():
     text = " ".join(gallery("--help").stdout.split())
-    assert "Exit status: 0 for success; 2 for what the user can mend" in text
+    assert "Exit status: 0 for success; 2 for an error that the user can correct" in text
     for command in ("enrol", "extend", "list", "identify", "timeline"):
         assert "Exit status 3" in " ".join(gallery(command, "--help").stdout.split())
 

@@ -28,7 +28,6 @@ from speechgmm.corpus.trials import parse_trials
 from speechgmm.errors import SpeechGMMError
 from speechgmm.features.formats.reading import read_features, read_place
 from speechgmm.features.frames.labels import read_rttm, read_segments
-from speechgmm.gallery import speakers
 from speechgmm.gallery.cohort import load_cohort
 from speechgmm.gallery.config import read_calibration
 from speechgmm.gallery.gallery import Gallery
@@ -36,6 +35,7 @@ from speechgmm.gallery.speakers import load_speaker
 from speechgmm.gmm.storage import load_independent, load_speakers, read_header
 from speechgmm.gmm.training.checkpoint import load_state
 from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
+from speechgmm.tensors import content_digest
 
 OUT_OF_MEMORY = re.compile(r"malloc|memory alloc|annot allocate")
 """What libraries say."""
@@ -198,7 +198,7 @@ def _signed(data: bytes) -> bytes:
         header = json.loads(json.loads(data[8:end])["__metadata__"]["speechgmm"])
         tensors = load(data)
         header.pop("digest", None)
-        header["digest"] = speakers._digest(header, tensors)
+        header["digest"] = content_digest(header, tensors)
         return save(tensors, {"speechgmm": json.dumps(header)})
     except Exception:  # noqa: BLE001  # whatever is wrong is for the reader to say
         return data

@@ -282,7 +282,7 @@ def test_infinity_in_a_gallerys_front_end_is_a_change_of_it(written, tmp_path):
     changed = json.loads(config)
     changed["front_end"]["dither"] = float("inf")
     written("gallery.json", json.dumps(changed).encode())
-    with pytest.raises(GalleryError, match="front_end is not the one of the fingerprint"):
+    with pytest.raises(GalleryError, match="front_end does not match fingerprint"):
         Gallery(tmp_path)
 
 

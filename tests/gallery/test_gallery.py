@@ -1,4 +1,4 @@
-"""A gallery, as a program uses it. Expected models and scores are those of the functions that it rests on."""
+"""A gallery, as a program uses it. Expected models and scores are those of the functions that it uses."""
 
 import json
 import shutil
@@ -16,9 +16,10 @@ from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError, GalleryError, ModelError
 from speechgmm.gallery.cohort import Cohort, load_cohort, save_cohort
 from speechgmm.gallery.config import DecisionConfig
-from speechgmm.gallery.enrolment import create_gallery, enrol, extend, forget, forget_recording
+from speechgmm.gallery.enrolment import create_gallery, enrol, extend, forget, forget_recording, record_each
 from speechgmm.gallery.gallery import Gallery
-from speechgmm.gallery.recognition import identify_speaker, score_tests, verify_speaker
+from speechgmm.gallery.layout import speaker_file
+from speechgmm.gallery.recognition import identify_recordings, identify_speaker, score_tests, verify_speaker
 from speechgmm.gallery.speakers import EnrolledSpeaker, load_speaker, safe_name
 from speechgmm.gallery.timeline import make_timeline, write_table
 from speechgmm.gmm.adaptation import AdaptationConfig
@@ -89,7 +90,7 @@ def test_a_speaker_is_the_model_of_all_frames(voices, empty, ubm_file):
     test = extract(spoken(voices, "f001")[0])
     found = verify_speaker(empty, "Ann", test)
     assert found.score == llr(model, ubm, test)
-    assert (empty.unit, found.threshold, found.accepted) == ("nats per frame, not calibrated", None, None)
+    assert (empty.config.score_unit, found.threshold, found.accepted) == ("nats per frame, not calibrated", None, None)
 
 
 def test_scores_are_those_of_the_score_matrix(voices, filled):
@@ -110,6 +111,40 @@ def test_whoever_is_enrolled_is_identified_and_the_fourth_is_unknown(voices, fil
     closed = identify_speaker(filled, filled.read(spoken(voices, "m004")[0]).frames, CLOSED)
     assert closed.answer == closed.candidates[0].name
     assert sum(one.posterior for one in closed.candidates) == pytest.approx(1)
+
+
+def test_recordings_are_identified_and_what_cannot_be_used_is_listed(voices, filled, tmp_path):
+    files = [spoken(voices, speaker)[0] for speaker in ("f001", "m004")]
+    identified = identify_recordings(filled, [files[0], tmp_path / "none.wav", files[1]], OPEN)
+    assert [answer.file for answer in identified.answers] == [str(path) for path in files]
+    assert identified.unusable == {str(tmp_path / "none.wav"): "no such audio file"}
+    assert not identified.damaged
+    for path, answer in zip(files, identified.answers, strict=True):
+        extraction = filled.read(path)
+        expected = identify_speaker(filled, extraction.frames, OPEN)
+        assert (answer.name, answer.candidates, answer.p_unknown) == (expected.answer, expected.candidates, None)
+        assert (answer.seconds, answer.speech_seconds) == (extraction.seconds, extraction.speech_seconds)
+        assert (answer.decided, answer.short) == (True, extraction.speech_seconds < 2)
+    assert [answer.name for answer in identified.answers] == ["f001", None]
+
+
+def test_recordings_that_cannot_be_decided_are_ranked_without_an_answer(voices, filled, tmp_path):
+    (answer,) = identify_recordings(filled, [spoken(voices, "f001")[0]]).answers
+    assert (answer.decided, answer.name, answer.candidates[0].name) == (False, None, "f001")
+    none = identify_recordings(filled, [tmp_path / "none.wav"])
+    assert (none.answers, none.unusable) == ((), {str(tmp_path / "none.wav"): "no such audio file"})
+
+
+def test_a_recording_is_recorded_once(voices, filled, tmp_path):
+    first, second, third = enrolment(voices, "f001")
+    enrolled = filled.speaker("f001").recordings[:1]
+    recordings, unusable = record_each(filled, [first, second, tmp_path / "none.wav", third, second], enrolled)
+    assert [recording.file for recording in recordings] == [second.name, third.name]
+    assert unusable == {
+        str(first): f"the same recording as {first.name}, which is there already",
+        str(second): f"the same recording as {second.name}, which is there already",
+        str(tmp_path / "none.wav"): "no such audio file",
+    }
 
 
 def test_without_a_calibration_unknown_needs_a_threshold(voices, filled):
@@ -181,11 +216,11 @@ def test_the_same_recording_twice_is_noticed(voices, gallery, tmp_path):
 def test_what_is_not_there_cannot_be_forgotten_or_extended(voices, gallery):
     for name in ("f002", "../ubm", "x\0", "F001"):
         for change in (forget, lambda *_: extend(gallery, name, gallery.speaker("f001").recordings)):  # noqa: B023
-            with pytest.raises(GalleryError, match="nobody is enrolled as"):
+            with pytest.raises(GalleryError, match="no speaker is enrolled as"):
                 change(gallery, name)
-        with pytest.raises(GalleryError, match="nobody is enrolled as"):
+        with pytest.raises(GalleryError, match="no speaker is enrolled as"):
             verify_speaker(gallery, name, np.zeros((3, 72)))
-    with pytest.raises(GalleryError, match=r"nobody is enrolled as f002; did you mean m002\?"):
+    with pytest.raises(GalleryError, match=r"no speaker is enrolled as f002; did you mean m002\?"):
         forget(gallery, "f002")
     with pytest.raises(GalleryError, match=r"f001 has no recordings f001-; expected the file's name or digest of one"):
         forget_recording(gallery, "f001", "f001-")
@@ -193,8 +228,8 @@ def test_what_is_not_there_cannot_be_forgotten_or_extended(voices, gallery):
     forget_recording(gallery, "f001", enrolment(voices, "f001")[1].name)
     with pytest.raises(GalleryError, match="is the only recording of f001; forget the speaker"):
         forget_recording(gallery, "f001", enrolment(voices, "f001")[2].name)
-    with pytest.raises(GalleryError, match="nobody: no recordings; expected at least one"):
-        enrol(gallery, "nobody", [])
+    with pytest.raises(GalleryError, match="Dan: no recordings; expected at least one"):
+        enrol(gallery, "Dan", [])
 
 
 @pytest.mark.parametrize("name", ["Ann Lee", "Zoë", "王芳", "o'neill-2", "a.b", "(x)", "-x", "é" * 100, "सीता"])
@@ -244,7 +279,7 @@ def test_a_name_that_is_taken_is_refused_in_any_case_and_form(filled, gallery):
 def test_an_empty_gallery_says_so(empty):
     assert empty.names == ()
     assert empty.roster().speakers == ()
-    with pytest.raises(GalleryError, match="nobody is enrolled in this gallery"):
+    with pytest.raises(GalleryError, match="no speaker is enrolled in this gallery"):
         score_tests(empty, [np.zeros((3, 72), np.float32)])
 
 
@@ -323,7 +358,7 @@ def test_a_calibration_says_what_it_was_trained_on(voices, tmp_path):
     own = PavCalibration(scores=(-1.0, 1.0), llrs=(-2.0, 2.0))
     made = calibrated(tmp_path / "g", voices, own, tmp_path, trained_on="others", n_target=9, n_nontarget=90)
     assert made.calibration == own
-    assert made.unit == "nats, calibrated"
+    assert made.config.score_unit == "nats, calibrated"
 
 
 def test_decisions_may_be_edited_and_the_front_end_may_not(gallery):
@@ -333,11 +368,13 @@ def test_decisions_may_be_edited_and_the_front_end_may_not(gallery):
     path.write_text(json.dumps(data))
     edited = Gallery(gallery.folder)
     assert edited.config.decisions.identification.threshold == 0.25
-    assert edited.is_short(29.9)
+    assert edited.config.decisions.is_short(29.9)
     assert len(edited.roster().speakers) == 3
     data["front_end"]["lifter"] = 21.0
     path.write_text(json.dumps(data))
-    with pytest.raises(GalleryError, match="front_end is not the one of the fingerprint; it cannot be changed"):
+    with pytest.raises(
+        GalleryError, match="front_end does not match fingerprint; a gallery's front end cannot be changed"
+    ):
         Gallery(gallery.folder)
 
 
@@ -371,8 +408,8 @@ def test_a_writer_that_waits_too_long_says_so(filled, gallery, monkeypatch):
 
 
 def test_a_speakers_file_is_safetensors_and_comes_back(filled):
-    path = filled.path("f001")
-    speaker = load_speaker(path, filled.background)
+    path = speaker_file(filled.folder, "f001")
+    speaker = load_speaker(path, filled.config.background)
     assert isinstance(speaker, EnrolledSpeaker)
     assert speaker.statistics.n_frames == sum(each.statistics.n_frames for each in speaker.recordings)
     assert int.from_bytes(path.read_bytes()[:8], "little") < path.stat().st_size  # the length of a JSON header
@@ -381,8 +418,8 @@ def test_a_speakers_file_is_safetensors_and_comes_back(filled):
 
 def test_short_speech_is_flagged(ubm_file, tmp_path):
     made = create_gallery(tmp_path / "g", ubm_file, decisions=DecisionConfig(min_speech=3.0))
-    assert made.is_short(2.9)
-    assert not made.is_short(3.0)
+    assert made.config.decisions.is_short(2.9)
+    assert not made.config.decisions.is_short(3.0)
 
 
 @pytest.fixture
@@ -462,7 +499,7 @@ def test_a_cohort_normalises_scores(voices, filled, ubm_file, cohort, tmp_path, 
     )
     np.testing.assert_allclose(score_tests(made, tests).matrix, expected, rtol=1e-5)
     assert verify_speaker(made, "f001", tests[0]).score == pytest.approx(expected[0, 0], rel=1e-5)
-    assert made.unit == "deviations of the cohort's scores, not calibrated"
+    assert made.config.score_unit == "deviations of the cohort's scores, not calibrated"
 
 
 def test_a_cohort_comes_back_in_the_same_bytes(cohort, tmp_path):

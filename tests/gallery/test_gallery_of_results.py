@@ -156,9 +156,9 @@ def test_what_is_no_ratio_is_called_a_score(voices, results, tmp_path):
     folder = str(tmp_path / "g")
     assert "\nscore: deviations of the cohort's scores, not calibrated\n" in said("identify", folder, test)
     assert ": no decision on Cat: score +" in said("verify", folder, "Cat", test)
-    assert Gallery(folder).quantity == "score"
+    assert Gallery(folder).config.score_quantity == "score"
     calibrate(results, LinearCalibration(weights=(2.0,)))
-    assert gallery_of_results(results, tmp_path / "calibrated").quantity == "log-likelihood ratio"
+    assert gallery_of_results(results, tmp_path / "calibrated").config.score_quantity == "log-likelihood ratio"
     said("timeline", folder, test, "--out", str(tmp_path / "t.svg"))
     drawn = (tmp_path / "t.svg").read_text()
     assert "score," in drawn

@@ -1,4 +1,4 @@
-"""The picture of who speaks when: what is drawn, read off its axes."""
+"""The plot of a timeline: what is drawn, read off its axes."""
 
 import tracemalloc
 from itertools import repeat
@@ -80,7 +80,7 @@ def test_a_timeline_has_the_waveform_over_the_scores():
 
 def test_silence_is_drawn_as_a_line():
     silence = Envelope(np.zeros(2, np.float32), np.zeros(2, np.float32), 6.0)
-    assert timeline_figure(some_timeline(), silence, "nobody").axes[0].get_ylim() == (-1.0, 1.0)
+    assert timeline_figure(some_timeline(), silence, "silence").axes[0].get_ylim() == (-1.0, 1.0)
 
 
 def test_bars_lie_in_the_row_and_over_the_time_of_whoever_speaks():
@@ -115,5 +115,5 @@ def test_a_timeline_is_drawn_in_the_same_bytes(tmp_path, suffix):
         text = (tmp_path / "a.svg").read_text(encoding="utf-8")
         for label in ("a $meeting$ 王; bars: who speaks", "Ann", "nats"):
             assert label in text
-    with pytest.raises(GalleryError, match=r"suffix '.txt'; pictures are written to .png, .svg, .pdf"):
+    with pytest.raises(GalleryError, match=r"suffix '.txt'; plots are written to .png, .svg, .pdf"):
         draw_timeline(tmp_path / "a.txt", some_timeline(), WAVEFORM, "")

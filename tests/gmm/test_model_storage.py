@@ -1,15 +1,18 @@
-"""Models on disk."""
+"""Models and states of a training on disk."""
 
+import hashlib
 import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from conftest import draw, random_gmm
 from speechgmm import accumulate, load_gmm, map_adapt, save_gmm
-from speechgmm.errors import ModelError
+from speechgmm.errors import CheckpointError, ModelError
 from speechgmm.gmm.storage import check_front_end, load_speakers, read_header, save_speakers
+from speechgmm.gmm.training.checkpoint import TrainingState, load_state, save_state
+from speechgmm.gmm.training.history import Iteration
 
 
 def test_a_model_comes_back_bit_for_bit(rng, tmp_path):
@@ -106,3 +109,39 @@ def test_a_failed_write_leaves_the_old_file(rng, tmp_path, monkeypatch):
     assert caught.value.filename == str(path)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_state_that_an_earlier_version_wrote_is_resumed_from(rng, tmp_path):
+    """Its keys were not sorted; everything else is as it was."""
+    path = tmp_path / "state"
+    first, best = random_gmm(rng), random_gmm(rng)
+    save_state(path, TrainingState(first, best, (Iteration(1, True, 3, -2.5, seconds=0.5),)), "this training")
+    arrays = load_file(path)
+    loaded = load_state(path, "this training")
+    header = {"training": "this training", "history": [vars(each) for each in loaded.history]}
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(hashlib.sha256(text.encode()).hexdigest().encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].shape}".encode() + arrays[name].tobytes())
+    save_file(arrays, tmp_path / "old", {"speechgmm_training": json.dumps(header | {"digest": digest.hexdigest()})})
+    old = load_state(tmp_path / "old", "this training")
+    assert old.history == loaded.history
+    for name in ("weights", "means", "variances"):
+        assert np.array_equal(getattr(old.gmm, name), getattr(first, name))
+        assert np.array_equal(getattr(old.best, name), getattr(best, name))
+
+
+def test_a_state_that_cannot_be_used_names_its_file_and_what_to_do(rng, tmp_path):
+    path = tmp_path / "state"
+    assert load_state(path, "this training") is None
+    gmm = random_gmm(rng)
+    save_state(path, TrainingState(gmm, gmm, ()), "this training")
+    with pytest.raises(CheckpointError, match=r"state: the state of another training; name .*, or remove it to start"):
+        load_state(path, "that training")
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match=r"damaged: its digest is not that of its content; remove it to start"):
+        load_state(path, "this training")
+    save_gmm(path, gmm)
+    with pytest.raises(CheckpointError, match=r"not readable as the state of a training; remove it to start again$"):
+        load_state(path, "this training")

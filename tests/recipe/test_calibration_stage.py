@@ -371,7 +371,7 @@ def test_a_normalised_run_leaves_the_cohort_that_a_gallery_takes(small, tmp_path
     result = CliRunner().invoke(app, ["gallery", "create", str(folder), "--out", str(tmp_path / "team")])
     assert result.exit_code == 0, result.output
     gallery = Gallery(tmp_path / "team")
-    assert gallery.calibrated
+    assert gallery.config.calibrated
     assert gallery.cohort is not None
 
 
