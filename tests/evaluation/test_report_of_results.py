@@ -354,7 +354,7 @@ def test_garbled_files_are_named_with_what_to_do(results, name, old, new, expect
 
 def test_a_page_needs_a_place(made, tmp_path):
     both = made / "first", made / "second"
-    assert "2 folders of results and no --out; expected the name of the page" in refused(*both)
+    assert "2 results folders and no --out; expected the name of the page" in refused(*both)
     assert "a folder; expected the name of the page" in refused(*both, "--out", tmp_path)
     assert "a folder; expected the name of the page" in refused(made / "first", "--out", tmp_path)
     metrics = (made / "first" / "metrics.json").read_bytes()
