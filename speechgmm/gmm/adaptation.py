@@ -16,19 +16,19 @@ PARAMETERS: tuple[Parameter, ...] = get_args(Parameter)
 
 MAP_VARIANCE_FLOOR = 1e-3
 """Adapted variances are kept above this share of the prior's: with a relevance factor near 0, a component with
-the evidence of one frame would have none."""
+one frame of evidence would have no variance."""
 
 RelevanceFactor = Annotated[float, Field(ge=0, le=1e12)]
 
 
 class RelevanceFactors(Configuration):
-    """Relevance factors that differ from the common one.
+    """Relevance factors of single parameters, in place of the common one.
 
     Parameters
     ----------
     weights, means, variances : float, 0 to 1e12, frames, or None
-        Frames of evidence at which data and prior weigh the same; None takes the common one. Kaldi's are 10 for weights
-        and means and 50 for variances.
+        Frames of evidence at which data and prior weigh the same; None uses the common factor. Kaldi's factors are 10
+        for weights and means and 50 for variances.
     """
 
     weights: RelevanceFactor | None = None
@@ -37,23 +37,33 @@ class RelevanceFactors(Configuration):
 
 
 class AdaptationConfig(Configuration):
-    """How a speaker's model is made.
+    """Settings of MAP adaptation: how a speaker's model is adapted from the background model.
 
     Parameters
     ----------
     method : "map"
-        Relevance MAP from the universal background model.
+        MAP adaptation from the background model (UBM), with relevance factors.
     relevance_factor : float, 0 to 1e12, frames
-        Frames of evidence at which data and prior weigh the same; 10 is what serves speaker recognition best.
+        Frames of evidence at which data and prior weigh the same: a higher factor keeps models closer to the UBM. 10
+        works best for speaker recognition.
     relevance_factors : section of weights, means, variances
-        What has a relevance factor of its own.
+        Relevance factors of single parameters, in place of the common one.
     alpha : float, 0 to 1, or None
-        Share of the data in every component that has any, however little, in place of relevance factors.
+        Fixed weight of the data in every component that has any, however little, in place of relevance factors.
     adapt : list of "weights", "means", "variances"
-        What is adapted; the rest is the background model's.
+        Parameters to adapt; the others stay those of the background model.
     n_iterations : int >= 1
-        Times that posteriors are computed and the model adapted: first under the background model, then under the
-        model adapted last. The prior stays the background model.
+        Number of times to compute posteriors and adapt: first with the background model, then with the model adapted
+        last. The prior is always the background model.
+
+    Examples
+    --------
+    >>> from speechgmm import AdaptationConfig
+    >>> config = AdaptationConfig(relevance_factor=16.0, adapt=["means", "variances"])
+    >>> config.adapt
+    ('means', 'variances')
+    >>> config.n_iterations
+    1
     """
 
     method: Literal["map"] = "map"
@@ -64,27 +74,27 @@ class AdaptationConfig(Configuration):
     n_iterations: int = Field(1, ge=1)
 
     @model_validator(mode="after")
-    def _one_way_of_weighing(self) -> Self:
-        """Refuse relevance factors that alpha would leave without effect."""
-        own = [name for name in PARAMETERS if getattr(self.relevance_factors, name) is not None]
-        if self.alpha is not None and own:
-            raise ValueError(f"alpha {self.alpha} takes the place of relevance_factors, which has {', '.join(own)}")
+    def _alpha_or_factors(self) -> Self:
+        """Refuse relevance factors together with alpha, which would leave them without effect."""
+        names = [name for name in PARAMETERS if getattr(self.relevance_factors, name) is not None]
+        if self.alpha is not None and names:
+            raise ValueError(f"alpha {self.alpha} takes the place of relevance_factors, which has {', '.join(names)}")
         return self
 
     @property
     def factor_of(self) -> dict[Parameter, float]:
-        """Relevance factor of each parameter."""
-        own = {name: getattr(self.relevance_factors, name) for name in PARAMETERS}
-        return {name: self.relevance_factor if factor is None else factor for name, factor in own.items()}
+        """Relevance factor of each parameter, in frames."""
+        factors = {name: getattr(self.relevance_factors, name) for name in PARAMETERS}
+        return {name: self.relevance_factor if factor is None else factor for name, factor in factors.items()}
 
 
 class _Evidence(NamedTuple):
-    """How data and prior weigh in a parameter of each component."""
+    """How much data and prior weigh in a parameter of each component."""
 
-    share: float  # of each of its N frames
+    share: float  # weight of each of the component's N frames
     prior: Float64Array  # (C,), frames
-    total: Float64Array  # (C,): share N + prior
-    seen: BoolArray  # (C,): there is something to estimate from
+    total: Float64Array  # (C,), frames: share N + prior
+    seen: BoolArray  # (C,): whether there is anything to estimate from
 
 
 def map_adapt(
@@ -95,22 +105,22 @@ def map_adapt(
     alpha: float | None = None,
     adapt: tuple[Parameter, ...] = ("means",),
 ) -> DiagonalGMM:
-    """Adapt a UBM to one speaker by maximum a posteriori estimation.
+    """Adapt a UBM to one speaker by maximum a posteriori (MAP) estimation.
 
     Parameters
     ----------
     ubm : DiagonalGMM, C components over D features
-        Prior; the model under which `stats` was accumulated, unless that was an earlier adaptation of it.
+        The background model, which is the prior. `stats` are accumulated with it or with an earlier adaptation of it.
     stats : SufficientStats, shapes (C,), (C, D), (C, D)
         Statistics of the speaker's enrolment frames.
     relevance_factor : float >= 0, frames, or a mapping of each parameter in `adapt` to one
-        Frames of evidence at which data and prior weigh the same; 0 is maximum likelihood, but for variances under a
-        thousandth of the UBM's, which are kept there.
+        Frames of evidence at which data and prior weigh the same; 0 is maximum likelihood, except that variances stay
+        above a thousandth of the UBM's.
     alpha : float, 0 to 1, optional
-        Share of the data in every component that has any, in place of the relevance factor's N / (N + r): 0 is the UBM,
-        1 is maximum likelihood.
+        Fixed weight of the data in every component that has any, in place of the relevance factor's N / (N + r): 0 is
+        the UBM, 1 is maximum likelihood.
     adapt : tuple of {"weights", "means", "variances"}
-        What to adapt; the rest is the UBM's.
+        Parameters to adapt; the others stay the UBM's.
 
     Returns
     -------
@@ -121,20 +131,31 @@ def map_adapt(
     ------
     ValueError
         If the shapes of `ubm` and `stats` differ, a relevance factor is negative, not finite or missing, `alpha` is not
-        within 0 and 1, or `adapt` names something else.
+        between 0 and 1, or `adapt` has an unknown name.
 
     Notes
     -----
-    Written as (F + r m) / (N + r), which needs no division by N. Variances are second moments about the mean that
-    the new model has, which cannot become negative: eq. 13 of the reference where means and variances have one
-    relevance factor. Where they have two, eq. 13 would depend on the origin of the features; here the prior weighs
-    its variance by the one and its distance from the new mean by the other, which is the maximum a posteriori under
-    the conjugate prior (Gauvain and Lee 1994, the EM update of means and precisions, here diagonal).
+    Means are computed as (F + r m) / (N + r), which needs no division by N. Variances are second moments about the
+    new model's mean, which cannot become negative: eq. 13 of the reference if means and variances have the same
+    relevance factor. If they have two, eq. 13 would depend on the origin of the features; here the prior's variance is
+    weighted by the variances' factor and its distance from the new mean by the means' factor, which is the maximum a
+    posteriori under the conjugate prior (Gauvain and Lee 1994, the EM update of means and precisions, here diagonal).
 
     References
     ----------
     Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 11-14.
     Gauvain and Lee (1994), IEEE Trans. Speech and Audio Processing 2, 291-298.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, accumulate, map_adapt
+    >>> ubm = DiagonalGMM(weights=[0.5, 0.5], means=[[-5.0], [5.0]], variances=[[1.0], [1.0]])
+    >>> frames = np.full((20, 1), 6.0)
+    >>> speaker = map_adapt(ubm, accumulate(ubm, frames), relevance_factor=20.0)
+    >>> speaker.means.round(3)
+    array([[-5. ],
+           [ 5.5]])
     """
     if stats.first.shape != ubm.means.shape:
         raise ValueError(f"statistics of shape {stats.first.shape} for a model of shape {ubm.means.shape}")
@@ -142,7 +163,8 @@ def map_adapt(
         raise ValueError(f"adapt {sorted(unknown)}: expected some of {', '.join(PARAMETERS)}")
     if alpha is not None and not 0 <= alpha <= 1:
         raise ValueError(f"alpha {alpha}: expected 0 to 1")
-    evidence = {name: _weigh(stats.zeroth, factor, alpha) for name, factor in _factors(relevance_factor, adapt).items()}
+    factors = _factor_by_name(relevance_factor, adapt)
+    evidence = {name: _weigh(stats.zeroth, factor, alpha) for name, factor in factors.items()}
     weights, means, variances = ubm.weights, ubm.means, ubm.variances
     if "weights" in adapt:
         weights = _adapt_weights(ubm, stats, evidence["weights"])
@@ -156,16 +178,17 @@ def map_adapt(
 def map_iterate(
     ubm: DiagonalGMM, statistics: Callable[[DiagonalGMM], SufficientStats], config: AdaptationConfig
 ) -> DiagonalGMM:
-    """Adapt a UBM to one speaker, computing the posteriors anew under each adapted model.
+    """Adapt a UBM to one speaker in several iterations, each with posteriors from the model adapted last.
 
     Parameters
     ----------
     ubm : DiagonalGMM, C components over D features
-        Prior of every iteration, and the model that the first posteriors are of.
+        The background model: the prior of every iteration, and the model of the first posteriors.
     statistics : callable
-        Gives the statistics of the speaker's frames under a model: ``lambda gmm: accumulate(gmm, frames)``.
+        Function that returns the statistics of the speaker's frames under a model, such as
+        ``lambda gmm: accumulate(gmm, frames)``.
     config : AdaptationConfig
-        How to adapt, and how often.
+        Number of iterations, parameters to adapt, and relevance factors.
 
     Returns
     -------
@@ -175,7 +198,7 @@ def map_iterate(
     Raises
     ------
     ValueError
-        If `statistics` gives those of a model of another shape.
+        If `statistics` returns those of a model of another shape.
 
     Notes
     -----
@@ -184,12 +207,23 @@ def map_iterate(
 
         log p(X | m', v') - 1/2 sum_cd [ r' (log v'_cd + v_cd / v'_cd) + r (m'_cd - m_cd)^2 / v'_cd ]
 
-    never falls. There is no such promise where weights are adapted, as eq. 11 of Reynolds et al. is not the maximum of
-    any fixed prior, or for `alpha`, whose prior grows with the evidence.
+    never falls. This is not guaranteed if weights are adapted, because eq. 11 of Reynolds et al. is not the maximum of
+    any fixed prior, or with `alpha`, whose prior grows with the evidence.
 
     References
     ----------
     Gauvain and Lee (1994), IEEE Trans. Speech and Audio Processing 2, 291-298.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import AdaptationConfig, DiagonalGMM, accumulate, map_iterate
+    >>> ubm = DiagonalGMM(weights=[0.5, 0.5], means=[[-5.0], [5.0]], variances=[[1.0], [1.0]])
+    >>> frames = np.full((20, 1), 6.0)
+    >>> config = AdaptationConfig(relevance_factor=20.0, n_iterations=3)
+    >>> map_iterate(ubm, lambda gmm: accumulate(gmm, frames), config).means.round(3)
+    array([[-5. ],
+           [ 5.5]])
     """
     model = ubm
     for _ in range(config.n_iterations):
@@ -198,21 +232,21 @@ def map_iterate(
     return model
 
 
-def _factors(
+def _factor_by_name(
     relevance_factor: float | Mapping[Parameter, float], adapt: tuple[Parameter, ...]
 ) -> dict[Parameter, float]:
-    """Give the relevance factor of each parameter that is adapted."""
-    given = relevance_factor if isinstance(relevance_factor, Mapping) else dict.fromkeys(PARAMETERS, relevance_factor)
-    if unknown := set(given) - set(PARAMETERS):
+    """Return the relevance factor of each parameter to adapt; refuse unknown names, and missing or negative factors."""
+    factors = relevance_factor if isinstance(relevance_factor, Mapping) else dict.fromkeys(PARAMETERS, relevance_factor)
+    if unknown := set(factors) - set(PARAMETERS):
         raise ValueError(f"relevance_factor of {sorted(unknown)}: expected some of {', '.join(PARAMETERS)}")
-    for name, factor in given.items():
+    for name, factor in factors.items():
         if not (np.isfinite(factor) and factor >= 0):
             raise ValueError(f"relevance_factor {factor} of {name}: expected 0 or more frames")
-    if absent := [name for name in adapt if name not in given]:
+    if missing := [name for name in adapt if name not in factors]:
         raise ValueError(
-            f"relevance_factor of {', '.join(given)}: expected one of {', '.join(absent)} too, to adapt them"
+            f"relevance_factor of {', '.join(factors)}: expected one of {', '.join(missing)} too, to adapt them"
         )
-    return {name: given[name] for name in adapt}
+    return {name: factors[name] for name in adapt}
 
 
 def _weigh(zeroth: Float64Array, relevance_factor: float, alpha: float | None) -> _Evidence:
@@ -226,7 +260,7 @@ def _weigh(zeroth: Float64Array, relevance_factor: float, alpha: float | None) -
 
 
 def _adapt_weights(ubm: DiagonalGMM, stats: SufficientStats, evidence: _Evidence) -> Float64Array:
-    """Adapt the weights, eq. 11, and normalise them."""
+    """Adapt the weights, eq. 11, and normalise their sum to 1."""
     n_frames = stats.zeroth.sum()
     if n_frames == 0:
         return ubm.weights
@@ -247,15 +281,15 @@ def _adapt_means(ubm: DiagonalGMM, stats: SufficientStats, evidence: _Evidence) 
 
 
 def _adapt_variances(
-    ubm: DiagonalGMM, stats: SufficientStats, means: Float64Array, evidence: _Evidence, of_means: _Evidence | None
+    ubm: DiagonalGMM, stats: SufficientStats, means: Float64Array, evidence: _Evidence, mean_evidence: _Evidence | None
 ) -> Float64Array:
-    """Adapt the variances about the means of the new model, eq. 13, and keep them above nothing."""
+    """Adapt the variances about the means of the new model, eq. 13, and keep them above a share of the UBM's."""
     share, prior, total, seen = evidence
     data = share * (stats.second - 2 * means * stats.first + means**2 * stats.zeroth[:, None])
-    moved = (ubm.means - means) ** 2
-    expected = prior[:, None] * (ubm.variances + moved)
-    if of_means is not None:
-        expected += (of_means.prior - prior)[:, None] * moved  # the means' own prior, where they have one
+    shift = (ubm.means - means) ** 2
+    expected = prior[:, None] * (ubm.variances + shift)
+    if mean_evidence is not None:
+        expected += (mean_evidence.prior - prior)[:, None] * shift  # the distance is weighted by the means' factor
     variances = ubm.variances.copy()
     variances[seen] = (data + expected)[seen] / total[seen, None]
     return np.maximum(variances, MAP_VARIANCE_FLOOR * ubm.variances)

@@ -1,38 +1,41 @@
-"""Frames checked against a model, block by block, and the model as the kernels want it."""
+"""Frames checked against a model, block by block, and a model's coefficients for the kernels."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from speechgmm.arrays import FloatArray
+from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
 from speechgmm.gmm.checks import real_numbers
 from speechgmm.gmm.kernels import dense, missing_features
 from speechgmm.gmm.model import DiagonalGMM
 
 
+@dataclass(frozen=True, eq=False)
+class FrameBlocks:
+    """Frames for an E step, checked against a model block by block as a kernel iterates over them.
+
+    PyTorch's kernels read `frames` and `counts` whole; their results are checked afterwards, by `check_sums`.
+    """
+
+    gmm: DiagonalGMM
+    frames: FloatArray  # (T, D), of the type and shape that `checked_frames` returns
+    counts: Float64Array  # (T,): how often each frame counts
+    skip_below: float = 0.0  # share of the likeliest component's density below which a component may be left out
+
+    def __iter__(self) -> Iterator[tuple[FloatArray, Float64Array]]:
+        for start, block in checked_blocks(self.gmm, self.frames):
+            yield block, self.counts[start : start + len(block)]
+
+
 def log_joint_blocks(
     gmm: DiagonalGMM, frames: FloatArray, dtype: type[np.floating], *, missing: bool
 ) -> Iterator[tuple[slice, FloatArray]]:
-    """Compute joint log-densities of frames and components, block by block.
+    """Compute ``log(w_c N(x_t; m_c, v_c))`` in nats, shape (B, C), block by block, each with the slice of its frames.
 
-    Parameters
-    ----------
-    gmm, frames, dtype, missing
-        As for `log_likelihood`.
-
-    Yields
-    ------
-    rows : slice
-        Which frames the block is of.
-    joint : np.ndarray, shape (B, C), nats
-        ``log(w_c N(x_t; m_c, v_c))``, the caller's to overwrite.
-
-    Raises
-    ------
-    ValueError
-        As for `log_likelihood`.
+    Callers may overwrite the arrays. Arguments and errors are those of `log_likelihood`.
     """
     coefficients = model_coefficients(gmm, dtype, missing=missing)
     for start, expanded in expanded_blocks(gmm, frames, coefficients, missing=missing):
@@ -40,31 +43,14 @@ def log_joint_blocks(
 
 
 def model_coefficients(gmm: DiagonalGMM, dtype: type[np.floating], *, missing: bool = False) -> dense.Coefficients:
-    """Prepare a model for the kernels, in double precision where single would not do.
+    """Compute a model's coefficients for the kernels, in double precision where single is not enough.
 
-    Parameters
-    ----------
-    gmm : DiagonalGMM
-        The model.
-    dtype : np.float32 or np.float64
-        Precision asked for.
-    missing : bool
-        Whether for frames with missing features.
-
-    Returns
-    -------
-    dense.Coefficients
-        Its coefficients about its own reference.
-
-    Raises
-    ------
-    ValueError
-        If `dtype` is neither, or the parameters are so large or so small that their squares or ratios are infinite.
+    Raises ModelError for parameters so large or so small that their squares or ratios are infinite.
     """
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"dtype {np.dtype(dtype)}: expected float32 or float64")
     kernel = missing_features if missing else dense
-    with np.errstate(over="ignore", invalid="ignore"):  # told below
+    with np.errstate(over="ignore", invalid="ignore"):  # reported below
         about = gmm.reference
         if not kernel.holds_in_single_precision(gmm.means, gmm.variances, about):
             dtype = np.float64
@@ -78,24 +64,9 @@ def model_coefficients(gmm: DiagonalGMM, dtype: type[np.floating], *, missing: b
 
 
 def checked_frames(gmm: DiagonalGMM, frames: npt.ArrayLike) -> FloatArray:
-    """Check the type and the shape of frames against a model; their values are checked block by block.
+    """Return frames as an array, itself if it is one, and refuse a type or shape that does not fit the model.
 
-    Parameters
-    ----------
-    gmm : DiagonalGMM, D features
-        The model.
-    frames : array_like, shape (T, D)
-        Feature frames, in memory or mapped.
-
-    Returns
-    -------
-    np.ndarray, shape (T, D)
-        The frames themselves, where they are an array.
-
-    Raises
-    ------
-    ModelError
-        If they are no real numbers, some are masked, or the shape does not fit the model.
+    Values are checked later, block by block: the frames may be a memory map.
     """
     array = real_numbers("frames", frames)
     if array.ndim != 2 or array.shape[1] != gmm.n_features:
@@ -106,30 +77,9 @@ def checked_frames(gmm: DiagonalGMM, frames: npt.ArrayLike) -> FloatArray:
 def expanded_blocks(
     gmm: DiagonalGMM, frames: FloatArray, coefficients: dense.Coefficients, *, missing: bool = False
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Check frames against a model and give them block by block, as the kernels want them.
+    """Yield checked blocks expanded to [z, 1, z^2], each with the index of its first frame.
 
-    Parameters
-    ----------
-    gmm : DiagonalGMM, D features
-        The model.
-    frames : np.ndarray, shape (T, D)
-        Feature frames, in memory or mapped.
-    coefficients : dense.Coefficients
-        Reference and precision to expand them in.
-    missing : bool
-        Whether NaN is a missing feature.
-
-    Yields
-    ------
-    start : int
-        Index of the block's first frame.
-    expanded : np.ndarray, shape (B, 2D + 1), or (B, 3D + 1) with `missing`
-        The block as `dense.expand` or `missing.expand` gives it.
-
-    Raises
-    ------
-    ValueError
-        If the shape does not fit the model, or a value is not finite.
+    They are as `dense.expand` returns them, shape (B, 2D + 1), or, with `missing`, as `missing_features.expand` does.
     """
     expand = missing_features.expand if missing else dense.expand
     for start, block in checked_blocks(gmm, frames, missing=missing):
@@ -137,24 +87,9 @@ def expanded_blocks(
 
 
 def checked_blocks(gmm: DiagonalGMM, frames: FloatArray, *, missing: bool = False) -> Iterator[tuple[int, FloatArray]]:
-    """Check frames against a model and give them block by block.
+    """Yield blocks of frames (B, D) in single or double precision, each with the index of its first frame.
 
-    Parameters
-    ----------
-    gmm, frames, missing
-        As for `expanded_blocks`.
-
-    Yields
-    ------
-    start : int
-        Index of the block's first frame.
-    block : np.ndarray, shape (B, D), float32 or float64
-        The frames.
-
-    Raises
-    ------
-    ValueError
-        As for `expanded_blocks`.
+    Raises ModelError with the number of the first frame that is not finite; with `missing`, NaN is a missing feature.
     """
     frames = checked_frames(gmm, frames)
     for start in range(0, len(frames), dense.BLOCK_FRAMES):
@@ -170,20 +105,7 @@ def checked_blocks(gmm: DiagonalGMM, frames: FloatArray, *, missing: bool = Fals
 
 
 def check_sums(gmm: DiagonalGMM, frames: FloatArray, sums: npt.ArrayLike) -> None:
-    """Find the frame that made NaN of what was computed before its frames were checked.
-
-    Parameters
-    ----------
-    gmm, frames
-        As for `checked_blocks`.
-    sums : array_like
-        What a kernel of torch gave.
-
-    Raises
-    ------
-    ValueError
-        As for `checked_blocks`.
-    """
+    """Refuse sums that are NaN because of a frame that PyTorch's kernels used unchecked, with that frame's number."""
     if np.isnan(sums).any():
         for _ in checked_blocks(gmm, frames):
             pass

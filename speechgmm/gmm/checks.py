@@ -1,4 +1,4 @@
-"""Checks of arrays that users give: real numbers, frames and their weights."""
+"""Checks of arrays that users pass in: real numbers, and weights of frames."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,24 +8,9 @@ from speechgmm.errors import ModelError
 
 
 def real_numbers(name: str, values: npt.ArrayLike) -> FloatArray:
-    """Give an array of real numbers, and refuse what would only become one by losing something.
+    """Return values as an array, itself if it is one; refuse those that are not real numbers, masked or ragged.
 
-    Parameters
-    ----------
-    name : str
-        What the error calls it.
-    values : array_like
-        Whatever somebody gave.
-
-    Returns
-    -------
-    np.ndarray
-        The values themselves, where they are an array.
-
-    Raises
-    ------
-    ModelError
-        If they are no real numbers, some are masked, or rows differ in length.
+    The error calls them by `name`.
     """
     try:
         array = np.asarray(values)
@@ -39,27 +24,7 @@ def real_numbers(name: str, values: npt.ArrayLike) -> FloatArray:
 
 
 def check_weights(weights: npt.ArrayLike, n_frames: int, name: str = "weights") -> FloatArray:
-    """Check how often frames count.
-
-    Parameters
-    ----------
-    weights : array_like, shape (T,)
-        What somebody gave.
-    n_frames : int >= 0
-        T.
-    name : str
-        What the error calls them.
-
-    Returns
-    -------
-    np.ndarray, shape (T,), finite and >= 0
-        The weights.
-
-    Raises
-    ------
-    ModelError
-        If they are something else; it names the first wrong one.
-    """
+    """Return weights of frames, shape (T,); refuse another shape, and name the first that is negative or not finite."""
     array = real_numbers(name, weights)
     if array.shape != (n_frames,):
         raise ModelError(f"{name} of shape {array.shape}; expected ({n_frames},)")

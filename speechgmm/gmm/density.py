@@ -1,4 +1,4 @@
-"""What a mixture is good for as a density: sampling, hard clustering, filling in what is missing, choosing its size."""
+"""Uses of a mixture as a density: sampling, hard clustering, imputing missing features, and choosing its size."""
 
 import math
 
@@ -11,28 +11,39 @@ from speechgmm.gmm.model import DiagonalGMM
 
 
 def sample(gmm: DiagonalGMM, n_frames: int, rng: np.random.Generator) -> tuple[Float64Array, IntArray]:
-    """Draw frames from a mixture.
+    """Draw independent frames from a mixture.
 
     Parameters
     ----------
     gmm : DiagonalGMM, C components over D features
         The model.
     n_frames : int >= 0
-        How many, T.
+        Number of frames to draw, T.
     rng : np.random.Generator
-        Draws them: the same seed gives the same bits.
+        Source of random numbers: the same seed gives the same bits.
 
     Returns
     -------
     frames : np.ndarray, shape (T, D), float64
-        Independent frames.
+        The frames.
     components : np.ndarray of int, shape (T,), 0 to C - 1
-        The component that each was drawn from.
+        The component that each frame was drawn from.
 
     Raises
     ------
     ValueError
         If `n_frames` is negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, sample
+    >>> gmm = DiagonalGMM(weights=[0.5, 0.5], means=[[-5.0, 0.0], [5.0, 0.0]], variances=np.ones((2, 2)))
+    >>> frames, components = sample(gmm, 1000, np.random.default_rng(0))
+    >>> frames.shape
+    (1000, 2)
+    >>> bool((components == (frames[:, 0] > 0)).all())
+    True
     """
     if n_frames < 0:
         raise ValueError(f"n_frames {n_frames}: expected 0 or more")
@@ -58,19 +69,27 @@ def classify(
     frames : np.ndarray, shape (T, D), finite
         Feature frames, in memory or mapped.
     dtype : np.float32 or np.float64
-        Precision of the products. A model that single precision does not hold is computed in double.
+        Precision of the matrix products. Models with too wide a range for single precision are computed in double.
     missing : bool
-        Whether NaN stands for a feature that was not observed, as for `log_likelihood`.
+        Whether NaN marks a feature that was not observed; otherwise NaN is an error.
 
     Returns
     -------
     np.ndarray of int, shape (T,), 0 to C - 1
-        The component of the greatest posterior; the first of equals.
+        The component with the greatest posterior; of equal ones, the first.
 
     Raises
     ------
     ValueError
-        If the shape does not fit the model, or a value is not finite.
+        If the shape does not fit the model, a value is not finite, or `dtype` is none of these.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, classify
+    >>> gmm = DiagonalGMM(weights=[0.5, 0.5], means=[[-5.0], [5.0]], variances=[[1.0], [1.0]])
+    >>> classify(gmm, np.array([[-4.0], [6.0], [4.5]]))
+    array([0, 1, 1])
     """
     frames = checked_frames(gmm, frames)
     result = np.empty(len(frames), np.intp)
@@ -80,7 +99,7 @@ def classify(
 
 
 def impute(gmm: DiagonalGMM, frames: FloatArray, *, rng: np.random.Generator | None = None) -> Float64Array:
-    """Fill in missing features from those that were observed in the same frame.
+    """Fill in missing features from those observed in the same frame.
 
     Parameters
     ----------
@@ -89,14 +108,14 @@ def impute(gmm: DiagonalGMM, frames: FloatArray, *, rng: np.random.Generator | N
     frames : np.ndarray, shape (T, D)
         Feature frames, NaN where a feature is missing and finite elsewhere.
     rng : np.random.Generator, optional
-        Draws what is missing from its distribution given the rest, so that a filled frame is one that the model could
-        have given. When not given, the expected value is filled in: the best guess of each feature, but too near the
-        middle for statistics of the whole.
+        Draws missing features from their distribution given the observed ones, so that filled frames have the spread
+        of the model's frames. When not given, the expected value is filled in: the best estimate of each feature, but
+        too close to the mean for statistics over many frames.
 
     Returns
     -------
     np.ndarray, shape (T, D), float64
-        A copy; what was observed is as it was.
+        A copy of the frames, in which observed features are unchanged.
 
     Raises
     ------
@@ -105,13 +124,22 @@ def impute(gmm: DiagonalGMM, frames: FloatArray, *, rng: np.random.Generator | N
 
     Notes
     -----
-    Within a component features are independent, so that the observed ones tell of the others only which component
-    it was: E[x_d | x_o] = sum_c gamma_c(x_o) m_cd, with the posteriors gamma of the marginals. Always computed in
-    double precision.
+    Within a component features are independent, so that observed features carry information about missing ones only
+    through the component: E[x_d | x_o] = sum_c gamma_c(x_o) m_cd, where gamma_c(x_o) are posteriors under the marginal
+    densities of the observed features. Always computed in double precision.
 
     References
     ----------
     Ghahramani and Jordan (1994), Supervised learning from incomplete data via an EM approach, NIPS 6, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, impute
+    >>> gmm = DiagonalGMM(weights=[0.5, 0.5], means=[[-5.0, 1.0], [5.0, 2.0]], variances=np.ones((2, 2)))
+    >>> impute(gmm, np.array([[-5.5, np.nan], [4.0, np.nan]])).round(2)
+    array([[-5.5,  1. ],
+           [ 4. ,  2. ]])
     """
     filled = np.array(checked_frames(gmm, frames), np.float64)
     uniform = None if rng is None else rng.random(len(filled))
@@ -119,60 +147,29 @@ def impute(gmm: DiagonalGMM, frames: FloatArray, *, rng: np.random.Generator | N
         block = filled[rows]
         dense.to_posteriors(gamma)
         if rng is None or uniform is None:
-            guesses = gamma @ gmm.means
+            estimates = gamma @ gmm.means
         else:
-            drawn = np.sum(gamma.cumsum(axis=1) < uniform[rows, None], axis=1).clip(max=gmm.n_components - 1)
-            guesses = gmm.means[drawn] + np.sqrt(gmm.variances[drawn]) * rng.standard_normal(block.shape)
-        np.copyto(block, guesses, where=np.isnan(block))
+            components = np.sum(gamma.cumsum(axis=1) < uniform[rows, None], axis=1).clip(max=gmm.n_components - 1)
+            estimates = gmm.means[components] + np.sqrt(gmm.variances[components]) * rng.standard_normal(block.shape)
+        np.copyto(block, estimates, where=np.isnan(block))
     return filled
 
 
 def aic(gmm: DiagonalGMM, log_likelihood: float) -> float:
-    """Compute Akaike's information criterion: the lower, the better a model should do on other frames.
+    """Compute Akaike's information criterion, ``2 k - 2 log L`` with k free parameters; lower is better.
 
-    Parameters
-    ----------
-    gmm : DiagonalGMM
-        The model, trained on the frames.
-    log_likelihood : float, nats
-        Of all frames together: ``log_likelihood(gmm, frames).sum()``, or that of their statistics.
-
-    Returns
-    -------
-    float, nats
-        ``2 k - 2 log L``, with k = `gmm.n_parameters`.
-
-    References
-    ----------
-    Akaike (1974), IEEE Trans. Automatic Control 19, 716-723.
+    `log_likelihood` is the sum over the training frames, in nats: ``log_likelihood(gmm, frames).sum()``, or that of
+    their statistics. Akaike (1974), IEEE Trans. Automatic Control 19, 716-723.
     """
     return 2 * gmm.n_parameters - 2 * log_likelihood
 
 
 def bic(gmm: DiagonalGMM, log_likelihood: float, n_frames: int) -> float:
-    """Compute the Bayesian information criterion, which asks more of each parameter than Akaike's.
+    """Compute the Bayesian information criterion, ``k log T - 2 log L`` with k free parameters; lower is better.
 
-    Parameters
-    ----------
-    gmm, log_likelihood
-        As for `aic`.
-    n_frames : int >= 1
-        Number of frames, taken for independent; those of overlapping windows of speech are not, and then larger models
-        seem better than they are.
-
-    Returns
-    -------
-    float, nats
-        ``k log T - 2 log L``, with k = `gmm.n_parameters`; the lower, the better.
-
-    Raises
-    ------
-    ValueError
-        If there are no frames.
-
-    References
-    ----------
-    Schwarz (1978), Annals of Statistics 6, 461-464.
+    `log_likelihood` is the sum over the T training frames, in nats. The frames count as independent; those of
+    overlapping windows are not, which favours models that are too large. Schwarz (1978), Annals of Statistics 6,
+    461-464.
     """
     if n_frames < 1:
         raise ValueError(f"n_frames {n_frames}: expected 1 or more")

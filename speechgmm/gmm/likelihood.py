@@ -17,22 +17,22 @@ def log_likelihood(
     missing: bool = False,
     kernel: dense.Kernel = "numpy",
 ) -> Float64Array:
-    """Compute the log-density of each frame.
+    """Compute the log-density of each frame under a model.
 
     Parameters
     ----------
     gmm : DiagonalGMM, C components over D features
         The model.
     frames : np.ndarray, shape (T, D), finite
-        Feature frames.
+        Feature frames, in memory or mapped.
     dtype : np.float32 or np.float64
-        Precision of the products. A model that single precision does not hold is computed in double.
+        Precision of the matrix products. Models with too wide a range for single precision are computed in double.
     missing : bool
-        Whether NaN stands for a feature that was not observed, rather than for an error. The density is then that of
-        the features that were, which is 1 where there are none.
+        Whether NaN marks a feature that was not observed; otherwise NaN is an error. The density is then the marginal
+        one of the observed features, which is 1 where there are none.
     kernel : "numpy", "numba", "torch" or "cuda"
-        Who computes: ``torch`` and ``cuda`` as for `speechgmm.gmm.statistics.accumulate`. It is numpy with ``numba``,
-        and with features missing.
+        Which kernel computes: ``torch`` is PyTorch on the processor, ``cuda`` PyTorch on an NVIDIA card; both need the
+        extra ``torch``. ``numba``, and any kernel with `missing`, computes as ``numpy`` does.
 
     Returns
     -------
@@ -42,7 +42,16 @@ def log_likelihood(
     Raises
     ------
     ValueError
-        If the shape does not fit the model, or a value is not finite; or `kernel` is none of these or not there.
+        If the shape does not fit the model, a value is not finite, `dtype` or `kernel` is none of these, or the
+        kernel's package or device is missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, log_likelihood
+    >>> gmm = DiagonalGMM(weights=[0.5, 0.5], means=[[-1.0], [1.0]], variances=[[1.0], [1.0]])
+    >>> log_likelihood(gmm, np.array([[0.0], [1.0], [5.0]])).round(2)
+    array([-1.42, -1.49, -9.61])
     """
     frames = checked_frames(gmm, frames)
     check_kernel(kernel)
@@ -59,22 +68,39 @@ def log_likelihood(
 def posteriors(
     gmm: DiagonalGMM, frames: FloatArray, *, dtype: type[np.floating] = np.float32, missing: bool = False
 ) -> Float64Array:
-    """Compute how likely each component is to have given each frame.
+    """Compute the posterior probability of each component given each frame.
 
     Parameters
     ----------
-    gmm, frames, dtype, missing
-        As for `log_likelihood`. A frame with nothing observed has the weights for posteriors.
+    gmm : DiagonalGMM, C components over D features
+        The model.
+    frames : np.ndarray, shape (T, D), finite
+        Feature frames, in memory or mapped.
+    dtype : np.float32 or np.float64
+        Precision of the matrix products. Models with too wide a range for single precision are computed in double.
+    missing : bool
+        Whether NaN marks a feature that was not observed; otherwise NaN is an error. A frame with nothing observed has
+        the components' weights as its posteriors.
 
     Returns
     -------
     np.ndarray, shape (T, C), float64, 0 to 1
-        Each row sums to 1.
+        ``gamma_tc``; each row sums to 1.
 
     Raises
     ------
     ValueError
-        As for `log_likelihood`.
+        If the shape does not fit the model, a value is not finite, or `dtype` is none of these.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, posteriors
+    >>> gmm = DiagonalGMM(weights=[0.5, 0.5], means=[[-1.0], [1.0]], variances=[[1.0], [1.0]])
+    >>> posteriors(gmm, np.array([[0.0], [1.0], [5.0]])).round(2)
+    array([[0.5 , 0.5 ],
+           [0.12, 0.88],
+           [0.  , 1.  ]])
     """
     frames = checked_frames(gmm, frames)
     result = np.empty((len(frames), gmm.n_components))

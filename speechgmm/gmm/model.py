@@ -1,4 +1,4 @@
-"""The diagonal-covariance Gaussian mixture: its value, its log-density and its posteriors."""
+"""The diagonal-covariance Gaussian mixture model as an immutable value."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +12,14 @@ from speechgmm.gmm.kernels import dense
 
 @dataclass(frozen=True, eq=False)
 class DiagonalGMM:
-    """A mixture of C Gaussians over D features, each with its own variance for every feature.
+    """A mixture of C Gaussians over D features, each with its own variance along every feature.
 
     An immutable value: the arrays are float64, C-contiguous and read-only.
 
     Parameters
     ----------
     weights : np.ndarray, shape (C,), > 0
-        Prior of each component; they sum to 1.
+        Prior probability of each component; they sum to 1.
     means : np.ndarray, shape (C, D)
         Mean of each component.
     variances : np.ndarray, shape (C, D), > 0
@@ -28,8 +28,21 @@ class DiagonalGMM:
     Raises
     ------
     ValueError
-        If shapes disagree, a value is not a finite number, a weight or variance is not positive, or the weights don't
+        If shapes disagree, a value is not a finite number, a weight or variance is not positive, or the weights do not
         sum to 1 (within 1e-6).
+
+    References
+    ----------
+    Reynolds and Rose (1995), IEEE Trans. Speech and Audio Processing 3, eqs. 1-3.
+
+    Examples
+    --------
+    >>> from speechgmm import DiagonalGMM
+    >>> gmm = DiagonalGMM(weights=[0.25, 0.75], means=[[-2.0, 0.0], [3.0, 1.0]], variances=[[1.0, 1.0], [4.0, 0.5]])
+    >>> gmm.n_components, gmm.n_features, gmm.n_parameters
+    (2, 2, 9)
+    >>> gmm.weights @ gmm.means  # the mean of the mixture
+    array([1.75, 0.75])
     """
 
     weights: Float64Array
@@ -55,7 +68,7 @@ class DiagonalGMM:
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Unpickle through the constructor, so that the arrays are read-only there too."""
+        """Unpickle through the constructor, so that the copy's arrays are read-only too."""
         return type(self), (self.weights, self.means, self.variances)
 
     @property
@@ -75,5 +88,5 @@ class DiagonalGMM:
 
     @property
     def reference(self) -> dense.Reference:
-        """Mean and scale of the whole, that frames are computed about."""
+        """Mean and scale of the mixture as a whole, relative to which the kernels compute."""
         return dense.reference(self.weights, self.means, self.variances)

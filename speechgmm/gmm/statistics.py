@@ -1,4 +1,4 @@
-"""Baum-Welch statistics: the E step."""
+"""Baum-Welch statistics of frames under a model: the E step."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,25 +8,26 @@ import numpy.typing as npt
 
 from speechgmm.arrays import Float64Array, FloatArray, read_only
 from speechgmm.errors import ModelError
-from speechgmm.gmm.blocks import check_sums, checked_blocks, checked_frames, expanded_blocks, model_coefficients
+from speechgmm.gmm.blocks import FrameBlocks, check_sums, checked_frames, model_coefficients
 from speechgmm.gmm.checks import check_weights
 from speechgmm.gmm.kernels import dense
-from speechgmm.gmm.kernels.choice import check_kernel, is_torch, numba_kernels, torch_kernels
+from speechgmm.gmm.kernels.choice import choose_e_step
 from speechgmm.gmm.model import DiagonalGMM
 
 SINGLE_ROUNDING = 1e-5
-"""Statistics of the same frames, accumulated in single precision in other blocks, differ by less than this share."""
+"""Statistics of the same frames differ by less than this share when accumulated in other single-precision blocks."""
 
 DOUBLE_ROUNDING = 1e-12
-"""What is left of a sum after its parts were subtracted, as a share of it, when it is rounding and nothing else."""
+"""After all its parts are subtracted from a sum, less than this share of it is left, by rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class SufficientStats:
-    """All that a model's update needs of its frames. Statistics of parts add up to those of the whole.
+    """Baum-Welch statistics: everything about the frames that a model's update or adaptation needs.
 
-    What was added can be subtracted again: a recording is forgotten by ``whole - accumulate(gmm, recording)``, to the
-    rounding of the sum. What is left of a component by rounding alone is nothing.
+    Statistics of parts add up to those of the whole, and can be subtracted again: to remove a recording, compute
+    ``whole - accumulate(gmm, recording)``. The difference is exact to the rounding of the sum; what is left of a
+    component by rounding alone becomes 0.
 
     Parameters
     ----------
@@ -37,17 +38,33 @@ class SufficientStats:
     second : np.ndarray, shape (C, D)
         S_c = sum_t gamma_tc x_t^2.
     log_likelihood : float, nats
-        sum_t log p(x_t) under the model that gave gamma; weighted where frames are.
+        sum_t log p(x_t) under the model that the posteriors gamma are from; weighted if the frames are.
     n_frames : int
-        Frames counted.
+        Number of frames, each counted once.
     skipped : float >= 0, frames
-        Not less than the sum of all posteriors that were left out: no component's occupancy is off by more frames, and
-        the log-likelihood is at most as many nats too low. 0 where nothing was.
+        Upper bound on the sum of the posteriors left out; 0 if none were. No occupancy is off by more frames, and the
+        log-likelihood is at most as many nats too low.
 
     Raises
     ------
     ValueError
-        If the shapes disagree; and from a subtraction of more than there is.
+        If the shapes disagree, or statistics are subtracted that are not part of these.
+
+    References
+    ----------
+    Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 7-10, before the division by N_c.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, accumulate
+    >>> gmm = DiagonalGMM(weights=[0.5, 0.5], means=[[-3.0], [3.0]], variances=[[1.0], [1.0]])
+    >>> monday, tuesday = np.array([[-3.5], [2.5]]), np.array([[3.0]])
+    >>> total = accumulate(gmm, monday) + accumulate(gmm, tuesday)
+    >>> total.n_frames, total.zeroth.round(3)
+    (3, array([1., 2.]))
+    >>> (total - accumulate(gmm, tuesday)).zeroth.round(3)
+    array([1., 1.])
     """
 
     zeroth: Float64Array
@@ -68,7 +85,7 @@ class SufficientStats:
 
     @classmethod
     def zeros(cls, n_components: int, n_features: int) -> Self:
-        """Make the statistics of no frames: adding them changes nothing.
+        """Return the statistics of no frames: adding them changes nothing.
 
         Parameters
         ----------
@@ -79,6 +96,13 @@ class SufficientStats:
         -------
         SufficientStats
             All zero.
+
+        Examples
+        --------
+        >>> from speechgmm import SufficientStats
+        >>> SufficientStats.zeros(n_components=2, n_features=3).second
+        array([[0., 0., 0.],
+               [0., 0., 0.]])
         """
         shape = (n_components, n_features)
         return cls(np.zeros(n_components), np.zeros(shape), np.zeros(shape), 0.0, 0)
@@ -104,15 +128,15 @@ class SufficientStats:
             raise ValueError(f"statistics of shape {self.first.shape} and {other.first.shape} cannot be subtracted")
         if other.n_frames > self.n_frames:
             raise ValueError(f"statistics of {other.n_frames} frames are no part of those of {self.n_frames} frames")
-        zeroth = _remainder("zeroth", self.zeroth, other.zeroth)
-        left = (zeroth > 0)[:, None]
+        zeroth = _subtract("zeroth", self.zeroth, other.zeroth)
+        remains = (zeroth > 0)[:, None]
         return type(self)(
             zeroth,
-            np.where(left, self.first - other.first, 0.0),
-            np.where(left, _remainder("second", self.second, other.second), 0.0),
+            np.where(remains, self.first - other.first, 0.0),
+            np.where(remains, _subtract("second", self.second, other.second), 0.0),
             self.log_likelihood - other.log_likelihood,
             self.n_frames - other.n_frames,
-            self.skipped + other.skipped,  # what either is off by
+            self.skipped + other.skipped,  # either may be off by this much
         )
 
 
@@ -125,29 +149,29 @@ def accumulate(
     skip_below: float = 0.0,
     kernel: dense.Kernel = "numpy",
 ) -> SufficientStats:
-    """Accumulate the statistics of frames under a model.
+    """Compute the Baum-Welch statistics of frames under a model: the E step.
 
     Parameters
     ----------
     gmm : DiagonalGMM, C components over D features
-        The model that gives the posteriors gamma.
+        The model that the posteriors gamma are computed with.
     frames : np.ndarray, shape (T, D), finite
-        Feature frames; may be memory-mapped. T may be 0.
+        Feature frames, in memory or mapped. T may be 0.
     weights : np.ndarray, shape (T,), finite and >= 0, optional
         How often each frame counts; once when not given.
     dtype : np.float32 or np.float64
-        Precision of the products within a block; totals are float64. A model that single precision does not hold
-        is computed in double.
+        Precision of the products within a block of frames; totals are float64. Models with too wide a range for single
+        precision are computed in double.
     skip_below : float, 0 <= skip_below < 1
-        Components whose density is below this share of the likeliest one's in a frame are left out of it, and every
-        posterior left out is below it, too; 0 leaves none out. With hundreds of components and features of speech,
-        2e-7 is about twice as fast, and statistics stay within 1e-5 of those of double precision. Needs the extra
-        `fast`; the first call compiles for some seconds, where no call before has.
+        Components whose density is below this share of the likeliest one's in a frame are left out of that frame, and
+        every posterior left out is below this share too; 0 leaves none out. With hundreds of components and features
+        of speech, 2e-7 is about twice as fast, and statistics stay within 1e-5 of those of double precision. Needs the
+        extra ``fast``; the first call ever compiles for some seconds.
     kernel : "numpy", "numba", "torch" or "cuda"
-        Who computes what skips nothing; the last bits of each are others. ``numba`` is faster where there are many
-        components; it needs the extra `fast`, and its first call compiles, too. In double precision it is numpy's, and
-        what skips has one kernel only, and does not ask which of the two. ``torch`` is PyTorch on the processor and
-        ``cuda`` on an NVIDIA card, by the extra `torch`; they skip nothing.
+        Which kernel computes an E step that skips nothing; results differ in their last bits. ``numba`` is faster with
+        many components; it needs the extra ``fast``, and its first call compiles, too. In double precision it computes
+        as ``numpy`` does. With `skip_below`, ``numpy`` and ``numba`` are the same. ``torch`` is PyTorch on the
+        processor, ``cuda`` PyTorch on an NVIDIA card; both need the extra ``torch`` and cannot skip.
 
     Returns
     -------
@@ -157,40 +181,40 @@ def accumulate(
     Raises
     ------
     ValueError
-        If shapes disagree, or a value is not finite or a weight negative, or `skip_below` is not in its range or
-        `kernel` not one of these, or what they need is not there or has no room.
+        If shapes disagree, a value is not finite, a weight is negative, `skip_below`, `dtype` or `kernel` is none of
+        these, or the kernel's package, device or memory is missing.
 
     References
     ----------
     Reynolds, Quatieri, Dunn (2000), Digital Signal Processing 10, eqs. 7-10, before the division by N_c.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, accumulate
+    >>> gmm = DiagonalGMM(weights=[0.5, 0.5], means=[[-3.0], [3.0]], variances=[[1.0], [1.0]])
+    >>> stats = accumulate(gmm, np.array([[-3.5], [2.5], [3.0]]))
+    >>> stats.zeroth.round(3)
+    array([1., 2.])
+    >>> (stats.first / stats.zeroth[:, None]).round(2)
+    array([[-3.5 ],
+           [ 2.75]])
     """
     frames = checked_frames(gmm, frames)
-    counts, unit = _in_units(weights, len(frames))
+    counts, unit = _scale_weights(weights, len(frames))
     if not 0 <= skip_below < 1:
         raise ModelError(f"skip_below {skip_below}: expected 0, to skip nothing, or a share below 1")
-    check_kernel(kernel, skip_below)
+    e_step = choose_e_step(kernel, skip_below)
     coefficients = model_coefficients(gmm, dtype)
     moments = np.zeros((gmm.n_components, 2 * gmm.n_features + 1))
-    blocks = ((block, counts[at : at + len(block)]) for at, block in checked_blocks(gmm, frames))
-    skipped = 0.0
-    if skip_below:
-        _, skipping = numba_kernels("skip_below")
-        log_likelihood, skipped = skipping.add_blocks(blocks, coefficients, skip_below, moments)
-    elif kernel == "numba":
-        fused, _ = numba_kernels("kernel numba")
-        log_likelihood = fused.add_blocks(blocks, coefficients, moments)
-    elif is_torch(kernel):
-        log_likelihood = torch_kernels(kernel).add_frames(frames, counts, coefficients, moments, kernel)
-        check_sums(gmm, frames, log_likelihood)
-    else:
-        blocks = ((block, counts[at : at + len(block)]) for at, block in expanded_blocks(gmm, frames, coefficients))
-        log_likelihood = dense.add_blocks(blocks, coefficients, moments)
+    log_likelihood, skipped = e_step(FrameBlocks(gmm, frames, counts, skip_below), coefficients, moments)
+    check_sums(gmm, frames, log_likelihood)
     zeroth, first, second = dense.raw_moments(moments * unit, coefficients.reference)
     return SufficientStats(zeroth, first, second, log_likelihood * unit, len(frames), skipped * unit)
 
 
-def _in_units(weights: npt.ArrayLike | None, n_frames: int) -> tuple[Float64Array, float]:
-    """Give weights in units of about the largest, which single precision has room for, and the unit: a power of 2."""
+def _scale_weights(weights: npt.ArrayLike | None, n_frames: int) -> tuple[Float64Array, float]:
+    """Divide weights by about the largest, so that they fit single precision; return also that unit, a power of 2."""
     if weights is None:
         return np.ones(n_frames), 1.0
     counts = check_weights(weights, n_frames).astype(np.float64)
@@ -199,14 +223,15 @@ def _in_units(weights: npt.ArrayLike | None, n_frames: int) -> tuple[Float64Arra
     return counts / unit, unit
 
 
-def _remainder(name: str, whole: Float64Array, part: Float64Array) -> Float64Array:
-    """Subtract sums of what is never negative, and take what rounding leaves for nothing."""
+def _subtract(name: str, whole: Float64Array, part: Float64Array) -> Float64Array:
+    """Subtract sums of numbers that are never negative, and replace what is rounding alone by 0."""
     rest = whole - part
-    # Small posteriors lose more digits than large ones: a component that has nearly no frames is judged by them all.
+    # Small posteriors lose more digits than large ones: the sum of all components limits one with nearly no frames.
     rounding = SINGLE_ROUNDING * (whole + SINGLE_ROUNDING * whole.sum(axis=0))
     if (rest < -rounding).any():
-        at = np.unravel_index(np.argmin(rest + rounding), rest.shape)
+        worst = np.unravel_index(np.argmin(rest + rounding), rest.shape)
         raise ValueError(
-            f"{name} of component {at[0]} is {whole[at]:g} less {part[at]:g}; expected a part of these statistics"
+            f"{name} of component {worst[0]} is {whole[worst]:g} less {part[worst]:g}; "
+            "expected a part of these statistics"
         )
     return np.where(rest > DOUBLE_ROUNDING * whole, rest, 0.0)

@@ -1,1 +1,1 @@
-"""Work spread over processes or a cluster, whose results come in one order."""
+"""Work spread over processes or a cluster, with results in the order of the items."""

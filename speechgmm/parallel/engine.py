@@ -1,8 +1,8 @@
-"""Mapping over items on one or more processes, and the one place where statistics are added.
+"""Mapping over items in one or more processes, and the one place where statistics are added.
 
-An engine may only map. Results come back in the order of the items and are folded one after the other, so every
-engine and every number of workers gives the same bits. BLAS runs on one thread in all of them: a matrix product
-on two threads may add in another order.
+An engine only maps. Results come back in the order of the items and are added one after the other, so that every engine
+and every number of workers returns the same bits. BLAS runs on one thread in all of them, because a matrix product on
+two threads may add in another order.
 """
 
 import os
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 class Summable(Protocol):
-    """A value with an associative sum, such as sufficient statistics."""
+    """A value that can be added to others of its kind, such as sufficient statistics."""
 
     def __add__(self, other: Self, /) -> Self:
         """Return the sum; neither operand changes."""
@@ -44,22 +44,33 @@ def available_cores() -> int:
 
 @dataclass(frozen=True)
 class Engine:
-    """Where a map runs.
+    """Where work runs: in this process, in worker processes, or on a cluster. Results are the same bits on all of them.
 
     Parameters
     ----------
     kind : "serial", "processes" or "dask"
-        In this process, in worker processes (joblib's), or on a cluster of dask.
+        In this process, in worker processes (joblib), or on a dask cluster.
     n_jobs : int >= 1
-        Workers of the processes engine, which with 1 runs in this process, and of dask's local cluster.
+        Number of workers of ``processes``, which runs in this process if it is 1, or of dask's local cluster; all
+        available cores when not given.
     scheduler : str, optional
-        Address of the scheduler of a cluster that is there, as in ``tcp://host:8786``: it has workers of its own. A
-        local one is started and ended when not given.
+        Address of the scheduler of a running dask cluster, such as ``tcp://host:8786``, which has workers of its own.
+        When not given, a local cluster is started, and ended after the work.
 
     Raises
     ------
     ValueError
-        If the kind is unknown, there is no worker, or a scheduler for another kind than dask.
+        If the kind is unknown, `n_jobs` is below 1, or a scheduler is given for another kind than ``dask``.
+
+    Examples
+    --------
+    >>> import speechgmm
+    >>> engine = speechgmm.Engine("processes", n_jobs=4)
+    >>> print(engine)
+    processes with 4 jobs
+    >>> speechgmm.run("recipe.yaml", engine=engine)  # doctest: +SKIP
+    >>> print(speechgmm.Engine("dask", scheduler="tcp://host:8786"))
+    dask at tcp://host:8786
     """
 
     kind: Literal["serial", "processes", "dask"] = "serial"
@@ -80,86 +91,57 @@ class Engine:
         return f"{self.kind} at {self.scheduler}" if self.scheduler else f"{self.kind} with {self.n_jobs} jobs"
 
 
-_kept: ContextVar["tuple[Engine, Client] | None"] = ContextVar("_kept", default=None)
-"""The cluster that maps share, in a block of `workers`."""
+_shared: ContextVar["tuple[Engine, Client] | None"] = ContextVar("_shared", default=None)
+"""The cluster that maps share within a block of `workers`."""
 
 
 @contextmanager
 def workers(engine: Engine | None) -> Iterator[None]:
-    """Keep the workers of an engine from one map to the next.
+    """Keep an engine's workers from one map to the next, within a block.
 
-    Outside of such a block, each map on dask starts a cluster of its own, or connects to one. Processes stay for the
-    next map in any case.
-
-    Parameters
-    ----------
-    engine : Engine, optional
-        The one that the block maps on.
-
-    Yields
-    ------
-    None
-
-    Raises
-    ------
-    SpeechGMMError
-        If dask is not installed.
-    WorkerError
-        If no scheduler answers at its address.
+    Outside such a block, each map on dask starts a cluster of its own, or connects to one. Worker processes of joblib
+    stay for the next map in any case. Raises SpeechGMMError if dask is not installed, and WorkerError if no scheduler
+    answers.
     """
     if engine is None or engine.kind != "dask":
         yield
         return
     with _client(engine) as client:
-        before = _kept.set((engine, client))
+        token = _shared.set((engine, client))
         try:
             yield
         finally:
-            _kept.reset(before)
+            _shared.reset(token)
 
 
 @contextmanager
 def _client(engine: Engine) -> "Iterator[Client]":
-    """Give the cluster that is kept for an engine, or have one for now."""
-    kept = _kept.get()
-    if kept and kept[0] == engine:
-        yield kept[1]
+    """Yield a client of the cluster shared for this engine, or of one connected to for this block."""
+    shared = _shared.get()
+    if shared and shared[0] == engine:
+        yield shared[1]
     else:
-        with cluster.connected(engine.n_jobs, engine.scheduler) as client:
+        with cluster.connect(engine.n_jobs, engine.scheduler) as client:
             yield client
 
 
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], engine: Engine | None = None
 ) -> Iterator[Result]:
-    """Apply a function to each item and give the results in the order of the items.
+    """Apply a function to each item, on an engine or in this process, and yield the results in the order of the items.
 
-    Parameters
-    ----------
-    function : callable
-        A function that processes can receive: a module's function, or a `functools.partial` of one.
-    items : iterable
-        Small values, such as paths; arrays stay on disk.
-    engine : Engine, optional
-        Where to run; serial when not given.
-
-    Yields
-    ------
-    object
-        One result for each item. An exception of `function` is raised where its result would have been.
-
-    Raises
-    ------
-    WorkerError
-        If a worker process is killed, or several of dask's by the same item, or its scheduler does not answer.
+    Worker processes must be able to import the function, or that of a `functools.partial`; items should be small values
+    such as paths, with arrays left on disk. An exception of the function is raised where its result would have been.
+    Raises WorkerError if a worker process is killed, or several of dask's by the same item, or its scheduler does not
+    answer.
     """
     if engine and engine.kind == "dask":
         with _client(engine) as client:
-            yield from cluster.map_in_order(partial(_elsewhere, versions(), function), items, client)
+            yield from cluster.map_in_order(partial(_apply_on_worker, versions(), function), items, client)
         return
     if engine is None or engine.kind == "serial" or engine.n_jobs == 1:
         for item in items:
-            yield _alone(function, item)
+            yield _apply_on_one_thread(function, item)
         return
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -169,51 +151,34 @@ def map_in_order(
     try:
         yield from pool(joblib.delayed(function)(item) for item in items)
     except TerminatedWorkerError as error:
-        raise WorkerError("a worker process was killed, perhaps for want of memory; try fewer jobs") from error
+        raise WorkerError("a worker process was killed, perhaps because memory ran out; try fewer jobs") from error
 
 
-def _alone(function: Callable[[Item], Result], item: Item) -> Result:
+def _apply_on_one_thread(function: Callable[[Item], Result], item: Item) -> Result:
     """Apply a function to an item, on one thread."""
     with one_thread():
         return function(item)
 
 
-def _elsewhere(expected: Mapping[str, str], function: Callable[[Item], Result], item: Item) -> Result:
-    """Apply a function to an item in a worker that others have started, if it computes with the same programs."""
+def _apply_on_worker(expected: Mapping[str, str], function: Callable[[Item], Result], item: Item) -> Result:
+    """Apply a function to an item on a worker of a cluster, and refuse one with other versions of the packages."""
     here = versions()
     differing = [
         f"{name} {here[name]}, not {version}"
         for name, version in expected.items()
-        if here.get(name, version) != version  # an extra may be lacking where nothing needs it
+        if here.get(name, version) != version  # an extra may be missing where nothing needs it
     ]
     if differing:
         raise WorkerError(
             f"the worker on {socket.gethostname()} has {'; '.join(differing)}: expected the versions of this machine"
         )
-    return _alone(function, item)
+    return _apply_on_one_thread(function, item)
 
 
 def sum_over(function: Callable[[Item], Sum], items: Iterable[Item], engine: Engine | None = None) -> Sum:
-    """Add the function's values over the items: the only fold of statistics in the package.
+    """Add the function's values over the items from the left: the only place in the package where statistics are added.
 
-    Parameters
-    ----------
-    function : callable
-        Gives a summable value for an item, as for `map_in_order`.
-    items : iterable
-        At least one.
-    engine : Engine, optional
-        Where to run; serial when not given.
-
-    Returns
-    -------
-    Summable
-        ``function(items[0]) + function(items[1]) + ...``, added from the left.
-
-    Raises
-    ------
-    ValueError
-        If there are no items.
+    `function` and `items` are as for `map_in_order`. Raises ValueError if there are no items.
     """
     results = map_in_order(function, items, engine)
     try:

@@ -1,4 +1,4 @@
-"""One thread for BLAS and OpenMP while code runs, so that sums have one order."""
+"""Limits of BLAS and OpenMP to one thread, so that sums have one order."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 
 class _Limit:
-    """The limit of BLAS to one thread, which belongs to the process: from the first who needs it to the last."""
+    """The process's limit of BLAS to one thread, which the first thread inside `one_thread` sets and the last lifts."""
 
     lock = threading.Lock()
     n_inside = 0
@@ -19,14 +19,9 @@ class _Limit:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep BLAS to one thread.
+    """Limit BLAS to one thread, because a product on more threads may add in another order, and a small one is slower.
 
-    A product on more threads may add in another order, and a small one is slower on them. Threads of this process may
-    be inside at the same time; the last to leave gives BLAS its threads back.
-
-    Yields
-    ------
-    None
+    Several threads of the process may be inside at the same time; the last to leave restores the number of threads.
     """
     with _Limit.lock:
         if _Limit.n_inside == 0:
@@ -46,18 +41,13 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def one_openmp_thread() -> Iterator[None]:
-    """Keep OpenMP to one thread, which scikit-learn's clustering runs on: more of them would add in another order.
-
-    Yields
-    ------
-    None
-    """
+    """Limit OpenMP, which scikit-learn's clustering uses, to one thread: more threads would add in another order."""
     with threadpool_limits(limits=1, user_api="openmp"):
         yield
 
 
 def _take_control() -> None:
-    """Let this thread set limits: from version 3.8 on, threadpoolctl lets the thread that began, which may be gone."""
+    """Let this thread change limits: threadpoolctl 3.8 and later lets only the first one, which may have ended."""
     for library in _blas().lib_controllers:
         if hasattr(library, "clear_controlling_thread"):
             library.clear_controlling_thread(force=True)
@@ -65,7 +55,7 @@ def _take_control() -> None:
 
 @lru_cache(maxsize=1)
 def _blas() -> ThreadpoolController:
-    """Find the BLAS libraries of numpy and scipy, once: the search takes longer than many a product."""
-    import scipy.linalg  # noqa: F401 - so that its library is there to be found
+    """Find the BLAS libraries of numpy and scipy once, because the search takes longer than many matrix products."""
+    import scipy.linalg  # noqa: F401 - loads the library, so that the search finds it
 
     return ThreadpoolController()

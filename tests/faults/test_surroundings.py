@@ -274,7 +274,7 @@ def test_a_worker_that_is_killed(folder):
     surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     told = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
     assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr == "error: a worker process was killed, perhaps for want of memory; try fewer jobs\n"
+    assert told.stderr == "error: a worker process was killed, perhaps because memory ran out; try fewer jobs\n"
     assert "ubm: iteration 3," in (folder / "results" / "small" / "log.txt").read_text()
     assert len(list((folder / "results" / ".cache" / "ubm").glob(".unfinished-*"))) == 1
     assert run(folder, "--until", "ubm").status == 0

@@ -236,7 +236,7 @@ def test_iterations_never_lower_the_posterior_density_of_means_and_variances(see
         before = after
 
 
-def test_iterations_compute_posteriors_anew_and_keep_the_prior(rng):
+def test_iterations_compute_posteriors_again_and_keep_the_prior(rng):
     ubm = random_gmm(rng)
     frames = draw(rng, ubm, 300) + 1
     statistics = partial(accumulate, frames=frames)

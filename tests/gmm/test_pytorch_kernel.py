@@ -160,7 +160,7 @@ def test_torch_is_left_as_it_was(rng):
         torch.set_float32_matmul_precision("highest")
 
 
-def test_a_device_without_room_is_told_in_a_line(rng, monkeypatch):
+def test_a_device_without_room_is_reported_in_a_line(rng, monkeypatch):
     monkeypatch.setattr(kernels, "_expand", lambda *_: torch.empty(1 << 60))
     with pytest.raises(ModelError, match=r"^kernel torch: the device has no room left: .*memory.*") as caught:
         accumulate(random_gmm(rng), np.zeros((4, 3)), kernel="torch")
@@ -168,7 +168,7 @@ def test_a_device_without_room_is_told_in_a_line(rng, monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
-def test_a_card_that_is_not_there_is_told_in_a_line(rng):
+def test_a_card_that_is_not_there_is_reported_in_a_line(rng):
     gmm, frames = random_gmm(rng), np.zeros((4, 3))
     for compute in (
         lambda: accumulate(gmm, frames, kernel="cuda"),

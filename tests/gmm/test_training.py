@@ -198,8 +198,8 @@ def test_there_must_be_enough_frames_for_both_halves(rng, monkeypatch):
     assert [each.n_revived for each in train([frames], config).history] == [0, 0, 0]
 
 
-def test_training_does_not_settle_on_a_revival(rng, monkeypatch):
-    # A revival may cost likelihood, which says nothing about convergence.
+def test_training_does_not_converge_when_a_component_is_reseeded(rng, monkeypatch):
+    # Reseeding may cost likelihood, which says nothing about convergence.
     steps = [(-3.2, 0), (-3.19999, 1), (-18.0, 0), (-5.0, 0), (-4.9999999, 0)]
     history = [em.Iteration(n, False, 8, ll, n_revived=revived) for n, (ll, revived) in enumerate(steps, 1)]
     converged = [em.converged(history[:n], 0.0, 1e-4) for n in range(1, 6)]

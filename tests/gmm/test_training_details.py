@@ -53,7 +53,7 @@ def with_one_astray():
     return DiagonalGMM(np.array([0.3, 0.3, 0.3, 0.1]), np.concatenate([PLACES, [[500.0, 500.0]]]), np.ones((4, 2)))
 
 
-def test_any_early_iteration_may_revive_as_others_follow(rng):
+def test_any_early_iteration_may_reseed_as_others_follow(rng):
     config = TrainingConfig(n_components=4, early_iterations=2, n_iterations=1, tolerance=0)
     result = train([clusters(rng)], config, start=with_one_astray())
     assert [(each.early, each.n_revived) for each in result.history] == [(True, 1), (True, 0), (False, 0)]
@@ -69,7 +69,7 @@ def test_the_model_given_is_that_of_the_best_of_all_iterations(rng):
 
 
 @pytest.mark.parametrize("count", ["n_revived", "n_removed"])
-def test_neither_of_two_iterations_compared_may_revive_or_remove(count):
+def test_neither_of_two_iterations_compared_may_reseed_or_remove(count):
     plain, moved = (Iteration(1, False, 8, -3.0, **{count: n}) for n in (0, 1))
     told = {pair: converged(pair, 0.0, 1e-4) for pair in ((plain, plain), (moved, plain), (plain, moved))}
     assert list(told.values()) == [True, False, False]
@@ -161,15 +161,15 @@ def test_a_constant_feature_keeps_a_variance_as_large_as_its_square(rng, floor, 
         assert (gmm.variances[:, 2] >= 64 * (1 - 1e-6)).all()
 
 
-def test_a_revived_component_shares_the_weight_of_the_one_it_is_put_beside():
+def test_a_reseeded_component_shares_the_weight_of_the_one_it_is_put_beside():
     means, variances = np.array([[0.0], [10.0], [50.0], [60.0], [70.0]]), np.array([[1.0], [25.0], [4.0], [9.0], [9.0]])
     gmm = DiagonalGMM(np.array([0.2, 0.7, 0.05, 0.03, 0.02]), means, variances)
-    revived, n_revived = reseed_starved(gmm, np.array([100.0, 350.0, 3.0, 2.0, 1.0]), 10.0)
-    assert n_revived == 3
+    reseeded, n_reseeded = reseed_starved(gmm, np.array([100.0, 350.0, 3.0, 2.0, 1.0]), 10.0)
+    assert n_reseeded == 3
     # The heaviest is halved, and then each of its halves, a fifth of its deviation of 5 to either side.
-    np.testing.assert_allclose(revived.weights, np.array([0.2, *[0.7 / 4] * 4]) / 0.9)
-    np.testing.assert_allclose(revived.means[:, 0], [0, 8, 10, 10, 12])
-    np.testing.assert_allclose(revived.variances[:, 0], [1, 25, 25, 25, 25])
+    np.testing.assert_allclose(reseeded.weights, np.array([0.2, *[0.7 / 4] * 4]) / 0.9)
+    np.testing.assert_allclose(reseeded.means[:, 0], [0, 8, 10, 10, 12])
+    np.testing.assert_allclose(reseeded.variances[:, 0], [1, 25, 25, 25, 25])
 
 
 def test_where_all_components_starve_the_heaviest_is_left(rng):

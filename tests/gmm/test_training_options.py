@@ -186,7 +186,7 @@ def test_the_ceiling_holds_and_is_counted(rng):
 @pytest.mark.parametrize(
     ("starving", "n_left", "counts"), [("split", 4, (1, 0)), ("keep", 4, (0, 0)), ("remove", 3, (0, 1))]
 )
-def test_a_starving_component_is_treated_as_told_and_counted(rng, starving, n_left, counts):
+def test_a_starving_component_is_treated_as_configured_and_counted(rng, starving, n_left, counts):
     frames = clusters(rng)
     start = DiagonalGMM(np.full(4, 0.25), np.concatenate([PLACES, [[500.0, 500.0]]]), np.ones((4, 2)))
     config = TrainingConfig(n_components=4, n_iterations=5, tolerance=0, starving=starving)
@@ -438,7 +438,7 @@ def test_a_checkpoint_that_is_no_file_is_refused_before_training(rng, tmp_path):
     assert not told
 
 
-def test_a_shard_that_changed_since_is_another_training_and_one_that_shrinks_is_told(rng, tmp_path):
+def test_a_shard_that_changed_since_is_another_training_and_one_that_shrinks_is_refused(rng, tmp_path):
     frames = clusters(rng)
     np.save(tmp_path / "shard.npy", frames)
     config = TrainingConfig(n_components=2, n_iterations=4, tolerance=0, initial_frames=50)

@@ -39,7 +39,7 @@ TIMES = {"log.txt", "provenance.json", "report.html"}
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory):
-    """A cluster that somebody else has started, in another folder; its address."""
+    """A cluster that is already running, in another folder; its address."""
     before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
     settings = {"distributed.scheduler.allowed-failures": 1}  # so that a test of them takes seconds
@@ -85,7 +85,7 @@ def late(_):
 
 
 def die_once(mark, function, item):
-    """Kill this worker in the middle of its work, the first time that anybody comes here."""
+    """Kill this worker in the middle of its work, the first time that one comes here."""
     try:
         mark.unlink()
     except FileNotFoundError:
@@ -146,8 +146,8 @@ def test_results_that_died_with_their_worker_are_made_again(engine):
     assert pids.count(first) < 40
 
 
-def test_work_that_kills_its_workers_is_told(engine):
-    with pytest.raises(WorkerError, match="2 workers died one after another at the same work, perhaps for want of mem"):
+def test_work_that_kills_its_workers_is_reported(engine):
+    with pytest.raises(WorkerError, match="2 workers died one after another at the same work, perhaps because mem"):
         list(map_in_order(die, range(2), engine))
     assert list(map_in_order(itself, range(3), engine)) == [0, 1, 2]  # nothing of it is left
 
@@ -203,7 +203,7 @@ def test_machines_without_the_package_are_refused(engine):
     with Client(engine.scheduler, set_as_default=False) as client:
         client.wait_for_workers(1, timeout=60)  # which other tests have killed
         with pytest.raises(WorkerError, match=told):
-            cluster._look_for_package("no_such_package", client)
+            cluster._check_package("no_such_package", client)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_machines_without_the_package_are_refused(engine):
         ("carrier://pigeon:1", "unknown address scheme 'carrier'"),
     ],
 )
-def test_a_wrong_address_is_told(scheduler, why, tmp_path, monkeypatch):
+def test_a_wrong_address_is_refused(scheduler, why, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL)
@@ -248,7 +248,7 @@ def test_without_dask_one_line_says_what_to_install(monkeypatch):
 
 
 def test_a_cluster_without_workers_is_not_waited_for_forever(monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(cluster, "NO_WORKERS_SECONDS", 0.5)
     with (
         LocalCluster(
             n_workers=0, protocol="tcp://", dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
@@ -277,7 +277,7 @@ class Killer(logging.Handler):
 
     def emit(self, record):
         if self.killed is None and record.getMessage().startswith("ubm: iteration 3,"):
-            _, client = engine_module._kept.get()
+            _, client = engine_module._shared.get()
             self.killed = next(iter(client.run(os.getpid).values()))
             threading.Timer(0.1, os.kill, (self.killed, signal.SIGKILL)).start()
 

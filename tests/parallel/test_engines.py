@@ -98,8 +98,8 @@ def test_a_terminals_interrupt_is_left_to_the_run():
     assert all(map_in_order(ignores_interrupts, range(4), Engine("dask", 2)))
 
 
-def test_a_killed_worker_is_told():
-    with pytest.raises(WorkerError, match="a worker process was killed, perhaps for want of memory"):
+def test_a_killed_worker_is_reported():
+    with pytest.raises(WorkerError, match="a worker process was killed, perhaps because memory ran out"):
         list(map_in_order(die, range(4), Engine("processes", 2)))
 
 

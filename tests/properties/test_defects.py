@@ -269,7 +269,7 @@ def test_features_of_another_front_end_than_the_models_are_one_readable_error(rn
         log_likelihood(load_gmm(path), np.zeros((5, here.n_features)))
 
 
-def test_features_are_computed_anew_when_anything_before_them_changed_and_only_then(experiment):
+def test_features_are_computed_again_when_anything_before_them_changed_and_only_then(experiment):
     assert experiment.run().reused == [False] * 7  # features of three roles, ubm, speakers, scores, evaluation
     assert experiment.run().reused == [True] * 7
     for upstream in ("features.lifter=10", "features.deltas.order=1", "features.vad.margin_db=20"):

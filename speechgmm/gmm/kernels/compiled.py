@@ -1,9 +1,9 @@
-"""The exact E step, compiled: what lies between the two matrix products is done in one pass over what a cache holds.
+"""The exact E step, compiled: the work between the two matrix products is one pass over data that a cache holds.
 
-It computes what `dense.add_blocks` does, in another order and with an exponential of its own, so that the last bits
-differ. Joint log-densities lie by component, frames side by side in a row: every step takes as many frames at once as
-the processor has lanes, and none adds across them. So sums have one order on every machine: nothing here runs in
-parallel, and the compiler may not reorder; it may round a product and a sum at once.
+It computes what `dense.add_blocks` does, in another order and with its own exponential, so that the last bits differ.
+Joint log-densities lie by component, frames side by side in a row: every step works on as many frames at once as the
+processor has lanes, and none adds across them. So sums have one order on every machine: nothing here runs in parallel,
+and the compiler may not reorder; it may only fuse a product and a sum into one rounding.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,49 +17,38 @@ from speechgmm.gmm.kernels import dense
 from speechgmm.gmm.kernels.dense import BLOCK_FRAMES, LOG_SHARE_FLOOR, MAX_SCALED_VALUE, Coefficients, Reference
 
 ROWS = 512
-"""Frames that are taken at once: their joint log-densities under 512 components stay in the cache of a core."""
+"""Frames computed at once: their joint log-densities under 512 components stay in the cache of a core."""
 
 SUMMED_IN_SINGLE = 32
-"""Shares that are added in single precision before their sum goes to a total in double."""
+"""Shares that are added in single precision before their sum is added to a total in double."""
 
 LOWEST = np.float32(LOG_SHARE_FLOOR)
 PER_LOG_2 = np.float32(1 / np.log(2))
 LOG_2_HIGH = np.float32(355 / 512)
 LOG_2_LOW = np.float32(np.log(2) - 355 / 512)
-"""The two parts of log 2: times a whole number of up to 15 bits, the first is exact."""
+"""The two parts of log 2: the first times a whole number of up to 15 bits is exact."""
 
 TO_WHOLE = np.float32(1.5 * 2**23)
-"""A number so large that single precision has none but whole ones beside it: adding it rounds."""
+"""A number so large that its neighbours in single precision are whole numbers: adding it rounds."""
 
-ONE, P2, P3, P4, P5, P6, P7 = (np.float32(1 / each) for each in (1, 2, 6, 24, 120, 720, 5040))
+ONE, P2, P3, P4, P5, P6, P7 = (np.float32(1 / factorial) for factorial in (1, 2, 6, 24, 120, 720, 5040))
 """Taylor's coefficients of the exponential: up to log(2) / 2 the rest is below 6e-9."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def add_blocks(blocks: Iterable[tuple[FloatArray, FloatArray]], model: Coefficients, moments: Float64Array) -> float:
-    """Add the moments of blocks of frames.
+def add_blocks(
+    blocks: Iterable[tuple[FloatArray, Float64Array]], model: Coefficients, moments: Float64Array
+) -> tuple[float, float]:
+    """Do an exact E step as `dense.add_blocks` does, which also does the work for models in double precision.
 
-    Parameters
-    ----------
-    blocks : iterable of (np.ndarray of shape (B, D), np.ndarray of shape (B,))
-        Frames in single or double precision, finite, and how often each counts.
-    model : Coefficients
-        The model; if it is in double precision, `kernels` does the work.
-    moments : np.ndarray, shape (C, 2D + 1), float64
-        Sums of posterior times [z, 1, z^2]; added to, in place.
-
-    Returns
-    -------
-    float, nats
-        Sum of log p(x_t) over the frames.
+    Return the log-likelihood, and 0 frames skipped.
     """
     product = np.ascontiguousarray(model.product.T)
     n_components, n_wide = product.shape
     if product.dtype == np.float64:
-        wide = ((dense.expand(block, model.reference, np.float64), counts) for block, counts in blocks)
-        return dense.add_blocks(wide, model, moments)
-    room, expanded = np.empty(ROWS * n_components, np.float32), np.empty((BLOCK_FRAMES, n_wide), np.float32)
+        return dense.add_blocks(blocks, model, moments)
+    buffer, expanded = np.empty(ROWS * n_components, np.float32), np.empty((BLOCK_FRAMES, n_wide), np.float32)
     sums = np.empty(product.shape, np.float32)
     log_likelihood = 0.0
     for block, block_counts in blocks:
@@ -68,23 +57,23 @@ def add_blocks(blocks: Iterable[tuple[FloatArray, FloatArray]], model: Coefficie
         for start in range(0, len(block), ROWS):
             part = slice(start, min(start + ROWS, len(block)))
             rows = expanded[part]
-            joint = room[: n_components * len(rows)].reshape(n_components, -1)
+            joint = buffer[: n_components * len(rows)].reshape(n_components, -1)
             np.matmul(product, rows.T, out=joint)
             log_likelihood += _to_shares(joint, counts[part], rows)
             np.matmul(joint, rows, out=sums)
             _add(sums, moments)
-    return log_likelihood
+    return log_likelihood, 0.0
 
 
 def expand_about(about: Reference, block: FloatArray, expanded: FloatArray) -> None:
-    """Make [z, 1, z^2] of a block, as `dense.expand` does, to the same bits."""
+    """Compute [z, 1, z^2] of a block into `expanded`, to the same bits as `dense.expand`."""
     wide = np.result_type(block.dtype, expanded.dtype)
     centre, inverse = about.centre.astype(wide), (1 / about.scale).astype(wide)
     _expand(np.ascontiguousarray(block), centre, inverse, wide.type(MAX_SCALED_VALUE), expanded)
 
 
-def compiled(function: Function) -> Function:
-    """Compile at the first call, and keep the result on disk where there is a place for it."""
+def jit(function: Function) -> Function:
+    """Compile a function at its first call, and cache the result on disk where a folder can be written to."""
     try:
         result: Function = numba.njit(function, cache=True, error_model="numpy", fastmath={"contract"})
     except RuntimeError:  # neither the package's folder nor the user's cache can be written to
@@ -93,14 +82,14 @@ def compiled(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """Compile into those that call it, so that the compiler sees there which arrays are apart."""
+    """Compile a function into its callers, where the compiler sees which arrays do not overlap."""
     result: Function = numba.njit(function, inline="always")
     return result
 
 
-@compiled
+@jit
 def _expand(block: Any, centre: Any, inverse: Any, farthest: Any, expanded: Any) -> None:
-    """Move, scale, clip and square."""
+    """Shift, scale, clip and square the features of each frame."""
     n_features = block.shape[1]
     for t in range(len(block)):
         row, out = block[t], expanded[t]
@@ -113,9 +102,9 @@ def _expand(block: Any, centre: Any, inverse: Any, farthest: Any, expanded: Any)
             out[n_features + 1 + d] = out[d] * out[d]
 
 
-@compiled
+@jit
 def find_highest(joint: Any, highest: Any) -> None:
-    """Find the highest number of each column, eight rows at once."""
+    """Find the highest number of each column, eight rows at a time."""
     highest[:] = joint[0]
     n_whole = len(joint) // 8 * 8
     for c in range(0, n_whole, 8):
@@ -134,10 +123,10 @@ def find_highest(joint: Any, highest: Any) -> None:
 
 @inlined
 def _exp(x: Any) -> Any:
-    """Compute exp(x) for x above `LOG_SHARE_FLOOR`, up to 0, within 2e-7 of itself; what is fainter is 0.
+    """Compute exp(x) to a relative error of 2e-7 for x above `LOG_SHARE_FLOOR`, up to 0; 0 for lower x.
 
     exp(k log 2 + r) = 2^k exp(r), with log 2 in two parts (Cody and Waite 1980, Software Manual for the Elementary
-    Functions, chapter 6). Every step is one that vectors have.
+    Functions, chapter 6). Every step has a vector instruction.
     """
     y = x if x > LOWEST else LOWEST
     k = (y * PER_LOG_2 + TO_WHOLE) - TO_WHOLE
@@ -147,24 +136,25 @@ def _exp(x: Any) -> Any:
     return p * power if x > LOWEST else np.float32(0)
 
 
-@compiled
+@jit
 def _to_shares(joint: Any, counts: Any, rows: Any) -> float:
-    """Turn joint log-densities into shares of each frame's highest, and divide the frames by the sums of shares.
+    """Turn joint log-densities into shares of each frame's highest, and scale each frame by count over sum of shares.
 
-    Shares times such frames are posteriors times frames, as often as those count. Return the log-likelihood.
+    The product of these shares and frames is that of posteriors and frames, as often as those count. Return the
+    log-likelihood.
     """
-    highest, some = np.empty(joint.shape[1], np.float32), np.empty(joint.shape[1], np.float32)
+    highest, sums = np.empty(joint.shape[1], np.float32), np.empty(joint.shape[1], np.float32)
     totals = np.zeros(joint.shape[1])
     find_highest(joint, highest)
     for first in range(0, len(joint), SUMMED_IN_SINGLE):
-        some[:] = 0
+        sums[:] = 0
         for c in range(first, min(first + SUMMED_IN_SINGLE, len(joint))):
             row = joint[c]
             for t in range(len(highest)):
                 share = _exp(row[t] - highest[t])
                 row[t] = share
-                some[t] += share
-        totals += some
+                sums[t] += share
+        totals += sums
     log_likelihood = 0.0
     for t in range(len(rows)):
         log_likelihood += counts[t] * (highest[t] + np.log(totals[t]))
@@ -174,7 +164,7 @@ def _to_shares(joint: Any, counts: Any, rows: Any) -> float:
     return log_likelihood
 
 
-@compiled
+@jit
 def _add(sums: Any, moments: Any) -> None:
     """Add single-precision sums to totals in double."""
     for c in range(len(moments)):

@@ -1,14 +1,14 @@
-"""The E step without what carries nothing: compiled kernels that skip components of no weight in a frame.
+"""The E step without negligible components: compiled kernels that skip components of no weight in a frame.
 
-After the one matrix product that gives the joint log-densities of a block, a component whose share of the likeliest
+After the one matrix product that computes the joint log-densities of a block, a component whose share of the likeliest
 component's density is below a threshold is left out: it gets neither an exponential nor a part in the second product.
-A share is never less than the posterior, so what is left out has a posterior below the threshold, to the rounding of
-the joint log-density. What is kept is divided by the sum of what is kept, so that posteriors still sum to 1.
+A share is never less than the posterior, so every posterior left out is below the threshold, to the rounding of the
+joint log-density. The shares kept are divided by their sum, so that posteriors still sum to 1.
 
-Joint log-densities lie by component: what is kept is then found component by component, in the order that the sums
-need. Sums have one order on every machine: nothing here runs in parallel, and the compiler may not reorder; it may
-round a product and a sum at once. Counters are unsigned because the compiler then need not ask whether an index counts
-from the end.
+Joint log-densities lie by component: entries to keep are then found component by component, in the order that the sums
+need. Sums have one order on every machine: nothing here runs in parallel, and the compiler may not reorder; it may only
+fuse a product and a sum into one rounding. Counters are unsigned because the compiler then need not check whether an
+index counts from the end.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,11 +21,11 @@ from numba import extending
 from numba.cpython.unsafe import numbers
 
 from speechgmm.arrays import Float64Array, FloatArray
-from speechgmm.gmm.kernels.compiled import ROWS, compiled, expand_about, find_highest, inlined
+from speechgmm.gmm.kernels.compiled import ROWS, expand_about, find_highest, inlined, jit
 from speechgmm.gmm.kernels.dense import BLOCK_FRAMES, Coefficients
 
 BITS = 64
-"""Frames that are compared at once: one bit of a word for each."""
+"""Frames that are compared at once, each for one bit of a word."""
 
 EIGHT = 8
 """Rows that are added, or entries that are listed, at once."""
@@ -36,47 +36,31 @@ _trailing_zeros: Any = numbers.trailing_zeros
 _as_array: Any = numba.carray  # type: ignore[attr-defined]
 
 
-class Kept(NamedTuple):
-    """What is kept of some frames, component by component, with room for everything and eight entries more.
+class SparseShares(NamedTuple):
+    """The shares that are not skipped, component by component, in arrays with room for all of them and eight more.
 
-    The entries of component c end at ``ends[c]``, where those of the next begin. Shares are of the density of the
-    frame's likeliest component.
+    Shares are of the density of the frame's likeliest component.
     """
 
-    ends: Any
-    frames: Any
-    shares: Any
+    ends: Any  # (C,): where the entries of each component end, and those of the next begin
+    frames: Any  # the frame of each entry
+    shares: Any  # its share, or the log of it until that is exponentiated
 
 
 def add_blocks(
-    blocks: Iterable[tuple[FloatArray, FloatArray]], model: Coefficients, skip_below: float, moments: Float64Array
+    blocks: Iterable[tuple[FloatArray, Float64Array]], skip_below: float, model: Coefficients, moments: Float64Array
 ) -> tuple[float, float]:
-    """Add the moments of blocks of frames, leaving out what is below a threshold.
+    """Do an E step as `dense.add_blocks` does, without components below a share (0 to 1) of the likeliest's density.
 
-    Parameters
-    ----------
-    blocks : iterable of (np.ndarray of shape (B, D), np.ndarray of shape (B,))
-        Frames in single or double precision, finite, and how often each counts.
-    model : Coefficients
-        The model.
-    skip_below : float, 0 to 1, both excluded
-        Share of the likeliest component's density below which a component is left out of a frame.
-    moments : np.ndarray, shape (C, 2D + 1), float64
-        Sums of posterior times [z, 1, z^2]; added to, in place.
-
-    Returns
-    -------
-    log_likelihood : float, nats
-        Sum of log p(x_t) over the frames.
-    skipped : float, frames
-        Not less than the sum of all posteriors left out.
+    Return the log-likelihood, and an upper bound on the sum of all posteriors left out, in frames.
     """
     product = np.ascontiguousarray(model.product.T)
     n_components, n_wide = product.shape
     dtype = product.dtype.type
-    most = ROWS * n_components
-    kept = Kept(np.empty(n_components, np.uint32), np.empty(most + EIGHT, np.uint16), np.empty(most + EIGHT, dtype))
-    room, expanded = np.empty(most, dtype), np.empty((BLOCK_FRAMES, n_wide), dtype)
+    capacity = ROWS * n_components
+    ends, frames = np.empty(n_components, np.uint32), np.empty(capacity + EIGHT, np.uint16)
+    kept = SparseShares(ends, frames, np.empty(capacity + EIGHT, dtype))
+    buffer, expanded = np.empty(capacity, dtype), np.empty((BLOCK_FRAMES, n_wide), dtype)
     log_skip = dtype(np.log(skip_below))
     log_likelihood = left_out = 0.0
     for block, block_counts in blocks:
@@ -85,7 +69,7 @@ def add_blocks(
         for start in range(0, len(block), ROWS):
             part = slice(start, min(start + ROWS, len(block)))
             rows = expanded[part]
-            joint = room[: n_components * len(rows)].reshape(n_components, -1)
+            joint = buffer[: n_components * len(rows)].reshape(n_components, -1)
             np.matmul(product, rows.T, out=joint)
             highest, n_kept = _search(joint, log_skip, kept)
             np.exp(kept.shares[:n_kept], out=kept.shares[:n_kept])
@@ -96,7 +80,7 @@ def add_blocks(
 
 @_emitted
 def _on_stack(_: Any, length: Any, like: Any) -> Any:
-    """Give a pointer to numbers of the type of `like`, as long as the function runs: nothing else can point there."""
+    """Return a pointer to numbers of the type of `like` on the stack, where no other pointer can lead."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         """Emit the one instruction."""
@@ -107,14 +91,14 @@ def _on_stack(_: Any, length: Any, like: Any) -> Any:
 
 @_emitted
 def _marks(_: Any, numbers: Any, limits: Any, start: Any) -> Any:
-    """Mark in a word which of the numbers from `start` on are not below their limits: the first has the lowest bit."""
+    """Return a word that marks, lowest bit first, which numbers from `start` on are not below their limits."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        """Load, compare, and take the flags for a number."""
+        """Load, compare, and read the flags as an integer."""
         vector = ir.VectorType(context.get_value_type(numbers.dtype), BITS).as_pointer()
-        arrays = [context.make_array(numbers)(context, builder, each).data for each in arguments[:2]]
-        pointers = [builder.bitcast(builder.gep(each, [arguments[2]]), vector) for each in arrays]
-        vectors = [builder.load(each, align=numbers.dtype.bitwidth // 8) for each in pointers]
+        arrays = [context.make_array(numbers)(context, builder, array).data for array in arguments[:2]]
+        pointers = [builder.bitcast(builder.gep(array, [arguments[2]]), vector) for array in arrays]
+        vectors = [builder.load(pointer, align=numbers.dtype.bitwidth // 8) for pointer in pointers]
         return builder.bitcast(builder.fcmp_ordered(">=", *vectors), ir.IntType(BITS))
 
     return _types.uint64(numbers, limits, start), generate
@@ -122,7 +106,7 @@ def _marks(_: Any, numbers: Any, limits: Any, start: Any) -> Any:
 
 @_emitted
 def _count_ones(_: Any, word: Any) -> Any:
-    """Count the ones of a word."""
+    """Count the ones in a word."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         """Emit the one instruction."""
@@ -133,10 +117,10 @@ def _count_ones(_: Any, word: Any) -> Any:
 
 @inlined
 def _list_high(row: Any, floor: Any, n_before: Any, listed: Any) -> Any:
-    """List which numbers are not below their floor, after the entries that there are; return their new number.
+    """Append the positions of the numbers that are not below their floor; return the new number of entries.
 
-    Eight are written for each word, and the next ones over those that were not there: a branch for each would be
-    guessed wrong too often.
+    Eight entries are written at a time, and later ones overwrite those beyond the marks: a branch for each would be
+    predicted wrong too often.
     """
     n_listed = n_before
     n_whole = len(row) // BITS * BITS
@@ -149,7 +133,7 @@ def _list_high(row: Any, floor: Any, n_before: Any, listed: Any) -> Any:
                 listed[n_listed + n_done + np.uintp(i)] = start + _trailing_zeros(marks)
                 marks &= marks - np.uint64(1)
             n_done += np.uintp(EIGHT)
-            if n_done >= n_marks:  # seldom not
+            if n_done >= n_marks:  # nearly always
                 break
         n_listed += n_marks
     for t in range(n_whole, len(row)):
@@ -158,9 +142,9 @@ def _list_high(row: Any, floor: Any, n_before: Any, listed: Any) -> Any:
     return n_listed
 
 
-@compiled
-def _search(joint: Any, log_skip: Any, kept: Kept) -> Any:
-    """List what is kept, with logs of shares; return each frame's highest number, and the number of entries."""
+@jit
+def _search(joint: Any, log_skip: Any, kept: SparseShares) -> Any:
+    """List the entries to keep, with logs of shares; return each frame's highest number, and the number of entries."""
     highest = np.empty(joint.shape[1], joint.dtype)
     find_highest(joint, highest)
     floor = highest + log_skip
@@ -174,12 +158,12 @@ def _search(joint: Any, log_skip: Any, kept: Kept) -> Any:
     return highest, n_kept
 
 
-@compiled
-def _to_posteriors(counts: Any, highest: Any, kept: Kept) -> tuple[float, float]:
-    """Turn shares into posteriors, as often as the frame counts.
+@jit
+def _to_posteriors(counts: Any, highest: Any, kept: SparseShares) -> tuple[float, float]:
+    """Turn shares into posteriors times how often the frame counts.
 
-    Return the log-likelihood, and the most that the posteriors left out can be, in thresholds: as if every density left
-    out were just below it.
+    Return the log-likelihood, and an upper bound on the posteriors left out as a multiple of the threshold: as if every
+    density left out were just below it.
     """
     n_entries = np.uintp(kept.ends[-1])
     totals, n_kept = np.zeros_like(highest), np.zeros(len(counts), np.uint32)
@@ -198,7 +182,7 @@ def _to_posteriors(counts: Any, highest: Any, kept: Kept) -> tuple[float, float]
 
 @inlined
 def _add_eight(rows: Any, frames: Any, factors: Any, i: Any, first: Any, second: Any) -> None:
-    """Add eight rows and their squares, each times its factor, for one fetching and storing of the sums."""
+    """Add eight rows and their squares, each times its factor, so that the sums are loaded and stored once."""
     i1, i2, i3, i4 = i + np.uintp(1), i + np.uintp(2), i + np.uintp(3), i + np.uintp(4)
     i5, i6, i7 = i + np.uintp(5), i + np.uintp(6), i + np.uintp(7)
     a0, a1, a2, a3 = rows[frames[i]], rows[frames[i1]], rows[frames[i2]], rows[frames[i3]]
@@ -212,12 +196,12 @@ def _add_eight(rows: Any, frames: Any, factors: Any, i: Any, first: Any, second:
         second[d] += ((g0 * z0 + g1 * z1) + (g2 * z2 + g3 * z3)) + ((g4 * z4 + g5 * z5) + (g6 * z6 + g7 * z7))
 
 
-@compiled
-def _add_kept(rows: Any, counts: Any, highest: Any, kept: Kept, moments: Any) -> tuple[float, float]:
+@jit
+def _add_kept(rows: Any, counts: Any, highest: Any, kept: SparseShares, moments: Any) -> tuple[float, float]:
     """Add posteriors times [z, 1, z^2], in the frames' precision within a part; return what `_to_posteriors` does.
 
-    Squares are taken anew: that is faster than to fetch them. The vectors that this compiles to go beyond z and 1, to a
-    whole number of them; what they sum there is not used.
+    Squares are computed again, which is faster than loading them. The loops run past z and 1 to the end of a vector;
+    the sums there are not used.
     """
     sums = _to_posteriors(counts, highest, kept)
     n_features = rows.shape[1] // 2

@@ -1,4 +1,4 @@
-"""How a mixture is trained."""
+"""Settings of maximum-likelihood training."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,61 +12,71 @@ Size = Annotated[int, Field(ge=1)]
 
 
 def _size_or_auto(value: object) -> object:
-    """Refuse what is neither, in one message: a union's own would have one for each of its members."""
+    """Refuse other values in one message: pydantic would report one for each type of the union."""
     if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise ValueError(f"{value!r}; expected a whole number of 1 or more, or auto")
     return value
 
 
 class TrainingConfig(Configuration):
-    """How a mixture is trained from frames.
+    """Settings of training a Gaussian mixture by maximum likelihood (EM).
 
     Parameters
     ----------
     n_components : int >= 1, or "auto"
-        Number of Gaussians, C; honoured exactly, unless starving ones are removed. With ``auto`` it is the one of
-        `candidates` whose model gives frames that it was not trained on the highest likelihood.
+        Number of Gaussians, C; use more if you have more speech. The model has exactly this number, unless starving
+        components are removed. ``auto`` chooses the candidate whose model has the highest likelihood on held-out
+        frames.
     candidates : list of int >= 1
-        The numbers that ``auto`` chooses from.
+        Numbers of Gaussians that ``auto`` chooses from.
     initial : "splitting", "k-means", "k-means++" or "random"
-        How the first model is made: from one Gaussian by splitting the heaviest in two; from clusters; from the
-        centres that clustering would start with; or from frames drawn at random.
+        How to make the first model: by splitting the heaviest Gaussians in two, starting from one; from k-means
+        clusters; from the initial centres of k-means++; or from frames drawn at random.
     initial_model : str, optional
-        File of a model to start from instead. If it has fewer components, the heaviest are split.
+        Model file to start from instead. If it has fewer components, the heaviest are split.
     initial_iterations : int >= 0
         EM iterations at each size while a first model is split up to C components.
     initial_frames : int >= 1
-        Frames that the first model is made from, drawn evenly from all.
+        Number of frames, drawn evenly from all, that the first model is made from.
     early_iterations : int >= 0
-        Most EM iterations over these frames alone, before those over all.
+        Maximum number of EM iterations over these frames only, before those over all frames.
     n_iterations : int >= 1
-        Most EM iterations over all frames.
+        Maximum number of EM iterations over all frames.
     tolerance : float >= 0
-        Stop when the log-likelihood per frame gains less than this share of itself, counted in standard deviations of
-        the features, so that their units don't matter; 0 never stops early.
+        Stop when the log-likelihood per frame changes by less than this share of itself, measured in standard
+        deviations of the features so that their units do not matter; 0 never stops early.
     held_out : float, 0 to 0.5
-        Share of the frames, here and there in each shard, that are not trained on. Where there are any, training stops
-        by their likelihood, and gives the model that they are likeliest under. When this is 0, ``auto`` holds out a
-        tenth to choose by, and then trains the number that it chose on all.
+        Share of the frames, spread over each shard, that are not trained on. If there are any, training stops by
+        their likelihood and returns the model with the highest. If it is 0, ``auto`` holds out a tenth to choose the
+        number of Gaussians, and then trains that number on all frames.
     variance_floor : float, 0 to 1
-        Least variance, as a share of the variance of all frames along that feature.
+        Minimum variance, as a share of the variance of all frames along that feature.
     variance_ceiling : float > 0, optional
-        Largest variance, as a share of the same.
+        Maximum variance, as a share of the same.
     weight_floor : float >= 0
-        Least weight of a component.
+        Minimum weight of a component.
     min_occupancy : float >= 0, frames
         A component with fewer frames is starving.
     starving : "split", "remove" or "keep"
-        What becomes of it: it is put beside the heaviest one, which then counts as split, as long as there is one with
-        enough frames for two; it is removed; or it keeps its place.
+        What to do with a starving component: reseed it by splitting the heaviest component, as long as that one has
+        enough frames for two; remove it; or keep it where it is.
     skip_below : float >= 0 and < 1
         Components whose density is below this share of the likeliest one's are left out of a frame, which is faster
-        with hundreds of components; 0 leaves none out, and 2e-7 keeps statistics of speech within 1e-5. Needs the extra
+        with hundreds of components. 0 leaves none out; 2e-7 keeps statistics of speech within 1e-5. Needs the extra
         ``fast``.
     kernel : "numpy", "numba", "torch" or "cuda"
-        Who computes the exact E step of each iteration; the last bits of each differ. ``numba`` is faster, by the extra
-        ``fast``; what skips has one kernel only, and does not ask which of the two. ``torch`` is PyTorch on the
-        processor and ``cuda`` on an NVIDIA card, by the extra ``torch``.
+        Which kernel computes the E step of each iteration; results differ in their last bits. ``numba`` is faster and
+        needs the extra ``fast``. ``torch`` is PyTorch on the processor and ``cuda`` on an NVIDIA card; both need the
+        extra ``torch`` and cannot skip. With `skip_below`, ``numpy`` and ``numba`` are the same.
+
+    Examples
+    --------
+    >>> from speechgmm import TrainingConfig
+    >>> config = TrainingConfig(n_components=64, n_iterations=20)
+    >>> config.initial, config.variance_floor
+    ('splitting', 0.01)
+    >>> TrainingConfig(n_components="auto", candidates=[32, 64, 128], held_out=0.1).candidates
+    (32, 64, 128)
     """
 
     n_components: Annotated[int | Literal["auto"], BeforeValidator(_size_or_auto)] = 256
@@ -89,7 +99,7 @@ class TrainingConfig(Configuration):
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
-        """Refuse floors that the weights of all components, or the ceiling, cannot keep, and what no kernel does."""
+        """Refuse repeated candidates, floors above what components or the ceiling allow, and skipping by PyTorch."""
         if len(set(self.candidates)) < len(self.candidates):
             raise ValueError(f"candidates {', '.join(map(str, self.candidates))}: expected each once")
         largest = max(self.candidates) if self.n_components == "auto" else self.n_components
@@ -105,24 +115,24 @@ class TrainingConfig(Configuration):
 
     @property
     def size(self) -> int:
-        """Number of components, C, where it is given and not to be chosen."""
+        """Number of components, C, unless it is ``auto``, which raises ValueError."""
         if self.n_components == "auto":
             raise ValueError("n_components auto: a number is chosen by `train`; expected one here")
         return self.n_components
 
 
 class IndependentConfig(TrainingConfig):
-    """How each speaker gets a model of their own, by maximum likelihood, without a background model.
+    """Settings of independent speaker models, trained by maximum likelihood without a background model.
 
-    Its scores are likelihood ratios to a cohort: the models of the background's speakers, trained likewise; or, where
-    there is no background, those of the other enrolled speakers.
+    Scores are log-likelihood ratios to a cohort: the models of the background speakers, trained in the same way; or,
+    without background speakers, those of the other enrolled speakers.
 
     Parameters
     ----------
     method : "independent"
-        Tells it from adaptation.
+        Independent models, as opposed to ``map`` adaptation.
     n_components : int >= 1, or "auto"
-        Number of Gaussians of each speaker's model. A speaker with fewer frames has no model, which is said.
+        Number of Gaussians of each speaker's model. A speaker with fewer frames gets no model, which is reported.
     """
 
     method: Literal["independent"] = "independent"

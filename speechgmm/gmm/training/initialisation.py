@@ -14,10 +14,10 @@ from speechgmm.gmm.training.update import ml_update, replace_constant_variance, 
 from speechgmm.parallel.threads import one_openmp_thread, one_thread
 
 FRAMES_PER_CLUSTER = 64
-"""Frames, for each cluster, that are drawn to find the clusters' centres: more of them cost more than they improve."""
+"""Frames per cluster that are drawn to find the clusters' centres: more cost more time than they improve the result."""
 
 CLUSTER_ITERATIONS = 10
-"""Most iterations of k-means: EM moves the centres further anyway."""
+"""Maximum number of iterations of k-means: EM goes on to move the centres."""
 
 
 def initialise(
@@ -29,52 +29,64 @@ def initialise(
     start: DiagonalGMM | None = None,
     dtype: type[np.floating] = np.float32,
 ) -> DiagonalGMM:
-    """Make a first model.
+    """Build the first model, which EM then improves.
 
     Parameters
     ----------
     frames : np.ndarray, shape (T, D), finite, T >= 1
-        Frames in memory.
+        Feature frames in memory.
     config : TrainingConfig
-        How, number of components, floors.
+        Method, number of components, and floors.
     rng : np.random.Generator
-        Chooses the directions of splits, or the frames that clusters start from.
+        Source of random numbers, for the directions of splits or the frames that clusters start from.
     weights : np.ndarray, shape (T,), > 0, optional
         How often each frame counts; once when not given.
     start : DiagonalGMM, at most C components over D features, optional
-        A model to take, or to split, instead.
+        A model to return, or to split until it has C components, in place of the method of `config`.
     dtype : np.float32 or np.float64
-        Precision of the products.
+        Precision of the matrix products.
 
     Returns
     -------
     DiagonalGMM
-        Of exactly ``config.n_components`` components.
+        A model of exactly ``config.n_components`` components.
 
     Raises
     ------
     ModelError
-        If there are no frames, or they or their squares are not finite, `start` has another dimension or too many
+        If there are no frames, they or their squares are not finite, `start` has another dimension or too many
         components, or there are fewer frames than clusters.
 
     References
     ----------
     Splitting: Linde, Buzo, Gray (1980), IEEE Trans. Communications 28. k-means++: Arthur and Vassilvitskii (2007).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import TrainingConfig, initialise
+    >>> rng = np.random.default_rng(0)
+    >>> frames = rng.normal(size=(1000, 3))
+    >>> gmm = initialise(frames, TrainingConfig(n_components=5), rng)
+    >>> gmm.means.shape
+    (5, 3)
+    >>> bool(np.allclose(gmm.weights @ gmm.means, frames.mean(axis=0), atol=0.01))
+    True
     """
     if len(frames) == 0 or not np.isfinite(frames).all():
         raise ModelError(f"{len(frames)} frames to make a model from; expected one or more, all finite")
-    whole = _one_gaussian(frames, weights)
+    whole = _fit_one_gaussian(frames, weights)
     if start is not None:
         _check_start(start, config, frames.shape[1])
     if start is not None or config.initial == "splitting":
-        return _grown(whole if start is None else start, frames, weights, config, rng, dtype)
+        return _split_to_size(whole if start is None else start, frames, weights, config, rng, dtype)
     if config.initial == "random":
-        return _at_random(whole, frames, weights, config.size, rng)
-    return _clustered(whole, frames, weights, config, rng)
+        return _place_at_random(whole, frames, weights, config.size, rng)
+    return _from_clusters(whole, frames, weights, config, rng)
 
 
 def _check_start(start: DiagonalGMM, config: TrainingConfig, n_features: int) -> None:
-    """Refuse a model that these frames, or this number of components, cannot start from."""
+    """Refuse a start of another dimension than the frames, or of too many components."""
     if start.n_features != n_features or start.n_components > config.size:
         raise ModelError(
             f"a first model of {start.n_components} components x {start.n_features} features; "
@@ -82,9 +94,9 @@ def _check_start(start: DiagonalGMM, config: TrainingConfig, n_features: int) ->
         )
 
 
-def _one_gaussian(frames: FloatArray, weights: Float64Array | None) -> DiagonalGMM:
-    """Give the one Gaussian that the frames are likeliest under."""
-    with np.errstate(over="ignore"):  # told below
+def _fit_one_gaussian(frames: FloatArray, weights: Float64Array | None) -> DiagonalGMM:
+    """Fit a single Gaussian to the frames by maximum likelihood."""
+    with np.errstate(over="ignore"):  # reported below
         if weights is None:
             mean, variance = frames.mean(axis=0, dtype=np.float64), frames.var(axis=0, dtype=np.float64)
         else:
@@ -95,7 +107,7 @@ def _one_gaussian(frames: FloatArray, weights: Float64Array | None) -> DiagonalG
     return DiagonalGMM(np.ones(1), mean[None], replace_constant_variance(mean, variance)[None])
 
 
-def _grown(
+def _split_to_size(
     gmm: DiagonalGMM,
     frames: FloatArray,
     weights: Float64Array | None,
@@ -115,39 +127,39 @@ def _grown(
     return gmm
 
 
-def _at_random(
+def _place_at_random(
     whole: DiagonalGMM, frames: FloatArray, weights: Float64Array | None, n_components: int, rng: np.random.Generator
 ) -> DiagonalGMM:
-    """Put components of equal weight and the variance of all frames on frames drawn at random."""
+    """Place components of equal weight, with the variance of all frames, on frames drawn at random."""
     share = None if weights is None else weights / weights.sum()
     rows = rng.choice(len(frames), n_components, replace=len(frames) < n_components, p=share)
     variances = np.broadcast_to(whole.variances, (n_components, whole.n_features))
     return DiagonalGMM(np.full(n_components, 1 / n_components), frames[rows].astype(np.float64), variances)
 
 
-def _clustered(
+def _from_clusters(
     whole: DiagonalGMM,
     frames: FloatArray,
     weights: Float64Array | None,
     config: TrainingConfig,
     rng: np.random.Generator,
 ) -> DiagonalGMM:
-    """Make a component of each cluster of frames, measured in standard deviations of the features."""
+    """Turn each cluster of frames, measured in standard deviations of the features, into a component."""
     deviation = np.sqrt(whole.variances[0])
     scaled = ((frames - whole.means[0]) / deviation).astype(np.float32)
     if len(scaled) < config.size:
         raise ModelError(f"n_components {config.size} is more than the {len(scaled)} frames of the first model")
-    labels, centres = _clusters(scaled, weights, config, rng)
+    labels, centres = _find_clusters(scaled, weights, config, rng)
     previous = DiagonalGMM(np.full(config.size, 1 / config.size), centres, np.ones(centres.shape))
-    gmm = ml_update(_hard_statistics(scaled, weights, labels, config.size), previous, config)
+    gmm = ml_update(_cluster_statistics(scaled, weights, labels, config.size), previous, config)
     return DiagonalGMM(gmm.weights, gmm.means * deviation + whole.means[0], gmm.variances * deviation**2)
 
 
 @one_thread()
-def _clusters(
+def _find_clusters(
     scaled: FloatArray, weights: Float64Array | None, config: TrainingConfig, rng: np.random.Generator
 ) -> tuple[IntArray, Float64Array]:
-    """Find C centres from some of the frames, and the nearest one of each frame."""
+    """Find C centres, from a sample of the frames, and the index of the nearest centre of each frame."""
     from sklearn.cluster import KMeans, kmeans_plusplus
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import pairwise_distances_argmin
@@ -157,7 +169,7 @@ def _clusters(
         rows = rng.choice(len(rows), FRAMES_PER_CLUSTER * config.size, replace=False)
     counts = None if weights is None else weights[rows]
     with one_openmp_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer distinct frames than clusters
+        warnings.simplefilter("ignore", ConvergenceWarning)  # raised for fewer distinct frames than clusters
         seed = int(rng.integers(2**31))
         centres, _ = kmeans_plusplus(scaled[rows], config.size, sample_weight=counts, random_state=seed)
         if config.initial == "k-means":
@@ -166,10 +178,10 @@ def _clusters(
         return pairwise_distances_argmin(scaled, centres), centres
 
 
-def _hard_statistics(
+def _cluster_statistics(
     scaled: FloatArray, weights: Float64Array | None, labels: IntArray, n_components: int
 ) -> SufficientStats:
-    """Add up the frames of each cluster."""
+    """Compute the statistics of clusters: every frame belongs to one component alone."""
     counts = np.ones(len(scaled)) if weights is None else weights
     members = sparse.csr_array((counts, (labels, np.arange(len(labels)))), shape=(n_components, len(labels)))
     wide = scaled.astype(np.float64)
