@@ -167,6 +167,8 @@ def _warn(done: "RunResult") -> None:
 
 def _show(done: "RunResult") -> None:
     """Print the numbers of a run, each with its meaning."""
+    from speechgmm.recipe.results.report import calibration_phrase
+
     lists: dict[str, Any] = done.metrics["trials"]
     show_numbers(lists)
     show_identification(done.metrics["identification"])
@@ -176,7 +178,7 @@ def _show(done: "RunResult") -> None:
         typer.echo(f"threshold: {decision['threshold']:+.2f} nats, {decision['meaning']}")
         trials = f"{calibration['n_target']:,} target and {calibration['n_nontarget']:,} nontarget trials"
         duration = ", with the logarithm of the test's duration" if calibration["duration"] else ""
-        typer.echo(f"calibrated on {calibration['trained_on']} ({trials}){duration}")
+        typer.echo(f"{calibration_phrase(calibration['trained_on'])} ({trials}){duration}")
         if any(numbers["trains_calibration"] for numbers in lists.values()):
             typer.echo("*: calibration was trained on trials of this list, so its numbers look better than they are")
     _warn(done)

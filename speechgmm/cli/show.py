@@ -10,7 +10,7 @@ from speechgmm.cli.common import exit_on_error
 from speechgmm.errors import CorpusError
 
 if TYPE_CHECKING:
-    from speechgmm.recipe.reading.origins import Row
+    from speechgmm.recipe.reading.origins import KeyOrigin
 
 
 def show(
@@ -24,11 +24,11 @@ def show(
 ) -> None:
     """Show every value of a recipe and where it comes from, and for each stage whether it is stored or would run."""
     from speechgmm.recipe.reading.loader import load_recipe
-    from speechgmm.recipe.reading.origins import rows_of
+    from speechgmm.recipe.reading.origins import list_origins
     from speechgmm.recipe.running.planning import plan
 
     with exit_on_error():
-        rows = rows_of(recipe, set_ or ())
+        rows = list_origins(recipe, set_ or ())
         try:
             planned, unknown = plan(load_recipe(recipe, set_ or ()), results)
             stages = [(each.output.title, each.why) for each in planned]
@@ -47,7 +47,7 @@ def show(
                 typer.echo(f"{title:<{width}}  {'stored' if why is None else f'would run: {why}'}")
 
 
-def _print(rows: list["Row"]) -> None:
+def _print(rows: list["KeyOrigin"]) -> None:
     """Print rows in columns: defaults pale and long values folded on a terminal, plain lines elsewhere."""
     from rich.console import Console
     from rich.table import Table
