@@ -23,11 +23,11 @@ def cache(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
 ) -> None:
     """List the stored outputs of stages, their sizes, and what results rest on them; or remove what none does."""
-    from speechgmm.recipe.cache.inventory import list_stored
+    from speechgmm.recipe.cache.inventory import list_entries
     from speechgmm.recipe.cache.inventory import prune as remove
 
     with exit_on_error():
-        listed = remove(list_stored(results)) if prune else list_stored(results)
+        listed = remove(list_entries(results)) if prune else list_entries(results)
         if as_json:
             typer.echo(json.dumps([asdict(each) | {"folder": str(each.folder)} for each in listed], indent=2))
             return
