@@ -9,8 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from speechgmm.recipe.layout import SERIES_FILE
 from speechgmm.recipe.series.points import SeriesPoint, load_series
-from speechgmm.recipe.series.sweep import TABLE_FILE
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "so762_sweep.yaml"
 TOO_MANY = "1000000"
@@ -44,7 +44,7 @@ def main() -> None:
             seconds, status = speechgmm("sweep", single, "--results", results)
         finally:
             single.unlink()
-        with (Path(results) / "so762_sweep" / TABLE_FILE).open(newline="", encoding="utf-8") as stream:
+        with (Path(results) / "so762_sweep" / SERIES_FILE).open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
     counts = Counter(row["status"] for row in rows)
     print(

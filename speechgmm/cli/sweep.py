@@ -67,7 +67,9 @@ def sweep(
             if point.recipe is None:
                 typer.secho(f"cannot be run: {point.name}: {point.problem}", fg="red")
         told_of = _Counter(len(series.points))
-        outcomes = run_series(series, results=results, engine=where, console=Console(stderr=True), tell=told_of.tell)
+        outcomes = run_series(
+            series, results=results, engine=where, console=Console(stderr=True), on_outcome=told_of.tell
+        )
         _show(series, outcomes, sort.value)
         typer.echo(f"table: {results / series.name / SERIES_FILE}")
     if any(each.metrics is None for each in outcomes):
@@ -84,7 +86,7 @@ class _Counter:
         """Print it."""
         self._done += 1
         state = "done" if outcome.metrics else f"failed: {outcome.reason}"
-        state = "kept" if outcome.kept else f"{state} ({outcome.seconds:.1f} s)"
+        state = "kept" if outcome.reused else f"{state} ({outcome.seconds:.1f} s)"
         if outcome.point.recipe is not None:
             typer.echo(f"{self._done}/{self._total} {outcome.point.name}: {state}")
 
