@@ -36,7 +36,7 @@ def _no_pictures(request):
     """Draw nothing, which is most of the time of a small run, but in tests that ask for `pictures`."""
     with pytest.MonkeyPatch.context() as patch:
         if not request.node.get_closest_marker("pictures"):
-            patch.setattr("speechgmm.recipe.results.report.figures", lambda _: ())
+            patch.setattr("speechgmm.recipe.results.report.draw_figures", lambda _: ())
         yield
 
 

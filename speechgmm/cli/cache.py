@@ -23,11 +23,11 @@ def cache(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the cached outputs of stages with their sizes and the results that use them, or delete unused ones."""
-    from speechgmm.recipe.cache.inventory import list_stored
+    from speechgmm.recipe.cache.inventory import list_entries
     from speechgmm.recipe.cache.inventory import prune as remove
 
     with exit_on_error():
-        entries = remove(list_stored(results)) if prune else list_stored(results)
+        entries = remove(list_entries(results)) if prune else list_entries(results)
         if as_json:
             typer.echo(json.dumps([asdict(entry) | {"folder": str(entry.folder)} for entry in entries], indent=2))
             return

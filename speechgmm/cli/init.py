@@ -24,24 +24,30 @@ def init(
     """
     from speechgmm.corpus.formats.discovery import discover
     from speechgmm.parallel.engine import Engine, available_cores
-    from speechgmm.recipe.preparing.first_recipe import format_duration, plan, rate_of, usable_utterances, write_recipe
+    from speechgmm.recipe.preparing.first_recipe import (
+        choose_settings,
+        common_rate,
+        format_duration,
+        usable_utterances,
+        write_recipe,
+    )
     from speechgmm.recipe.preparing.survey import survey
 
     with exit_on_error("interrupted; nothing is written"):
         recordings = survey(discover(folder), Engine("processes", jobs or available_cores()))
         if not recordings.utterances:
             typer.echo("\n".join(recordings.ignored), err=True)
-        chosen = plan(recordings)
+        chosen = choose_settings(recordings)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().stem).strip("-._") or "mine"
         path = out or Path(f"{name}.yaml")
         written = write_recipe(recordings, chosen, path)
     rates = _format_rates(recordings.rates(recordings.utterances))
-    typer.echo(f"found: {recordings.found.how}")
+    typer.echo(f"found: {recordings.corpus.how}")
     typer.echo(f"{len(recordings.of_speaker):,} speakers, {format_duration(recordings)} in recordings: {rates}")
     for note in recordings.ignored:
         typer.echo(f"ignored: {note}")
     counts = recordings.rates(usable_utterances(recordings, chosen))
-    rate = rate_of(counts)
+    rate = common_rate(counts)
     if others := Counter({other: count for other, count in counts.items() if other != rate}):
         typer.echo(f"sample rate: {rate} Hz; resampled to it: {_format_rates(others)}")
     if chosen.has_background:

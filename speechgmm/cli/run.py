@@ -152,6 +152,8 @@ def _print_warnings(result: "RunResult") -> None:
 
 def _print_metrics(result: "RunResult") -> None:
     """Print the metrics of a run with their definitions."""
+    from speechgmm.recipe.results.report import calibration_phrase
+
     lists: dict[str, Any] = result.metrics["trials"]
     show_numbers(lists)
     show_identification(result.metrics["identification"])
@@ -161,7 +163,7 @@ def _print_metrics(result: "RunResult") -> None:
         typer.echo(f"threshold: {decision['threshold']:+.2f} nats, {decision['meaning']}")
         trials = f"{calibration['n_target']:,} target and {calibration['n_nontarget']:,} nontarget trials"
         duration = ", with the log duration of the test" if calibration["duration"] else ""
-        typer.echo(f"calibrated on {calibration['trained_on']} ({trials}){duration}")
+        typer.echo(f"{calibration_phrase(calibration['trained_on'])} ({trials}){duration}")
         if any(numbers["trains_calibration"] for numbers in lists.values()):
             typer.echo("*: calibration was trained on trials of this list, so its metrics look better than they are")
     _print_warnings(result)

@@ -10,7 +10,7 @@ from speechgmm.cli.common import exit_on_error
 from speechgmm.errors import CorpusError
 
 if TYPE_CHECKING:
-    from speechgmm.recipe.reading.origins import Row
+    from speechgmm.recipe.reading.origins import KeyOrigin
 
 
 def show(
@@ -26,11 +26,11 @@ def show(
 ) -> None:
     """Print each setting of a recipe with the file that set it, and whether each stage is stored or would run."""
     from speechgmm.recipe.reading.loader import load_recipe
-    from speechgmm.recipe.reading.origins import rows_of
+    from speechgmm.recipe.reading.origins import list_origins
     from speechgmm.recipe.running.planning import plan
 
     with exit_on_error():
-        rows = rows_of(recipe, set_ or ())
+        rows = list_origins(recipe, set_ or ())
         try:
             planned, unknown = plan(load_recipe(recipe, set_ or ()), results)
             stages = [(stage.output.title, stage.why) for stage in planned]
@@ -49,7 +49,7 @@ def show(
                 typer.echo(f"{title:<{width}}  {'stored' if why is None else f'would run: {why}'}")
 
 
-def _print_rows(rows: list["Row"]) -> None:
+def _print_rows(rows: list["KeyOrigin"]) -> None:
     """Print rows in columns: on a terminal with dim defaults and folded long values, elsewhere as plain lines."""
     from rich.console import Console
     from rich.table import Table

@@ -67,7 +67,8 @@ def sweep(
             if point.recipe is None:
                 typer.secho(f"cannot be run: {point.name}: {point.problem}", fg="red")
         progress = _ProgressLines(len(series.points))
-        outcomes = run_series(series, results=results, engine=workers, console=Console(stderr=True), tell=progress.add)
+        console = Console(stderr=True)
+        outcomes = run_series(series, results=results, engine=workers, console=console, on_outcome=progress.add)
         _print_table(series, outcomes, sort.value)
         typer.echo(f"table: {results / series.name / SERIES_FILE}")
     if any(outcome.metrics is None for outcome in outcomes):
@@ -84,7 +85,7 @@ class _ProgressLines:
         """Print the line of one experiment."""
         self._done += 1
         state = "done" if outcome.metrics else f"failed: {outcome.reason}"
-        state = "kept" if outcome.kept else f"{state} ({outcome.seconds:.1f} s)"
+        state = "kept" if outcome.reused else f"{state} ({outcome.seconds:.1f} s)"
         if outcome.point.recipe is not None:
             typer.echo(f"{self._done}/{self._total} {outcome.point.name}: {state}")
 

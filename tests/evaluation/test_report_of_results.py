@@ -17,7 +17,7 @@ from speechgmm.errors import ResultsError
 from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.reading.loader import load_recipe
-from speechgmm.recipe.reading.non_defaults import given_keys, lines_of, settings_of
+from speechgmm.recipe.reading.non_defaults import lines_of, non_default_keys, non_default_settings
 from speechgmm.recipe.results.reading import open_results
 from speechgmm.recipe.results.report import report_content, report_results
 
@@ -141,7 +141,8 @@ def test_worst_trials_are_twenty_of_each_kind_with_files_and_durations(made):
 def test_a_report_shows_the_data_the_training_and_the_recipe(made):
     page = Page((made / "first" / "report.html").read_text())
     for shown in (
-        "6 speakers enrolled against a background model of 4 Gaussians from 10 speakers; 72 trials.",
+        "6 speakers enrolled against a background model of 4 Gaussians from 10 speakers; 72 trials. "
+        "Scores are log-likelihood ratios, calibrated by 2-fold cross-validation on the background speakers.",
         "its 80 % confidence interval",
         "background 10",
         "Everything that was given was used.",
@@ -150,6 +151,10 @@ def test_a_report_shows_the_data_the_training_and_the_recipe(made):
         "trials by sex of the speaker",
     ):
         assert shown in page.text
+    trained_on = json.loads((made / "first" / "metrics.json").read_text())["calibration"]["trained_on"]
+    assert trained_on == (
+        "trials among the speakers of the background model: each half of them by a system of the other half"
+    )
     assert "n_components: 4" in [line.strip() for line in page.marked]
     history = rows(made / "first" / "training.csv")
     for row in history:
@@ -189,7 +194,7 @@ def test_settings_are_what_is_not_the_default(tmp_path):
         "corpus: {kind: synthetic, n_speakers: 7}\nfeatures: {n_cepstra: 19, vad: {range_db: 41}}\n"
         "speakers: {method: independent, n_components: 9}\nevaluation: {dcf: [sre10]}\n"
     )
-    settings = settings_of(given_keys(load_recipe(tmp_path / "a.yaml")))
+    settings = non_default_settings(non_default_keys(load_recipe(tmp_path / "a.yaml")))
     assert {each.key for each in settings} == {
         *("corpus.kind", "corpus.n_speakers", "features.n_cepstra", "features.vad.range_db"),
         *("speakers.method", "speakers.n_components", "evaluation.dcf"),
@@ -203,9 +208,9 @@ def test_settings_are_what_is_not_the_default(tmp_path):
 def test_settings_are_found_in_their_lines(made):
     recipe = load_recipe(made / "second" / "recipe.yaml")
     lines = (made / "second" / "recipe.yaml").read_text().splitlines()
-    marked = lines_of(made / "second" / "recipe.yaml", given_keys(recipe))
+    marked = lines_of(made / "second" / "recipe.yaml", non_default_keys(recipe))
     assert "  relevance_factor: 100.0" in [lines[number - 1] for number in marked]
-    assert len(marked) == len(given_keys(recipe))
+    assert len(marked) == len(non_default_keys(recipe))
 
 
 # ---- several ----
@@ -303,7 +308,10 @@ def test_an_interrupted_run_is_distinguished_from_older_results(results):
     (results / "data.csv").unlink()
     assert "no data.csv: removed, or these results are of an earlier version; run the recipe again" in refused(results)
     (results / "metrics.json").unlink()
-    assert "no metrics.json, no data.csv: the run was stopped, or is still at it" in refused(results)
+    assert (
+        "no metrics.json, no data.csv: the run was stopped, or is still running; run it again to resume it"
+        in refused(results)
+    )
     for name in FILES:
         (results / name).unlink(missing_ok=True)
     (results / "log.txt").touch()

@@ -20,7 +20,8 @@ from speechgmm.gallery.gallery import Gallery
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.graph import cross_fitting
 from speechgmm.recipe.reading.loader import load_recipe
-from speechgmm.recipe.schema.recipe import CalibrationSection, Recipe
+from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.schema.sections import CalibrationSection
 from speechgmm.recipe.stages import calibration as calibration_stage
 from speechgmm.recipe.stages.calibration import LabelledScores
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, restrict_to_common
@@ -316,7 +317,7 @@ def test_the_models_of_each_system_are_left_and_stages_are_shared(fused):
         assert load_gmm(done.folder / "systems" / name / "ubm.safetensors").n_components == n_components
     report = (done.folder / "report.html").read_text()
     assert "4 speakers enrolled against background models of 4 and 8 Gaussians from 12 speakers" in report
-    assert "2 systems together: four, eight" in report
+    assert "The scores are fused from 2 systems: four, eight." in report
     stages = json.loads((done.folder / "provenance.json").read_text())["stages"]
     features = [stage["digest"] for stage in stages if stage["stage"].startswith("features")]
     assert len(features) == 6

@@ -196,6 +196,9 @@ def test_a_list_that_calibration_was_trained_on_is_marked(recipe):
     assert "eval*" not in shown
     assert "*: calibration was trained on trials of this list, so its numbers look better than they are\n" in shown
     assert "threshold: +4.60 nats, where log-likelihood ratios decide best" in shown
+    calibration = done.metrics["calibration"]
+    trials = f"{calibration['n_target']} target and {calibration['n_nontarget']} nontarget trials"
+    assert f"\ncalibrated on the trials of dev ({trials})\n" in shown
 
 
 def test_the_report_has_the_costs_of_decisions_and_the_scores_before_calibration(recipe):

@@ -12,7 +12,7 @@ from speechgmm.cli import app
 from speechgmm.corpus.formats.discovery import discover
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
-from speechgmm.recipe.preparing.first_recipe import plan
+from speechgmm.recipe.preparing.first_recipe import choose_settings
 from speechgmm.recipe.preparing.survey import survey
 from speechgmm.recipe.reading.loader import load_recipe
 
@@ -195,10 +195,10 @@ def test_what_cannot_be_an_experiment_is_refused(tmp_path, rng):
         discover(tmp_path / "t.csv")
     record(tmp_path / "v" / "a" / "1.wav", rng)
     with pytest.raises(CorpusError, match="1 speaker, 0 of them with two recordings or more"):
-        plan(survey(discover(tmp_path / "v")))
+        choose_settings(survey(discover(tmp_path / "v")))
     record(tmp_path / "v" / "b" / "1.wav", rng)
     with pytest.raises(CorpusError, match="2 speakers, 0 of them with two recordings or more"):
-        plan(survey(discover(tmp_path / "v")))
+        choose_settings(survey(discover(tmp_path / "v")))
 
 
 def test_nothing_is_written_where_two_recordings_share_a_name(tmp_path, rng):

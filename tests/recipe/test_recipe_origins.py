@@ -16,7 +16,7 @@ from speechgmm.cli import app
 from speechgmm.errors import RecipeError
 from speechgmm.recipe.reading.json_schema import json_schema, meanings_of
 from speechgmm.recipe.reading.loader import load_recipe
-from speechgmm.recipe.reading.origins import rows_of
+from speechgmm.recipe.reading.origins import list_origins
 from speechgmm.recipe.reading.validation import keys_of, models_in, tags_of
 from speechgmm.recipe.reading.yaml import read_document
 from speechgmm.recipe.schema.recipe import Recipe
@@ -56,7 +56,7 @@ def test_the_origin_of_a_value_is_the_default_a_file_a_base_a_preset_or_the_comm
         "corpus:\n  kind: synthetic\nubm:\n  base: c/ubm.yaml\n  tolerance: 0.1\nfeatures: {base: kaldi, lifter: 1}\n"
     )
     (tmp_path / "r.yaml").write_text(text)
-    shown = {row.key: row for row in rows_of("r.yaml", ["ubm.n_components=8", "speakers={adapt: [means]}"])}
+    shown = {row.key: row for row in list_origins("r.yaml", ["ubm.n_components=8", "speakers={adapt: [means]}"])}
     expected = {
         "name": ("r", "file name"),
         "seed": (0, "default"),
@@ -76,7 +76,7 @@ def test_the_origin_of_a_value_is_the_default_a_file_a_base_a_preset_or_the_comm
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_key_that_has_an_effect_is_shown_once(path):
-    rows = rows_of(path)
+    rows = list_origins(path)
     assert len({row.key for row in rows}) == len(rows) > 20
     leaves = json.dumps(load_recipe(path).to_json())
     assert all(json.dumps(row.value) in leaves for row in rows)

@@ -18,7 +18,7 @@ from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache import memory
-from speechgmm.recipe.cache.inventory import list_stored, prune
+from speechgmm.recipe.cache.inventory import list_entries, prune
 from speechgmm.recipe.cache.memory import forget_peak, peak_memory
 from speechgmm.recipe.cache.outputs import StageCache, StageKey
 from speechgmm.recipe.reading.loader import load_recipe
@@ -192,7 +192,7 @@ def test_nothing_that_results_rest_on_is_pruned(tmp_path):
     left = tmp_path / ".cache" / "ubm" / ".unfinished-0123"
     left.mkdir()
     (left / "state").write_bytes(bytes(1000))
-    listed = list_stored(tmp_path)
+    listed = list_entries(tmp_path)
     assert {each.state for each in listed} == {"whole", "unfinished"}
     assert {each.used_by for each in listed} == {("small",), ()}
     removed = CliRunner().invoke(app, ["cache", "--results", str(tmp_path), "--prune"])
@@ -200,7 +200,7 @@ def test_nothing_that_results_rest_on_is_pruned(tmp_path):
     # Of each of three trainings: a background model, and all after it. Features are used still.
     assert {each.stage for each in unused if each.state == "whole"} == {*STAGES[2:-1]}
     assert f"{len(unused)} removed, {sum(each.size for each in unused) / 1e6:,.1f} MB freed" in removed.output
-    assert list_stored(tmp_path) == tuple(each for each in listed if each.used_by)
+    assert list_entries(tmp_path) == tuple(each for each in listed if each.used_by)
     done = run(recipe, overrides=["ubm.n_components=3"], results=tmp_path, engine=SERIAL)
     assert not titles(done.stages, reused=False)
     shown = CliRunner().invoke(app, ["cache", "--results", str(tmp_path), "--json"])
@@ -226,7 +226,7 @@ def test_two_runs_make_an_output_once(tmp_path):
     for process in both:
         process.start()
     assert started.wait(20)
-    unfinished = [each for each in list_stored(tmp_path.parent) if each.folder.is_relative_to(tmp_path)]
+    unfinished = [each for each in list_entries(tmp_path.parent) if each.folder.is_relative_to(tmp_path)]
     assert not unfinished  # another folder's cache
     time.sleep(0.2)  # the other one comes to the lock
     go_on.set()
@@ -258,7 +258,7 @@ def test_two_runs_of_one_name_do_not_write_the_same_results(whole):
     with pytest.raises(ResultsError, match="another run is writing these results"):
         run(whole / "small.yaml", results=whole, engine=SERIAL)
     with pytest.raises(ResultsError, match="small: a run is writing these results; prune when it has ended"):
-        prune(list_stored(whole))
+        prune(list_entries(whole))
     until[1].set()
     other.join(20)
     run(whole / "small.yaml", results=whole, engine=SERIAL)
@@ -268,15 +268,15 @@ def test_what_is_being_made_is_not_pruned(tmp_path):
     cache = StageCache(tmp_path / ".cache")
 
     def making(folder):
-        (stored,) = list_stored(tmp_path)
+        (stored,) = list_entries(tmp_path)
         assert stored.state == "unfinished"
         cache.unfinished(StageKey("ubm", 1, {"key": 1})).mkdir()  # what it may go on from
-        assert len(list_stored(tmp_path)) == 2
-        assert prune(list_stored(tmp_path)) == ()
+        assert len(list_entries(tmp_path)) == 2
+        assert prune(list_entries(tmp_path)) == ()
         (folder / "out").write_text("made")
 
     StageCache(tmp_path / ".cache").get_or_run(StageKey("ubm", 1, {"key": 1}), making)
-    assert [each.state for each in list_stored(tmp_path)] == ["whole"]
+    assert [each.state for each in list_entries(tmp_path)] == ["whole"]
 
 
 def test_what_is_made_anew_goes_on_from_nothing(tmp_path):
@@ -345,13 +345,13 @@ def test_what_has_become_whole_meanwhile_is_not_pruned(tmp_path):
     listed = []
 
     def making(folder):
-        listed.extend(list_stored(tmp_path))
+        listed.extend(list_entries(tmp_path))
         (folder / "out").write_text("made")
 
     StageCache(tmp_path / ".cache").get_or_run(StageKey("ubm", 1, {"key": 1}), making)
     assert [each.state for each in listed] == ["unfinished"]
     assert prune(listed) == ()
-    assert [each.state for each in list_stored(tmp_path)] == ["whole"]
+    assert [each.state for each in list_entries(tmp_path)] == ["whole"]
 
 
 def test_the_numbers_depend_on_seed_labels_and_speakers(tmp_path):

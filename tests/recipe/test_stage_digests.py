@@ -18,7 +18,8 @@ from speechgmm.recipe.graph.calibration import calibrate
 from speechgmm.recipe.graph.cross_fitting import HalfSystems
 from speechgmm.recipe.graph.experiment import ExperimentFeatures, _has_backgrounds, build_systems, extract_roles
 from speechgmm.recipe.graph.system import System, build_system
-from speechgmm.recipe.schema.recipe import CalibrationSection, Recipe
+from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.schema.sections import CalibrationSection
 from speechgmm.recipe.stages.calibration import check_list
 from speechgmm.recipe.stages.context import StagePlanner, StageRunner
 from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, load_metrics

@@ -44,7 +44,7 @@ def whole(tmp_path_factory):
     (folder / "tiny.yaml").write_text(TINY + GRID.replace("[2, 4]", "[2, 99999]"))
     told = []
     series = load_series(folder / "tiny.yaml", ["ubm.weight_floor=0"])
-    outcomes = run_series(series, results=folder / "results", engine=SERIAL, tell=told.append)
+    outcomes = run_series(series, results=folder / "results", engine=SERIAL, on_outcome=told.append)
     return folder, series, outcomes, told
 
 
@@ -186,7 +186,7 @@ def test_one_that_is_wrong_is_told_beforehand_and_is_no_reason_not_to_run_the_ot
     assert "weight_floor" in wrong.problem
 
 
-def test_a_failing_member_is_reported_and_the_others_are_in_the_table(whole):
+def test_a_failing_point_is_reported_and_the_others_are_in_the_table(whole):
     folder, series, outcomes, told = whole
     assert list(outcomes) == told
     assert [outcome.metrics is None for outcome in outcomes] == [False, False, True, True]
@@ -205,7 +205,7 @@ def test_a_failing_member_is_reported_and_the_others_are_in_the_table(whole):
     assert "Traceback" in log
 
 
-def test_members_are_what_they_would_be_alone_and_share_what_they_can(whole, tmp_path):
+def test_points_are_what_they_would_be_alone_and_share_what_they_can(whole, tmp_path):
     folder, series, _, _ = whole
     point = series.points[1]
     alone = run(point.recipe, results=tmp_path, engine=SERIAL).folder
@@ -225,7 +225,7 @@ def test_a_series_goes_on_where_it_was_and_gives_the_same_table(whole):
     before = (place / "sweep.csv").read_bytes()
     (place / series.points[0].name / "report.html").unlink()  # what a run writes last
     again = run_series(series, results=folder / "results", engine=SERIAL)
-    assert [outcome.kept for outcome in again] == [False, True, False, False]
+    assert [outcome.reused for outcome in again] == [False, True, False, False]
     assert again[1].warnings == outcomes[1].warnings
     assert (place / "sweep.csv").read_bytes() == before
 
@@ -236,7 +236,7 @@ def test_results_that_say_too_little_are_made_again(whole):
     (place / series.points[0].name / "provenance.json").write_text("{}")
     (place / series.points[1].name / "provenance.json").write_text("[]")
     again = run_series(series, results=folder / "results", engine=SERIAL)
-    assert [outcome.kept for outcome in again[:2]] == [False, False]
+    assert [outcome.reused for outcome in again[:2]] == [False, False]
 
 
 def test_another_recipe_is_run_again(whole):
@@ -244,7 +244,7 @@ def test_another_recipe_is_run_again(whole):
     other = load_series(folder / "tiny.yaml", ["ubm.weight_floor=0", "ubm.n_components=2,99999", "seed=1"])
     kept = run_series(series, results=folder / "results", engine=SERIAL)
     changed = run_series(other, results=folder / "results", engine=SERIAL)
-    assert (kept[0].kept, changed[0].kept) == (True, False)
+    assert (kept[0].reused, changed[0].reused) == (True, False)
 
 
 def test_a_series_is_no_single_run(tiny):

@@ -1,4 +1,4 @@
-"""What the cache of stages holds, which results use it, and removing what none does."""
+"""The inventory of the cache: its entries, the results that use them, and the removal of unused ones."""
 
 import json
 import os
@@ -16,105 +16,62 @@ from speechgmm.recipe.layout import CACHE, PROVENANCE_FILE, RESULTS_LOCK
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A folder of the cache.
-
-    Parameters
-    ----------
-    stage : str
-        The stage.
-    folder : Path
-        Where it is.
-    state : "whole", "unfinished" or "broken"
-        The output of a stage; what one may go on from, or was writing when it was stopped; or neither.
-    size : int, bytes
-        Of its files.
-    made_at : str
-        Date and time; empty where it is not whole.
-    used_by : tuple of str
-        The results that rest on it.
-    """
+    """A folder of the cache: the output of a stage, or what an unfinished stage has left."""
 
     stage: str
     folder: Path
-    state: str
-    size: int
-    made_at: str
-    used_by: tuple[str, ...]
+    state: str  # "whole", "unfinished" (a stage may resume from it, or was writing it), or "broken"
+    size: int  # of its files, in bytes
+    made_at: str  # date and time; empty if the entry is not whole
+    used_by: tuple[str, ...]  # the results that use it
 
 
-def list_stored(results: str | Path = "results") -> tuple[CacheEntry, ...]:
-    """List what the cache holds.
+def list_entries(results: str | Path = "results") -> tuple[CacheEntry, ...]:
+    """List the entries of the cache in a folder of results, by stage and from the oldest on.
 
-    Parameters
-    ----------
-    results : str or Path
-        The folder of results, whose cache it is.
-
-    Returns
-    -------
-    tuple of CacheEntry
-        By stage, the oldest first.
-
-    Raises
-    ------
-    OSError
-        If the cache, a stage in it, or what results rest on may not be read.
+    Raises OSError if the cache, a stage in it, or the provenance of results may not be read.
     """
     results = Path(results)
     users = _users(results)
-    listed = []
+    entries = []
     stages = [stage for stage in _folders(results / CACHE) if stage.name != LOCKS]
     for folder in (folder for stage in stages for folder in _folders(stage)):
-        made_at, digest = _made(folder)
+        made_at, digest = _time_and_digest(folder)
         state = "whole" if made_at else "unfinished" if folder.name.startswith((RUNNING, UNFINISHED)) else "broken"
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        listed.append(CacheEntry(folder.parent.name, folder, state, size, made_at, tuple(users.get(digest, ()))))
-    return tuple(sorted(listed, key=lambda each: (each.stage, each.made_at)))
+        entries.append(CacheEntry(folder.parent.name, folder, state, size, made_at, tuple(users.get(digest, ()))))
+    return tuple(sorted(entries, key=lambda entry: (entry.stage, entry.made_at)))
 
 
-def prune(stored: Sequence[CacheEntry]) -> tuple[CacheEntry, ...]:
-    """Remove what no results rest on, and what was never finished, unless a run is making it.
+def prune(entries: Sequence[CacheEntry]) -> tuple[CacheEntry, ...]:
+    """Remove the entries that no results use and those that are not whole, unless a run is making them.
 
-    Parameters
-    ----------
-    stored : sequence of CacheEntry
-        What there is.
-
-    Returns
-    -------
-    tuple of CacheEntry
-        What was removed.
-
-    Raises
-    ------
-    ResultsError
-        If a run is under way: its results don't say yet what they rest on.
-    OSError
-        If something cannot be removed.
+    Returns the entries that were removed. Raises ResultsError while a run is under way, because its results do not list
+    yet what they use, and OSError if an entry cannot be removed.
     """
-    for locks in {each.folder.parent.parent / LOCKS for each in stored}:
+    for locks in {entry.folder.parent.parent / LOCKS for entry in entries}:
         _check_idle(locks)
     removed = []
-    for each in stored:
-        if each.state == "whole" and each.used_by:
+    for entry in entries:
+        if entry.state == "whole" and entry.used_by:
             continue
-        digest = each.folder.name.removeprefix(RUNNING).removeprefix(UNFINISHED)
-        lock = FileLock(each.folder.parent.parent / LOCKS / digest)
+        digest = entry.folder.name.removeprefix(RUNNING).removeprefix(UNFINISHED)
+        lock = FileLock(entry.folder.parent.parent / LOCKS / digest)
         lock_folder = Path(lock.lock_file).parent
         lock_folder.mkdir(exist_ok=True)
         try:
             with lock.acquire(timeout=0):
-                if not each.folder.is_dir():  # it has become whole meanwhile
+                if not entry.folder.is_dir():  # it has become whole meanwhile
                     continue
-                shutil.rmtree(each.folder)
+                shutil.rmtree(entry.folder)
         except Timeout:
-            continue  # a run is at it
-        removed.append(each)
+            continue  # a run is making it
+        removed.append(entry)
     return tuple(removed)
 
 
 def _check_idle(locks: Path) -> None:
-    """Refuse to go on while a run holds the lock of its results."""
+    """Refuse to continue while a run holds the lock of its results."""
     for path in sorted(locks.glob(f"{RESULTS_LOCK}*")):
         try:
             with FileLock(path).acquire(timeout=0):
@@ -125,7 +82,7 @@ def _check_idle(locks: Path) -> None:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """List the folders in one, if it is there; unlike glob, say if it may not be read."""
+    """List the folders in a folder, none if it does not exist; unlike glob, raise OSError if it may not be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted(Path(entry.path) for entry in entries if entry.is_dir())
@@ -141,16 +98,16 @@ def _users(results: Path) -> dict[str, list[str]]:
             stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
             digests = {stage["digest"][:32] for stage in stages}
         except PermissionError:
-            raise  # prune would take what these results rest on for unused
+            raise  # else prune would remove what these results use
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # not ours
+            continue  # not the provenance of a run
         for digest in digests:
             users.setdefault(digest, []).append(path.parent.relative_to(results).as_posix())
     return users
 
 
-def _made(folder: Path) -> tuple[str, str]:
-    """Give when a whole output was made, and its digest; empty for others."""
+def _time_and_digest(folder: Path) -> tuple[str, str]:
+    """Return when a whole output was made, and its digest; empty strings for others."""
     if folder.name.startswith("."):
         return "", ""
     try:

@@ -1,4 +1,4 @@
-"""The peak of resident memory of this process and of its workers, where the system tells it."""
+"""The peak of resident memory of this process and of its workers, on systems that report it."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -7,19 +7,16 @@ PROCESSES = Path("/proc")
 
 
 def forget_peak() -> None:
-    """Let the peak begin anew from what is resident now, in this process and its children, where that can be had."""
+    """Reset the peak of this process and its children to what is resident now, on systems that allow it."""
     for process in _processes():
         with suppress(OSError):  # not ours to reset, or gone
             (process / "clear_refs").write_text("5")
 
 
 def peak_memory() -> int | None:
-    """Tell the largest peak of resident memory among this process and its children.
+    """Return the largest peak of resident memory since `forget_peak`, in bytes, of this process or any of its children.
 
-    Returns
-    -------
-    int or None, bytes
-        Since `forget_peak`, of whichever held most at one time; None where the system does not tell it.
+    None on systems that do not report it.
     """
     peaks = [peak for process in _processes() if (peak := _field(process, "VmHWM:")) is not None]
     return max(peaks) * 1024 if peaks else None
@@ -27,16 +24,16 @@ def peak_memory() -> int | None:
 
 def _processes() -> list[Path]:
     """List this process and its children."""
-    own = PROCESSES / "self"
+    this = PROCESSES / "self"
     children: list[str] = []
-    for of_thread in own.glob("task/*/children"):
+    for children_of_thread in this.glob("task/*/children"):
         with suppress(OSError):  # the thread has ended
-            children += of_thread.read_text().split()
-    return [own, *(PROCESSES / child for child in children)]
+            children += children_of_thread.read_text().split()
+    return [this, *(PROCESSES / child for child in children)]
 
 
 def _field(process: Path, name: str) -> int | None:
-    """Read a number of a process's status."""
+    """Read a number from the status of a process; None if it is not there."""
     try:
         lines = (process / "status").read_text().splitlines()
     except OSError:

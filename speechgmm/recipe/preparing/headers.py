@@ -1,4 +1,4 @@
-"""Headers of the recordings of a corpus: how long they are, at which rate, and what is wrong with them."""
+"""Headers of the recordings of a corpus: their lengths, sample rates and errors."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,49 +13,24 @@ from speechgmm.files import is_file
 from speechgmm.parallel.engine import Engine, map_in_order
 
 FILES_AT_ONCE = 200
-"""Headers that a worker reads at a time."""
+"""Headers that a worker reads in one task."""
 
 
 class AudioHeader(NamedTuple):
-    """What the header of a recording says of an utterance.
+    """What the header of a recording says about an utterance."""
 
-    Attributes
-    ----------
-    seconds : float, seconds
-        Its length; 0 where it is not known.
-    sample_rate : int or None, Hz
-        None if the recording cannot be used.
-    missing : bool
-        Whether there is no such file.
-    error : str or None
-        Why it cannot be used.
-    """
-
-    seconds: float = 0.0
-    sample_rate: int | None = None
-    missing: bool = False
-    error: str | None = None
+    seconds: float = 0.0  # 0 if the length is not known
+    sample_rate: int | None = None  # Hz; None if the recording cannot be used
+    missing: bool = False  # whether the file does not exist
+    error: str | None = None  # why the recording cannot be used
 
 
 Audio = tuple[str, float | None, float | None, Any]
-"""A file, a segment of it, and a channel: `Utterance.audio`."""
+"""A file, the start and end of a segment in seconds, and a channel: `Utterance.audio`."""
 
 
 def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) -> dict[Audio, AudioHeader]:
-    """Read the headers of recordings, once for each part of one that is used.
-
-    Parameters
-    ----------
-    utterances : iterable of Utterance
-        Those that are the output of commands have no header to read.
-    engine : Engine, optional
-        Where to read.
-
-    Returns
-    -------
-    dict from Audio to AudioHeader
-        By `Utterance.audio`.
-    """
+    """Read the headers of utterances by `Utterance.audio`, each once; the output of a command has no header to read."""
     wanted = list(dict.fromkeys(each.audio for each in utterances if not is_command(each.path)))
     blocks = [wanted[start : start + FILES_AT_ONCE] for start in range(0, len(wanted), FILES_AT_ONCE)]
     headers = (each for block in map_in_order(_read_headers, blocks, engine) for each in block)
@@ -63,12 +38,12 @@ def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) 
 
 
 def _read_headers(block: Sequence[Audio]) -> list[AudioHeader]:
-    """Read some headers, in a worker."""
+    """Read a block of headers, in a worker."""
     return [_read_header(each) for each in block]
 
 
 def _read_header(audio: Audio) -> AudioHeader:
-    """Read a header, and hold the segment and the channel against it."""
+    """Read a header, and check that it has the segment and the channel."""
     path, start, end, channel = audio
     try:
         end = segment_stop(path, end)

@@ -1,4 +1,4 @@
-"""What somebody's recordings are, by their headers: which can be used, how long they are, and of what rates."""
+"""A survey of recordings by their headers: which can be used, how long they are, and their sample rates."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,116 +13,71 @@ from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.preparing.headers import Audio, AudioHeader, read_headers
 
 FRAME: float = CepstraConfig.model_fields["frame_length"].default
-"""Seconds."""
+"""Length of a frame in seconds."""
 
 Roles = dict[Role | None, list[Utterance]]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What there is to make an experiment of.
+    """The recordings that an experiment can use."""
 
-    Parameters
-    ----------
-    found : DiscoveredCorpus
-        How it is laid out.
-    usable : dict of Role or None to list of Utterance
-        The recordings whose headers can be read and tell of a frame at least, by the roles that they have.
-    headers : dict from Audio to AudioHeader
-        Of all recordings.
-    ignored : tuple of str
-        What cannot be used, or is something else, a sentence each.
-    """
-
-    found: DiscoveredCorpus
-    usable: Roles
-    headers: dict[Audio, AudioHeader]
-    ignored: tuple[str, ...]
+    corpus: DiscoveredCorpus  # all recordings that were found, and their layout
+    usable: Roles  # the recordings with a readable header and the length of a frame at least, by role
+    headers: dict[Audio, AudioHeader]  # of all recordings
+    ignored: tuple[str, ...]  # what cannot be used, or is no recording: one sentence each
 
     @property
     def utterances(self) -> list[Utterance]:
-        """All that is usable."""
-        return [each for own in self.usable.values() for each in own]
+        """The usable recordings."""
+        return [each for utterances in self.usable.values() for each in utterances]
 
     @cached_property
     def of_speaker(self) -> dict[str, list[Utterance]]:
-        """The same, by who speaks."""
+        """The usable recordings, by speaker."""
         return by_speaker(self.utterances)
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that was found is usable."""
-        return len(self.utterances) == sum(map(len, self.found.utterances.values()))
+        """Whether all recordings that were found are usable."""
+        return len(self.utterances) == sum(map(len, self.corpus.utterances.values()))
 
     def rates(self, utterances: Sequence[Utterance]) -> Counter[int]:
-        """Count sample rates.
-
-        Parameters
-        ----------
-        utterances : sequence of Utterance
-            Of those that are usable.
-
-        Returns
-        -------
-        Counter of int, Hz
-            How many of them there are of each rate.
-        """
+        """Count how many usable recordings have each sample rate, in Hz."""
         return Counter(rate for each in utterances if (rate := self.headers[each.audio].sample_rate))
 
     def seconds(self, utterances: Sequence[Utterance]) -> float:
-        """Add up lengths.
-
-        Parameters
-        ----------
-        utterances : sequence of Utterance
-            Of those that are usable.
-
-        Returns
-        -------
-        float, seconds
-            As headers say.
-        """
+        """Return the total length of usable recordings in seconds, according to their headers."""
         return sum(self.headers[each.audio].seconds for each in utterances)
 
 
-def survey(found: DiscoveredCorpus, engine: Engine | None = None) -> Survey:
-    """Read the headers of recordings.
-
-    Parameters
-    ----------
-    found : DiscoveredCorpus
-        The recordings.
-    engine : Engine, optional
-        Where to read.
-
-    Returns
-    -------
-    Survey
-        What there is. Where files have several channels and a folder or layout names them, their mean is taken.
-    """
-    utterances = found.utterances
-    headers = read_headers([each for own in utterances.values() for each in own], engine)
-    lost = [each for own in utterances.values() for each in own if not headers[each.audio].sample_rate]
-    if found.kind != "csv" and _can_be_mixed(lost, engine):
-        utterances = {role: tuple(replace(each, channel="mean") for each in own) for role, own in utterances.items()}
-        headers = read_headers([each for own in utterances.values() for each in own], engine)
-    headers = {audio: _held_to_a_frame(audio, header) for audio, header in headers.items()}
+def survey(corpus: DiscoveredCorpus, engine: Engine | None = None) -> Survey:
+    """Read the headers of recordings; files with several channels are averaged, unless a table names the recordings."""
+    by_role = corpus.utterances
+    headers = read_headers([each for utterances in by_role.values() for each in utterances], engine)
+    unread = [each for utterances in by_role.values() for each in utterances if not headers[each.audio].sample_rate]
+    if corpus.kind != "csv" and _can_be_mixed(unread, engine):
+        by_role = {
+            role: tuple(replace(each, channel="mean") for each in utterances) for role, utterances in by_role.items()
+        }
+        headers = read_headers([each for utterances in by_role.values() for each in utterances], engine)
+    headers = {audio: _without_frameless(audio, header) for audio, header in headers.items()}
     usable: Roles = {
-        role: [each for each in own if headers[each.audio].sample_rate] for role, own in utterances.items()
+        role: [each for each in utterances if headers[each.audio].sample_rate] for role, utterances in by_role.items()
     }
-    errors = [each.error.replace(f"{found.root}/", "") for each in headers.values() if each.error]
+    errors = [header.error.replace(f"{corpus.root}/", "") for header in headers.values() if header.error]
     unusable = (f"recordings that cannot be used: {len(errors):,}; {errors[0]}",) if errors else ()
-    return Survey(replace(found, utterances=utterances), usable, headers, (*unusable, *found.ignored))
+    return Survey(replace(corpus, utterances=by_role), usable, headers, (*unusable, *corpus.ignored))
 
 
-def _can_be_mixed(lost: Sequence[Utterance], engine: Engine | None) -> bool:
-    """Tell whether there are recordings that can be used if the mean of their channels is taken."""
-    headers = read_headers([replace(each, channel="mean") for each in lost], engine)
+def _can_be_mixed(unread: Sequence[Utterance], engine: Engine | None) -> bool:
+    """Whether some of the recordings can be used if their channels are averaged."""
+    headers = read_headers([replace(each, channel="mean") for each in unread], engine)
     return any(header.sample_rate for header in headers.values())
 
 
-def _held_to_a_frame(audio: Audio, header: AudioHeader) -> AudioHeader:
-    """Call a recording unusable that is shorter than a frame, if its length is known."""
+def _without_frameless(audio: Audio, header: AudioHeader) -> AudioHeader:
+    """Return the header, marked as unusable if the recording is known to be shorter than a frame."""
     if header.sample_rate is None or header.seconds >= FRAME or duration(audio[0]) is None:
         return header
     why = f"{audio[0]}: {header.seconds:.3f} s; shorter than a frame of {FRAME:g} s"

@@ -1,4 +1,4 @@
-"""What the keys of a recipe mean: the schema for editors and the page for people, both from the docstrings."""
+"""The keys of a recipe, described from the docstrings: a JSON schema for editors, and tables for the manual."""
 
 import inspect
 import json
@@ -12,72 +12,45 @@ from speechgmm.recipe.reading.validation import models_in, tags_of
 from speechgmm.recipe.reading.yaml import flow
 from speechgmm.recipe.schema.recipe import Recipe
 
-HEADER = re.compile(r"^(\w[^:]*?) : (.*)$")
+PARAMETER = re.compile(r"^(\w[^:]*?) : (.*)$")
 
 
 class Meaning(NamedTuple):
-    """What a docstring says of a key: its type, unit and range, and its effect."""
+    """What a docstring says about a key."""
 
-    kind: str
-    text: str
+    kind: str  # its type, unit and range
+    text: str  # its effect
 
 
 def summary_of(model: type[Configuration]) -> str:
-    """Give what a configuration's docstring says before its keys.
-
-    Parameters
-    ----------
-    model : type of Configuration
-        Any.
-
-    Returns
-    -------
-    str
-        Paragraphs, each a line.
-    """
+    """Return what a configuration's docstring says before its sections, a line for each paragraph."""
     head = inspect.cleandoc(model.__doc__ or "").partition("\nParameters\n")[0]
     return "\n".join(" ".join(paragraph.split()) for paragraph in head.strip().split("\n\n"))
 
 
 def meanings_of(model: type[Configuration]) -> dict[str, Meaning]:
-    """Give what a configuration's docstring, and those it inherits from, say of its keys.
+    """Return the meaning of each key, from the docstrings of a configuration and of those that it inherits from.
 
-    Parameters
-    ----------
-    model : type of Configuration
-        Any.
-
-    Returns
-    -------
-    dict of str to Meaning
-        By key, in the order of the keys.
-
-    Raises
-    ------
-    ValueError
-        If a key has no text.
+    Raises ValueError if a key has no text.
     """
-    found: dict[str, Meaning] = {}
-    for each in reversed([each for each in model.__mro__ if each.__doc__ and issubclass(each, Configuration)]):
-        for names, kind, text in _parameters(inspect.cleandoc(each.__doc__ or "")):
-            found.update((name, Meaning(kind, text)) for name in names.split(", "))
-    if missing := [name for name in model.model_fields if name not in found]:
-        raise ValueError(f"{model.__name__}: the docstring says nothing of {', '.join(missing)}")
-    return {name: found[name] for name in model.model_fields}
+    documented: dict[str, Meaning] = {}
+    for base in reversed([base for base in model.__mro__ if base.__doc__ and issubclass(base, Configuration)]):
+        for names, kind, text in _docstring_parameters(inspect.cleandoc(base.__doc__ or "")):
+            documented.update((name, Meaning(kind, text)) for name in names.split(", "))
+    if missing := [name for name in model.model_fields if name not in documented]:
+        raise ValueError(f"{model.__name__}: the docstring says nothing about {', '.join(missing)}")
+    return {name: documented[name] for name in model.model_fields}
 
 
 def json_schema() -> dict[str, Any]:
-    """Describe recipes for editors.
+    """Return the JSON schema of recipes.
 
-    Returns
-    -------
-    dict
-        A JSON schema. Beyond the keys it knows that a section may be a path, empty, or carry ``base``, and that a
-        system may be a path. Each section is a definition by its name, for files that hold one.
+    It allows a section to be a path, to be empty or to name a ``base``, and a system to be a path. Each section is a
+    definition by its name, for files that hold that section alone.
     """
     sections = {name: models_in(field.annotation) for name, field in Recipe.model_fields.items()}
-    definitions = {name: _section(name, models) for name, models in sections.items() if models}
-    recipe = _object(Recipe, [])
+    definitions = {name: _section_schema(name, models) for name, models in sections.items() if models}
+    recipe = _object_schema(Recipe, [])
     for name in definitions:
         text = recipe["properties"][name]["description"]
         recipe["properties"][name] = {"description": text, "allOf": [{"$ref": f"#/$defs/{name}"}]}
@@ -98,41 +71,35 @@ def json_schema() -> dict[str, Any]:
 
 
 def key_pages() -> str:
-    """Describe recipes for people.
-
-    Returns
-    -------
-    str
-        Markdown: a heading for each section, with a table of its keys.
-    """
-    pages = ["### The recipe itself", _table(Recipe)]
-    told: dict[object, str] = {}
+    """Return the manual's tables of keys as Markdown: a heading and a table for each section."""
+    pages = ["### The recipe itself", _key_table(Recipe)]
+    headings: dict[str, str] = {}
     for name, field in Recipe.model_fields.items():
         models = models_in(field.annotation)
         for model in models:
             heading = f"`{name}`"
             if len(models) > 1:
-                key, members = tags_of(models)
-                heading += f" with `{key}` {', '.join(f'`{tag}`' for tag, each in members.items() if each is model)}"
-            pages += _page(name, heading, model, told)
+                key, tags = tags_of(models)
+                heading += f" with `{key}` {', '.join(f'`{tag}`' for tag, tagged in tags.items() if tagged is model)}"
+            pages += _section_page(name, heading, model, headings)
     return "\n\n".join(pages) + "\n"
 
 
-def _parameters(text: str) -> Iterator[tuple[str, str, str]]:
-    """Split the parameters of a docstring: names, type, text."""
-    found = re.search(r"^Parameters\n-+\n(.*?)(?=\n\n\w[^\n]*\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL)
-    for entry in re.split(r"\n(?=\S)", found[1]) if found else []:
+def _docstring_parameters(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the parameters of a numpydoc docstring: names, type, text; other sections are left out."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=\n\n\w[^\n]*\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    for entry in re.split(r"\n(?=\S)", section[1]) if section else []:
         head, _, body = entry.partition("\n")
-        if header := HEADER.match(head):
-            yield header[1], header[2], " ".join(body.split())
+        if parameter := PARAMETER.match(head):
+            yield parameter[1], parameter[2], " ".join(body.split())
 
 
-def _section(name: str, models: list[type[Configuration]]) -> dict[str, Any]:
-    """Describe what may stand for a section."""
+def _section_schema(name: str, models: list[type[Configuration]]) -> dict[str, Any]:
+    """Return the schema of a section: a path, nothing, or its keys with a ``base`` or without."""
     presets = f" or a preset: {', '.join(PRESETS)}" if name == "features" else ""
     path = {"type": "string", "description": f"Path of a file that holds the section{presets}."}
     default = Recipe.model_fields[name].default
-    shapes = [path, {"type": "null"}, *_members(models, default)]
+    shapes = [path, {"type": "null"}, *_union_schemas(models, default)]
     for shape in shapes[2:]:
         shape["properties"]["base"] = path | {"description": f"Path of a file whose keys these override{presets}."}
         if required := shape.pop("required"):
@@ -140,28 +107,28 @@ def _section(name: str, models: list[type[Configuration]]) -> dict[str, Any]:
     return {"anyOf": shapes}
 
 
-def _members(models: list[type[Configuration]], default: object) -> list[dict[str, Any]]:
-    """Describe the members of a union; the key that tells them apart may be left out where one is the default."""
+def _union_schemas(models: list[type[Configuration]], default: object) -> list[dict[str, Any]]:
+    """Return the schema of each configuration of a union; the default one may leave out the key that decides."""
     if len(models) == 1:
-        return [_object(models[0])]
+        return [_object_schema(models[0])]
     tag = tags_of(models)[0]
-    return [_object(each, [] if isinstance(default, each) else [tag]) for each in models]
+    return [_object_schema(model, [] if isinstance(default, model) else [tag]) for model in models]
 
 
-def _object(model: type[Configuration], required: list[str] | None = None) -> dict[str, Any]:
-    """Describe a configuration; `required` are keys that must be there though they have a default."""
-    whole = model.model_json_schema()
-    plain = whole.get("properties") or whole["$defs"][model.__name__]["properties"]
+def _object_schema(model: type[Configuration], required: list[str] | None = None) -> dict[str, Any]:
+    """Return the schema of a configuration; `required` keys must be there although they have a default."""
+    schema = model.model_json_schema()
+    plain = schema.get("properties") or schema["$defs"][model.__name__]["properties"]
     properties: dict[str, Any] = {}
     for name, meaning in meanings_of(model).items():
         field = model.model_fields[name]
         if models := models_in(field.annotation):
-            nothing = [{"type": "null"}] if field.default is None else []
-            shape = {"anyOf": [*_members(models, field.default), *nothing]}
+            null = [{"type": "null"}] if field.default is None else []
+            shape = {"anyOf": [*_union_schemas(models, field.default), *null]}
         else:
             shape = {key: value for key, value in plain[name].items() if key != "title"}
             if model is not Recipe:  # whose systems are recipes again, which `json_schema` refers to
-                shape = _whole(shape, whole.get("$defs", {}))
+                shape = _inline_references(shape, schema.get("$defs", {}))
         properties[name] = shape | {"description": f"{meaning.text} ({meaning.kind})"}
     missing = [
         name for name, field in model.model_fields.items() if field.is_required() and name not in (required or [])
@@ -175,43 +142,47 @@ def _object(model: type[Configuration], required: list[str] | None = None) -> di
     }
 
 
-def _whole(shape: Any, definitions: dict[str, Any]) -> Any:
-    """Put what references stand for in their place."""
+def _inline_references(shape: Any, definitions: dict[str, Any]) -> Any:
+    """Replace references in a schema by their definitions."""
     if isinstance(shape, list):
-        return [_whole(each, definitions) for each in shape]
+        return [_inline_references(item, definitions) for item in shape]
     if not isinstance(shape, dict):
         return shape
     if "$ref" in shape:
-        meant = definitions[shape["$ref"].rpartition("/")[2]]
-        return _whole({key: value for key, value in meant.items() if key not in ("title", "description")}, definitions)
-    return {key: _whole(value, definitions) for key, value in shape.items()}
+        definition = definitions[shape["$ref"].rpartition("/")[2]]
+        inlined = {key: value for key, value in definition.items() if key not in ("title", "description")}
+        return _inline_references(inlined, definitions)
+    return {key: _inline_references(value, definitions) for key, value in shape.items()}
 
 
-def _page(name: str, heading: str, model: type[Configuration], told: dict[object, str]) -> Iterator[str]:
-    """Write the heading, summary and table of a section, and those of the sections in it; each table once."""
-    table = _table(model)
-    keys = "\n".join(row for row in table.splitlines() if not row.startswith(("| `kind` |", "| `method` |")))
-    if told.get(keys) == heading:
+def _section_page(name: str, heading: str, model: type[Configuration], headings: dict[str, str]) -> Iterator[str]:
+    """Yield the heading, summary and table of a section, and of the sections in it.
+
+    `headings` maps tables to the headings that they stand under: a table is written once, and referred to later.
+    """
+    table = _key_table(model)
+    rows = "\n".join(row for row in table.splitlines() if not row.startswith(("| `kind` |", "| `method` |")))
+    if headings.get(rows) == heading:
         return
     yield f"### {heading}"
     yield _markdown(summary_of(model).replace("\n", "\n\n"))
-    if keys in told:
-        yield f"The keys are those of {told[keys]}."
+    if rows in headings:
+        yield f"The keys are those of {headings[rows]}."
         return
-    told[keys] = heading
+    headings[rows] = heading
     yield table
     for key, field in model.model_fields.items():
-        for below in _models_within(field.annotation):
-            yield from _page(f"{name}.{key}", f"`{name}.{key}`", below, told)
+        for inner in _models_within(field.annotation):
+            yield from _section_page(f"{name}.{key}", f"`{name}.{key}`", inner, headings)
 
 
 def _models_within(annotation: object) -> list[type[Configuration]]:
-    """List the configurations that stand somewhere, also as items of lists and mappings."""
-    return models_in(annotation) or [model for each in get_args(annotation) for model in _models_within(each)]
+    """List the configurations that the type of a field allows, also as items of lists and mappings."""
+    return models_in(annotation) or [model for argument in get_args(annotation) for model in _models_within(argument)]
 
 
-def _table(model: type[Configuration]) -> str:
-    """Lay out keys with their defaults and meanings; sections have pages of their own."""
+def _key_table(model: type[Configuration]) -> str:
+    """Return a table of keys with their defaults and meanings; sections have tables of their own."""
     rows: dict[Meaning, list[str]] = {}
     for name, meaning in meanings_of(model).items():
         if not models_in(model.model_fields[name].annotation):
@@ -219,12 +190,12 @@ def _table(model: type[Configuration]) -> str:
     lines = ["| key | default | what it is | |", "| --- | --- | --- | --- |"]
     for (kind, text), names in rows.items():
         fields = [model.model_fields[name] for name in names]
-        defaults = "" if fields[0].is_required() else ", ".join(f"`{flow(each.default)}`" for each in fields)
+        defaults = "" if fields[0].is_required() else ", ".join(f"`{flow(field.default)}`" for field in fields)
         cells = ", ".join(f"`{name}`" for name in names), defaults, kind.replace("**", "^"), _markdown(text)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _markdown(text: str) -> str:
-    """Turn a docstring's marks into Markdown's."""
+    """Convert the markup of a docstring to Markdown."""
     return text.replace("``", "`")

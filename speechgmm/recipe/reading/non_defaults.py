@@ -1,4 +1,4 @@
-"""What a resolved recipe says that is not the default, and where."""
+"""The keys of a resolved recipe that are not at their defaults, and the lines that they stand in."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,97 +11,66 @@ from speechgmm.evaluation.report.content import Setting
 from speechgmm.recipe.reading.yaml import Key, dotted, flow, read_document
 from speechgmm.recipe.schema.recipe import Recipe
 
-NONE = object()
-"""In place of a default, where there is none."""
+NO_DEFAULT = object()
+"""In place of a default, if a key has none."""
 
 
-class Given(NamedTuple):
-    """A key with its value and its default, or `NONE`."""
+class NonDefault(NamedTuple):
+    """A key with its value and its default, or `NO_DEFAULT`."""
 
     key: Key
     value: Any
     default: Any
 
 
-def given_keys(recipe: Recipe) -> tuple[Given, ...]:
-    """List the keys of a recipe whose values are not their defaults.
+def non_default_keys(recipe: Recipe) -> tuple[NonDefault, ...]:
+    """List the keys of a recipe whose values are not their defaults, in the order of the schema.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        Any.
-
-    Returns
-    -------
-    tuple of Given
-        In the order of the schema, those that have an effect; without the name, which every recipe has. Whether a value
-        came from the recipe's file, from another one or from a preset is not known any more.
+    Keys without an effect are left out, and so is the name, which every recipe has. A resolved recipe does not know
+    whether a value came from its own file, another file or a preset.
     """
     effective = recipe.to_json()
-    found = _given(recipe, NONE, ())
-    return tuple(each for each in found if each.key[0] in effective and each.key != ("name",))
+    entries = _non_defaults_of_section(recipe, NO_DEFAULT, ())
+    return tuple(entry for entry in entries if entry.key[0] in effective and entry.key != ("name",))
 
 
-def settings_of(given: Iterable[Given]) -> tuple[Setting, ...]:
-    """Write keys as a report shows them.
-
-    Parameters
-    ----------
-    given : iterable of Given
-        From `given_keys`.
-
-    Returns
-    -------
-    tuple of Setting
-        With dotted keys, and values as YAML has them within a line.
-    """
+def non_default_settings(entries: Iterable[NonDefault]) -> tuple[Setting, ...]:
+    """Format keys for a report: dotted, with values in YAML's flow style."""
     return tuple(
-        Setting(dotted(key), _text(value), None if default is NONE else _text(default)) for key, value, default in given
+        Setting(dotted(key), _flow_text(value), None if default is NO_DEFAULT else _flow_text(default))
+        for key, value, default in entries
     )
 
 
-def lines_of(path: Path, given: Iterable[Given]) -> frozenset[int]:
-    """Find the lines of a recipe's file that keys stand in.
-
-    Parameters
-    ----------
-    path : Path
-        A recipe that is written out.
-    given : iterable of Given
-        From `given_keys`.
-
-    Returns
-    -------
-    frozenset of int >= 1
-        Their lines.
-    """
+def lines_of(path: Path, entries: Iterable[NonDefault]) -> frozenset[int]:
+    """Find the lines, from 1, that keys stand in, in the file of a resolved recipe."""
     places = read_document(path).places
-    lines = (places[each.key].line for each in given if each.key in places)
+    lines = (places[entry.key].line for entry in entries if entry.key in places)
     return frozenset(line for line in lines if line is not None)
 
 
-def _given(model: BaseModel, default: Any, key: Key) -> Iterator[Given]:
+def _non_defaults_of_section(model: BaseModel, default: Any, key: Key) -> Iterator[NonDefault]:
     """List what a section sets; a section of another kind than the default has the defaults of its own kind."""
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        own = NONE if field.is_required() else field.get_default(call_default_factory=True)
+        field_default = NO_DEFAULT if field.is_required() else field.get_default(call_default_factory=True)
         is_tag = len(get_args(field.annotation)) == 1  # the kind of a section
         if type(default) is type(model) or is_tag:
-            own = getattr(default, name, NONE)
-        yield from _compared(value, own, (*key, name))
+            field_default = getattr(default, name, NO_DEFAULT)
+        yield from _non_defaults_of_value(value, field_default, (*key, name))
 
 
-def _compared(value: Any, default: Any, key: Key) -> Iterator[Given]:
+def _non_defaults_of_value(value: Any, default: Any, key: Key) -> Iterator[NonDefault]:
     """List what is set at a key and below it."""
     if isinstance(value, BaseModel):
-        yield from _given(value, default, key)
-    elif isinstance(value, tuple) and any(isinstance(each, BaseModel) for each in value):
-        for number, each in enumerate(value):
-            yield from _compared(each, NONE, (*key, number))
+        yield from _non_defaults_of_section(value, default, key)
+    elif isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
+        for number, item in enumerate(value):
+            yield from _non_defaults_of_value(item, NO_DEFAULT, (*key, number))
     elif value != default:
-        yield Given(key, value, default)
+        yield NonDefault(key, value, default)
 
 
-def _text(value: Any) -> str:
-    """Write a value as it stands within a line."""
+def _flow_text(value: Any) -> str:
+    """Format a value within a line."""
     return flow(to_jsonable_python(value))

@@ -1,4 +1,4 @@
-"""Every value of a recipe, and where it comes from."""
+"""The origin of every value of a recipe: a file and line, the command line, a preset or a default."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from speechgmm.recipe.reading.resolving import read_recipe
+from speechgmm.recipe.reading.resolving import resolve_recipe
 from speechgmm.recipe.reading.validation import validate
 from speechgmm.recipe.reading.yaml import Document, Key, dotted
 from speechgmm.recipe.schema.recipe import Recipe
@@ -14,53 +14,38 @@ from speechgmm.recipe.schema.recipe import Recipe
 DEFAULT = "default"
 
 
-class Row(NamedTuple):
-    """A key of a recipe with its value, and where that comes from."""
+class KeyOrigin(NamedTuple):
+    """A dotted key of a recipe with its value, and where the value comes from.
+
+    An origin is ``FILE:LINE``, in the recipe or in a file that it is based on, ``--set KEY=VALUE``, ``preset NAME``,
+    ``default``, or ``file name`` for the name of a recipe that does not set one.
+    """
 
     key: str
     value: JsonValue
     origin: str
 
 
-def rows_of(path: str | Path, overrides: Sequence[str] = ()) -> list[Row]:
-    """List every key of a recipe that has an effect.
-
-    Parameters
-    ----------
-    path : str or Path
-        The recipe's file.
-    overrides : sequence of str
-        ``KEY=VALUE`` each, as `load_recipe` takes them.
-
-    Returns
-    -------
-    list of Row
-        In the order of the schema. An origin is ``FILE:LINE``, of the recipe or of a file that it is based on,
-        ``--set KEY=VALUE``, ``preset NAME``, ``default``, or ``file name`` for a recipe that does not tell its name.
-
-    Raises
-    ------
-    RecipeError
-        As for `load_recipe`.
-    """
-    document = read_recipe(Path(path), overrides)
-    return list(_rows(validate(Recipe, document).to_json(), (), document))
+def list_origins(path: str | Path, overrides: Sequence[str] = ()) -> list[KeyOrigin]:
+    """List every key of a recipe that has an effect, in the order of the schema; arguments are as for `load_recipe`."""
+    document = resolve_recipe(Path(path), overrides)
+    return list(_origins_below(validate(Recipe, document).to_json(), (), document))
 
 
-def _rows(values: JsonValue, key: Key, document: Document) -> Iterator[Row]:
-    """List the values below a key; a list of plain values is one value."""
-    if isinstance(values, dict):
-        for name, value in values.items():
-            yield from _rows(value, (*key, name), document)
-    elif isinstance(values, list) and any(isinstance(each, dict) for each in values):
-        for number, value in enumerate(values):
-            yield from _rows(value, (*key, number), document)
+def _origins_below(value: JsonValue, key: Key, document: Document) -> Iterator[KeyOrigin]:
+    """List the values at and below a key; a list of plain values is one value."""
+    if isinstance(value, dict):
+        for name, below in value.items():
+            yield from _origins_below(below, (*key, name), document)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for number, item in enumerate(value):
+            yield from _origins_below(item, (*key, number), document)
     else:
-        yield Row(dotted(key), values, _origin(key, document))
+        yield KeyOrigin(dotted(key), value, _origin(key, document))
 
 
 def _origin(key: Key, document: Document) -> str:
-    """Say where a value comes from."""
+    """Return where a value comes from, in words."""
     place = document.places.get(key)
     if place is None:
         return "file name" if key[-1] == "name" else DEFAULT

@@ -1,9 +1,9 @@
-"""The key or choice that somebody probably meant."""
+"""Suggestions for misspelt keys and choices: what the user probably meant."""
 
 import difflib
 from collections.abc import Mapping, Sequence
 
-ALSO_CALLED = {
+OTHER_NAMES = {
     "n_cepstra": ("n_mfcc", "n_ceps", "num_ceps", "numcep"),
     "n_filters": ("n_mels", "n_mel_bins", "num_mel_bins", "nfilt"),
     "sample_rate": ("sr", "sample_frequency", "sampling_rate", "samplerate"),
@@ -24,51 +24,27 @@ ALSO_CALLED = {
     "speakers": ("adaptation", "enrolment"),
     "seed": ("random_state",),
 }
-"""Keys by the names that they have in other toolkits."""
+"""The names that each key has in other toolkits."""
 
 
-def nearest(word: str, choices: Sequence[str], also: Mapping[str, str] | None = None) -> str:
-    """Suggest the choice that was probably meant.
+def suggest(word: str, choices: Sequence[str], synonyms: Mapping[str, str] | None = None) -> str:
+    """Return ``; did you mean CHOICE?`` for the choice most similar to a word, or an empty string if none is similar.
 
-    Parameters
-    ----------
-    word : str
-        What was given.
-    choices : sequence of str
-        What there is.
-    also : mapping of str to str, optional
-        Other names of choices.
-
-    Returns
-    -------
-    str
-        ``; did you mean WORD?``, or nothing where none is near.
+    `synonyms` maps other names to the choices that they stand for.
     """
-    words = {choice: choice for choice in (*(also or {}), *choices)} | dict(also or {})
+    words = {choice: choice for choice in (*(synonyms or {}), *choices)} | dict(synonyms or {})
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f"; did you mean {words[close[0]]}?" if close else ""
 
 
-def nearest_key(word: str, known: Sequence[str], elsewhere: Sequence[str]) -> str:
-    """Suggest the key that was probably meant, or list those that there are.
+def suggest_key(word: str, allowed: Sequence[str], all_keys: Sequence[str]) -> str:
+    """Return what follows ``unknown key`` in a message: the key that was probably meant, or all that are allowed.
 
-    Parameters
-    ----------
-    word : str
-        The key that was given.
-    known : sequence of str
-        The keys that may stand there.
-    elsewhere : sequence of str
-        Dotted keys that stand in other places.
-
-    Returns
-    -------
-    str
-        To be put behind ``unknown key``.
+    Of `all_keys`, dotted keys of the whole recipe, one is suggested if it ends with this word and no other does.
     """
-    also = {other: key for key, others in ALSO_CALLED.items() if key in known for other in others}
-    if suggestion := nearest(word, known, also):
+    synonyms = {other: key for key, others in OTHER_NAMES.items() if key in allowed for other in others}
+    if suggestion := suggest(word, allowed, synonyms):
         return suggestion
-    called = {other: key for key, others in ALSO_CALLED.items() for other in others}.get(word, word)
-    places = [key for key in elsewhere if key.rpartition(".")[2] == called]
-    return f"; did you mean {places[0]}?" if len(places) == 1 else f"; expected one of {', '.join(known)}"
+    own_name = {other: key for key, others in OTHER_NAMES.items() for other in others}.get(word, word)
+    places = [key for key in all_keys if key.rpartition(".")[2] == own_name]
+    return f"; did you mean {places[0]}?" if len(places) == 1 else f"; expected one of {', '.join(allowed)}"

@@ -1,4 +1,4 @@
-"""What is wrong with a document, each with its place, its key, and what was expected."""
+"""Validation of a document: every problem with its place, its key, and what was expected."""
 
 import difflib
 import re
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from speechgmm.configuration import Configuration
 from speechgmm.errors import RecipeError
-from speechgmm.recipe.reading.suggestions import nearest, nearest_key
+from speechgmm.recipe.reading.suggestions import suggest, suggest_key
 from speechgmm.recipe.reading.yaml import Document, Key, Problem, flow
 from speechgmm.recipe.schema.recipe import Recipe
 
@@ -38,7 +38,7 @@ EXPECTED = {
     "literal_error": "{expected}",
     "union_tag_invalid": "one of {expected_tags}",
 }
-"""What was expected, by pydantic's name of the error; where it is not here, pydantic's own words are."""
+"""What was expected, by pydantic's name of the error. Errors that are not listed here keep pydantic's own words."""
 
 WORDS_OF_YAML_1_1 = {**dict.fromkeys(("yes", "on", "y"), "true"), **dict.fromkeys(("no", "off", "n"), "false")}
 
@@ -46,114 +46,103 @@ ConfigurationT = TypeVar("ConfigurationT", bound=Configuration)
 
 
 def validate(schema: type[ConfigurationT], document: Document) -> ConfigurationT:
-    """Make a configuration of a document.
+    """Build a configuration from a document, with every default filled in.
 
-    Parameters
-    ----------
-    schema : type of Configuration
-        What it is to be.
-    document : Document
-        The values, and what is known to be wrong with them.
-
-    Returns
-    -------
-    Configuration
-        With every default filled in.
-
-    Raises
-    ------
-    RecipeError
-        If anything is wrong: all of it, in the order of files and lines.
+    Raises RecipeError with every problem, sorted by file and line: those of the document and those found here.
     """
     problems = list(document.problems)
-    made = None
+    configuration = None
     try:
-        made = schema.model_validate(document.values)
+        configuration = schema.model_validate(document.values)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             problem = _explain(detail, document, schema)
-            if not _follows(problem, detail["type"], document.problems):
+            if not _is_consequence(problem, detail["type"], document.problems):
                 problems.append(problem)
-    if made is None or problems:
-        told = {(each.place, each.message): each for each in reversed(problems)}  # a shared corpus is told of once
-        raise RecipeError("\n".join(str(each) for each in sorted(told.values(), key=_order)))
-    return made
+    if configuration is None or problems:
+        distinct = {
+            (problem.place, problem.message): problem for problem in reversed(problems)
+        }  # systems share a corpus
+        raise RecipeError("\n".join(map(str, sorted(distinct.values(), key=_by_place))))
+    return configuration
 
 
-def _order(problem: Problem) -> tuple[str, int, int]:
-    """Sort by file, line and column."""
+def _by_place(problem: Problem) -> tuple[str, int, int]:
+    """Return the sort key of a problem: its file, line and column."""
     return problem.place.source, problem.place.line or 0, problem.place.column or 0
 
 
-def _follows(problem: Problem, kind: str, known: list[Problem]) -> bool:
-    """Whether something is wrong only because something that it is a part of could not be read."""
+def _is_consequence(problem: Problem, kind: str, known: list[Problem]) -> bool:
+    """Whether a problem exists only because something that contains its key could not be read."""
     key = problem.key or ()
-    above = [each.key for each in known if each.key is not None and key[: len(each.key)] == each.key]
-    return key in above or (bool(above) and kind in ("missing", "union_tag_not_found", "value_error"))
+    unread = [other.key for other in known if other.key is not None and key[: len(other.key)] == other.key]
+    return key in unread or (bool(unread) and kind in ("missing", "union_tag_not_found", "value_error"))
 
 
 def _explain(detail: "ErrorDetails", document: Document, schema: type[Configuration]) -> Problem:
     """Turn one of pydantic's errors into a problem with its place."""
-    key, owner, here, members = _locate(detail["loc"], schema)
+    key, owner, annotation, alternatives = _locate(detail["loc"], schema)
     if detail["type"].startswith("union_tag"):
-        key = (*key, tags_of(models_in(here))[0])
+        key = (*key, tags_of(models_in(annotation))[0])
     place = document.place_of(key)
     value: object = detail["input"]
-    context = {name: f"{each:g}" if isinstance(each, float) else each for name, each in detail.get("ctx", {}).items()}
+    context = {
+        name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in detail.get("ctx", {}).items()
+    }
     match detail["type"]:
         case "extra_forbidden":
-            known = [*owner.model_fields, *(["base"] if owner in SECTION_MODELS else [])]
-            hint = _of_another(str(key[-1]), owner, members)
-            message = f"unknown key{hint or nearest_key(str(key[-1]), known, list(dict.fromkeys(keys_of(schema))))}"
+            allowed = [*owner.model_fields, *(["base"] if owner in SECTION_MODELS else [])]
+            hint = _other_kind_hint(str(key[-1]), owner, alternatives)
+            message = f"unknown key{hint or suggest_key(str(key[-1]), allowed, list(dict.fromkeys(keys_of(schema))))}"
         case "missing":
             message = "missing, and it has no default"
         case "union_tag_not_found":
-            name, tags = tags_of(models_in(here))
+            name, tags = tags_of(models_in(annotation))
             message = f"missing; expected one of {', '.join(repr(tag) for tag in tags)}"
-            keys = {each for member in tags.values() for each in member.model_fields}
-            if meant := difflib.get_close_matches(name, [each for each in detail["input"] if each not in keys], n=1):
+            keys = {field for model in tags.values() for field in model.model_fields}
+            if meant := difflib.get_close_matches(name, [word for word in detail["input"] if word not in keys], n=1):
                 key, message = (*key[:-1], meant[0]), f"unknown key; did you mean {name}?"
                 place = document.place_of(key)
         case "value_error":
             message = str(context["error"])
-            named = [document.places.get((*key, word)) for word in re.findall(r"\w+", message)]
-            place = next((each for each in named if each and not each.source.startswith("preset ")), place)
+            places = [document.places.get((*key, word)) for word in re.findall(r"\w+", message)]
+            place = next((named for named in places if named and not named.source.startswith("preset ")), place)
         case kind:
             if kind == "union_tag_invalid":
                 value = context["tag"]
-            if kind == "literal_error" and len(members) > 1 and key[-1] == tags_of(members)[0]:
-                context["expected"] = ", ".join(repr(tag) for tag in tags_of(members)[1])
-            expected = EXPECTED[kind].format(**context) if kind in EXPECTED else _lower(detail["msg"])
-            message = f"{_given(value)}; expected {expected}" if kind in EXPECTED else f"{_given(value)}: {expected}"
-            message += _hint(kind, value, expected)
+            if kind == "literal_error" and len(alternatives) > 1 and key[-1] == tags_of(alternatives)[0]:
+                context["expected"] = ", ".join(repr(tag) for tag in tags_of(alternatives)[1])
+            expected = EXPECTED[kind].format(**context) if kind in EXPECTED else _lower_first(detail["msg"])
+            message = f"{_shorten(value)}{'; expected ' if kind in EXPECTED else ': '}{expected}"
+            message += _value_hint(kind, value, expected)
     return Problem(place, key, message)
 
 
-def _of_another(name: str, owner: type[Configuration], members: list[type[Configuration]]) -> str:
-    """Say which other member of a union a key belongs to, if it is one of a union's."""
-    others = [each for each in members if each is not owner and name in each.model_fields]
+def _other_kind_hint(name: str, owner: type[Configuration], alternatives: list[type[Configuration]]) -> str:
+    """Return which other kind or method of the section an unknown key belongs to; an empty string if to none."""
+    others = [model for model in alternatives if model is not owner and name in model.model_fields]
     if not others:
         return ""
-    key, tags = tags_of(members)
-    own, theirs = ([tag for tag, model in tags.items() if model is each] for each in (owner, others[0]))
-    return f" with {key} {own[0]}; it is of {key} {' or '.join(theirs)}"
+    key, tags = tags_of(alternatives)
+    own_tags, other_tags = ([tag for tag, model in tags.items() if model is side] for side in (owner, others[0]))
+    return f" with {key} {own_tags[0]}; it is of {key} {' or '.join(other_tags)}"
 
 
-def _given(value: object) -> str:
-    """Show a value, text in quotes, and no more than what one recognises it by."""
-    shown = repr(value) if isinstance(value, str) else flow(value)
-    return shown if len(shown) <= 80 else f"{shown[:76]} ..."
+def _shorten(value: object) -> str:
+    """Format a value for a message: text in quotes, at most 80 characters."""
+    text = repr(value) if isinstance(value, str) else flow(value)
+    return text if len(text) <= 80 else f"{text[:76]} ..."
 
 
-def _lower(text: str) -> str:
-    """Let a sentence start in the middle of another."""
+def _lower_first(text: str) -> str:
+    """Return a sentence with a small first letter, to be continued from another."""
     return text[:1].lower() + text[1:]
 
 
-def _hint(kind: str, value: object, expected: str) -> str:
-    """Say what was probably meant by a value."""
+def _value_hint(kind: str, value: object, expected: str) -> str:
+    """Return what the user probably meant by a value, to be put behind the message."""
     if kind in ("literal_error", "union_tag_invalid"):
-        return nearest(str(value), re.findall(r"'([^']*)'", expected))
+        return suggest(str(value), re.findall(r"'([^']*)'", expected))
     if kind == "bool_type" and (meant := WORDS_OF_YAML_1_1.get(str(value).lower())):
         return f"; in YAML 1.2 {value} is a word: write {meant}"
     if kind == "tuple_type":
@@ -163,112 +152,80 @@ def _hint(kind: str, value: object, expected: str) -> str:
     return ""
 
 
-class _Located(NamedTuple):
-    """What pydantic's location stands for."""
+class _Location(NamedTuple):
+    """Where in a document, and in its schema, pydantic found an error."""
 
-    key: Key  # of the file
-    owner: type[Configuration]  # that the last key belongs to
-    here: object  # the type of what stands there
-    members: list[type[Configuration]]  # that could stand in the owner's stead, and itself
+    key: Key  # as the file has it
+    owner: type[Configuration]  # the configuration that the last key belongs to
+    annotation: object  # the type that is expected at the key
+    alternatives: list[type[Configuration]]  # the union that the owner is chosen from; the owner alone without one
 
 
-def _locate(loc: tuple[int | str, ...], schema: type[Configuration]) -> _Located:
-    """Follow pydantic's location through the types."""
+def _locate(loc: tuple[int | str, ...], schema: type[Configuration]) -> _Location:
+    """Follow pydantic's location of an error through the types of the schema."""
     key: list[str | int] = []
-    owner, here = schema, cast(object, schema)
+    owner, annotation = schema, cast(object, schema)
     union: list[type[Configuration]] = []
-    members = union
+    alternatives = union
     for part in loc:
-        models = models_in(here)
+        models = models_in(annotation)
         if isinstance(part, int):
             key.append(part)
-            here = next(iter(get_args(_bare(here))), None)
+            annotation = next(iter(get_args(_without_metadata(annotation))), None)
         elif len(models) > 1:
-            union, here = models, tags_of(models)[1].get(part)  # a tag, which the file doesn't have as a key
+            union, annotation = models, tags_of(models)[1].get(part)  # a tag, which the file doesn't have as a key
         elif models:
             key.append(part)
-            owner, members, union = models[0], union or models, []
-            here = owner.model_fields[part].annotation if part in owner.model_fields else None
-        elif get_origin(_bare(here)) is dict:
+            owner, alternatives, union = models[0], union or models, []
+            annotation = owner.model_fields[part].annotation if part in owner.model_fields else None
+        elif get_origin(_without_metadata(annotation)) is dict:
             key.append(part)
-            here = get_args(_bare(here))[1]
-    return _Located(tuple(key), owner, here, members)
+            annotation = get_args(_without_metadata(annotation))[1]
+    return _Location(tuple(key), owner, annotation, alternatives)
 
 
-def _bare(annotation: object) -> object:
-    """Take what is said about a type off it."""
+def _without_metadata(annotation: object) -> object:
+    """Return the type inside `Annotated`."""
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def models_in(annotation: object) -> list[type[Configuration]]:
-    """List the configurations that may stand somewhere.
-
-    Parameters
-    ----------
-    annotation : type
-        Of a field.
-
-    Returns
-    -------
-    list of types of Configuration
-        More than one for a union of them; none where plain values stand.
-    """
+    """List the configurations that the type of a field allows: several for a union, none for plain values."""
     if isinstance(annotation, type) and issubclass(annotation, Configuration):
         return [annotation]
     if get_origin(annotation) in (Annotated, Union, types.UnionType):
-        return [model for each in get_args(annotation) for model in models_in(each)]
+        return [model for argument in get_args(annotation) for model in models_in(argument)]
     return []
 
 
 def tags_of(models: list[type[Configuration]]) -> tuple[str, dict[str, type[Configuration]]]:
-    """Find the key that tells the members of a union apart: each has a value of its own there.
+    """Find the key that decides between the configurations of a union, and the configuration for each of its values.
 
-    Parameters
-    ----------
-    models : list of types of Configuration
-        The members.
-
-    Returns
-    -------
-    key : str
-        Its name.
-    members : dict of str to type of Configuration
-        The member of each value.
-
-    Raises
-    ------
-    TypeError
-        If there is no such key.
+    Raises TypeError if they have no such key.
     """
     for name in models[0].model_fields:
-        fields = [each.model_fields[name].annotation for each in models if name in each.model_fields]
-        if len(fields) == len(models) and all(get_origin(each) is Literal for each in fields):
-            tags = [(tag, model) for each, model in zip(fields, models, strict=True) for tag in get_args(each)]
+        annotations = [model.model_fields[name].annotation for model in models if name in model.model_fields]
+        if len(annotations) == len(models) and all(get_origin(annotation) is Literal for annotation in annotations):
+            tags = [
+                (tag, model)
+                for annotation, model in zip(annotations, models, strict=True)
+                for tag in get_args(annotation)
+            ]
             if len(dict(tags)) == len(tags):
                 return name, dict(tags)
-    raise TypeError(f"no key tells {', '.join(each.__name__ for each in models)} apart")
+    raise TypeError(f"no key decides between {', '.join(model.__name__ for model in models)}")
 
 
-def keys_of(schema: type[Configuration], above: str = "") -> Iterator[str]:
-    """List all keys that may stand in a configuration.
+def keys_of(schema: type[Configuration], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys that a configuration allows, sections before their own keys, of every kind in a union.
 
-    Parameters
-    ----------
-    schema : type of Configuration
-        Any.
-    above : str
-        The key that it stands at, with a dot behind it.
-
-    Yields
-    ------
-    str
-        Dotted keys, sections before what is in them; those of all members of a union.
+    `prefix` is the key of the configuration itself, with a dot behind it.
     """
     for name, field in schema.model_fields.items():
-        yield above + name
+        yield prefix + name
         for model in models_in(field.annotation):
-            yield from keys_of(model, f"{above}{name}.")
+            yield from keys_of(model, f"{prefix}{name}.")
 
 
-SECTION_MODELS = [model for each in Recipe.model_fields.values() for model in models_in(each.annotation)]
-"""The configurations that may carry a base."""
+SECTION_MODELS = [model for field in Recipe.model_fields.values() for model in models_in(field.annotation)]
+"""The configurations whose section may name a base."""

@@ -1,7 +1,7 @@
-"""YAML text to plain values, each with the place it stands at; and back.
+"""Reading YAML text as plain values, each with its place in the file, and writing plain values as YAML text.
 
 A recipe is data: mappings, lists and scalars as the core schema of YAML 1.2 resolves them. Tags, merge keys, repeated
-keys and recursive anchors are refused, and what is refused is noted, so that all of a file is told at once.
+keys and recursive anchors are refused. Every refusal is noted, so that all problems of a file are listed together.
 """
 
 import re
@@ -21,17 +21,17 @@ from ruamel.yaml.tag import Tag
 
 from speechgmm.errors import RecipeError
 
-LARGEST = 1_000_000
-"""Bytes of the largest document that is read."""
+MAX_BYTES = 1_000_000
+"""Size of the largest file that is read."""
 
-MOST_KEYS = 10_000
-DEEPEST = 50
-"""Keys and levels of the largest recipe, an anchor's counted wherever it is used."""
+MAX_KEYS = 10_000
+MAX_DEPTH = 50
+"""Keys and levels of the largest recipe; those of an anchor count wherever it is used."""
 
-MOST_DIGITS = 100
-"""Of a whole number; Python turns no more than 4,300 into a number, or back."""
+MAX_DIGITS = 100
+"""Digits of the longest whole number; Python converts no more than 4,300."""
 
-# YAML 1.2.2, section 10.3.2: what a scalar without quotes stands for; all others are text.
+# YAML 1.2.2, section 10.3.2: the values of scalars without quotes; all other scalars are text.
 CONSTANTS: dict[str, JsonValue] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -45,36 +45,26 @@ SURROGATE = re.compile("[\\ud800-\\udfff]")
 OTHER_VERSION = re.compile(r"^%YAML\s+(?!1\.2\b)", re.MULTILINE)
 
 Key = tuple[str | int, ...]
-"""The names that lead to a value, from the top, and the numbers of items of lists, from 0."""
+"""The path to a value from the top: names of keys, and numbers of list items from 0."""
 
 Values = dict[str, JsonValue]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value stands.
+    """Where a value stands in a file or on the command line."""
 
-    Parameters
-    ----------
-    source : str
-        The file, or ``--set KEY=VALUE``.
-    folder : Path
-        What relative paths in it are relative to.
-    line, column : int >= 1, or None
-        Where its key starts in the file.
-    """
-
-    source: str
-    folder: Path
-    line: int | None = None
-    column: int | None = None
+    source: str  # the file, or --set KEY=VALUE
+    folder: Path  # relative paths in the source start here
+    line: int | None = None  # from 1: where the key starts in the file
+    column: int | None = None  # from 1
 
     def __str__(self) -> str:
         return ":".join(str(part) for part in (self.source, self.line, self.column) if part is not None)
 
 
 class Problem(NamedTuple):
-    """Something that is wrong, where, and with which key, if with any."""
+    """Something that is wrong with a document: its place, its key if it has one, and the message."""
 
     place: Place
     key: Key | None
@@ -86,72 +76,34 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """A mapping with the places of its keys, and what is wrong with it.
-
-    Parameters
-    ----------
-    values : dict
-        Plain values.
-    places : dict of tuple of str and int to Place
-        The place of each key, by its path from the top of the recipe.
-    at : tuple of str and int
-        The key that `values` stand at.
-    problems : list of Problem
-        What cannot be understood.
-    """
+    """A mapping with the places of its keys, and its problems."""
 
     values: Values
-    places: dict[Key, Place]
-    at: Key = ()
+    places: dict[Key, Place]  # by the path from the top of the recipe
+    at: Key = ()  # the key of the recipe that the values stand at
     problems: list[Problem] = field(default_factory=list)
 
     def place_of(self, key: Key) -> Place:
-        """Give the place of a key, or of the nearest above it that has one."""
+        """Return the place of a key, or of the nearest key above it that has one."""
         return next(self.places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self.places or n == 0)
 
     def refuse(self, key: Key | None, message: str, place: Place | None = None) -> None:
-        """Note what is wrong with a key; of several things, the first."""
-        if key is None or all(each.key != key for each in self.problems):
+        """Note a problem with a key; only the first problem of a key is kept."""
+        if key is None or all(problem.key != key for problem in self.problems):
             self.problems.append(Problem(place or self.place_of(key or ()), key, message))
 
 
 def dotted(key: Key) -> str:
-    """Write a key as people do.
-
-    Parameters
-    ----------
-    key : tuple of str and int
-        Such as ``("systems", 0, "ubm", "n_components")``.
-
-    Returns
-    -------
-    str
-        Such as ``systems[0].ubm.n_components``; an item of a list goes by the list's key.
-    """
-    shown = key[:-1] if key and isinstance(key[-1], int) else key
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in shown).removeprefix(".")
+    """Format a key, such as ``systems[0].ubm.n_components``; an item of a list has the key of the list."""
+    named = key[:-1] if key and isinstance(key[-1], int) else key
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in named).removeprefix(".")
 
 
 def read_document(path: Path, at: Key = ()) -> Document:
-    """Read a YAML file whose top is a mapping.
+    """Read a YAML file in UTF-8 whose top is a mapping, as the value of a key of the recipe.
 
-    Parameters
-    ----------
-    path : Path
-        The file, in UTF-8.
-    at : tuple of str and int
-        The key of the recipe that it stands for.
-
-    Returns
-    -------
-    Document
-        Its values and where they stand. What is missing, too large, not YAML 1.2, or more than plain data, is among its
-        problems.
-
-    Raises
-    ------
-    RecipeError
-        If there are too many keys or levels to go on.
+    The document notes a file that is missing, too large, or not YAML 1.2, and all that is not plain data. Raises
+    RecipeError only if there are too many keys or levels to continue.
     """
     whole = Place(str(path), path.resolve().parent)
     top = replace(whole, line=1, column=1)
@@ -161,8 +113,8 @@ def read_document(path: Path, at: Key = ()) -> Document:
     except OSError as error:
         document.refuse(at, f"not readable ({error.strerror})", whole)
         return document
-    if len(data) > LARGEST:
-        document.refuse(at, f"{len(data)} bytes; a recipe has at most {LARGEST}", whole)
+    if len(data) > MAX_BYTES:
+        document.refuse(at, f"{len(data)} bytes; a recipe has at most {MAX_BYTES}", whole)
         return document
     try:
         text = data.decode("utf-8")
@@ -179,26 +131,10 @@ def read_document(path: Path, at: Key = ()) -> Document:
 
 
 def parse_value(text: str, key: Key, document: Document) -> JsonValue:
-    """Read a value as YAML would, from outside a file.
+    """Parse the YAML text of a value, such as ``64``, ``[means, variances]`` or ``null``, from outside a file.
 
-    Parameters
-    ----------
-    text : str
-        Such as ``64``, ``[means, variances]`` or ``null``.
-    key : tuple of str and int
-        What it is the value of.
-    document : Document
-        Where the place of it, of all below it, and problems are noted. The place is that of the document.
-
-    Returns
-    -------
-    JSON data
-        The value.
-
-    Raises
-    ------
-    RecipeError
-        If there are too many keys or levels to go on.
+    The document, whose place the value and all below it share, notes problems. Raises RecipeError only if there are
+    too many keys or levels to continue.
     """
     place = document.places[()]
     document.places[key] = place
@@ -206,18 +142,7 @@ def parse_value(text: str, key: Key, document: Document) -> JsonValue:
 
 
 def to_yaml(values: Values) -> str:
-    """Write plain values as YAML text.
-
-    Parameters
-    ----------
-    values : dict
-        Mappings, lists and scalars.
-
-    Returns
-    -------
-    str
-        YAML 1.2, keys in their order.
-    """
+    """Return mappings, lists and scalars as YAML 1.2 text, keys in their order."""
     stream = StringIO()
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
@@ -228,18 +153,7 @@ def to_yaml(values: Values) -> str:
 
 
 def flow(value: object) -> str:
-    """Write a value as it stands within a line.
-
-    Parameters
-    ----------
-    value : JSON data
-        Any.
-
-    Returns
-    -------
-    str
-        Such as ``null``, ``1e-05`` or ``[means, variances]``.
-    """
+    """Return a value as YAML text within one line, such as ``null``, ``1e-05`` or ``[means, variances]``."""
     match value:
         case None:
             return "null"
@@ -248,36 +162,36 @@ def flow(value: object) -> str:
         case list() | tuple():
             return f"[{', '.join(map(flow, value))}]"
         case dict():
-            return f"{{{', '.join(f'{key}: {flow(each)}' for key, each in value.items())}}}"
+            return f"{{{', '.join(f'{key}: {flow(item)}' for key, item in value.items())}}}"
         case _:
             return str(value)
 
 
 class _Resolver(VersionedResolver):
-    """Leaves to `_scalar` what a scalar stands for, and so tells tags that stand in the file from all others."""
+    """Resolves no scalars, which `_scalar` does, so that tags in the file differ from those that are implied."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Tag:  # noqa: ARG002  # ruamel.yaml's signature
-        """Say whether a node that has no tag is a mapping, a sequence, or a scalar with or without quotes."""
+        """Return whether a node without a tag is a mapping, a sequence, or a scalar with or without quotes."""
         if kind is ScalarNode:
             return Tag(suffix="plain" if implicit[0] else "quoted")
         return Tag(suffix="sequence" if kind is SequenceNode else "mapping")
 
 
 class _Scanner(Scanner):
-    """Gives up on what would take long: too many values, and brackets in brackets, where to look ahead is quadratic."""
+    """Stops at what would take long: too many values, or deep brackets, in which looking ahead takes quadratic time."""
 
     n_starts = 0
 
     def save_possible_simple_key(self) -> None:
-        """Note that a key may start here: so may each key, and each value."""
+        """Count that a key may start here, as it may at each key and each value."""
         self.n_starts += 1
-        if self.flow_level > DEEPEST or self.n_starts > 3 * MOST_KEYS:
+        if self.flow_level > MAX_DEPTH or self.n_starts > 3 * MAX_KEYS:
             raise RecursionError
         super().save_possible_simple_key()
 
 
 def _compose(text: str, key: Key, place: Place, document: Document) -> Node | None:
-    """Parse YAML text into nodes, which know their lines; none, if it cannot be."""
+    """Parse YAML text into nodes, which know their lines; return None if it is not YAML."""
     reader = YAML(typ="safe", pure=True)
     reader.Resolver, reader.Scanner = _Resolver, _Scanner
     try:
@@ -288,27 +202,27 @@ def _compose(text: str, key: Key, place: Place, document: Document) -> Node | No
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2.2, section 7.1: the last one counts
             node: Node | None = reader.compose(text)
     except RecursionError:
-        document.refuse(key, f"more than {MOST_KEYS} keys or {DEEPEST} levels", place)
+        document.refuse(key, f"more than {MAX_KEYS} keys or {MAX_DEPTH} levels", place)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        document.refuse(key, f"not YAML: {problem}", _moved(place, mark))
+        document.refuse(key, f"not YAML: {problem}", _place_of_mark(place, mark))
     else:
         return node
     return None
 
 
-def _moved(place: Place, mark: Any) -> Place:
-    """Give the place of a mark in the same file; outside files all is in one place."""
+def _place_of_mark(place: Place, mark: Any) -> Place:
+    """Return the place of a parser's mark in the same file; outside a file, everything has one place."""
     return place if place.line is None or mark is None else replace(place, line=mark.line + 1, column=mark.column + 1)
 
 
 def _plain(node: Node | None, key: Key, place: Place, document: Document, above: tuple[int, ...] = ()) -> JsonValue:
-    """Turn a node into plain values, noting the place of every key below it."""
+    """Convert a node to plain values, and note the place of every key below it; `above` are ids of nodes around it."""
     if node is None:
         return None
-    if len(document.places) > MOST_KEYS or len(above) > DEEPEST:
-        raise RecipeError(f"{place}: more than {MOST_KEYS} keys or {DEEPEST} levels")
+    if len(document.places) > MAX_KEYS or len(above) > MAX_DEPTH:
+        raise RecipeError(f"{place}: more than {MAX_KEYS} keys or {MAX_DEPTH} levels")
     if id(node) in above:
         document.refuse(key, "an anchor that contains itself", place)
         return None
@@ -319,9 +233,9 @@ def _plain(node: Node | None, key: Key, place: Place, document: Document, above:
         case SequenceNode(tag="sequence"):
             items: list[JsonValue] = []
             for number, item in enumerate(node.value):
-                here = (*key, number)
-                document.places[here] = _moved(place, item.start_mark)
-                items.append(_plain(item, here, document.places[here], document, above))
+                item_key = (*key, number)
+                document.places[item_key] = _place_of_mark(place, item.start_mark)
+                items.append(_plain(item, item_key, document.places[item_key], document, above))
             return items
         case ScalarNode(tag="plain"):
             return _scalar(node.value, key, place, document)
@@ -336,26 +250,26 @@ def _plain(node: Node | None, key: Key, place: Place, document: Document, above:
 
 
 def _mapping(node: MappingNode, key: Key, place: Place, document: Document, above: tuple[int, ...]) -> Values:
-    """Turn a mapping into plain values; of a key that is there twice, the first counts."""
+    """Convert a mapping to plain values; a key that is there twice is refused, and keeps its first value."""
     values: Values = {}
     for name_node, value_node in node.value:
-        here = _moved(place, name_node.start_mark)
-        if not _is_word(name_node):
+        name_place = _place_of_mark(place, name_node.start_mark)
+        if not _is_valid_name(name_node):
             shown = ascii(name_node.value[:40]) if isinstance(name_node, ScalarNode) else "a list or mapping"
-            document.refuse(key, f"{shown} as a key; a key is a word (nothing merges but base:)", here)
+            document.refuse(key, f"{shown} as a key; a key is a word (nothing merges but base:)", name_place)
         elif (name := str(name_node.value)) in values:
             first = document.places[*key, name].line
             document.refuse(
-                (*key, name), f"the key stands here twice{f', first in line {first}' if first else ''}", here
+                (*key, name), f"the key stands here twice{f', first in line {first}' if first else ''}", name_place
             )
         else:
-            document.places[*key, name] = here
-            values[name] = _plain(value_node, (*key, name), here, document, above)
+            document.places[*key, name] = name_place
+            values[name] = _plain(value_node, (*key, name), name_place, document, above)
     return values
 
 
-def _is_word(node: Node) -> bool:
-    """Whether a node can be a key: text, but no merge key."""
+def _is_valid_name(node: Node) -> bool:
+    """Whether a node can be the name of a key: text, but no merge key."""
     if not isinstance(node, ScalarNode) or node.tag not in ("plain", "quoted") or SURROGATE.search(node.value):
         return False
     text = node.value
@@ -364,11 +278,11 @@ def _is_word(node: Node) -> bool:
 
 
 def _scalar(text: str, key: Key, place: Place, document: Document) -> JsonValue:
-    """Give what a scalar without quotes stands for."""
+    """Return the value of a scalar without quotes."""
     if text in CONSTANTS:
         return CONSTANTS[text]
     if WHOLE.fullmatch(text):
-        if len(text) <= MOST_DIGITS:
+        if len(text) <= MAX_DIGITS:
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
         document.refuse(key, f"{text[:40]}...: {len(text)} digits", place)
         return None

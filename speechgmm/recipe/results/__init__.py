@@ -1,1 +1,1 @@
-"""The folder of results: writing it, reading it back, its report and a gallery made of it."""
+"""The results folder: writing it, reading it back, its report, and a gallery created from it."""

@@ -1,4 +1,4 @@
-"""The plots of an experiment, from its folder of results."""
+"""The plots of an experiment, from its results folder."""
 
 import numpy as np
 
@@ -8,44 +8,36 @@ from speechgmm.evaluation.report.figures import NamedFigure, draw_scores
 from speechgmm.recipe.results.reading import Results
 
 
-def figures(results: Results) -> tuple[NamedFigure, ...]:
+def draw_figures(results: Results) -> tuple[NamedFigure, ...]:
     """Draw the plots of an experiment.
 
-    Parameters
-    ----------
-    results : Results
-        What to show.
-
-    Returns
-    -------
-    tuple of NamedFigure
-        Those of `draw_scores`; ``cmc`` and ``confusion`` where there are tests to identify; ``training`` of each
-        background model, with the system and the sex that it is of.
+    These are the plots of `draw_scores`, ``cmc`` and ``confusion`` if there are tests to identify, and ``training`` of
+    each background model; where there are several, with its system and sex in the name.
     """
     recipe, decision = results.recipe, results.metrics["decision"]
     threshold = decision["threshold"] if decision else None
-    drawn = list(draw_scores(results.trials, recipe.evaluation, recipe.seed, threshold=threshold))
+    figures = list(draw_scores(results.trials, recipe.evaluation, recipe.seed, threshold=threshold))
     ranks, confusion = results.metrics["identification"]["cmc"], results.confusion
     if ranks:
         figure = plots.cmc_figure({"closed set": ranks})
-        drawn.append(NamedFigure("cmc", "Ranks of the right speaker", plots.CMC_CAPTION, figure))
+        figures.append(NamedFigure("cmc", "Ranks of the right speaker", plots.CMC_CAPTION, figure))
     if confusion:
-        names, counts = _counts(confusion)
+        names, counts = _count_matrix(confusion)
         figure = plots.confusion_figure(counts, names)
-        drawn.append(NamedFigure("confusion", "Confusions between speakers", plots.CONFUSION_CAPTION, figure))
-    for of, rows in results.training.items():
+        figures.append(NamedFigure("confusion", "Confusions between speakers", plots.CONFUSION_CAPTION, figure))
+    for labels, rows in results.training.items():
         history = [float(row["log_likelihood_per_frame"]) for row in rows if row["early"] == "False"]
-        name, title = "-".join(("training", *of)), ", ".join(("Training of the background model", *of))
+        name, title = "-".join(("training", *labels)), ", ".join(("Training of the background model", *labels))
         if history:
-            drawn.append(NamedFigure(name, title, plots.TRAINING_CAPTION, plots.training_figure(history)))
-    return tuple(drawn)
+            figures.append(NamedFigure(name, title, plots.TRAINING_CAPTION, plots.training_figure(history)))
+    return tuple(figures)
 
 
-def _counts(confusion: tuple[tuple[str, str, int], ...]) -> tuple[list[str], IntArray]:
-    """Put counts of right models and answers into a square."""
+def _count_matrix(confusion: tuple[tuple[str, str, int], ...]) -> tuple[list[str], IntArray]:
+    """Return the names of n models, sorted, and how many tests of each were answered as each, shape (n, n)."""
     names = sorted({name for right, answer, _ in confusion for name in (right, answer)})
-    place = {name: number for number, name in enumerate(names)}
+    index = {name: number for number, name in enumerate(names)}
     counts = np.zeros((len(names), len(names)), np.intp)
     for right, answer, tests in confusion:
-        counts[place[right], place[answer]] += tests
+        counts[index[right], index[answer]] += tests
     return names, counts

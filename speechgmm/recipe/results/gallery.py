@@ -1,4 +1,4 @@
-"""What a run leaves for a gallery: the results of one system, as `speechgmm.gallery.enrolment` takes them."""
+"""A gallery from the results of a run: its background model, settings, cohort and calibration."""
 
 import json
 from pathlib import Path
@@ -17,31 +17,45 @@ from speechgmm.scoring.identification import IdentificationConfig
 
 
 def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: float = 2.0) -> Gallery:
-    """Make a gallery in which nobody is enrolled of what a run has left.
+    """Create a gallery without speakers from the results of a run.
 
     Parameters
     ----------
     results : str or Path
-        The folder of results.
+        The results folder of a run with one system and one background model.
     folder : str or Path
-        A new or an empty folder.
+        The gallery: a folder that does not exist or is empty.
     min_speech : float >= 0, seconds
-        With less speech than this, what is enrolled or tested is flagged.
+        Recordings with less speech than this are flagged when they are enrolled or tested.
 
     Returns
     -------
     Gallery
-        With the run's front end, background model, settings, cohort and calibration, and with the corpus' choice of
-        a channel, where it is one for all recordings. Decisions are by its costs; a threshold that it has learnt is
-        that of verification and of identification.
+        With the front end, background model, settings, cohort and calibration of the run, and the corpus's choice of
+        a channel if it is one for all recordings. Decisions use the costs of the run; if the run has learnt a
+        threshold, verification and identification use that.
 
     Raises
     ------
     GalleryError, RecipeError, ModelError
-        If these are no results of one system with one background model, a file is missing or damaged, or the folder
-        holds something.
+        If the results are not of one system with one background model, a file is missing or damaged, or the folder
+        is not empty.
     OSError
         If the gallery cannot be written.
+
+    Examples
+    --------
+    A small experiment on synthetic voices, and the gallery of its system:
+
+    >>> from speechgmm import Engine, Recipe, gallery_of_results, run
+    >>> corpus = {"kind": "synthetic", "n_speakers": 2, "n_background": 2, "n_test": 1, "seconds": 2.0}
+    >>> recipe = Recipe(name="tiny", corpus=corpus, ubm={"n_components": 4}, calibration={"method": "none"})
+    >>> done = run(recipe, engine=Engine("serial"), until_stage="evaluation")
+    >>> gallery = gallery_of_results("results/tiny", "gallery")
+    >>> gallery.ubm.n_components
+    4
+    >>> gallery.unit
+    'nats per frame, not calibrated'
     """
     results = Path(results)
     recipe = load_recipe(results / RECIPE_FILE)
@@ -62,37 +76,22 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
 
 
 def check_results(results: Path, recipe: Recipe) -> tuple[FeatureConfig, AdaptationConfig]:
-    """Refuse results that no gallery can be made of.
+    """Return the front end and the adaptation of a run, and refuse results that a gallery cannot use.
 
-    Parameters
-    ----------
-    results : Path
-        The folder.
-    recipe : Recipe
-        What was run.
-
-    Returns
-    -------
-    front_end : FeatureConfig
-        Of the audio.
-    adaptation : AdaptationConfig
-        How speakers are adapted from the background model.
-
-    Raises
-    ------
-    GalleryError
-        If there are several systems, not one background model, no cohort for normalised scores, or features that
-        were given.
+    Raises GalleryError for a fusion, for more or fewer background models than one, for imported features, and if scores
+    are normalised by a cohort that is missing.
     """
     if recipe.systems:
-        names = ", ".join(member.name for member in recipe.systems_or_self)
+        names = ", ".join(system.name for system in recipe.systems)
         raise GalleryError(
             f"{results}: a fusion of {names}, and a gallery has one system; expected one of them, run alone"
         )
     if not isinstance(recipe.speakers, AdaptationConfig) or recipe.ubm.per_sex:
         raise GalleryError(f"{results}: expected a run with one background model, which a gallery adapts")
     if not isinstance(recipe.features, FeatureConfig):
-        raise GalleryError(f"{results}: its models know given features; expected a run on audio, which is enrolled")
+        raise GalleryError(
+            f"{results}: its models are of imported features; expected a run on audio, which is what a gallery enrols"
+        )
     cohort = results / COHORT_FILE
     if recipe.normalisation.method != "none" and not cohort.exists():
         raise GalleryError(f"{cohort}: no such file, and the scores of this run are normalised by a cohort")
@@ -100,7 +99,7 @@ def check_results(results: Path, recipe: Recipe) -> tuple[FeatureConfig, Adaptat
 
 
 def _decisions(recipe: Recipe, calibration: Path, min_speech: float) -> DecisionConfig:
-    """Decide as the run did: by its costs, or by the threshold that it has learnt."""
+    """Return the decisions of the run: by its costs, or by the threshold that it has learnt."""
     if recipe.decision.method == "bayes" or not calibration.exists():
         return DecisionConfig(min_speech=min_speech, costs=recipe.decision.costs)
     try:

@@ -1,4 +1,4 @@
-"""A folder of results, read back: all that a report needs, without the corpus, its features or the cache."""
+"""Reading a results folder: all that a report needs, without the corpus, its features or the cache."""
 
 import csv
 import json
@@ -40,12 +40,12 @@ from speechgmm.recipe.schema.recipe import Recipe
 
 T = TypeVar("T")
 
-AGAIN = "run the recipe again, which uses what is stored, and then this"
-"""What to do where results are not whole."""
+RERUN_HINT = "run the recipe again, which uses what is stored, and then this"
+"""What to do if results are incomplete or damaged."""
 
 
 class DataRow(NamedTuple):
-    """An utterance as a system saw it; without seconds if it could not be used."""
+    """An utterance as a system used it; its lengths are None if the system could not use it."""
 
     system: str
     role: str
@@ -60,28 +60,32 @@ class DataRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What a run left behind.
+    """The results of a run, as `open_results` reads them.
 
     Parameters
     ----------
     folder : Path
-        Where.
+        The results folder.
     recipe : Recipe
         The experiment, every default filled in.
-    metrics, provenance : dict
-        What ``metrics.json`` and ``provenance.json`` hold.
+    metrics, provenance : mapping of str to JSON data
+        Contents of ``metrics.json`` and ``provenance.json``.
     trials : TrialTable
-        What ``scores.csv`` holds.
+        Contents of ``scores.csv``: every trial with its scores, in nats.
     data : tuple of DataRow
-        What ``data.csv`` holds.
+        Contents of ``data.csv``: every utterance, with its length in seconds.
     skipped : tuple of SkippedItem
-        What ``skipped.csv`` holds.
+        Contents of ``skipped.csv``: what could not be used, and why.
     confusion : tuple of (str, str, int)
-        What ``confusion.csv`` holds: a model, who was answered in its place or rightly, and how many tests were.
+        Contents of ``confusion.csv``: the right model, the model that was answered, and the number of tests.
     training : mapping of tuple of str to tuple of dict
-        The rows of each ``training.csv``, by the system and the sex that it is of, where there are several.
+        Rows of the ``training.csv`` of each background model, by its system and sex, where there are several.
     sizes : tuple of int
-        Components of each background model.
+        Number of components of each background model.
+
+    Examples
+    --------
+    See `open_results`.
     """
 
     folder: Path
@@ -97,23 +101,36 @@ class Results:
 
 
 def open_results(folder: Path) -> Results:
-    """Read what a run has left.
+    """Read the results of a run.
 
     Parameters
     ----------
     folder : Path
-        The folder of results.
+        The results folder, such as ``results/NAME``.
 
     Returns
     -------
     Results
-        All of it but the speakers' models.
+        The recipe, metrics, scores, data and training; speaker models are not read.
 
     Raises
     ------
     ResultsError
-        If this is no folder of results, the run did not come to its end, or a file is missing, damaged or of another
-        version; it says what to do.
+        If this is no results folder, the run did not finish, or a file is missing, damaged or of another version. The
+        message says what to do.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from speechgmm import Engine, Recipe, open_results, run
+    >>> corpus = {"kind": "synthetic", "n_speakers": 2, "n_background": 2, "n_test": 1, "seconds": 2.0}
+    >>> recipe = Recipe(name="tiny", corpus=corpus, ubm={"n_components": 4}, calibration={"method": "none"})
+    >>> done = run(recipe, engine=Engine("serial"), until_stage="evaluation")
+    >>> results = open_results(Path("results/tiny"))
+    >>> results.sizes, len(results.data), list(results.trials.lists)
+    ((4,), 26, ['trials'])
+    >>> results.metrics["trials"]["trials"]["n_target"], results.trials.llrs.shape
+    (2, (4,))
     """
     _check_files(folder)
     try:
@@ -121,76 +138,76 @@ def open_results(folder: Path) -> Results:
         ubms = _background_models(folder, recipe)
         sizes = tuple(load_gmm(path / UBM_FILE).n_components for path in ubms.values())
     except SpeechGMMError as error:
-        raise ResultsError(f"{error}\nthese results are damaged, or of another version; {AGAIN}") from error
-    data = tuple(_table(folder / DATA_FILE, DATA_COLUMNS, _utterance)[1])
-    metrics = _metrics(folder / METRICS_FILE)
-    trials = _trials(folder / SCORES_FILE, data, ranked="raw" if recipe.calibration.method == "pav" else "llrs")
+        raise ResultsError(f"{error}\nthese results are damaged, or of another version; {RERUN_HINT}") from error
+    data = tuple(_read_table(folder / DATA_FILE, DATA_COLUMNS, _parse_utterance)[1])
+    metrics = _read_metrics(folder / METRICS_FILE)
+    trials = _read_trials(folder / SCORES_FILE, data, rank_by="raw" if recipe.calibration.method == "pav" else "llrs")
     _check_counts(folder / SCORES_FILE, trials, metrics)
     return Results(
         folder,
         recipe,
         metrics,
-        _json(folder / PROVENANCE_FILE, ("seed", "created", "versions", "warnings", "stages")),
+        _read_json(folder / PROVENANCE_FILE, ("seed", "created", "versions", "warnings", "stages")),
         trials,
         data,
-        tuple(_table(folder / SKIPPED_FILE, SKIPPED_COLUMNS, lambda row: SkippedItem(*row))[1]),
-        tuple(_table(folder / CONFUSION_FILE, CONFUSION_COLUMNS, lambda row: (row[0], row[1], int(row[2])))[1]),
-        {of: _training(path / TRAINING_FILE) for of, path in ubms.items()},
+        tuple(_read_table(folder / SKIPPED_FILE, SKIPPED_COLUMNS, lambda row: SkippedItem(*row))[1]),
+        tuple(_read_table(folder / CONFUSION_FILE, CONFUSION_COLUMNS, lambda row: (row[0], row[1], int(row[2])))[1]),
+        {labels: _read_training(path / TRAINING_FILE) for labels, path in ubms.items()},
         sizes,
     )
 
 
 def _check_files(folder: Path) -> None:
-    """Refuse what is no folder of results, or not all of one, and say what to do."""
+    """Refuse a folder without results, or with only some of the files, and say what to do."""
     expected = "expected a folder of results, as results/NAME after a run"
     if not folder.is_dir():
         raise ResultsError(f"{folder}: {'a file' if folder.exists() else 'no such folder'}; {expected}")
-    has_run = (folder / METRICS_FILE).is_file()  # of the name of a series
+    has_run = (folder / METRICS_FILE).is_file()  # a run may have the name of a series
     if (folder / SERIES_FILE).is_file() and not has_run:
         raise ResultsError(f"{folder}: a series; {folder}/*/ are its results, one folder for each experiment")
-    ends = (METRICS_FILE, SCORES_FILE, RECIPE_FILE, PROVENANCE_FILE)
-    files = (*ends, SKIPPED_FILE, DATA_FILE, CONFUSION_FILE)
+    written_by_all_versions = (METRICS_FILE, SCORES_FILE, RECIPE_FILE, PROVENANCE_FILE)
+    files = (*written_by_all_versions, SKIPPED_FILE, DATA_FILE, CONFUSION_FILE)
     missing = [name for name in files if not (folder / name).is_file()]
     if not missing:
         return
-    lacks = f"{folder}: no {', no '.join(missing)}"
+    lacking = f"{folder}: no {', no '.join(missing)}"
     if not any((folder / name).is_file() for name in (*files, LOG_FILE)):
-        raise ResultsError(f"{lacks}; {expected}")
-    if all((folder / name).is_file() for name in ends):
-        raise ResultsError(f"{lacks}: removed, or these results are of an earlier version; {AGAIN}")
-    raise ResultsError(f"{lacks}: the run was stopped, or is still at it; the same run again goes on from there")
+        raise ResultsError(f"{lacking}; {expected}")
+    if all((folder / name).is_file() for name in written_by_all_versions):
+        raise ResultsError(f"{lacking}: removed, or these results are of an earlier version; {RERUN_HINT}")
+    raise ResultsError(f"{lacking}: the run was stopped, or is still running; run it again to resume it")
 
 
 def _background_models(folder: Path, recipe: Recipe) -> dict[tuple[str, ...], Path]:
-    """Find the folder of each background model, by the system and the sex that it is of, where there are several."""
-    found: dict[tuple[str, ...], Path] = {}
-    for member in recipe.systems_or_self:
-        of: tuple[str, ...] = (member.name,) if recipe.systems else ()
-        place = folder / SYSTEMS / member.name if recipe.systems else folder
-        if member.speakers.method == "independent":
+    """Find the folder of each background model, by its system and its sex, where there are several."""
+    folders: dict[tuple[str, ...], Path] = {}
+    for system in recipe.systems_or_self:
+        labels: tuple[str, ...] = (system.name,) if recipe.systems else ()
+        system_folder = folder / SYSTEMS / system.name if recipe.systems else folder
+        if system.speakers.method == "independent":
             continue
-        if member.ubm.per_sex:
-            found |= {(*of, each.name): each for each in sorted((place / SEXES).glob("*"))}
+        if system.ubm.per_sex:
+            folders |= {(*labels, path.name): path for path in sorted((system_folder / SEXES).glob("*"))}
         else:
-            found[of] = place
-    return found
+            folders[labels] = system_folder
+    return folders
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what is wrong with a file into an error that names it."""
+def _named_in_errors(path: Path) -> Iterator[None]:
+    """Raise any error about the contents of a file as ResultsError with its path and what to do."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         if isinstance(error, ResultsError):
             raise
         why = f"no {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
-        raise ResultsError(f"{path}: {why}; damaged, or of another version: {AGAIN}") from error
+        raise ResultsError(f"{path}: {why}; damaged, or of another version: {RERUN_HINT}") from error
 
 
-def _json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    """Read a JSON document that has these keys."""
-    with _reading(path):
+def _read_json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Read a JSON object that has these keys."""
+    with _named_in_errors(path):
         document = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(document, dict):
             raise TypeError(f"{type(document).__name__}, expected an object")
@@ -199,16 +216,16 @@ def _json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
         return document
 
 
-def _metrics(path: Path) -> dict[str, Any]:
-    """Read the numbers, and see that all those are there that a report rests on."""
-    metrics = _json(path, ("trials", "calibration", "decision", "identification"))
-    with _reading(path):
-        for numbers in metrics["trials"].values():
+def _read_metrics(path: Path) -> dict[str, Any]:
+    """Read the metrics, and check that all those are there that a report uses."""
+    metrics = _read_json(path, ("trials", "calibration", "decision", "identification"))
+    with _named_in_errors(path):
+        for list_metrics in metrics["trials"].values():
             for key in ("n_target", "n_nontarget", "n_unscored", "eer", "cllr", "min_cllr"):
-                if not isinstance(numbers[key], int | float | None):
-                    raise TypeError(f"{key} {numbers[key]!r}, expected a number")
+                if not isinstance(list_metrics[key], int | float | None):
+                    raise TypeError(f"{key} {list_metrics[key]!r}, expected a number")
             for key in ("min_dcf", "act_dcf"):
-                dict(numbers[key])
+                dict(list_metrics[key])
         for key in ("n_tests", "n_models"):
             int(metrics["identification"][key])
         for key in ("rate", "cmc", "open_set", "intervals"):
@@ -216,40 +233,44 @@ def _metrics(path: Path) -> dict[str, Any]:
     return metrics
 
 
-def _table(path: Path, columns: Sequence[str], take: Callable[[list[str]], T]) -> tuple[list[str], list[T]]:
-    """Read a table that has these columns, and perhaps others after them: its header, and what is taken of each row."""
-    with _reading(path), path.open(newline="", encoding="utf-8") as stream:
+def _read_table(path: Path, columns: Sequence[str], parse: Callable[[list[str]], T]) -> tuple[list[str], list[T]]:
+    """Read the header and the parsed rows of a table with these columns, and perhaps others after them."""
+    with _named_in_errors(path), path.open(newline="", encoding="utf-8") as stream:
         reader = csv.reader(stream)
         header = next(reader, [])
         if header[: len(columns)] != list(columns):
             raise ValueError(f"columns {','.join(header)}, expected {','.join(columns)}")
-        taken = []
+        parsed = []
         for row in reader:
             if len(row) != len(header):
                 raise ValueError(f"line {reader.line_num}: {len(row)} values, expected {len(header)}")
             try:
-                taken.append(take(row))
+                parsed.append(parse(row))
             except ValueError as error:
                 raise ValueError(f"line {reader.line_num}: {error}") from error
-        return header, taken
+        return header, parsed
 
 
-def _trials(path: Path, data: Sequence[DataRow], ranked: str) -> TrialTable:
-    """Read the trials with their scores; the calibration by pav makes equal what is not, which `ranked` goes by."""
+def _read_trials(path: Path, data: Sequence[DataRow], rank_by: str) -> TrialTable:
+    """Read the trials with their scores.
+
+    `rank_by` names the scores that rank the trials. PAV maps distinct scores to equal ones, so ranks use the
+    uncalibrated scores.
+    """
     speaker_of = {row.model: row.speaker for row in data if row.role == "enrol"}
-    number = {name: place for place, name in enumerate(dict.fromkeys(row.speaker for row in data))}
+    number_of = {name: number for number, name in enumerate(dict.fromkeys(row.speaker for row in data))}
     usable = {row.id for row in data if row.role == "test" and row.seconds is not None}
 
-    def trial(row: list[str]) -> tuple[str, str, int, int, bool, float, float, tuple[bool, ...]]:
-        """Take a trial; names are there many times, and kept once."""
-        model, test, score, llr, label, speaker, *members = row
+    def parse(row: list[str]) -> tuple[str, str, int, int, bool, float, float, tuple[bool, ...]]:
+        """Parse a trial; a name that occurs many times is kept in memory once."""
+        model, test, score, llr, label, speaker, *in_lists = row
         if label not in ("target", "nontarget"):
             raise ValueError(f"label {label!r}, expected target or nontarget")
-        if model not in speaker_of or speaker not in number:
+        if model not in speaker_of or speaker not in number_of:
             raise ValueError(f"model {model!r} or speaker {speaker!r} is not in {DATA_FILE}")
         if (score or llr) and test not in usable:
             raise ValueError(f"test {test!r} has a score, and no seconds in {DATA_FILE}")
-        speakers = number[speaker_of[model]], number[speaker]
+        speakers = number_of[speaker_of[model]], number_of[speaker]
         scores = float(score or "nan"), float(llr or "nan")
         return (
             intern(model),
@@ -257,40 +278,41 @@ def _trials(path: Path, data: Sequence[DataRow], ranked: str) -> TrialTable:
             *speakers,
             label == "target",
             *scores,
-            tuple(each == "1" for each in members),
+            tuple(flag == "1" for flag in in_lists),
         )
 
-    header, rows = _table(path, SCORES_COLUMNS, trial)
-    models, tests, own, heard, target, raw, llrs, members = map(list, zip(*rows, strict=True) if rows else [()] * 8)
-    in_list = np.array(members, np.bool_).reshape(len(rows), len(header) - len(SCORES_COLUMNS))
+    header, rows = _read_table(path, SCORES_COLUMNS, parse)
+    columns = map(list, zip(*rows, strict=True) if rows else [()] * 8)
+    models, tests, model_speakers, test_speakers, target, raw, llrs, in_lists = columns
+    in_list = np.array(in_lists, np.bool_).reshape(len(rows), len(header) - len(SCORES_COLUMNS))
     lists = {name.removeprefix(IN_LIST): in_list[:, n] for n, name in enumerate(header[len(SCORES_COLUMNS) :])}
     scores = {"raw": np.array(raw, np.float64), "llrs": np.array(llrs, np.float64)}
-    speakers = np.array(own, np.intp), np.array(heard, np.intp)
-    return TrialTable(models, tests, speakers, np.array(target, np.bool_), **scores, ranks=scores[ranked], lists=lists)
+    speakers = np.array(model_speakers, np.intp), np.array(test_speakers, np.intp)
+    return TrialTable(models, tests, speakers, np.array(target, np.bool_), **scores, ranks=scores[rank_by], lists=lists)
 
 
 def _check_counts(path: Path, trials: TrialTable, metrics: Mapping[str, Any]) -> None:
-    """See that there are as many trials as the numbers are of: a table that was cut short is still a table."""
-    for name, numbers in metrics["trials"].items():
-        with _reading(path):
+    """Check that there are as many trials as the metrics count: a table that was cut short is still a table."""
+    for name, list_metrics in metrics["trials"].items():
+        with _named_in_errors(path):
             found = [int(np.count_nonzero(kind)) for kind in trials.scored(name)]
-            expected = [numbers["n_target"], numbers["n_nontarget"]]
+            expected = [list_metrics["n_target"], list_metrics["n_nontarget"]]
             if found != expected:
                 raise ValueError(
                     f"{name}: {found} target and nontarget trials with scores, {METRICS_FILE} has {expected}"
                 )
 
 
-def _utterance(row: list[str]) -> DataRow:
-    """Take an utterance of the data."""
+def _parse_utterance(row: list[str]) -> DataRow:
+    """Parse a row of ``data.csv``."""
     system, role, name, speaker, model, sex, path, *lengths = row
-    seconds, speech = (float(each) if each else None for each in lengths)
+    seconds, speech = (float(length) if length else None for length in lengths)
     return DataRow(system, role, name, speaker, model, sex, path, seconds, speech)
 
 
-def _training(path: Path) -> tuple[Mapping[str, str], ...]:
-    """Read the iterations of a training."""
-    with _reading(path), path.open(newline="", encoding="utf-8") as stream:
+def _read_training(path: Path) -> tuple[Mapping[str, str], ...]:
+    """Read the iterations of the training of a background model."""
+    with _named_in_errors(path), path.open(newline="", encoding="utf-8") as stream:
         rows = tuple(csv.DictReader(stream))
         for row in rows:
             float(row["log_likelihood_per_frame"])

@@ -1,4 +1,4 @@
-"""The folder of results: models, scores, metrics, what was skipped, plots, report and provenance."""
+"""Writing a results folder: models, scores, metrics, what was skipped, report and provenance."""
 
 import logging
 import platform
@@ -37,7 +37,7 @@ OF_RESULTS = (
     *(layout.METRICS_FILE, layout.SCORES_FILE, layout.DATA_FILE, layout.CONFUSION_FILE, layout.SKIPPED_FILE),
     *(layout.RECIPE_FILE, layout.PROVENANCE_FILE, layout.REPORT_FILE, layout.CALIBRATION_FILE, layout.COHORT_FILE),
 )
-"""What else a run writes beside plots and log."""
+"""The other files that a run writes, without plots and log."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class ExperimentOutputs:
 
 
 def clear_results(folder: Path) -> None:
-    """Remove what an earlier run left, so that a folder never shows two runs at once; files of other names stay."""
+    """Remove the files of an earlier run, so that a folder never shows two runs at once; files of other names stay."""
     for name in (*OF_RESULTS, *OF_MODELS):
         (folder / name).unlink(missing_ok=True)
     for suffix in ("svg", "png"):
@@ -67,9 +67,9 @@ def clear_results(folder: Path) -> None:
         for below in (layout.SYSTEMS, layout.SEXES):
             for path in (folder / below).rglob(name):
                 path.unlink()
-    for half in folder.rglob(f"{WRITING}*"):  # of a run that was killed: no other run writes here now
-        if half.is_file():
-            half.unlink()
+    for partial in folder.rglob(f"{WRITING}*"):  # of a run that was killed: no other run writes here now
+        if partial.is_file():
+            partial.unlink()
 
 
 def write_skipped(
@@ -78,15 +78,15 @@ def write_skipped(
     stores: Mapping[str, Mapping[str, FeatureStore]],
     untrained: Mapping[str, Mapping[str, str]] | None = None,
 ) -> tuple[SkippedItem, ...]:
-    """Write and log what could not be used, as soon as it is known: a later stage may fail because of it.
+    """Write and log what could not be used, as soon as it is known, because a later stage may fail for that reason.
 
-    These are the utterances without features, the speakers who have no model because of that, and those whose models
-    could not be trained alone, with the reason. `stores` and `untrained` go by the names of the systems.
+    These are the utterances without features, the models that have no utterance left, and those that could not be
+    trained without a background model, each with its reason. `stores` and `untrained` go by the names of the systems.
     """
     skipped: tuple[SkippedItem, ...] = ()
     for name, by_role in stores.items():
         system = name if len(stores) > 1 else ""
-        skipped += _skipped(corpus, by_role, system)
+        skipped += _skipped_items(corpus, by_role, system)
         reasons = untrained[name] if untrained else {}
         skipped += tuple(SkippedItem("model", model, "enrol", "", why, system) for model, why in reasons.items())
     for item in skipped:
@@ -97,7 +97,7 @@ def write_skipped(
 
 
 def write_results(folder: Path, recipe: Recipe, outputs: ExperimentOutputs, *, report: bool = True) -> dict[str, Any]:
-    """Write all that an experiment leaves behind, replacing file by file; return what ``metrics.json`` holds."""
+    """Write all results of an experiment, replacing file by file, and return the contents of ``metrics.json``."""
     for config, system in zip(recipe.systems_or_self, outputs.systems, strict=True):
         _copy_models(system, folder / layout.SYSTEMS / config.name if recipe.systems else folder)
     if recipe.normalisation.method != "none":
@@ -118,45 +118,46 @@ def write_results(folder: Path, recipe: Recipe, outputs: ExperimentOutputs, *, r
 
 
 def _write_data(path: Path, outputs: ExperimentOutputs, *, several: bool) -> None:
-    """Write how long each utterance is for each system; without seconds, if it could not be used."""
+    """Write the length of each utterance for each system; lengths are empty if the system could not use it."""
     rows = []
     for system, stores in outputs.stores.items():
         label = system if several else ""
         for role, store in stores.items():
-            stored = {each.utterance: each for each in store.utterances}
-            for each in outputs.corpus.role(role):
-                model = each.enrols if role == "enrol" else ""
-                used = stored.get(each.id)
-                lengths = (repr(used.seconds), repr(used.speech_seconds)) if used else ("", "")
-                rows.append((label, role, each.id, each.speaker, model, each.sex or "", each.path, *lengths))
+            stored_by_id = {stored.utterance: stored for stored in store.utterances}
+            for utterance in outputs.corpus.role(role):
+                model = utterance.enrols if role == "enrol" else ""
+                stored = stored_by_id.get(utterance.id)
+                lengths = (repr(stored.seconds), repr(stored.speech_seconds)) if stored else ("", "")
+                who = utterance.speaker, model, utterance.sex or ""
+                rows.append((label, role, utterance.id, *who, utterance.path, *lengths))
     write_csv(path, layout.DATA_COLUMNS, rows)
 
 
 def _write_confusion(path: Path, corpus: Corpus, scores: ScoreMatrix) -> None:
-    """Write how many tests of each model each model won, where it won any, among speakers who have one model."""
+    """Write how many tests of each model were answered as each model, where any were; of speakers with one model."""
     n_models = Counter(corpus.speaker_of.values())
     row = index_of([corpus.speaker_of[model] for model in scores.models])
     column = index_of(scores.tests)
-    tests = [each for each in corpus.test if n_models[each.speaker] == 1 and each.speaker in row and each.id in column]
+    tests = [test for test in corpus.test if n_models[test.speaker] == 1 and test.speaker in row and test.id in column]
     rows: list[tuple[str, str, str]] = []
     if tests:
-        matrix = scores.matrix[:, [column[each.id] for each in tests]]
-        truth = np.array([row[each.speaker] for each in tests], np.intp)
-        # not as a matrix of all models, which many speakers make larger than their scores
+        matrix = scores.matrix[:, [column[test.id] for test in tests]]
+        truth = np.array([row[test.speaker] for test in tests], np.intp)
+        # not a matrix of all models, which would be larger than the scores if speakers are many
         pairs, counts = np.unique(np.stack([truth, answers(matrix, truth)], axis=1), axis=0, return_counts=True)
         counted = zip(pairs.tolist(), counts.tolist(), strict=True)
-        rows = [(scores.models[right], scores.models[won], str(n_tests)) for (right, won), n_tests in counted]
+        rows = [(scores.models[right], scores.models[answer], str(n_tests)) for (right, answer), n_tests in counted]
     write_csv(path, layout.CONFUSION_COLUMNS, rows)
 
 
-def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore], system: str) -> tuple[SkippedItem, ...]:
-    """List a system's utterances without features, and the speakers that are left without a model."""
+def _skipped_items(corpus: Corpus, stores: Mapping[str, FeatureStore], system: str) -> tuple[SkippedItem, ...]:
+    """List a system's utterances without features, and the models that have no utterance left."""
     items = []
     for role, store in stores.items():
         paths = {utterance.id: utterance.path for utterance in corpus.role(role)}
         items += [
-            SkippedItem("utterance", each.utterance, role, paths[each.utterance], each.reason, system)
-            for each in store.unusable
+            SkippedItem("utterance", unusable.utterance, role, paths[unusable.utterance], unusable.reason, system)
+            for unusable in store.unusable
         ]
     enrolled = {utterance.enrols for utterance in corpus.enrol if utterance.id in stores["enrol"]}
     items += [
@@ -168,7 +169,7 @@ def _skipped(corpus: Corpus, stores: Mapping[str, FeatureStore], system: str) ->
 
 
 def _copy_models(system: System, folder: Path) -> None:
-    """Copy models and the training of the background models; those of each sex into a folder of their own."""
+    """Copy the models and training tables of a system; models of each sex go into a folder of their own."""
     for models in system.models:
         target = folder / layout.SEXES / models.sex if models.sex else folder
         _copy(models.speakers.folder / layout.SPEAKERS_FILE, target / layout.SPEAKERS_FILE)
@@ -178,8 +179,8 @@ def _copy_models(system: System, folder: Path) -> None:
 
 
 def _write_cohort(path: Path, outputs: ExperimentOutputs) -> None:
-    """Write the speakers that scores are normalised by, for galleries to normalise theirs likewise."""
-    (stores,) = outputs.stores.values()  # of a fusion, each system has a normalisation of its own
+    """Write the cohort that scores are normalised by, so that a gallery can normalise its scores by the same one."""
+    (stores,) = outputs.stores.values()  # a fusion has none: each of its systems has its own normalisation
     store = stores["background"]
     used = [utterance for utterance in outputs.corpus.background if utterance.id in store]
     frames = tuple(store.frames(utterance.id) for utterance in used)

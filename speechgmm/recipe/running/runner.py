@@ -62,7 +62,9 @@ def run(
     until_stage: str | None = None,
     cache: str | Path | None = None,
 ) -> RunResult:
-    """Run an experiment.
+    """Run an experiment: every stage from the corpus to the report.
+
+    Stages whose outputs are stored by an earlier run, and whose inputs have not changed, are not run again.
 
     Parameters
     ----------
@@ -71,30 +73,31 @@ def run(
     overrides : sequence of str
         ``KEY=VALUE`` for a recipe's file; see `load_recipe`.
     results : str or Path
-        The experiment's results go into the folder of its name below this one, and outputs of stages, which
-        experiments share, into ``.cache`` below it.
+        Folder in which the results go into a folder of the recipe's name. The outputs of stages, which experiments
+        share, go into its ``.cache``.
     engine : Engine, optional
-        Where to run; the results are the same, bit for bit. Processes on all cores when not given.
+        Where to run: in this process, on all cores (the default) or on a cluster. The results are the same, bit for
+        bit.
     kernel : "torch" or "cuda", optional
-        Train and score by this kernel of PyTorch, whatever the recipe names; the last bits are its own.
+        Train and score with this kernel of PyTorch instead of the recipe's. Results may differ in their last bits.
     console : rich.console.Console, optional
-        Where progress is shown, if it is a terminal; nowhere when not given.
+        Terminal that shows progress; no progress is shown when not given.
     from_stage : str, optional
-        The first of `speechgmm.recipe.stages.context.STAGES` to rerun, and all after it, though its output is stored.
+        Rerun this stage, one of `speechgmm.recipe.stages.context.STAGES`, and all after it, although they are stored.
     until_stage : str, optional
-        The last stage to run; all when not given.
+        The last stage to run; all stages run when not given.
     cache : str or Path, optional
-        Another folder for the outputs of stages.
+        Folder for the outputs of stages, instead of ``.cache``.
 
     Returns
     -------
     RunResult
-        The folder of results, and the metrics.
+        The results folder, the metrics, and the outputs of the stages.
 
     Raises
     ------
     RecipeError, CorpusError, ModelError
-        If the recipe, the lists or the amount of data don't allow the experiment.
+        If the recipe is wrong, the lists cannot be read, or there are too few data for the experiment.
     ResultsError
         If another run is writing these results.
     WorkerError
@@ -103,6 +106,19 @@ def run(
         If there is no such stage.
     OSError
         If results cannot be written.
+
+    Examples
+    --------
+    A small experiment on synthetic voices, in this process, without the report:
+
+    >>> from speechgmm import Engine, Recipe, run
+    >>> corpus = {"kind": "synthetic", "n_speakers": 2, "n_background": 2, "n_test": 1, "seconds": 2.0}
+    >>> recipe = Recipe(name="tiny", corpus=corpus, ubm={"n_components": 4}, calibration={"method": "none"})
+    >>> done = run(recipe, results="results", engine=Engine("serial"), until_stage="evaluation")
+    >>> done.folder.name, done.metrics["trials"]["trials"]["n_nontarget"]
+    ('tiny', 2)
+    >>> [stage.title for stage in done.stages][-3:]
+    ['speakers', 'scores', 'evaluation']
     """
     rerun = frozenset(STAGES[_index(from_stage) :] if from_stage else ())
     until = STAGES[_index(until_stage)] if until_stage else STAGES[-1]

@@ -1,13 +1,12 @@
-"""A recipe: its sections are the configurations of the rooms that do the work."""
+"""A recipe: its sections are the configurations of the packages that do the work."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats.kaldi import KaldiConfig
-from speechgmm.corpus.reading import CorpusConfig as CorpusConfig
+from speechgmm.corpus.reading import CorpusConfig
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import ModelError, RecipeError
 from speechgmm.evaluation.summary import EvaluationConfig
@@ -16,134 +15,65 @@ from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.kernels.choice import check_available, torch_kernels
 from speechgmm.gmm.kernels.dense import TorchKernel
-from speechgmm.gmm.training.config import IndependentConfig, TrainingConfig
+from speechgmm.recipe.schema.sections import BackgroundConfig, CalibrationSection, FrontEnd, SpeakersConfig
 from speechgmm.recipe.schema.sweep import SweepConfig
-from speechgmm.scoring.calibration import CalibrationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig
 from speechgmm.scoring.thresholds import ThresholdConfig
 
-
-def _tag_of_front_end(section: Any) -> str:
-    """Tell a front end for audio, which goes by its usual kind, from one for given features."""
-    kind = section.get("kind") if isinstance(section, Mapping) else getattr(section, "kind", None)
-    return "given" if kind == "given" else "mfcc"
-
-
-FrontEnd = Annotated[
-    Annotated[FeatureConfig, Tag("mfcc")] | Annotated[ImportedConfig, Tag("given")], Discriminator(_tag_of_front_end)
-]
-
-
-def _method(speakers: Any) -> Any:
-    """Tell how speakers get their models: by MAP where nothing is said."""
-    return speakers.get("method", "map") if isinstance(speakers, dict) else getattr(speakers, "method", "map")
-
-
-SpeakersConfig = Annotated[
-    Annotated[AdaptationConfig, Tag("map")] | Annotated[IndependentConfig, Tag("independent")], Discriminator(_method)
-]
-
-
-class BackgroundConfig(TrainingConfig):
-    """How the background model is trained.
-
-    Parameters
-    ----------
-    per_sex : bool
-        Whether each sex has a background model of its own, from which its speakers are adapted, and to which they are
-        compared whoever the test is of.
-    """
-
-    per_sex: bool = False
-
-
-class CalibrationSection(Configuration):
-    """How scores become log-likelihood ratios, and what that is learnt from.
-
-    Parameters
-    ----------
-    method : "logistic", "pav" or "none"
-        A scale and an offset, by prior-weighted logistic regression; the best map that never falls; or neither.
-    p_target : float, 0 < p_target < 1
-        Prior of a target trial at which "logistic" is at its best.
-    systems : "equal" or "trained"
-        Whether the scores of several systems are added up, or weighted by what is learnt.
-    duration : bool
-        Whether the logarithm of a test's duration has a weight beside the scores; for "logistic".
-    on : str
-        ``background`` for trials among the speakers of the background model, each half by a system of the other half,
-        which needs no other data; or the name of a trial list, whose speakers may be in no other list.
-    allow_evaluated : bool
-        Whether that list may share speakers with those that are evaluated, which makes results look better.
-    """
-
-    method: Literal["logistic", "pav", "none"] = "logistic"
-    p_target: float = Field(0.5, gt=0, lt=1)
-    systems: Literal["equal", "trained"] = "equal"
-    duration: bool = False
-    on: str = "background"
-    allow_evaluated: bool = False
-
-    @model_validator(mode="after")
-    def _keys_have_an_effect(self) -> Self:
-        """Refuse keys that would have none."""
-        defaults = {name: field.default for name, field in type(self).model_fields.items() if name != "method"}
-        idle = [name for name, default in defaults.items() if getattr(self, name) != default]
-        if self.method == "none" and idle:
-            raise ValueError(f"{', '.join(idle)}: there is no calibration with method none")
-        if self.method == "pav" and self.p_target != 0.5:
-            raise ValueError(f"p_target {self.p_target} is for method logistic; pav is best at every prior at once")
-        if self.method == "pav" and self.duration:
-            raise ValueError("duration is for method logistic; pav takes nothing but scores")
-        return self
-
-    @property
-    def config(self) -> CalibrationConfig:
-        """What the training of a calibration takes."""
-        method: Literal["logistic", "pav"] = "pav" if self.method == "pav" else "logistic"
-        return CalibrationConfig(method=method, p_target=self.p_target, systems=self.systems)
-
-
 OF_SYSTEM = ("features", "ubm", "speakers", "scoring", "normalisation")
-"""The sections that make a system."""
+"""The sections that define a system."""
 
 OF_BACKGROUND = ("ubm", "scoring")
-"""The sections that do nothing without a background model."""
+"""The sections that have no effect without a background model."""
 
 
 class Recipe(Configuration):
-    """A whole experiment.
+    """A whole experiment: its data, its system or systems, and how they are evaluated.
 
     Parameters
     ----------
     name : str
-        Names the folder of results: letters, digits, ``.``, ``_`` and ``-``.
+        Name of the results folder: letters, digits, ``.``, ``_`` and ``-``.
     seed : int >= 0
-        Of everything random but the embedded voices, which have their own; of all systems where there are several.
+        Seed of everything random but the embedded voices, which have their own; with several systems, the seed of all
+        of them.
     corpus : section
-        Who said what; the only section without defaults.
+        The recordings and who speaks in them; the only section without defaults.
     systems : list of recipes
-        Paths of recipes of the same corpus, whose scores are fused. Features, models, scoring and normalisation are
-        theirs then; calibration, decision and evaluation are this recipe's.
+        Paths of recipes of the same corpus, whose scores are fused. Each system then has its own features, models,
+        scoring and normalisation; calibration, decision and evaluation are those of this recipe.
     features : section
-        The front end; of kind ``given`` where the corpus has features instead of audio.
+        The front end; of kind ``given`` if the corpus has features instead of audio.
     ubm : section
-        Training of the background model; there is none with ``speakers.method: independent``.
+        Training of the background model; not used with ``speakers.method: independent``.
     speakers : section
-        How a speaker's model is made from it, or without it.
+        How speaker models are made: adapted from the background model, or trained without one.
     scoring : section
-        How a test is scored against a model, where there is a background model.
+        How a test is scored against a speaker model, if there is a background model.
     normalisation : section
-        What a score is compared with: those of the background's speakers.
+        How scores are normalised by a cohort, the speakers of the background.
     calibration : section
         How a score becomes a log-likelihood ratio.
     decision : section
-        From which log-likelihood ratio on a trial is accepted.
+        The log-likelihood ratio from which a trial is accepted.
     evaluation : section
-        What is computed from the scores.
+        The metrics that are computed from the scores.
     sweep : section
         Values that keys take one after another: a series of experiments, for ``speechgmm sweep``.
+
+    Examples
+    --------
+    >>> from speechgmm import Recipe
+    >>> recipe = Recipe(name="tiny", corpus={"kind": "synthetic", "n_speakers": 5}, ubm={"n_components": 16})
+    >>> recipe.ubm.n_components, recipe.speakers.method, recipe.speakers.relevance_factor
+    (16, 'map', 10.0)
+
+    A recipe does not change; another one may differ from it in some keys.
+
+    >>> larger = recipe.model_copy(update={"name": "larger", "ubm": recipe.ubm.model_copy(update={"n_components": 64})})
+    >>> larger.to_json()["ubm"]["n_components"]
+    64
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
@@ -161,8 +91,8 @@ class Recipe(Configuration):
     sweep: SweepConfig | None = None
 
     @model_validator(mode="after")
-    def _decisions_can_be_learnt(self) -> Self:
-        """Refuse decisions by scores of which nothing is known."""
+    def _thresholds_are_calibrated(self) -> Self:
+        """Refuse thresholds without a calibration, which they are learnt with."""
         if self.calibration.method == "none" and self.decision != ThresholdConfig():
             raise ValueError(
                 "decision: a threshold is of calibrated scores, and learnt with them; calibration.method is none"
@@ -170,16 +100,16 @@ class Recipe(Configuration):
         return self
 
     @model_validator(mode="after")
-    def _systems_are_whole(self) -> Self:
-        """Refuse what would have no effect beside systems, and systems of other voices."""
+    def _systems_fit_together(self) -> Self:
+        """Refuse sections that have no effect beside systems, and systems of another corpus."""
         if not self.systems:
             return self
-        if own := [name for name in OF_SYSTEM if name in self.model_fields_set]:
-            raise ValueError(f"{', '.join(own)}: systems have their own; expected none here")
-        if other := [each.name for each in self.systems if each.corpus != self.corpus or each.systems or each.sweep]:
-            raise ValueError(
-                f"systems {', '.join(other)}: expected the corpus of this recipe, no systems again, no sweep"
-            )
+        if idle := [name for name in OF_SYSTEM if name in self.model_fields_set]:
+            raise ValueError(f"{', '.join(idle)}: systems have their own; expected none here")
+        unfit = [system for system in self.systems if system.corpus != self.corpus or system.systems or system.sweep]
+        if unfit:
+            names = ", ".join(system.name for system in unfit)
+            raise ValueError(f"systems {names}: expected the corpus of this recipe, no systems again, no sweep")
         if len({system.name for system in self.systems}) < max(2, len(self.systems)):
             raise ValueError("systems: expected two or more, of different names")
         if self.calibration.method == "pav" and self.calibration.systems == "trained":
@@ -188,7 +118,7 @@ class Recipe(Configuration):
 
     @model_validator(mode="after")
     def _features_fit_the_corpus(self) -> Self:
-        """Refuse to hear features, or to take audio for them."""
+        """Refuse a front end for audio if the corpus has features, and the other way round."""
         has_features = isinstance(self.corpus, KaldiConfig) and self.corpus.input == "features"
         if not self.systems and has_features != isinstance(self.features, ImportedConfig):
             found = "corpus.input is features" if has_features else "the corpus has audio"
@@ -197,7 +127,7 @@ class Recipe(Configuration):
 
     @model_validator(mode="after")
     def _sections_have_an_effect(self) -> Self:
-        """Refuse sections on a background model where there is none."""
+        """Refuse sections about the background model if there is none."""
         idle = [name for name in OF_BACKGROUND if name in self.model_fields_set]
         if self.speakers.method == "independent" and idle:
             raise ValueError(
@@ -207,7 +137,7 @@ class Recipe(Configuration):
 
     @model_validator(mode="after")
     def _models_fit_the_scoring(self) -> Self:
-        """Refuse linear scores of models that differ in more than their means."""
+        """Refuse linear scoring of models that differ from the background model in more than their means."""
         adapted = self.speakers.adapt if isinstance(self.speakers, AdaptationConfig) else ("means",)
         if not self.systems and self.scoring.method == "linear" and set(adapted) != {"means"}:
             raise ValueError(
@@ -218,7 +148,7 @@ class Recipe(Configuration):
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Self:
-        """Refuse a front end for another rate than that of the embedded voices, which is known beforehand."""
+        """Refuse a front end whose sample rate is not that of the embedded voices, which is known beforehand."""
         if isinstance(self.corpus, SyntheticConfig) and isinstance(self.features, FeatureConfig) and not self.systems:
             found, expected = self.corpus.sample_rate, self.features.sample_rate
             if found != expected and not self.features.resample:
@@ -229,12 +159,12 @@ class Recipe(Configuration):
         return self
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Write the recipe out as JSON data.
+        """Return the recipe as JSON data.
 
         Returns
         -------
         dict
-            Every key that has an effect, with its value; the same recipe when read back.
+            Every key that has an effect, with its value; read back, it is the same recipe.
         """
         idle = {*OF_SYSTEM} if self.systems else {"systems"}
         if self.speakers.method == "independent":
@@ -247,28 +177,28 @@ class Recipe(Configuration):
         return data
 
     def with_kernel(self, kernel: TorchKernel) -> Self:
-        """Give the recipe that trains and scores by a kernel of PyTorch.
+        """Return this recipe with another kernel: training and scoring by PyTorch.
 
         Parameters
         ----------
         kernel : "torch" or "cuda"
-            Which.
+            PyTorch on the processor, or on an NVIDIA card.
 
         Returns
         -------
         Recipe
-            With the kernel in every section that has one: whose results these are stands in them.
+            With the kernel in every section that has one, so that results say how they were computed.
 
         Raises
         ------
         RecipeError
-            If a section skips, which no kernel of PyTorch does.
+            If a section sets ``skip_below``, because the kernels of PyTorch skip nothing.
         ModelError
-            If PyTorch or its device is not there.
+            If PyTorch or its device is not available.
         """
         torch_kernels(kernel)
         if self.systems:
-            return self.model_copy(update={"systems": tuple(each.with_kernel(kernel) for each in self.systems)})
+            return self.model_copy(update={"systems": tuple(system.with_kernel(kernel) for system in self.systems)})
         sections = self._computing
         for name, section in sections.items():
             if skip_below := getattr(section, "skip_below", 0):
@@ -279,20 +209,20 @@ class Recipe(Configuration):
         return self.model_copy(update=chosen)
 
     def missing_kernels(self) -> tuple[str, ...]:
-        """Find kernels that are not there.
+        """List the kernels of this recipe that are not available here.
 
         Returns
         -------
         tuple of str
-            For each section that names one: its key, and the package or device that it needs.
+            For each section that names one: the recipe, the section, and the package or device that is missing.
         """
         missing = []
-        for member in self.systems_or_self:
-            for name, section in member._computing.items():
+        for system in self.systems_or_self:
+            for name, section in system._computing.items():
                 try:
                     check_available(section.kernel, getattr(section, "skip_below", 0))
                 except ModelError as error:
-                    missing.append(f"{member.name}: {name}: {error}")
+                    missing.append(f"{system.name}: {name}: {error}")
         return tuple(missing)
 
     @property
@@ -303,5 +233,5 @@ class Recipe(Configuration):
 
     @property
     def systems_or_self(self) -> "tuple[Recipe, ...]":
-        """The systems, with the seed of this recipe; itself, where there are no others."""
+        """The systems, with the seed of this recipe; the recipe itself if it lists none."""
         return tuple(system.model_copy(update={"seed": self.seed}) for system in self.systems) or (self,)

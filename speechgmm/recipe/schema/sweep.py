@@ -1,4 +1,4 @@
-"""The points of a series of experiments: values for keys of a recipe, from a grid, a list, or drawn at random."""
+"""The points of a series of experiments: values for keys of a recipe, from a grid, from a list, or drawn at random."""
 
 import itertools
 import math
@@ -11,23 +11,23 @@ from pydantic import Field, JsonValue, model_validator
 from speechgmm.configuration import Configuration
 
 Point = dict[str, JsonValue]
-"""Values by dotted key, as in ``ubm.n_components``."""
+"""Values by dotted key, such as ``ubm.n_components``."""
 
 DottedKey = Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$")]
 Choices = Annotated[tuple[JsonValue, ...], Field(strict=False, min_length=1)]
 
 
 class RandomValues(Configuration):
-    """What values of a key are drawn from.
+    """The values of a key that are drawn from: a list of choices, or a range of numbers.
 
     Parameters
     ----------
     choices : list
-        Any of these, each as likely; or else:
+        Values that are equally likely; or else:
     low, high : int or float
-        A number between them, both included; a whole number if both are.
+        Ends of a range, both included; whole numbers are drawn if both ends are whole.
     log : bool
-        Whether the number's logarithm is what is uniform; then `low` is above 0.
+        Whether the logarithm of the number is uniform, instead of the number; `low` must then be above 0.
     """
 
     choices: Choices | None = None
@@ -36,8 +36,8 @@ class RandomValues(Configuration):
     log: bool = False
 
     @model_validator(mode="after")
-    def _is_one_or_the_other(self) -> Self:
-        """Refuse choices with a range, half a range, and one that is empty."""
+    def _is_choices_or_range(self) -> Self:
+        """Refuse choices together with a range, half a range, and an empty range."""
         if self.choices is not None:
             if self.low is not None or self.high is not None or self.log:
                 raise ValueError("choices, or low and high; expected not both")
@@ -49,16 +49,16 @@ class RandomValues(Configuration):
 
 
 class RandomConfig(Configuration):
-    """Points at random.
+    """Points that are drawn at random.
 
     Parameters
     ----------
     n : int >= 1
-        How many to draw; of equal ones, one is run.
+        Number of points to draw; equal points are run once.
     seed : int >= 0
-        Of the draws; the recipe's own seed is another thing.
+        Seed of the draws; it is independent of the recipe's own seed.
     keys : mapping of str to section
-        What the values of each dotted key are drawn from.
+        The values that each dotted key is drawn from.
     """
 
     n: int = Field(ge=1)
@@ -67,16 +67,16 @@ class RandomConfig(Configuration):
 
 
 class SweepConfig(Configuration):
-    """The points of a series; one of the three.
+    """The points of a series: exactly one of a grid, a list and random draws.
 
     Parameters
     ----------
     grid : mapping of str to list
-        Values of dotted keys, each with each.
+        Values by dotted key; the points are every combination of them.
     list : list of mappings
         The points one by one: values by dotted key.
     random : section
-        Points at random.
+        Points that are drawn at random.
     """
 
     grid: Annotated[dict[DottedKey, Choices], Field(min_length=1)] | None = None
@@ -85,7 +85,7 @@ class SweepConfig(Configuration):
 
     @model_validator(mode="after")
     def _is_one_of_three(self) -> Self:
-        """Refuse several ways at once, or none."""
+        """Refuse more than one of the three, and none."""
         given = [name for name in ("grid", "list", "random") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"{', '.join(given) or 'nothing given'}; expected one of grid, list and random")
@@ -93,39 +93,28 @@ class SweepConfig(Configuration):
 
 
 def draw_points(config: SweepConfig) -> tuple[Point, ...]:
-    """Give the points of a series.
-
-    Parameters
-    ----------
-    config : SweepConfig
-        Where they come from.
-
-    Returns
-    -------
-    tuple of dict of str to JSON data
-        Values by dotted key. Of a grid the last key varies fastest.
-    """
+    """List the points of a series: values by dotted key. In a grid the last key varies fastest."""
     if config.grid is not None:
         return tuple(dict(zip(config.grid, values, strict=True)) for values in itertools.product(*config.grid.values()))
     if config.list is not None:
         return config.list
-    assert config.random is not None  # the third of three
+    assert config.random is not None  # one of the three is there
     return _draw(config.random.keys, config.random.n, np.random.default_rng(config.random.seed))
 
 
 def _draw(keys: Mapping[str, RandomValues], n: int, rng: np.random.Generator) -> tuple[Point, ...]:
-    """Draw points one after the other, so that more of them begin with the same."""
-    return tuple({key: _value(drawn, rng) for key, drawn in keys.items()} for _ in range(n))
+    """Draw points one after the other: the first points stay the same when `n` grows."""
+    return tuple({key: _draw_value(values, rng) for key, values in keys.items()} for _ in range(n))
 
 
-def _value(drawn: RandomValues, rng: np.random.Generator) -> JsonValue:
-    """Draw a value; of one that is not whole, four digits."""
-    if drawn.choices is not None:
-        return drawn.choices[rng.integers(len(drawn.choices))]
-    assert drawn.low is not None  # as the schema says
-    assert drawn.high is not None
-    low, high = drawn.low, drawn.high
+def _draw_value(values: RandomValues, rng: np.random.Generator) -> JsonValue:
+    """Draw a value; a number that is not whole is rounded to four significant digits."""
+    if values.choices is not None:
+        return values.choices[rng.integers(len(values.choices))]
+    assert values.low is not None  # checked by the schema
+    assert values.high is not None
+    low, high = values.low, values.high
     whole = isinstance(low, int) and isinstance(high, int)
     end = high + 1 if whole else high
-    value = math.exp(rng.uniform(math.log(low), math.log(end))) if drawn.log else rng.uniform(low, end)
+    value = math.exp(rng.uniform(math.log(low), math.log(end))) if values.log else rng.uniform(low, end)
     return min(math.floor(value), high) if whole else min(max(float(f"{value:.4g}"), low), high)

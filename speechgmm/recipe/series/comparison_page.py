@@ -1,4 +1,4 @@
-"""The page that compares several folders of results."""
+"""The page that compares several results folders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,61 +13,48 @@ from speechgmm.recipe.series.comparison import Comparison, compare
 
 
 def report_comparison(folders: Sequence[Path], out: Path) -> Path:
-    """Write one page that compares the results of runs with the first of them.
+    """Write one page that compares the results of two or more runs with those of the first folder; return its path.
 
-    Parameters
-    ----------
-    folders : sequence of Path
-        Two or more folders of results.
-    out : Path
-        The page.
-
-    Returns
-    -------
-    Path
-        The page.
-
-    Raises
-    ------
-    ResultsError
-        If a folder is given twice, or does not hold all results of a run.
-    OSError
-        If the page cannot be written.
+    Raises ResultsError if a folder is given twice or lacks some results of a run, and OSError if the page cannot be
+    written.
     """
-    places = [folder.resolve() for folder in folders]
-    for folder, place in zip(folders, places, strict=True):
-        if places.count(place) > 1:
+    resolved = [folder.resolve() for folder in folders]
+    for folder, path in zip(folders, resolved, strict=True):
+        if resolved.count(path) > 1:
             raise ResultsError(f"{folder}: given twice; expected different folders")
     opened = [open_results(folder) for folder in folders]
-    found = compare(folders)
-    of_name = dict(zip(found.names, opened, strict=True))
-    lists = dict.fromkeys(name for each in opened for name in each.trials.lists)
+    comparison = compare(folders)
+    by_name = dict(zip(comparison.names, opened, strict=True))
+    lists = dict.fromkeys(name for results in opened for name in results.trials.lists)
     content = ComparisonContent(
-        found.names,
+        comparison.names,
         tuple(map(summary, opened)),
-        found.keys,
-        tuple(_list(name, of_name, found) for name in lists),
-        {name: each.metrics["identification"] for name, each in of_name.items()},
-        found.confidence,
+        comparison.keys,
+        tuple(_compare_list(name, by_name, comparison) for name in lists),
+        {name: results.metrics["identification"] for name, results in by_name.items()},
+        comparison.confidence,
     )
     write_page(out, render_comparison(content))
     return out
 
 
-def _list(name: str, results: dict[str, Results], found: Comparison) -> ComparedList:
-    """Put the systems that have a trial list side by side on it."""
-    own = {of: each for of, each in results.items() if name in each.trials.lists}
-    places = [found.names.index(of) for of in own]
+def _compare_list(list_name: str, by_name: dict[str, Results], comparison: Comparison) -> ComparedList:
+    """Collect metrics, differences and DET curves of the results that have a trial list."""
+    with_list = {name: results for name, results in by_name.items() if list_name in results.trials.lists}
+    columns = [comparison.names.index(name) for name in with_list]
     differences = {
-        number.removeprefix(f"{name}."): [apart[place] for place in places]
-        for number, apart in found.differences.items()
-        if number.startswith(f"{name}.")
+        number.removeprefix(f"{list_name}."): [row[column] for column in columns]
+        for number, row in comparison.differences.items()
+        if number.startswith(f"{list_name}.")
     }
-    tables = {of: each.trials for of, each in own.items()}
-    usable = {of: each.by_label(each.ranks, name) for of, each in tables.items() if name in each.usable()}
+    tables = {name: results.trials for name, results in with_list.items()}
+    curves = {
+        name: table.by_label(table.ranks, list_name) for name, table in tables.items() if list_name in table.usable()
+    }
     plot = None
-    if usable:
-        presets = next(iter(own.values())).recipe.evaluation.dcf
-        figure = plots.det_figure(usable, presets)
-        plot = Plot(f"Detection error trade-off on {name}", plots.det_caption(presets), plots.svg_text(figure))
-    return ComparedList(name, {of: each.metrics["trials"][name] for of, each in own.items()}, differences, plot)
+    if curves:
+        presets = next(iter(with_list.values())).recipe.evaluation.dcf
+        figure = plots.det_figure(curves, presets)
+        plot = Plot(f"Detection error trade-off on {list_name}", plots.det_caption(presets), plots.svg_text(figure))
+    metrics = {name: results.metrics["trials"][list_name] for name, results in with_list.items()}
+    return ComparedList(list_name, metrics, differences, plot)

@@ -14,76 +14,42 @@ from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.schema.sweep import Point, draw_points
 
-LONGEST = 80
-"""Characters of the name of a member's folder."""
+MAX_NAME = 80
+"""Characters of the longest name of a point's folder."""
 
 BRACKETS = "[]{}\"' "
-"""What is left out of the name at the ends of a value."""
+"""Characters that a name leaves out at both ends of a value."""
 
 
 @dataclass(frozen=True)
 class SeriesPoint:
-    """An experiment of a series.
+    """A point of a series: one experiment, and the values in which it differs from the others."""
 
-    Parameters
-    ----------
-    name : str
-        Of its folder.
-    values : dict of str to str
-        What sets it apart: by dotted key, as one would type it.
-    recipe : Recipe or None
-        The experiment; None if these values don't go together.
-    problem : str
-        Why there is none.
-    """
-
-    name: str
-    values: dict[str, str]
-    recipe: Recipe | None
-    problem: str = ""
+    name: str  # of its results folder
+    values: dict[str, str]  # by dotted key, as the user would type them
+    recipe: Recipe | None  # the experiment; None if the values do not fit together
+    problem: str = ""  # why there is no recipe
 
 
 @dataclass(frozen=True)
 class Series:
-    """Experiments to run.
+    """A series of experiments to run."""
 
-    Parameters
-    ----------
-    name : str
-        Of the recipe, and of the folder that holds theirs.
-    keys : tuple of str
-        Dotted keys that not all members have alike.
-    members : tuple of SeriesPoint
-        In their order; all different.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    points: tuple[SeriesPoint, ...]
+    name: str  # of the recipe, and of the folder that holds the folders of the points
+    keys: tuple[str, ...]  # dotted keys in which the points differ
+    points: tuple[SeriesPoint, ...]  # in their order; all different
 
 
 def load_series(path: str | Path, overrides: Sequence[str] = ()) -> Series:
-    """Read a series, and check all of its members: what is wrong with any is known before the first runs.
+    """Read a series and check all of its points, so that mistakes are known before the first one runs.
 
-    Parameters
-    ----------
-    path : str or Path
-        The recipe, with a ``sweep`` section or without.
-    overrides : sequence of str
-        ``KEY=VALUE`` as for `load_recipe`, or ``KEY=VALUE,VALUE,...``, which makes one experiment for each value, at
-        each point of the recipe's own sweep. A key of either kind is taken out of the sweep. Commas within brackets,
-        braces and quotes part nothing.
+    Overrides are ``KEY=VALUE`` as for `load_recipe`, or ``KEY=VALUE,VALUE,...`` for one experiment with each value, at
+    each point of the recipe's own sweep; commas within brackets, braces and quotes do not split. A key that is
+    overridden is removed from the sweep. Equal points are run once.
 
-    Returns
-    -------
-    Series
-        Each point once.
-
-    Raises
-    ------
-    RecipeError
-        If the recipe has something wrong with it, a key or a value of the series has by itself, or all members have;
-        or if nothing makes a series of it. Of values that are right but don't go together, the member tells.
+    Raises RecipeError if the recipe is wrong, if a key or a value of the series is wrong by itself, if all points are
+    wrong, or if neither a sweep nor an override makes a series. A point whose values are right but do not fit together
+    has its problem instead of a recipe.
     """
     fixed = [text for text in overrides if len(split_values(text)) == 1]
     several: dict[str, list[str]] = {}
@@ -91,36 +57,24 @@ def load_series(path: str | Path, overrides: Sequence[str] = ()) -> Series:
         if text not in fixed:
             key, _, values = text.partition("=")
             several[key] = split_values(values)
-    whole = load_recipe(path, fixed)
-    if whole.sweep is None and not several:
+    recipe = load_recipe(path, fixed)
+    if recipe.sweep is None and not several:
         raise RecipeError(f"{path}: nothing makes a series of it; expected a sweep section, or --set KEY=VALUE,VALUE")
-    own = draw_points(whole.sweep) if whole.sweep else ({},)
-    typed = {text.partition("=")[0] for text in overrides}
+    swept = draw_points(recipe.sweep) if recipe.sweep else ({},)
+    overridden = {text.partition("=")[0] for text in overrides}
     drafts: list[_Draft] = []
-    for point, chosen in product(own, product(*several.values())):
-        left = {key: value for key, value in point.items() if key not in typed}
+    for point, chosen in product(swept, product(*several.values())):
+        rest = {key: value for key, value in point.items() if key not in overridden}
         sets = dict(zip(several, chosen, strict=True))
-        draft = _Draft({key: _text(value) for key, value in left.items()} | sets, left, sets)
-        if all(each.values != draft.values for each in drafts):
+        draft = _Draft({key: _typed_text(value) for key, value in rest.items()} | sets, rest, sets)
+        if all(other.values != draft.values for other in drafts):
             drafts.append(draft)
-    keys = _varying([draft.values for draft in drafts])
-    points = _points(path, fixed, keys, drafts)
-    return Series(whole.name, keys, points)
+    keys = _varying_keys([draft.values for draft in drafts])
+    return Series(recipe.name, keys, _load_points(path, fixed, keys, drafts))
 
 
 def split_values(text: str) -> list[str]:
-    """Split a value at the commas that stand outside of brackets, braces and quotes.
-
-    Parameters
-    ----------
-    text : str
-        Such as ``32,64`` or ``[means],[means, variances]``.
-
-    Returns
-    -------
-    list of str
-        One or more, without white space around them.
-    """
+    """Split a text such as ``32,64`` or ``[means],[means, weights]`` at commas outside brackets, braces and quotes."""
     parts, depth, quote = [""], 0, ""
     for character in text:
         if quote:
@@ -139,18 +93,7 @@ def split_values(text: str) -> list[str]:
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Give the last word of each dotted key, or all of it where several end alike.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        Such as ``ubm.n_components``.
-
-    Returns
-    -------
-    dict of str to str
-        By key.
-    """
+    """Return the last word of each dotted key, or the whole key if several end with the same word."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)}
 
@@ -158,59 +101,59 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 class _Draft(NamedTuple):
     """A point before it is checked."""
 
-    values: dict[str, str]  # all of it, as text
-    point: Point  # what comes from the recipe's own sweep
-    sets: dict[str, str]  # what comes from the command line
+    values: dict[str, str]  # all values as text, by dotted key
+    point: Point  # those from the recipe's own sweep
+    sets: dict[str, str]  # those from the command line
 
 
-def _points(
+def _load_points(
     path: str | Path, fixed: list[str], keys: tuple[str, ...], drafts: Sequence[_Draft]
 ) -> tuple[SeriesPoint, ...]:
-    """Read the recipe at each point; where a value is wrong by itself, or no point is right, say all that is."""
+    """Read the recipe at each point; raise all errors if a value is wrong by itself, or no point is right."""
     points = []
-    by_itself = False
-    for name, draft in zip(_names(keys, [draft.values for draft in drafts]), drafts, strict=True):
+    wrong_by_itself = False
+    for name, draft in zip(_point_names(keys, [draft.values for draft in drafts]), drafts, strict=True):
         sets = [f"{key}={value}" for key, value in draft.sets.items()]
-        values = _of(draft.values, keys)
+        values = _select(draft.values, keys)
         try:
             recipe = load_recipe(path, [*fixed, *sets], point=draft.point)
         except RecipeError as error:
             points.append(SeriesPoint(name, values, None, str(error)))
-            by_itself |= any(re.search(rf": {re.escape(key)}[.:]", str(error)) for key in draft.values)
+            wrong_by_itself |= any(re.search(rf": {re.escape(key)}[.:]", str(error)) for key in draft.values)
         else:
             points.append(SeriesPoint(name, values, recipe.model_copy(update={"name": name, "sweep": None})))
-    if by_itself or not any(point.recipe for point in points):
-        raise RecipeError("\n".join(dict.fromkeys(line for each in points for line in each.problem.splitlines())))
+    if wrong_by_itself or not any(point.recipe for point in points):
+        raise RecipeError("\n".join(dict.fromkeys(line for point in points for line in point.problem.splitlines())))
     return tuple(points)
 
 
-def _text(value: object) -> str:
-    """Write a value as one would type it."""
+def _typed_text(value: object) -> str:
+    """Format a value as the user would type it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _varying(points: Sequence[dict[str, str]]) -> tuple[str, ...]:
-    """List the keys that not all members have alike."""
+def _varying_keys(points: Sequence[dict[str, str]]) -> tuple[str, ...]:
+    """List the keys in which points differ."""
     keys = dict.fromkeys(key for values in points for key in values)
     return tuple(key for key in keys if len({values.get(key) for values in points}) > 1)
 
 
-def _of(values: dict[str, str], keys: Sequence[str]) -> dict[str, str]:
-    """Choose some keys, in their order."""
+def _select(values: dict[str, str], keys: Sequence[str]) -> dict[str, str]:
+    """Return the values of some keys, in the order of the keys."""
     return {key: values[key] for key in keys if key in values}
 
 
-def _names(keys: Sequence[str], points: Sequence[dict[str, str]]) -> list[str]:
-    """Name the members by their values; by a digest too, where names are long or alike."""
+def _point_names(keys: Sequence[str], points: Sequence[dict[str, str]]) -> list[str]:
+    """Name the points by their values, and by a digest too if a name is long or not the only one."""
     short = short_names(keys)
     names = []
     for values in points:
-        parts = [f"{short[key]}-{value.strip(BRACKETS)}" for key, value in _of(values, keys).items()]
+        parts = [f"{short[key]}-{value.strip(BRACKETS)}" for key, value in _select(values, keys).items()]
         names.append("_".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in parts) or "as-it-is")
-    alike = [name.lower() for name in names]
+    folded = [name.lower() for name in names]  # some file systems do not distinguish case
     return [
         name
-        if len(name) <= LONGEST and alike.count(name.lower()) == 1 and name[0].isalnum()
-        else f"x{name[: LONGEST - 10]}-{fingerprint(dict[str, Any](values))[:8]}"
+        if len(name) <= MAX_NAME and folded.count(name.lower()) == 1 and name[0].isalnum()
+        else f"x{name[: MAX_NAME - 10]}-{fingerprint(dict[str, Any](values))[:8]}"
         for name, values in zip(names, points, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Running a series of experiments: they share their stored stages, and end in one table."""
+"""Running a series of experiments, which share stored stages, and writing their table."""
 
 import csv
 import json
@@ -22,35 +22,19 @@ from speechgmm.recipe.series.points import Series, SeriesPoint
 from speechgmm.recipe.stages.evaluation import load_metrics
 
 FAILURES = (ValueError, ArithmeticError, MemoryError, OSError, RuntimeError)
-"""What may befall one member, and leaves the others to be run: its keys, its data, the machine."""
+"""Errors of one point, by its keys, its data or the machine, after which the other points still run."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a member.
-
-    Parameters
-    ----------
-    member : SeriesPoint
-        Which.
-    metrics : dict or None
-        What its ``metrics.json`` holds; None if it failed.
-    reason : str
-        Why it failed, in a line.
-    kept : bool
-        Whether its results were there already.
-    seconds : float
-        How long it took.
-    warnings : tuple of str
-        Of its run.
-    """
+    """The outcome of a point: its metrics, or why it failed."""
 
     point: SeriesPoint
-    metrics: dict[str, Any] | None
-    reason: str = ""
-    kept: bool = False
-    seconds: float = 0.0
-    warnings: tuple[str, ...] = ()
+    metrics: dict[str, Any] | None  # contents of its metrics.json; None if it failed
+    reason: str = ""  # why it failed, in one line
+    reused: bool = False  # whether its results were there already
+    seconds: float = 0.0  # how long the run took
+    warnings: tuple[str, ...] = ()  # of its run
 
 
 def run_series(
@@ -59,35 +43,15 @@ def run_series(
     results: str | Path = "results",
     engine: Engine | None = None,
     console: Console | None = None,
-    tell: Callable[[Outcome], None] = lambda _: None,
+    on_outcome: Callable[[Outcome], None] = lambda _: None,
 ) -> tuple[Outcome, ...]:
-    """Run the members of a series one after another; what one has stored, others find.
+    """Run the points of a series one after another, each using the stages that others have stored.
 
-    A member whose results are there, of the very same recipe, is not run again. One that fails is noted with its
-    reason, and the traceback is in its ``log.txt``. The table, ``NAME/sweep.csv``, is written anew after each.
+    The results of a point go into ``RESULTS/SERIES/POINT``. A point whose results are there, from the same recipe and
+    data, is not run again. One that fails is noted with its reason, and its ``log.txt`` has the traceback. After each
+    point, the table ``RESULTS/SERIES/sweep.csv`` is written again and `on_outcome` is called.
 
-    Parameters
-    ----------
-    series : Series
-        What to run.
-    results : str or Path
-        Members' results go into folders of their names, in the folder of the series' name below this one.
-    engine, console
-        As for `run`.
-    tell : callable
-        Told of each member when it is done.
-
-    Returns
-    -------
-    tuple of Outcome
-        In the order of the members.
-
-    Raises
-    ------
-    OSError
-        If the table cannot be written.
-    WorkerError
-        If no scheduler answers at the engine's address.
+    Raises OSError if the table cannot be written, and WorkerError if no scheduler answers at the engine's address.
     """
     folder = Path(results).resolve() / series.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,95 +59,93 @@ def run_series(
     with workers(engine):
         for point in series.points:
             if point.recipe is None:
-                outcome = Outcome(point, None, _line(point.problem))
+                outcome = Outcome(point, None, _one_line(point.problem))
             else:
-                outcome = _kept(point, point.recipe, folder) or _run(point, point.recipe, folder, engine, console)
+                outcome = _find_results(point, point.recipe, folder) or _run(
+                    point, point.recipe, folder, engine, console
+                )
             outcomes.append(outcome)
             _write_table(folder / SERIES_FILE, series, outcomes)
-            tell(outcome)
+            on_outcome(outcome)
     return tuple(outcomes)
 
 
 def flatten_metrics(metrics: dict[str, Any]) -> dict[str, float | int | None]:
-    """Lay out the numbers of a run: all but the intervals and the numbers of trials.
+    """Return the metrics of ``metrics.json`` by dotted name, such as ``trials.min_dcf.sre08``, and ``identification``.
 
-    Parameters
-    ----------
-    metrics : dict
-        What ``metrics.json`` holds.
-
-    Returns
-    -------
-    dict of str to number or None
-        By trial list and name, as in ``trials.min_dcf.sre08``, and ``identification``.
+    Intervals and the numbers of trials are left out.
     """
     flat: dict[str, float | int | None] = {}
-    for name, values in metrics["trials"].items():
-        flat |= {f"{name}.{number}": value for number, value in _flat(values) if not number.startswith("n_")}
+    for list_name, values in metrics["trials"].items():
+        flat |= {f"{list_name}.{name}": value for name, value in _flatten(values) if not name.startswith("n_")}
     return flat | {"identification": metrics["identification"]["rate"]}
 
 
-def _flat(values: dict[str, Any]) -> Iterator[tuple[str, float | int | None]]:
-    """Give numbers by dotted name."""
+def _flatten(values: dict[str, Any]) -> Iterator[tuple[str, float | int | None]]:
+    """Yield the numbers of nested metrics by dotted name."""
     for name, value in values.items():
         if name == "intervals" or isinstance(value, bool):
             continue
         if isinstance(value, dict):
-            yield from ((f"{name}.{below}", each) for below, each in _flat(value))
+            yield from ((f"{name}.{inner_name}", inner) for inner_name, inner in _flatten(value))
         else:
             yield name, value
 
 
-def _kept(point: SeriesPoint, recipe: Recipe, folder: Path) -> Outcome | None:
-    """Find the results of a member: whole (the report is written last), of this recipe, and of the data as they are."""
-    place = folder / point.name
+def _find_results(point: SeriesPoint, recipe: Recipe, folder: Path) -> Outcome | None:
+    """Return the results of a point if they are complete, of this recipe, and of the data as they are now.
+
+    Results with a report are complete, because it is written last.
+    """
+    results = folder / point.name
     try:
-        if (place / RECIPE_FILE).read_text(encoding="utf-8") != dump_recipe(recipe):
+        if (results / RECIPE_FILE).read_text(encoding="utf-8") != dump_recipe(recipe):
             return None
-        if not (place / REPORT_FILE).is_file():
+        if not (results / REPORT_FILE).is_file():
             return None
-        provenance = json.loads((place / PROVENANCE_FILE).read_text(encoding="utf-8"))
+        provenance = json.loads((results / PROVENANCE_FILE).read_text(encoding="utf-8"))
         used = [stage["digest"] for stage in provenance["stages"]]
         warnings = tuple(provenance["warnings"])
-        metrics = load_metrics(place)
+        metrics = load_metrics(results)
         planned, unknown = plan(recipe, folder.parent)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if unknown or any(each.why for each in planned) or [each.output.digest for each in planned] != used:
+    if unknown or any(stage.why for stage in planned) or [stage.output.digest for stage in planned] != used:
         return None
     if metrics != load_metrics(planned[-1].output.folder):  # numbers that have changed since the run wrote them
         return None
-    return Outcome(point, metrics, kept=True, warnings=warnings)
+    return Outcome(point, metrics, reused=True, warnings=warnings)
 
 
 def _run(point: SeriesPoint, recipe: Recipe, folder: Path, engine: Engine | None, console: Console | None) -> Outcome:
-    """Run a member, or note why that failed."""
+    """Run a point, or return why it failed."""
     started = time.perf_counter()
     try:
         done = run(recipe, results=folder, engine=engine, console=console, cache=folder.parent / CACHE)
     except FAILURES as error:
-        place = folder / point.name
-        place.mkdir(exist_ok=True)
-        with (place / LOG_FILE).open("a", encoding="utf-8") as log:
+        point_folder = folder / point.name
+        point_folder.mkdir(exist_ok=True)
+        with (point_folder / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(traceback.format_exc())
-        return Outcome(point, None, _line(str(error) or type(error).__name__), seconds=time.perf_counter() - started)
+        reason = _one_line(str(error) or type(error).__name__)
+        return Outcome(point, None, reason, seconds=time.perf_counter() - started)
     return Outcome(point, done.metrics, seconds=time.perf_counter() - started, warnings=done.warnings)
 
 
-def _line(text: str) -> str:
-    """Put a message into one line."""
+def _one_line(text: str) -> str:
+    """Join the lines of a message into one."""
     return "; ".join(text.split("\n"))
 
 
 def _write_table(path: Path, series: Series, outcomes: Sequence[Outcome]) -> None:
-    """Write a row for each member; no times, so that the same series gives the same bytes."""
-    laid_out = [flatten_metrics(each.metrics) if each.metrics else {} for each in outcomes]
-    columns = tuple(dict.fromkeys(name for each in laid_out for name in each))
+    """Write a row for each point, without times, so that the same series gives the same bytes."""
+    rows = [flatten_metrics(outcome.metrics) if outcome.metrics else {} for outcome in outcomes]
+    columns = tuple(dict.fromkeys(name for row in rows for name in row))
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["member", *series.keys, "status", *columns, "reason"])
-        for outcome, found in zip(outcomes, laid_out, strict=True):
+        for outcome, row in zip(outcomes, rows, strict=True):
             values = [outcome.point.values.get(key, "") for key in series.keys]
             status = "failed" if outcome.metrics is None else "done"
-            cells = ["" if found.get(name) is None else repr(found[name]) for name in columns]
+            cells = ["" if row.get(name) is None else repr(row[name]) for name in columns]
             writer.writerow([outcome.point.name, *values, status, *cells, outcome.reason])

@@ -25,7 +25,7 @@ from speechgmm.gmm.training.shards import Part
 from speechgmm.parallel.engine import Engine, sum_over
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.layout import SIZES_FILE, TRAINING_FILE, UBM_FILE
-from speechgmm.recipe.schema.recipe import BackgroundConfig
+from speechgmm.recipe.schema.sections import BackgroundConfig
 from speechgmm.recipe.stages.context import StageContext, to_json
 from speechgmm.recipe.stages.features import RoleFeatures, content_digest, why_none
 from speechgmm.recipe.stages.progress import ProgressCallback

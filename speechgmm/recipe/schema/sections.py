@@ -1,0 +1,97 @@
+"""The sections of a recipe that are put together here: the front end, background model, speakers and calibration."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from speechgmm.configuration import Configuration
+from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.store.imported import ImportedConfig
+from speechgmm.gmm.adaptation import AdaptationConfig
+from speechgmm.gmm.training.config import IndependentConfig, TrainingConfig
+from speechgmm.scoring.calibration import CalibrationConfig
+
+
+def _front_end_tag(section: Any) -> str:
+    """Return which front end a section is: "given" for imported features, "mfcc" for all that take audio."""
+    kind = section.get("kind") if isinstance(section, Mapping) else getattr(section, "kind", None)
+    return "given" if kind == "given" else "mfcc"
+
+
+FrontEnd = Annotated[
+    Annotated[FeatureConfig, Tag("mfcc")] | Annotated[ImportedConfig, Tag("given")], Discriminator(_front_end_tag)
+]
+
+
+def _speakers_tag(speakers: Any) -> Any:
+    """Return how speakers get their models: by MAP where the section does not name a method."""
+    return speakers.get("method", "map") if isinstance(speakers, dict) else getattr(speakers, "method", "map")
+
+
+SpeakersConfig = Annotated[
+    Annotated[AdaptationConfig, Tag("map")] | Annotated[IndependentConfig, Tag("independent")],
+    Discriminator(_speakers_tag),
+]
+
+
+class BackgroundConfig(TrainingConfig):
+    """How the background model is trained.
+
+    Parameters
+    ----------
+    per_sex : bool
+        Whether each sex has its own background model. Its speakers are adapted from that model and compared with it,
+        whatever the sex of the test's speaker.
+    """
+
+    per_sex: bool = False
+
+
+class CalibrationSection(Configuration):
+    """How scores become log-likelihood ratios, and which trials the calibration is trained on.
+
+    Parameters
+    ----------
+    method : "logistic", "pav" or "none"
+        A scale and an offset, by prior-weighted logistic regression; the best monotone map, by the pool adjacent
+        violators algorithm; or no calibration.
+    p_target : float, 0 < p_target < 1
+        Prior of a target trial for which "logistic" is optimised.
+    systems : "equal" or "trained"
+        Whether the scores of several systems are summed with equal weights, or with trained weights.
+    duration : bool
+        Whether the logarithm of a test's duration gets a weight beside the scores; for "logistic".
+    on : str
+        ``background`` for 2-fold cross-validation on the speakers of the background model, which needs no other data;
+        or the name of a trial list, whose speakers may be in no other list.
+    allow_evaluated : bool
+        Whether that list may share speakers with the lists that are evaluated, which makes results look better than
+        they are.
+    """
+
+    method: Literal["logistic", "pav", "none"] = "logistic"
+    p_target: float = Field(0.5, gt=0, lt=1)
+    systems: Literal["equal", "trained"] = "equal"
+    duration: bool = False
+    on: str = "background"
+    allow_evaluated: bool = False
+
+    @model_validator(mode="after")
+    def _keys_have_an_effect(self) -> Self:
+        """Refuse keys that have no effect with the chosen method."""
+        defaults = {name: field.default for name, field in type(self).model_fields.items() if name != "method"}
+        idle = [name for name, default in defaults.items() if getattr(self, name) != default]
+        if self.method == "none" and idle:
+            raise ValueError(f"{', '.join(idle)}: there is no calibration with method none")
+        if self.method == "pav" and self.p_target != 0.5:
+            raise ValueError(f"p_target {self.p_target} is for method logistic; pav is best at every prior at once")
+        if self.method == "pav" and self.duration:
+            raise ValueError("duration is for method logistic; pav takes nothing but scores")
+        return self
+
+    @property
+    def config(self) -> CalibrationConfig:
+        """The configuration that `train_calibration` takes."""
+        method: Literal["logistic", "pav"] = "pav" if self.method == "pav" else "logistic"
+        return CalibrationConfig(method=method, p_target=self.p_target, systems=self.systems)
