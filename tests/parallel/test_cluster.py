@@ -232,7 +232,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path):
         (["--scheduler", here], f"--scheduler {here} with --engine processes: expected --engine dask"),
         (
             ["--engine", "dask", "--scheduler", here, "--jobs", "2"],
-            f"--jobs 2 with --scheduler {here}: its cluster has",
+            f"--jobs 2 with --scheduler {here}: the cluster has its own workers; leave --jobs out",
         ),
     ):
         for command in ("run", "sweep"):

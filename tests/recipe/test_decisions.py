@@ -194,7 +194,7 @@ def test_a_list_that_calibration_was_trained_on_is_marked(recipe):
     shown = CliRunner().invoke(app, words + [word for key in keys for word in ("--set", key)]).stdout
     assert "dev*" in shown
     assert "eval*" not in shown
-    assert "*: calibration was trained on trials of this list, so its numbers look better than they are\n" in shown
+    assert "*: calibration was trained on trials of this list, so its metrics look better than they are\n" in shown
     assert "threshold: +4.60 nats, where log-likelihood ratios decide best" in shown
     calibration = done.metrics["calibration"]
     trials = f"{calibration['n_target']} target and {calibration['n_nontarget']} nontarget trials"
