@@ -1,20 +1,11 @@
 """The package as a whole: what it exports, and what importing it costs."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 
 import speechgmm
+from helpers.processes import modules_after
 
 HEAVY = ("librosa", "sklearn", "matplotlib", "dask", "scipy", "pydantic", "joblib", "soundfile", "numpy", "rich")
-
-
-def modules_after(code):
-    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def test_importing_the_package_imports_nothing_heavy():

@@ -8,10 +8,9 @@ import pytest
 
 import speechgmm
 import speechgmm.sklearn
-from conftest import ROOT
+from helpers.paths import README, ROOT
 from speechgmm.recipe.reading.loader import load_recipe
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md"), *ROOT.glob(".github/**/*.md")])
 
 
