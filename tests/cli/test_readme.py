@@ -74,13 +74,6 @@ def anchors(text):
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_page_on_the_api_lists_every_public_name_once():
-    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)
-    public = {name for name in speechgmm.__all__ if name != "__version__"}
-    assert sorted(listed) == sorted(public | {f"sklearn.{name}" for name in speechgmm.sklearn.__all__})
-
-
 def test_the_way_of_an_utterance_goes_through_functions_that_exist():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     steps = re.findall(r"\| `(\w+)` \| `(speechgmm/[\w/]+)\.py` \|$", text, re.MULTILINE)
