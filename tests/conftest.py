@@ -1,20 +1,18 @@
 """Fixtures shared by the rooms' tests."""
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
 
-from speechgmm import DiagonalGMM
+from helpers.paths import ROOT
 
 hypothesis.settings.register_profile("no deadline", deadline=None)  # no test asserts a time: machines are noisy
 if not os.environ.get("CI"):  # hypothesis's own profile for it has none either, and draws the same each time
     hypothesis.settings.load_profile("no deadline")
-
-GOLDEN = Path(__file__).parent / "golden"
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -40,20 +38,6 @@ def _no_pictures(request):
         yield
 
 
-def random_gmm(rng: np.random.Generator, n_components: int = 5, n_features: int = 3) -> DiagonalGMM:
-    """Draw a model whose components overlap."""
-    weights = rng.dirichlet(np.full(n_components, 5.0))
-    means = rng.normal(size=(n_components, n_features))
-    return DiagonalGMM(weights, means, rng.uniform(0.3, 2.0, size=(n_components, n_features)))
-
-
-def draw(rng: np.random.Generator, gmm: DiagonalGMM, n_frames: int) -> np.ndarray:
-    """Draw frames from a model."""
-    component = rng.choice(gmm.n_components, n_frames, p=gmm.weights)
-    noise = rng.normal(size=(n_frames, gmm.n_features))
-    return gmm.means[component] + noise * np.sqrt(gmm.variances[component])
-
-
 @pytest.fixture(scope="session")
 def voices(tmp_path_factory) -> Path:
     """Recordings of embedded voices, and what a run on them would leave: a small background model and the recipe."""
@@ -74,3 +58,18 @@ def voices(tmp_path_factory) -> Path:
     save_gmm(folder / "results" / "ubm.safetensors", ubm, front_end=recipe.features.model_dump(mode="json"))
     (folder / "results" / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def results(voices, tmp_path) -> Path:
+    """A copy of the results beside `voices`, to change."""
+    return shutil.copytree(voices / "results", tmp_path / "results")
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch) -> Path:
+    """A copy of the shipped recipes and sections, as if they were the user's, in the current folder."""
+    for folder in ("recipes", "configs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

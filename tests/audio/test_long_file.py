@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from conftest import GOLDEN
+from helpers.paths import GOLDEN
 from speechgmm import extract
 from speechgmm.features.store.store import open_store
 from speechgmm.recipe.reading.loader import load_features

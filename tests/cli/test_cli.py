@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.recipes import synthetic_corpus
 from speechgmm import __version__
 
 FULL = Path("/dev/full")
@@ -29,10 +30,8 @@ def speechgmm(*arguments, cwd=None, **environment):
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "tiny.yaml"
-    path.write_text(
-        "corpus: {kind: synthetic, n_speakers: 2, n_background: 2, n_background_utterances: 1, n_enrol: 1, n_test: 1,"
-        " seconds: 2.0}\nubm: {n_components: 4, n_iterations: 2}\n"
-    )
+    corpus = synthetic_corpus(n_speakers=2, n_background=2, n_background_utterances=1, n_enrol=1, n_test=1)
+    path.write_text(f"{corpus}\nubm: {{n_components: 4, n_iterations: 2}}\n")
     return path
 
 

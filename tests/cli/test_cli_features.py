@@ -15,7 +15,8 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from conftest import GOLDEN
+from helpers.commands import message_of
+from helpers.paths import GOLDEN
 from speechgmm.cli import app
 from speechgmm.features.extract import FeatureConfig, extract
 from speechgmm.features.formats.reading import read_features
@@ -72,7 +73,7 @@ def check_equal(found, wanted):
 def check_refused(done, message, folder, status=2):
     """One message, and nothing left behind."""
     assert done.exit_code == status
-    assert message in " ".join(done.stderr.replace("│", " ").split())
+    assert message in message_of(done)
     assert done.stdout == ""
     assert not list(folder.rglob("*writing*"))
 

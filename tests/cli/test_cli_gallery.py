@@ -10,7 +10,9 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from conftest import ROOT
+from helpers.commands import message_of
+from helpers.paths import ROOT
+from helpers.voices import enrolment, spoken
 from speechgmm import FeatureConfig, extract, load_gmm, save_gmm
 from speechgmm.cli import app
 from speechgmm.cli.gallery_output import show_speakers, warn_of_short
@@ -28,28 +30,10 @@ def gallery(*arguments):
     return CliRunner().invoke(app, ["gallery", *map(str, arguments)], catch_exceptions=False, env={"COLUMNS": "200"})
 
 
-def said(done):
-    """What was said on the stream for errors, in one line."""
-    return " ".join(done.stderr.replace("│", " ").split())
-
-
 def check_refused(done, message):
     assert done.exit_code == 2
-    assert message in said(done)
+    assert message in message_of(done)
     assert done.stdout == ""
-
-
-def enrolment(voices, speaker):
-    return sorted((voices / speaker).glob("*-enrol-*.flac"))
-
-
-def spoken(voices, speaker):
-    return sorted((voices / speaker).glob("*-test-*.flac"))
-
-
-@pytest.fixture
-def results(voices, tmp_path):
-    return shutil.copytree(voices / "results", tmp_path / "results")
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +197,7 @@ def test_where_none_can_be_identified_there_is_a_document_all_the_same(folder, b
     path.write_bytes(path.read_bytes()[:-9])
     done = gallery("identify", folder, *bad, "--json")
     assert done.exit_code == 2
-    assert "sample rate 8000 Hz; this gallery takes 16000 Hz" in said(done)
+    assert "sample rate 8000 Hz; this gallery takes 16000 Hz" in message_of(done)
     data = json.loads(done.stdout)
     assert data["recordings"] == []
     assert [each["file"] for each in data["unusable"]] == [*map(str, bad)]
@@ -231,7 +215,7 @@ def test_a_damaged_speaker_is_named_and_the_others_are_used(voices, folder, tmp_
     ):
         done = gallery(*arguments)
         assert done.exit_code == 3
-        assert f"error: 1 speaker could not be used: {path}: damaged" in said(done)
+        assert f"error: 1 speaker could not be used: {path}: damaged" in message_of(done)
         assert "Ann" in done.stdout
         done = gallery(*arguments, "--json")
         assert done.exit_code == 3
@@ -248,7 +232,7 @@ def test_little_speech_is_warned_of_flagged_and_scored(voices, folder, tmp_path)
     done = gallery("identify", folder, tmp_path / "short.wav", "--threshold", -9, "--top", 1)
     assert done.exit_code == 0
     assert re.search(
-        r"warning: .*short\.wav: 0\.\d s of speech, less than the 2 s that this gallery asks for", said(done)
+        r"warning: .*short\.wav: 0\.\d s of speech, less than the 2 s that this gallery asks for", message_of(done)
     )
     assert f"{tmp_path / 'short.wav'} (short)" in done.stdout
     done = gallery("identify", folder, tmp_path / "short.wav", "--json")

@@ -8,10 +8,9 @@ import pytest
 
 import speechgmm
 import speechgmm.sklearn
-from conftest import ROOT
+from helpers.paths import README, ROOT
 from speechgmm.recipe.reading.loader import load_recipe
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md"), *ROOT.glob(".github/**/*.md")])
 
 
@@ -73,13 +72,6 @@ def anchors(text):
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def test_the_page_on_the_api_lists_every_public_name_once():
-    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)
-    public = {name for name in speechgmm.__all__ if name != "__version__"}
-    assert sorted(listed) == sorted(public | {f"sklearn.{name}" for name in speechgmm.sklearn.__all__})
 
 
 def test_the_way_of_an_utterance_goes_through_functions_that_exist():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from conftest import ROOT
+from helpers.paths import ROOT
 from speechgmm.corpus.formats.folders import (
     AudioMnistConfig,
     FolderConfig,

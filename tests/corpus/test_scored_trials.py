@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 import naive
-from conftest import ROOT
+from helpers.paths import ROOT
+from helpers.recipes import synthetic_corpus
 from speechgmm.cli import app
 from speechgmm.corpus.scored.score_files import read_scored_trials
 from speechgmm.corpus.scored.trial_speakers import read_manifest, trial_speaker_numbers
@@ -286,8 +287,8 @@ def test_numbers_of_many_values_make_four_parts_of_as_many_trials(rng):
 
 def test_a_runs_own_scores_give_its_own_numbers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    corpus = "{kind: synthetic, n_speakers: 4, n_background: 3, n_background_utterances: 1, n_enrol: 1, n_test: 2}"
-    write(tmp_path / "tiny.yaml", [f"corpus: {corpus}", "ubm: {n_components: 4, n_iterations: 2}"])
+    corpus = synthetic_corpus(n_background=3, n_background_utterances=1, n_enrol=1, seconds=5)
+    write(tmp_path / "tiny.yaml", [corpus, "ubm: {n_components: 4, n_iterations: 2}"])
     assert CliRunner().invoke(app, ["run", "tiny.yaml", "--engine", "serial"]).exit_code == 0
     metrics = json.loads((tmp_path / "results/tiny/metrics.json").read_text())
     scores = tmp_path / "results/tiny/scores.csv"

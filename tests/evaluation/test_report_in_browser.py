@@ -1,9 +1,9 @@
 """Pages in a headless Chromium, as a screen and a phone show them. CI installs it; elsewhere it may be missing."""
 
 import pytest
-from test_report_page import comparison, content, numbers
 
-from browser import Browser, find_browser
+from helpers.browser import Browser, find_browser
+from helpers.pages import comparison, content, numbers
 from speechgmm.evaluation.report.page import render_comparison, render_report, write_page
 
 LONG = "a_name_without_any_place_to_break_it_" * 4

@@ -1,6 +1,5 @@
 """Reports from stored results: what they say, that nothing but the folder is needed, and what is refused."""
 
-import csv
 import json
 import re
 import shutil
@@ -8,9 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_report_page import Page
 from typer.testing import CliRunner
 
+from helpers.commands import speechgmm
+from helpers.pages import Page
+from helpers.recipes import synthetic_corpus
+from helpers.tables import read_rows
 from speechgmm import load_gmm, run
 from speechgmm.cli import app
 from speechgmm.errors import ResultsError
@@ -23,11 +25,11 @@ from speechgmm.recipe.results.report import report_content, report_results
 
 pytestmark = pytest.mark.pictures
 
-SMALL = """\
-corpus: {kind: synthetic, n_speakers: 6, n_background: 10, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
-ubm: {n_components: 4, n_iterations: 2}
-evaluation: {dcf: [sre08], bootstrap: 20, confidence: 0.8}
-"""  # noqa: E501
+SMALL = f"""\
+{synthetic_corpus(n_speakers=6, n_background=10)}
+ubm: {{n_components: 4, n_iterations: 2}}
+evaluation: {{dcf: [sre08], bootstrap: 20, confidence: 0.8}}
+"""
 FILES = ("metrics.json", "scores.csv", "recipe.yaml", "provenance.json", "skipped.csv", "data.csv", "confusion.csv")
 
 
@@ -46,15 +48,6 @@ def made(tmp_path_factory):
 def results(made, tmp_path):
     """A copy of the first results alone: no cache, no corpus."""
     return shutil.copytree(made / "first", tmp_path / "first")
-
-
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def speechgmm(*arguments):
-    return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
 # ---- one ----
@@ -84,7 +77,7 @@ def test_a_report_elsewhere_leaves_the_folder_as_it_is(results, tmp_path):
 
 
 def test_data_are_those_of_the_stores(made):
-    table = rows(made / "first" / "data.csv")
+    table = read_rows(made / "first" / "data.csv")
     recipe = load_recipe(made / "first" / "recipe.yaml")
     n_speakers, n_background = recipe.corpus.n_speakers, recipe.corpus.n_background
     counts = {role: len([row for row in table if row["role"] == role]) for role in ("background", "enrol", "test")}
@@ -101,14 +94,14 @@ def rows_of_role(table, role="enrol"):
 
 
 def test_confusions_add_up_to_the_tests_that_were_identified(made):
-    found = rows(made / "first" / "confusion.csv")
+    found = read_rows(made / "first" / "confusion.csv")
     identification = json.loads((made / "first" / "metrics.json").read_text())["identification"]
     assert sum(int(row["tests"]) for row in found) == identification["n_tests"] == 12
     right = sum(int(row["tests"]) for row in found if row["model"] == row["answer"])
     assert right / 12 == identification["rate"]
     # of every test against every model the scores are there, so the answers can be found by hand
     best = {}
-    for row in rows(made / "first" / "scores.csv"):
+    for row in read_rows(made / "first" / "scores.csv"):
         best[row["test"]] = max(
             best.get(row["test"], (-np.inf, "", "")), (float(row["llr"]), row["speaker"], row["model"])
         )
@@ -121,8 +114,8 @@ def test_confusions_add_up_to_the_tests_that_were_identified(made):
 def test_worst_trials_are_twenty_of_each_kind_with_files_and_durations(made):
     opened = open_results(made / "first")
     (worst,) = report_content(opened, ()).worst
-    table = rows(made / "first" / "scores.csv")
-    tests = {row["id"]: row for row in rows(made / "first" / "data.csv") if row["role"] == "test"}
+    table = read_rows(made / "first" / "scores.csv")
+    tests = {row["id"]: row for row in read_rows(made / "first" / "data.csv") if row["role"] == "test"}
     for label, trials, sign in (("target", worst.targets, 1), ("nontarget", worst.nontargets, -1)):
         llrs = sorted(sign * float(row["llr"]) for row in table if row["label"] == label)[:20]
         assert [sign * trial.score for trial in trials] == llrs
@@ -156,7 +149,7 @@ def test_a_report_shows_the_data_the_training_and_the_recipe(made):
         "trials among the speakers of the background model: each half of them by a system of the other half"
     )
     assert "n_components: 4" in [line.strip() for line in page.marked]
-    history = rows(made / "first" / "training.csv")
+    history = read_rows(made / "first" / "training.csv")
     for row in history:
         assert f"{float(row['log_likelihood_per_frame']):.4f}".replace("-", "−") in page.text
     assert load_gmm(made / "first" / "ubm.safetensors").n_components == 4
@@ -167,8 +160,8 @@ def test_parts_are_the_numbers_of_their_trials(made):
 
     opened = open_results(made / "first")
     by_sex = [each for each in report_content(opened, ()).breakdowns if each.column == "sex of the speaker"]
-    sex = {row["id"]: row["sex"] for row in rows(made / "first" / "data.csv") if row["role"] == "test"}
-    table = rows(made / "first" / "scores.csv")
+    sex = {row["id"]: row["sex"] for row in read_rows(made / "first" / "data.csv") if row["role"] == "test"}
+    table = read_rows(made / "first" / "scores.csv")
     assert set(by_sex[0].parts) == set(sex.values())
     for part, numbers in by_sex[0].parts.items():
         own = [row for row in table if sex[row["test"]] == part]
@@ -251,10 +244,10 @@ def test_a_comparison_of_other_trials_has_no_differences(made, tmp_path):
 
 
 def test_scores_alone_have_a_page_with_numbers_parts_and_trials(results, tmp_path):
-    table = rows(results / "scores.csv")
+    table = read_rows(results / "scores.csv")
     (tmp_path / "scores").write_text("".join(f"{row['model']} {row['test']} {row['llr']}\n" for row in table))
     (tmp_path / "trials").write_text("".join(f"{row['model']} {row['test']} {row['label']}\n" for row in table))
-    tests = [row for row in rows(results / "data.csv") if row["role"] == "test"]
+    tests = [row for row in read_rows(results / "data.csv") if row["role"] == "test"]
     lines = [",".join(row[column] for column in ("id", "speaker", "sex", "path")) for row in tests]
     (tmp_path / "manifest.csv").write_text("\n".join(["id,speaker,sex,path", *lines, ""]))
     page = tmp_path / "page.html"

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -11,17 +12,19 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from helpers.processes import die
+from helpers.recipes import synthetic_corpus
 from speechgmm.cli import app
 from speechgmm.recipe.cache.outputs import StageCache
 from speechgmm.recipe.layout import CACHE
 from speechgmm.recipe.results import writing as results
 from speechgmm.recipe.stages import ubm
 
-RECIPE = """
-corpus: {kind: synthetic, n_speakers: 2, n_background: 10, n_background_utterances: 2, n_test: 1, seconds: 2}
-ubm: {n_components: 2, n_iterations: 2}
-normalisation: {method: z}
-evaluation: {bootstrap: 20, dcf: [sre08]}
+RECIPE = f"""
+{synthetic_corpus(n_speakers=2, n_background=10, n_enrol=4, n_test=1)}
+ubm: {{n_components: 2, n_iterations: 2}}
+normalisation: {{method: z}}
+evaluation: {{bootstrap: 20, dcf: [sre08]}}
 """
 SAME_BYTES = ("ubm.safetensors", "speakers.safetensors", "calibration.json", "scores.csv", "metrics.json")
 STAGES = ("corpus", "features", "ubm", "speakers", "scores", "normalisation", "calibration", "evaluation", "report")
@@ -121,13 +124,9 @@ def kill_a_worker(number: int) -> None:
     passes, add = itertools.count(1), ubm.sum_over
 
     def add_or_die(function, items, engine):
-        return add(_be_killed if next(passes) == number else function, items, engine)
+        return add(die if next(passes) == number else function, items, engine)
 
     ubm.sum_over = add_or_die
-
-
-def _be_killed(_):
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stored(folder: Path, stage: str) -> list[Path]:
@@ -144,3 +143,8 @@ def left_behind(folder: Path) -> list[str]:
     """List what is half written."""
     half = (".running-*", ".writing-*")
     return [path.name for pattern in half for path in (folder / "results").rglob(pattern)]
+
+
+def forget(folder: Path, stage: str) -> None:
+    """Remove the stored outputs of one stage, so that it runs again and no other does."""
+    shutil.rmtree(folder / "results" / ".cache" / stage, ignore_errors=True)

@@ -3,7 +3,7 @@
 import ast
 import re
 
-from conftest import ROOT
+from helpers.paths import ROOT
 
 FAULTS = ROOT / "tests" / "faults"
 HELD = tuple(FAULTS / name for name in ("test_stages_and_faults.py", "test_surroundings.py", "test_security.py"))

@@ -14,16 +14,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from helpers.recipes import synthetic_corpus
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageCache
 from speechgmm.recipe.running import runner
 
 N_KILLS = int(os.environ.get("SPEECHGMM_KILLS", "30"))
-RECIPE = """
-corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
-ubm: {n_components: 4, n_iterations: 4}
-normalisation: {method: s}
-evaluation: {bootstrap: 20}
+RECIPE = f"""
+{synthetic_corpus()}
+ubm: {{n_components: 4, n_iterations: 4}}
+normalisation: {{method: s}}
+evaluation: {{bootstrap: 20}}
 """
 TIMES = {"made_at", "seconds", "peak_memory", "created"}
 LAST = "what is written after the last stage"

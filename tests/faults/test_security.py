@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from conftest import ROOT
+from helpers.paths import ROOT
 from speechgmm import load_gmm, run
 from speechgmm.cli import app
 from speechgmm.corpus.synthetic.recordings import write_recordings

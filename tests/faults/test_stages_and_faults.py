@@ -1,18 +1,20 @@
 """Faults in each stage of a run: what its user is told, and that nothing half done passes for whole."""
 
 import errno
+import json
 import os
 import resource
 import shutil
 import signal
 from functools import partial
+from importlib import import_module
 
 import pytest
 
-from harness import RECIPE, STAGES, at, content, left_behind, run, stored
+from harness import RECIPE, STAGES, at, content, forget, left_behind, run, stored
 from speechgmm import run as run_recipe
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.cache.outputs import _read_whole
+from speechgmm.recipe.cache.outputs import STAGE_FILE, StageCache, StageKey
 
 pytestmark = pytest.mark.pictures
 
@@ -42,11 +44,6 @@ def whole(tmp_path_factory):
 def folder(whole, tmp_path):
     """A copy of it to do harm to."""
     return shutil.copytree(whole, tmp_path / "copy")
-
-
-def forget(folder, stage):
-    """Let a stage have to be made, and no other."""
-    shutil.rmtree(folder / "results" / ".cache" / stage, ignore_errors=True)
 
 
 def assert_stopped(folder, stage):
@@ -126,19 +123,21 @@ def fail():
 
 
 def test_every_file_of_every_stage_shows_that_a_byte_has_changed(whole, rng):
-    n_files = 0
+    n_files, cache = 0, StageCache(whole / "results" / ".cache")
     for stage in STAGES[:-1]:
+        version = import_module(f"speechgmm.recipe.stages.{stage}").VERSION
         for output in stored(whole, stage):
+            key = StageKey(stage, version, json.loads((output / STAGE_FILE).read_text())["inputs"])
             for path in sorted(path for path in output.rglob("*") if path.is_file()):
                 before = path.read_bytes()
                 place = int(rng.integers(len(before))) if before else 0
                 path.write_bytes(before[:place] + bytes([before[place] ^ 1]) + before[place + 1 :] if before else b"x")
-                made, damage = _read_whole(output)
+                found, damage = cache.lookup(key), cache.explain_miss(key)
                 path.write_bytes(before)
-                assert made is None
+                assert found is None
                 assert path.relative_to(output).as_posix() in damage
                 n_files += 1
-            assert _read_whole(output)[1] == ""
+            assert cache.lookup(key).folder == output
     assert n_files > 50
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from harness import RECIPE, at, content, run, speechgmm, stored
+from harness import RECIPE, at, content, forget, run, speechgmm, stored
 from speechgmm import run as run_recipe
 from speechgmm.features.store.store import open_store
 from speechgmm.gmm import kernels as gmm_kernels
@@ -24,7 +24,6 @@ from speechgmm.recipe.cache import outputs as cache
 from speechgmm.recipe.layout import RESULTS_LOCK
 from speechgmm.recipe.results import writing as results
 from speechgmm.recipe.stages import features as features_stage
-from test_stages_and_faults import forget
 
 KALDI = """
 corpus: {kind: kaldi, root: corpus}

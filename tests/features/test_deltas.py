@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from pydantic import ValidationError
 
 import naive
-from conftest import GOLDEN
+from helpers.paths import GOLDEN
 from speechgmm import FeatureConfig, extract
 from speechgmm.features.frames.deltas import DeltaConfig, ShiftedDeltaConfig, append_deltas
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pydantic import ValidationError
 
-from conftest import GOLDEN
+from helpers.paths import GOLDEN
 from speechgmm import FeatureConfig
 from speechgmm.features.extract import extract
 from speechgmm.features.frames import normalisation

@@ -9,7 +9,7 @@ import soundfile
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import naive
-from conftest import GOLDEN
+from helpers.paths import GOLDEN
 from speechgmm import FeatureConfig, FeatureStream, extract
 from speechgmm.audio.reading import audio_blocks
 from speechgmm.errors import AudioError

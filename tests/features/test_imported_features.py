@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from conftest import ROOT
+from helpers.paths import ROOT
 from speechgmm import FeatureConfig, extract
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError, RecipeError
@@ -13,9 +13,12 @@ from speechgmm.features.formats.reading import file_of_place, read_place
 from speechgmm.features.store.imported import ImportedConfig, write_imported_store
 from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
+from speechgmm.recipe.cache.outputs import StageCache
 from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
 from speechgmm.recipe.running.runner import run
-from speechgmm.recipe.stages.features import _digests, write_features
+from speechgmm.recipe.stages.context import StageRunner
+from speechgmm.recipe.stages.features import role_features
+from speechgmm.recipe.stages.progress import ProgressBars
 
 PLAIN = {"deltas": {"order": 0}, "normalisation": {"mean": 0.0}}
 
@@ -104,10 +107,11 @@ def test_a_recipe_runs_on_features_alone_and_knows_when_they_change(tmp_path, rn
     done = run(path, results=tmp_path / "results", engine=Engine())
     assert done.metrics["trials"]["trials"]["eer"] == 0
     assert load_recipe(done.folder / "recipe.yaml") == load_recipe(path)
-    utterance = Utterance("u", "s", f"{tmp_path / 'test.ark'}:5")
-    before = _digests([utterance], imported=True)
+    assert all(stage.reused for stage in run(path, results=tmp_path / "results", engine=Engine()).stages)
     (tmp_path / "test.ark").write_bytes((tmp_path / "test.ark").read_bytes() + b"\n")
-    assert _digests([utterance], imported=True) != before
+    again = run(path, results=tmp_path / "results", engine=Engine())
+    reused = {stage.title for stage in again.stages if stage.reused}
+    assert reused == {"features of background", "features of enrol", "ubm", "speakers"}
 
 
 def test_trials_of_utterances_against_utterances_run(tmp_path, rng):
@@ -162,18 +166,20 @@ def test_segments_and_channels_of_one_file_are_utterances_of_their_own(tmp_path,
         Utterance("nearly", "a", str(path), start=3.0, end=4.49, channel=0),
     ]
     config = FeatureConfig.model_validate({"vad": {"method": "none"}})
-    write_features(tmp_path / "store", Engine(), lambda *_: None, utterances=utterances, config=config)
-    store = open_store(tmp_path / "store")
+    runner = StageRunner(StageCache(tmp_path / "cache"), Engine(), ProgressBars(None))
+    features = role_features("features", utterances, config, runner).features
+    store = open_store(features.folder)
     for each in utterances[:3]:
         expected = extract(path, config, channel=each.channel, start=each.start, stop=each.end)
         np.testing.assert_array_equal(store.frames(each.id), expected)
     assert [each.reason for each in store.unusable] == ["has no segment from 3 s to 9 s; it is 4 s long"]
     rest = extract(path, config, channel=0, start=3.0)  # Kaldi forgives segments that end half a second late
     np.testing.assert_array_equal(store.frames("nearly"), rest)
-    digests = _digests(utterances, imported=False)
+    digests = features.metadata["inputs"]["utterances"]
     assert len({tuple(each[1:]) for each in digests}) == 5
     assert digests[2][2:] == [None, None, "mean"]
-    assert len(_digests([Utterance("u", "a", str(path))], imported=False)[0]) == 2
+    plain = role_features("features", [Utterance("u", "a", str(path))], config, runner).features
+    assert len(plain.metadata["inputs"]["utterances"][0]) == 2
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 import python_speech_features
 import soundfile
 
-from conftest import GOLDEN
+from helpers.paths import GOLDEN
 from speechgmm import FeatureConfig, extract
 from speechgmm.features.extract import analyse
 from speechgmm.features.presets import PRESETS

@@ -9,7 +9,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import GOLDEN
+from helpers.paths import GOLDEN
 from speechgmm import FeatureConfig, FeatureStream, extract
 from speechgmm.errors import AudioError
 from speechgmm.features.frames.vad import VadConfig, speech_frames

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from conftest import GOLDEN
+from helpers.paths import GOLDEN
 from speechgmm import FeatureConfig, read_audio
 from speechgmm.features.frames.vad import KALDI_LOG_SCALE, VadConfig, speech_frames
 from speechgmm.features.spectral.cepstra import cepstra

@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import soundfile
-from mutations import with_ogg_checksums
 
+from mutations import with_ogg_checksums
 from speechgmm import DiagonalGMM, FeatureConfig, SufficientStats, save_gmm
 from speechgmm.configuration import fingerprint
 from speechgmm.features.formats.common import Matrix

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load, save
+
 import seeds
 from mutations import mutate, odd_header, odd_texts, with_header_length, with_ogg_checksums
-from safetensors.numpy import load, save
 from seeds import BETWEEN
-
 from speechgmm import load_gmm, read_audio
 from speechgmm.audio.reading import audio_blocks, duration
 from speechgmm.corpus.formats.kaldi import KaldiConfig
@@ -190,7 +190,7 @@ def _read_model(path: Path) -> None:
             load_gmm(path)
 
 
-def _signed(data: bytes) -> bytes:
+def signed_speaker(data: bytes) -> bytes:
     """Make a speaker's file whole again, its digest too, where it can be read that far."""
     data = with_header_length(data)
     try:
@@ -271,7 +271,7 @@ TARGETS: dict[str, Target] = {
     "speakers": Target(
         ("anna.safetensors",),
         (lambda path: load_speaker(path, "abc").statistics,),
-        *(seeds.speakers, seeds.MODEL_WORDS, odd_header, _signed),
+        *(seeds.speakers, seeds.MODEL_WORDS, odd_header, signed_speaker),
     ),
     "galleries": Target(
         ("gallery.json", "calibration.json"),

@@ -9,11 +9,10 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-import seeds
 import soundfile
 from safetensors.numpy import load, save, save_file
-from targets import _signed
 
+import seeds
 from speechgmm import read_audio
 from speechgmm.audio.reading import audio_blocks
 from speechgmm.audio.samples import resample
@@ -29,6 +28,7 @@ from speechgmm.gallery.speakers import load_speaker
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.gmm.training.checkpoint import load_state
 from speechgmm.recipe.reading.loader import load_recipe
+from targets import signed_speaker
 
 LONG = "9" * 5000
 
@@ -248,7 +248,7 @@ def signed(tmp_path, change_header=len, **tensors):
     header = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["speechgmm"])
     change_header(header)
     path = tmp_path / "anna.safetensors"
-    path.write_bytes(_signed(save({**load(data), **tensors}, {"speechgmm": json.dumps(header)})))
+    path.write_bytes(signed_speaker(save({**load(data), **tensors}, {"speechgmm": json.dumps(header)})))
     return path
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from targets import TARGETS
 
 every_target = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from safetensors.numpy import save_file
 
+from helpers.voices import enrolment, spoken
 from speechgmm import FeatureConfig, accumulate, extract, llr, load_gmm, map_adapt, save_gmm, score_matrix
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError, GalleryError, ModelError
@@ -56,14 +57,6 @@ def filled(voices, ubm_file, tmp_path_factory):
 def gallery(filled, tmp_path):
     """A copy to change."""
     return Gallery(shutil.copytree(filled.folder, tmp_path / "copy"))
-
-
-def enrolment(voices, speaker):
-    return sorted((voices / speaker).glob("*-enrol-*.flac"))
-
-
-def spoken(voices, speaker):
-    return sorted((voices / speaker).glob("*-test-*.flac"))
 
 
 def content(folder):

@@ -14,6 +14,7 @@ from itertools import count
 import numpy as np
 import pytest
 
+from helpers.voices import enrolment
 from speechgmm.errors import GalleryError, ModelError
 from speechgmm.gallery.enrolment import create_gallery, enrol, extend, forget, forget_recording
 from speechgmm.gallery.gallery import Gallery
@@ -86,10 +87,6 @@ def filled(voices, tmp_path_factory):
 @pytest.fixture
 def gallery(filled, tmp_path):
     return Gallery(shutil.copytree(filled.folder, tmp_path / "copy"))
-
-
-def enrolment(voices, speaker):
-    return sorted((voices / speaker).glob("*-enrol-*.flac"))
 
 
 def content(folder):

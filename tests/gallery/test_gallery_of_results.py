@@ -1,13 +1,13 @@
 """What a gallery takes from the results of a run, and how it decides by it."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from helpers.voices import enrolment, spoken
 from speechgmm import FeatureConfig, extract
 from speechgmm.cli import app
 from speechgmm.errors import AudioError, GalleryError
@@ -26,11 +26,6 @@ CLOSED = IdentificationConfig(p_unknown=0.0)
 FACTS = {"trained_on": "others", "n_target": 20, "n_nontarget": 380}
 
 
-@pytest.fixture
-def results(voices, tmp_path):
-    return shutil.copytree(voices / "results", tmp_path / "results")
-
-
 def calibrate(results, calibration, **facts):
     data = {"calibration": calibration.model_dump(mode="json")} | FACTS | facts
     (results / "calibration.json").write_text(json.dumps(data))
@@ -44,12 +39,8 @@ def filled(voices, results, folder):
     """A gallery of three speakers."""
     gallery = gallery_of_results(results, folder)
     for name, speaker in SPEAKERS.items():
-        enrol(gallery, name, [gallery.record(path) for path in sorted((voices / speaker).glob("*-enrol-*.flac"))])
+        enrol(gallery, name, [gallery.record(path) for path in enrolment(voices, speaker)])
     return gallery
-
-
-def spoken(voices, speaker):
-    return sorted((voices / speaker).glob("*-test-*.flac"))[0]
 
 
 def test_durations_count_wherever_a_gallery_scores(voices, results, tmp_path):
@@ -57,7 +48,7 @@ def test_durations_count_wherever_a_gallery_scores(voices, results, tmp_path):
     gallery = filled(voices, results, tmp_path / "g")
     (results / "calibration.json").unlink()
     plain = filled(voices, results, tmp_path / "plain")
-    tests = [extract(spoken(voices, speaker)) for speaker in SPEAKERS.values()]
+    tests = [extract(spoken(voices, speaker)[0]) for speaker in SPEAKERS.values()]
     tests[1] = tests[1][:70]
     expected = 5 * score_tests(plain, tests).matrix - 0.75 * np.log([len(test) for test in tests]) + 1
     found = score_tests(gallery, tests)
@@ -67,7 +58,7 @@ def test_durations_count_wherever_a_gallery_scores(voices, results, tmp_path):
         candidates = {one.name: one.llr for one in identify_speaker(gallery, test).candidates}
         assert [candidates[name] for name in SPEAKERS] == pytest.approx(expected[:, column])
         assert verify_speaker(gallery, "Cat", test).score == pytest.approx(expected[2, column])
-    read = gallery.read(spoken(voices, "f001"))
+    read = gallery.read(spoken(voices, "f001")[0])
     scores = make_timeline(gallery, read, 1.0).scores
     assert not np.allclose(scores[0], 5 * make_timeline(plain, read, 1.0, CLOSED).scores[0] + 1)
 
@@ -75,14 +66,14 @@ def test_durations_count_wherever_a_gallery_scores(voices, results, tmp_path):
 def test_speakers_whom_pav_makes_equal_are_ranked_by_their_scores(voices, results, tmp_path):
     calibrate(results, PavCalibration(scores=(-100.0, 100.0), llrs=(1.0, 1.0)))
     gallery = filled(voices, results, tmp_path / "g")
-    read = gallery.read(spoken(voices, "f001"))
+    read = gallery.read(spoken(voices, "f001")[0])
     raw = score_tests(gallery, [read.frames]).raw[:, 0]
     order = [name for _, name in sorted(zip(-raw, SPEAKERS, strict=True))]
     assert order[0] == "Cat"  # of names alone it would be Ann
     assert [one.name for one in identify_speaker(gallery, read.frames, CLOSED).candidates] == order
     assert identify_speaker(gallery, read.frames, CLOSED).answer == "Cat"
     assert make_timeline(gallery, read, 60.0, CLOSED).answers == ("Cat",)
-    words = ["gallery", "identify", str(tmp_path / "g"), str(spoken(voices, "f001")), "--closed-set", "--json"]
+    words = ["gallery", "identify", str(tmp_path / "g"), str(spoken(voices, "f001")[0]), "--closed-set", "--json"]
     (recording,) = json.loads(CliRunner().invoke(app, words).stdout)["recordings"]
     assert [one["name"] for one in recording["candidates"]] == order
 
@@ -93,7 +84,7 @@ def test_a_threshold_that_a_run_has_learnt_is_the_gallerys(voices, results, tmp_
     gallery = filled(voices, results, tmp_path / "g")
     decisions = json.loads((tmp_path / "g" / "gallery.json").read_text())["decisions"]
     assert (decisions["threshold"], decisions["identification"]["threshold"]) == (1.25, 1.25)
-    frames = extract(spoken(voices, "f001"))
+    frames = extract(spoken(voices, "f001")[0])
     assert verify_speaker(gallery, "Cat", frames).threshold == 1.25
     assert verify_speaker(gallery, "Cat", frames, 3.0).threshold == 3.0
     best = identify_speaker(gallery, frames)
@@ -148,7 +139,7 @@ def test_what_is_no_ratio_is_called_a_score(voices, results, tmp_path):
         results / "cohort.safetensors", cohort, load_recipe(results / "recipe.yaml").features.model_dump(mode="json")
     )
     filled(voices, results, tmp_path / "g")
-    test = str(spoken(voices, "f001"))
+    test = str(spoken(voices, "f001")[0])
 
     def said(*words):
         return CliRunner().invoke(app, ["gallery", *words], env={"COLUMNS": "200"}).stdout
@@ -167,7 +158,7 @@ def test_what_is_no_ratio_is_called_a_score(voices, results, tmp_path):
 
 def stereo(voices, path):
     """Write a recording with a voice in each channel, and give what their mean is."""
-    left, right = (soundfile.read(spoken(voices, name), dtype="float32")[0][:48000] for name in ("f001", "m002"))
+    left, right = (soundfile.read(spoken(voices, name)[0], dtype="float32")[0][:48000] for name in ("f001", "m002"))
     soundfile.write(path, np.stack([left, right], axis=1), 16000, subtype="FLOAT")
     return ((left.astype(np.float64) + right) / 2).astype(np.float32)
 
@@ -186,7 +177,7 @@ def test_a_gallery_takes_the_mean_of_channels_where_its_run_did(voices, results,
     assert json.loads((tmp_path / "g" / "gallery.json").read_text())["channel"] == "mean"
     config = FeatureConfig()
     np.testing.assert_array_equal(gallery.read(tmp_path / "two.wav").frames, extract(mean, config, sample_rate=16000))
-    mono = spoken(voices, "f001")
+    mono = spoken(voices, "f001")[0]
     np.testing.assert_array_equal(gallery.read(mono).frames, extract(mono))
     enrolled = ["enrol", "g", "Ann", "two.wav", str(mono)]
     for words in (enrolled, ["identify", "g", "two.wav"], ["timeline", "g", "two.wav"]):
@@ -207,7 +198,7 @@ def test_a_gallery_without_a_choice_of_channel_says_how_to_make_one(voices, resu
         f'{tmp_path / "two.wav"}: several channels; expected a mono file, or "channel": "mean" in {own}, '
         "which takes their mean"
     )
-    enrol(gallery, "Ann", [gallery.record(spoken(voices, "f001"))])
+    enrol(gallery, "Ann", [gallery.record(spoken(voices, "f001")[0])])
     own.write_text(json.dumps(data | {"channel": "mean"}))
     edited = Gallery(tmp_path / "g")
     frames = edited.read(tmp_path / "two.wav").frames

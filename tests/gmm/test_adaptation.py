@@ -7,20 +7,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_model_and_statistics import golden_gmm
 
 import naive
-from conftest import GOLDEN, draw, random_gmm
+from helpers.models import draw, golden_gmm, parameters, random_gmm
+from helpers.paths import GOLDEN
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, map_adapt
 from speechgmm.gmm.adaptation import AdaptationConfig, RelevanceFactors, map_iterate
 
 ALL = ("weights", "means", "variances")
 COMBINATIONS = [some for n_adapted in (1, 2, 3) for some in combinations(ALL, n_adapted)]
 KALDI = {"weights": 10.0, "means": 10.0, "variances": 50.0}
-
-
-def parameters(gmm):
-    return gmm.weights, gmm.means, gmm.variances
 
 
 def assert_same(gmm, expected, rtol=1e-10):

@@ -8,7 +8,7 @@ import pytest
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from conftest import draw, random_gmm
+from helpers.models import draw, random_gmm
 from speechgmm import (
     DiagonalGMM,
     accumulate,

@@ -9,26 +9,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import naive
-from conftest import draw, random_gmm
+from helpers.models import all_of, assert_close, draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, train
 from speechgmm.errors import ModelError
 from speechgmm.gmm.kernels import compiled
 from speechgmm.gmm.training.config import TrainingConfig
 from speechgmm.parallel.engine import Engine, sum_over
-
-
-def assert_close(stats, expected, tolerance):
-    """Compare statistics: those that have both signs, with the largest."""
-    zeroth, first, second, log_likelihood = expected
-    scale = max(1.0, np.abs(second).max())
-    np.testing.assert_allclose(stats.zeroth, zeroth, rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(stats.first, first, rtol=tolerance, atol=tolerance * scale)
-    np.testing.assert_allclose(stats.second, second, rtol=tolerance, atol=tolerance * scale)
-    assert stats.log_likelihood == pytest.approx(log_likelihood, rel=tolerance)
-
-
-def all_of(stats):
-    return stats.zeroth, stats.first, stats.second, stats.log_likelihood
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-11)])

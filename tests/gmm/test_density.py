@@ -10,16 +10,12 @@ from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture
 
 import naive
-from conftest import draw, random_gmm
+from helpers.models import draw, parameters, random_gmm
 from speechgmm import DiagonalGMM, accumulate, impute, log_likelihood, posteriors, sample
 from speechgmm.gmm.density import aic, bic, classify
 from speechgmm.gmm.kernels import dense
 
 PRECISIONS = pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
-
-
-def parameters(gmm):
-    return gmm.weights, gmm.means, gmm.variances
 
 
 def with_gaps(rng, frames, share=0.4):

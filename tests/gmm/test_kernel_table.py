@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import naive
-from conftest import draw, random_gmm
+from helpers.models import draw, random_gmm
 from speechgmm import accumulate
 from speechgmm.errors import ModelError
 from speechgmm.gmm.blocks import FrameBlocks, model_coefficients

@@ -8,14 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from conftest import GOLDEN, draw, random_gmm
+from helpers.models import draw, golden_gmm, random_gmm
+from helpers.paths import GOLDEN
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, posteriors
 from speechgmm.gmm.kernels import dense
-
-
-def golden_gmm(name):
-    file = np.load(GOLDEN / f"gmm_{name}.npz")
-    return DiagonalGMM(file["weights"] / file["weights"].sum(), file["means"], file["vars"])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

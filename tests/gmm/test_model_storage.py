@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from conftest import draw, random_gmm
+from helpers.models import draw, random_gmm
 from speechgmm import accumulate, load_gmm, map_adapt, save_gmm
 from speechgmm.errors import CheckpointError, ModelError
 from speechgmm.gmm.storage import check_front_end, load_speakers, read_header, save_speakers

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 
-from conftest import draw, random_gmm
+from helpers.models import draw, random_gmm
 from speechgmm import DiagonalGMM, accumulate, log_likelihood, posteriors, train
 from speechgmm.gmm.training.config import TrainingConfig
 from speechgmm.gmm.training.update import ml_update

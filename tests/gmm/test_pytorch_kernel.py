@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from test_compiled_kernel import all_of, assert_close
 from typer.testing import CliRunner
 
 import naive
-from conftest import ROOT, draw, random_gmm
+from helpers.models import all_of, assert_close, draw, random_gmm
+from helpers.paths import ROOT
 from speechgmm import DiagonalGMM, accumulate, log_likelihood, map_adapt, run, score_matrix, train
 from speechgmm.cli import app
 from speechgmm.errors import ModelError, RecipeError

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
-from test_model_and_statistics import golden_gmm
 
 import naive
-from conftest import GOLDEN, draw, random_gmm
+from helpers.models import draw, golden_gmm, random_gmm
+from helpers.paths import GOLDEN
 from speechgmm import DiagonalGMM, accumulate, log_likelihood, train
 from speechgmm.errors import ModelError
 from speechgmm.gmm.training import em

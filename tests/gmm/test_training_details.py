@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_training_options import PARAMETERS, PLACES, Stopped, clusters, stop_after
 
 import naive
-from conftest import draw, random_gmm
+from helpers.models import draw, random_gmm
+from helpers.training import PARAMETERS, PLACES, Stopped, clusters, stop_after
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, train
 from speechgmm.gmm.training.checkpoint import TrainingState, load_state, save_state
 from speechgmm.gmm.training.config import TrainingConfig

@@ -1,6 +1,5 @@
 """What training can be told: first models, weights, limits, stopping, starving, checkpoints, sizes."""
 
-import csv
 import os
 import shutil
 import signal
@@ -15,7 +14,9 @@ import pytest
 from safetensors.numpy import save
 from sklearn.datasets import load_digits
 
-from conftest import draw, random_gmm
+from helpers.models import draw, random_gmm
+from helpers.tables import read_rows
+from helpers.training import PARAMETERS, PLACES, Stopped, clusters, stop_after
 from speechgmm import DiagonalGMM, accumulate, load_gmm, log_likelihood, run, save_gmm, train
 from speechgmm.errors import CheckpointError, ModelError, RecipeError
 from speechgmm.gmm.training import em
@@ -27,14 +28,6 @@ from speechgmm.parallel.engine import Engine, sum_over
 from speechgmm.recipe.reading.loader import load_recipe
 
 METHODS = ["splitting", "k-means", "k-means++", "random"]
-PLACES = np.array([[-8.0, 0.0], [0.0, 8.0], [8.0, -3.0]])
-PARAMETERS = ("weights", "means", "variances")
-
-
-def clusters(rng, sizes=(600, 1200, 600)):
-    """Frames in three places, eight standard deviations or more apart."""
-    frames = np.concatenate([place + rng.normal(size=(size, 2)) for place, size in zip(PLACES, sizes, strict=True)])
-    return rng.permutation(frames).astype(np.float32)
 
 
 def same(one: DiagonalGMM, other: DiagonalGMM) -> bool:
@@ -356,21 +349,6 @@ def test_a_size_chosen_by_frames_that_stay_held_out_is_not_trained_again(rng):
     assert max(each.held_out for each in result.history) == chosen.held_out
 
 
-class Stopped(Exception):
-    """Stands for a power cut."""
-
-
-def stop_after(n_iterations):
-    told = []
-
-    def on_iteration(iteration):
-        told.append(iteration)
-        if len(told) == n_iterations:
-            raise Stopped
-
-    return on_iteration
-
-
 @pytest.mark.parametrize("n_iterations", range(1, 8))
 def test_a_stopped_training_goes_on_with_the_same_bits(rng, tmp_path, n_iterations):
     frames = draw(rng, random_gmm(rng, 6), 1500).astype(np.float32)
@@ -596,25 +574,22 @@ def quickstart(tmp_path_factory):
     return quickstart
 
 
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def test_a_recipe_chooses_its_size_and_starts_from_a_model(quickstart, monkeypatch):
     assert not (quickstart() / "sizes.csv").exists()
     chosen = quickstart("ubm.n_components=auto", "ubm.candidates=[2, 5]")
-    sizes = rows(chosen / "sizes.csv")
+    sizes = read_rows(chosen / "sizes.csv")
     best = max(sizes, key=lambda row: float(row["held_out_log_likelihood_per_frame"]))["n_components"]
     assert [row["n_components"] for row in sizes] == ["2", "5"]
     assert load_gmm(chosen / "ubm.safetensors").n_components == int(best)
-    history = rows(chosen / "training.csv")
+    history = read_rows(chosen / "training.csv")
     assert {row["n_components"] for row in history} == {best}
     monkeypatch.chdir(chosen)
     started = quickstart("ubm.initial_model=ubm.safetensors", f"ubm.n_components={best}", "name=started")
     assert load_recipe(started / "recipe.yaml").ubm.initial_model == str(chosen / "ubm.safetensors")
     # It begins where the other one ended, not where it began.
-    first, last = (float(row["log_likelihood_per_frame"]) for row in (rows(started / "training.csv")[0], history[-1]))
+    first, last = (
+        float(row["log_likelihood_per_frame"]) for row in (read_rows(started / "training.csv")[0], history[-1])
+    )
     assert first > last
 
 

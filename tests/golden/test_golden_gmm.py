@@ -6,9 +6,9 @@ import operator
 import numpy as np
 import pytest
 from scipy.special import logsumexp
-from test_model_and_statistics import golden_gmm
 
-from conftest import GOLDEN
+from helpers.models import golden_gmm
+from helpers.paths import GOLDEN
 from speechgmm import DiagonalGMM, accumulate, log_likelihood, map_adapt
 from speechgmm.gmm.blocks import log_joint_blocks
 from speechgmm.gmm.training.config import TrainingConfig

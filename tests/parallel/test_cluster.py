@@ -16,23 +16,24 @@ import pytest
 from distributed import Client, LocalCluster
 from typer.testing import CliRunner
 
-from conftest import ROOT, random_gmm
+from helpers.models import random_gmm
+from helpers.paths import ROOT
+from helpers.processes import die
+from helpers.recipes import synthetic_corpus
 from speechgmm import run, train
 from speechgmm.cli import app
 from speechgmm.errors import SpeechGMMError, WorkerError
 from speechgmm.gmm.training.config import TrainingConfig
-from speechgmm.gmm.training.em import _accumulate
-from speechgmm.gmm.training.shards import parts_of
 from speechgmm.parallel import cluster
 from speechgmm.parallel import engine as engine_module
 from speechgmm.parallel.engine import Engine, map_in_order, sum_over, workers
 from speechgmm.recipe.cache.outputs import StageCache, StageKey
 
-SMALL = """\
+SMALL = f"""\
 name: small
-corpus: {kind: synthetic, n_speakers: 3, n_background: 4, n_background_utterances: 2, n_enrol: 1, n_test: 2, seconds: 2}
-ubm: {n_components: 8, n_iterations: 4}
-evaluation: {bootstrap: 10}
+{synthetic_corpus(n_speakers=3, n_background=4, n_enrol=1)}
+ubm: {{n_components: 8, n_iterations: 4}}
+evaluation: {{bootstrap: 10}}
 """
 TIMES = {"log.txt", "provenance.json", "report.html"}
 
@@ -74,10 +75,6 @@ def itself(item):
 def pid(_):
     time.sleep(0.05)
     return os.getpid()
-
-
-def die(_):
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def late(_):
@@ -184,8 +181,15 @@ def test_a_model_its_statistics_and_the_name_of_a_shard_travel(rng, tmp_path):
     gmm = random_gmm(rng, 64, 20)
     n_bytes = 8 * (2 * 64 * 20 + 64)
     np.save(tmp_path / "shard.npy", rng.normal(size=(10_000, 20)).astype(np.float32))
-    (part,) = parts_of([tmp_path / "shard.npy"])
-    function = partial(_accumulate, gmm, np.float32, TrainingConfig(n_components=64))
+    passes = []
+
+    def spy(function, parts):
+        passes.append((function, *parts))
+        return sum_over(function, parts)
+
+    config = TrainingConfig(n_components=64, n_iterations=1)
+    train([tmp_path / "shard.npy"], config, start=gmm, sum_over=spy)
+    ((function, part),) = passes
     assert n_bytes < len(ForkingPickler.dumps(function)) < n_bytes + 1500
     assert len(ForkingPickler.dumps(part)) < 500
     assert n_bytes < len(ForkingPickler.dumps(function(part))) < n_bytes + 600

@@ -1,6 +1,5 @@
 """Mapping and adding on engines."""
 
-import os
 import signal
 import time
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 
+from helpers.processes import die
 from speechgmm.errors import WorkerError
 from speechgmm.parallel.engine import Engine, map_in_order, sum_over, workers
 
@@ -40,10 +40,6 @@ def slow_first(number):
 
 def ignores_interrupts(number):
     return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-
-
-def die(number):
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 ENGINES = [None, Engine("serial"), Engine("processes", 1), Engine("processes", 2), Engine("dask", 2)]

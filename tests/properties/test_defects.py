@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from scipy.stats import norm
 
 import naive
-from conftest import draw, random_gmm
+from helpers.models import draw, parameters, random_gmm
 from speechgmm import (
     FeatureConfig,
     FeatureStream,
@@ -37,10 +37,6 @@ from speechgmm.scoring.llr import ScoringConfig
 
 ALL = ("weights", "means", "variances")
 RECIPE = "corpus: {kind: kaldi, root: corpus}\nubm: {n_components: 4, n_iterations: 2}\n"
-
-
-def parameters(gmm):
-    return gmm.weights, gmm.means, gmm.variances
 
 
 def is_finite(gmm):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from conftest import draw, random_gmm
+from helpers.models import draw, parameters, random_gmm
 from speechgmm import DiagonalGMM, SufficientStats, accumulate, log_likelihood, map_adapt, posteriors, train
 from speechgmm.gmm.adaptation import MAP_VARIANCE_FLOOR
 from speechgmm.gmm.training.config import TrainingConfig
@@ -37,10 +37,6 @@ def problems(draws):
     n_components, n_features = draws(st.integers(1, 6)), draws(st.integers(1, 5))
     gmm, other = (random_gmm(rng, n_components, n_features) for _ in range(2))
     return Problem(gmm, draw(rng, other, draws(st.integers(30, 200))))
-
-
-def parameters(gmm):
-    return gmm.weights, gmm.means, gmm.variances
 
 
 def statistics(gmm, frames):

@@ -1,6 +1,5 @@
 """Normalisation and calibration as parts of a recipe."""
 
-import csv
 import json
 import shutil
 
@@ -8,6 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from helpers.recipes import synthetic_corpus
+from helpers.tables import read_rows
 from speechgmm import accumulate, extract, load_gmm, map_adapt, read_audio, run, score_matrix
 from speechgmm.cli import app
 from speechgmm.corpus.manifest import Utterance
@@ -28,11 +29,11 @@ from speechgmm.recipe.stages.score_matrix import ScoreMatrix, restrict_to_common
 from speechgmm.scoring.calibration import LinearCalibration, load_calibration
 from speechgmm.scoring.llr import ScoringConfig
 
-RECIPE = """
+RECIPE = f"""
 name: small
-corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 4, n_enrol: 2, n_test: 3, seconds: 2}
-ubm: {n_components: 8, n_iterations: 3}
-evaluation: {dcf: [voxceleb]}
+{synthetic_corpus(n_background_utterances=4, n_test=3)}
+ubm: {{n_components: 8, n_iterations: 3}}
+evaluation: {{dcf: [voxceleb]}}
 """
 SAME_BYTES = ("ubm.safetensors", "scores.csv", "metrics.json", "calibration.json")
 
@@ -50,18 +51,13 @@ def small(tmp_path_factory):
     return small
 
 
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def sides(table, column):
     return tuple([float(row[column]) for row in table if row["label"] == label] for label in ("target", "nontarget"))
 
 
 def test_scores_are_calibrated_on_the_background_by_default(small):
     done = small()
-    table = rows(done.folder / "scores.csv")
+    table = read_rows(done.folder / "scores.csv")
     stored = json.loads((done.folder / "calibration.json").read_text())
     calibration = load_calibration(stored["calibration"])
     assert calibration.weights[0] > 0
@@ -120,12 +116,12 @@ def test_engines_and_repetitions_give_the_same_bytes(small):
 def test_none_leaves_scores_as_they_are(small):
     folder = small("calibration.method=none", "name=raw").folder
     assert not (folder / "calibration.json").exists()
-    assert all(row["score"] == row["llr"] for row in rows(folder / "scores.csv"))
+    assert all(row["score"] == row["llr"] for row in read_rows(folder / "scores.csv"))
     assert json.loads((folder / "metrics.json").read_text())["calibration"] is None
 
 
 def test_pav_never_falls(small):
-    table = rows(small("calibration.method=pav", "name=pav").folder / "scores.csv")
+    table = read_rows(small("calibration.method=pav", "name=pav").folder / "scores.csv")
     pairs = sorted((float(row["score"]), float(row["llr"])) for row in table)
     assert (np.diff([llr for _, llr in pairs]) >= 0).all()
 
@@ -165,7 +161,7 @@ def is_whole(folder):
 def test_a_development_list_calibrates_the_others(small, lists):
     keys = ["corpus.trials=[dev.txt, eval.txt]", "calibration.on=dev"]
     done = run(lists, overrides=keys, results=small.folder, engine=Engine("serial"))
-    table = rows(done.folder / "scores.csv")
+    table = read_rows(done.folder / "scores.csv")
     development = [tuple(line.split()[:2]) for line in lists_of(lists, "dev")]
     own = [row for row in table if (row["model"], row["test"]) in development]
     calibration = load_calibration(json.loads((done.folder / "calibration.json").read_text())["calibration"])
@@ -247,7 +243,7 @@ def test_s_normalisation_is_the_mean_of_two_standardised_scores(small, lists, tm
         by_test = (raw[row] - own_t.mean(axis=0)) / own_t.std(axis=0)
         expected[row] = (by_model + by_test) / 2
     column = {utterance.id: number for number, utterance in enumerate(corpus.test)}
-    for row in rows(done.folder / "scores.csv"):
+    for row in read_rows(done.folder / "scores.csv"):
         place = list(speakers).index(row["model"]), column[row["test"]]
         assert float(row["score"]) == pytest.approx(expected[place], abs=1e-3)
 
@@ -292,8 +288,8 @@ def fused(small):
 
 
 def test_the_scores_of_systems_are_added_and_calibrated_together(fused):
-    both = rows(fused().folder / "scores.csv")
-    alone = [rows(fused("seed=0", recipe=f"{name}.yaml").folder / "scores.csv") for name in ("four", "eight")]
+    both = read_rows(fused().folder / "scores.csv")
+    alone = [read_rows(fused("seed=0", recipe=f"{name}.yaml").folder / "scores.csv") for name in ("four", "eight")]
     for together, first, second in zip(both, *alone, strict=True):
         assert float(together["score"]) == pytest.approx(float(first["score"]) + float(second["score"]))
     stored = json.loads((fused().folder / "calibration.json").read_text())

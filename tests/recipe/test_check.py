@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from conftest import ROOT
+from helpers.paths import ROOT
 from speechgmm.cli import app
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.preparing.checking import check_recipe

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from helpers.recipes import synthetic_corpus
+from helpers.tables import read_rows
 from speechgmm.cli import app
 from speechgmm.errors import RecipeError
 from speechgmm.evaluation.bootstrap import TrialGroup, differences
@@ -17,11 +19,11 @@ from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.running.runner import run
 from speechgmm.recipe.series.comparison import compare
 
-SMALL = """\
-corpus: {kind: synthetic, n_speakers: 6, n_background: 10, n_background_utterances: 2, n_enrol: 1, n_test: 2, seconds: 2.0}
-ubm: {n_components: 4, n_iterations: 2}
-evaluation: {dcf: [sre08], bootstrap: 50, confidence: 0.8}
-"""  # noqa: E501
+SMALL = f"""\
+{synthetic_corpus(n_speakers=6, n_background=10, n_enrol=1)}
+ubm: {{n_components: 4, n_iterations: 2}}
+evaluation: {{dcf: [sre08], bootstrap: 50, confidence: 0.8}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +42,8 @@ def results(tmp_path_factory):
     return folder
 
 
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def test_scores_say_who_speaks_and_in_which_lists_a_trial_is(results):
-    table = rows(results / "first" / "scores.csv")
+    table = read_rows(results / "first" / "scores.csv")
     assert list(table[0]) == ["model", "test", "score", "llr", "label", "speaker", "list:trials"]
     assert all((row["speaker"] == row["model"]) == (row["label"] == "target") for row in table)
     assert {row["list:trials"] for row in table} == {"1"}
@@ -66,7 +63,7 @@ def test_what_sets_results_apart(results):
 
 def test_differences_are_paired_on_the_trials_in_any_order(results):
     found = compare([results / "first", results / "second"]).differences
-    tables = [rows(results / name / "scores.csv") for name in ("first", "second")]
+    tables = [read_rows(results / name / "scores.csv") for name in ("first", "second")]
     speakers = sorted({row["model"] for row in tables[0]})
     number = {name: n for n, name in enumerate(speakers)}
     ordered = [sorted(table, key=lambda row: (row["model"], row["test"])) for table in tables]
@@ -94,7 +91,7 @@ def test_models_that_are_not_named_after_their_speakers_share_their_draws(result
     # What a model is called makes no difference to how sure a difference is: it counts as often as its speaker.
     for name in ("first", "second"):
         shutil.copytree(results / name, tmp_path / name)
-        table = rows(tmp_path / name / "scores.csv")
+        table = read_rows(tmp_path / name / "scores.csv")
         with (tmp_path / name / "scores.csv").open("w", newline="") as stream:
             writer = csv.DictWriter(stream, table[0])
             writer.writeheader()
@@ -106,7 +103,7 @@ def test_models_that_are_not_named_after_their_speakers_share_their_draws(result
 
 def without_scores(folder, which):
     """Take the scores away from some rows of a table."""
-    table = rows(folder / "scores.csv")
+    table = read_rows(folder / "scores.csv")
     with (folder / "scores.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, table[0])
         writer.writeheader()
@@ -124,7 +121,8 @@ def test_differences_are_of_the_trials_that_both_have_scored(results, tmp_path):
     assert one.differences
     assert one.differences == both.differences
     tables = (
-        [row for row in rows(tmp_path / "both" / name / "scores.csv") if row["llr"]] for name in ("first", "second")
+        [row for row in read_rows(tmp_path / "both" / name / "scores.csv") if row["llr"]]
+        for name in ("first", "second")
     )
     first, second = (
         eer(*([float(row["llr"]) for row in each if row["label"] == label] for label in ("target", "nontarget")))
@@ -201,7 +199,9 @@ def test_the_command_runs_a_series_sorts_it_and_tells_what_failed(tmp_path, monk
     assert lines[0] == "small: 3 experiments, over ubm.n_components"
     assert "failed: n_components-99999: n_components 99999 is more than" in done.output
     assert lines[-1] == "table: results/small/sweep.csv"
-    cllr = {row["ubm.n_components"]: row["trials.cllr"] for row in rows(tmp_path / "results" / "small" / "sweep.csv")}
+    cllr = {
+        row["ubm.n_components"]: row["trials.cllr"] for row in read_rows(tmp_path / "results" / "small" / "sweep.csv")
+    }
     best = sorted(("2", "4"), key=lambda each: float(cllr[each]))
     body = [line.split()[0] for line in lines if line.split()[:1] in (["2"], ["4"], ["99999"])]
     assert body == [*best, "99999"]

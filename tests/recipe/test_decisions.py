@@ -1,6 +1,5 @@
 """Durations, thresholds and ranks in a recipe, and what a run says of them."""
 
-import csv
 import json
 import math
 import shutil
@@ -11,6 +10,8 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from helpers.recipes import synthetic_corpus
+from helpers.tables import read_rows
 from speechgmm import run
 from speechgmm.cli import app
 from speechgmm.corpus.manifest import Utterance
@@ -35,8 +36,7 @@ SERIAL = Engine("serial")
 def corpus(tmp_path_factory):
     """Voices on disk: four who are enrolled, in lists of two (dev, eval) and of all, and twelve others."""
     folder = tmp_path_factory.mktemp("decisions")
-    recipe = "corpus: {kind: synthetic, n_speakers: 4, n_background: 12, n_background_utterances: 4, "
-    (folder / "made.yaml").write_text(f"{recipe}n_enrol: 2, n_test: 3, seconds: 2}}\n{SYSTEM}")
+    (folder / "made.yaml").write_text(f"{synthetic_corpus(n_background_utterances=4, n_test=3)}\n{SYSTEM}")
     run(folder / "made.yaml", results=folder, engine=SERIAL)
     (root,) = (folder / ".cache" / "corpus").iterdir()
     trials = [line.split() for line in (root / "trials.txt").read_text().splitlines()]
@@ -61,13 +61,8 @@ def recipe(corpus, tmp_path_factory):
     return recipe
 
 
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def sides(done, column):
-    table = rows(done.folder / "scores.csv")
+    table = read_rows(done.folder / "scores.csv")
     return tuple([float(row[column]) for row in table if row["label"] == label] for label in ("target", "nontarget"))
 
 
@@ -76,7 +71,7 @@ def of_list(corpus, name):
 
 
 def llrs_of(done, pairs):
-    table = [row for row in rows(done.folder / "scores.csv") if (row["model"], row["test"]) in pairs]
+    table = [row for row in read_rows(done.folder / "scores.csv") if (row["model"], row["test"]) in pairs]
     return tuple([float(row["llr"]) for row in table if row["label"] == label] for label in ("target", "nontarget"))
 
 
@@ -102,7 +97,7 @@ def test_the_duration_of_a_test_has_a_weight_beside_its_score(recipe, keys):
     assert stored["duration"] is True
     weight, of_duration = stored["calibration"]["weights"][0], stored["calibration"]["side_weights"][0]
     assert of_duration != 0
-    for row in rows(done.folder / "scores.csv"):
+    for row in read_rows(done.folder / "scores.csv"):
         expected = weight * float(row["score"]) + of_duration * math.log(frames[row["test"]])
         assert float(row["llr"]) == pytest.approx(expected + stored["calibration"]["offset"], abs=1e-9)
     assert done.metrics["calibration"]["duration"] is True
@@ -224,7 +219,7 @@ def test_pav_leaves_the_order_of_trials_to_their_scores(recipe):
     assert numbers["cllr"] == cllr(*llrs)
     assert numbers["act_dcf"]["sre10"] == act_dcf(*llrs, "sre10")
     assert done.metrics["identification"] == recipe("calibration.method=none").metrics["identification"]
-    table = {(row["model"], row["test"]): row for row in rows(done.folder / "scores.csv")}
+    table = {(row["model"], row["test"]): row for row in read_rows(done.folder / "scores.csv")}
     worst = max((row for row in table.values() if row["label"] == "nontarget"), key=lambda row: float(row["score"]))
     report = (done.folder / "report.html").read_text()
     highest = report[report.index("Highest nontarget scores") :]
@@ -289,7 +284,7 @@ def test_trials_without_scores_teach_nothing(fused):
 @pytest.mark.pictures
 def test_the_report_of_a_fusion_is_of_every_system(fused):
     done = fused("name=told")
-    skipped = rows(done.folder / "skipped.csv")
+    skipped = read_rows(done.folder / "skipped.csv")
     assert [(row["id"], row["role"], row["system"]) for row in skipped] == [
         (fused.short[0], "background", "long"),
         (fused.short[1], "test", "long"),

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from conftest import ROOT
+from helpers.paths import README
 from speechgmm.cli import app
 from speechgmm.corpus.formats.discovery import discover
 from speechgmm.corpus.reading import read_corpus
@@ -215,8 +215,7 @@ def test_the_story_in_the_readme_is_true(speech_data, tmp_path, monkeypatch):
         if path.is_dir() and path.name != "lists":
             shutil.copytree(path, tmp_path / "digits" / path.name)
     monkeypatch.chdir(tmp_path)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (story,) = (block for block in re.findall(r"```text\n(.*?)```", readme, re.DOTALL) if "speechgmm init" in block)
+    (story,) = (block for block in re.findall(r"```text\n(.*?)```", README, re.DOTALL) if "speechgmm init" in block)
     for step in story.split("$ speechgmm ")[1:]:
         command, _, shown = step.partition("\n")
         done = CliRunner().invoke(app, [*command.split(), "--jobs", "1"])

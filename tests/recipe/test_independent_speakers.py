@@ -11,7 +11,8 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 import naive
-from conftest import random_gmm
+from helpers.models import parameters, random_gmm
+from helpers.recipes import synthetic_corpus
 from speechgmm import accumulate, extract, load_gmm, map_adapt, run, score_matrix, train
 from speechgmm.cli import app
 from speechgmm.corpus.reading import KaldiConfig, read_kaldi
@@ -22,11 +23,11 @@ from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.scoring.llr import ScoringConfig
 
-RECIPE = """
+RECIPE = f"""
 name: small
-corpus: {kind: synthetic,n_speakers: 4, n_background: 8, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
-calibration: {method: none}
-evaluation: {dcf: [voxceleb]}
+{synthetic_corpus(n_background=8)}
+calibration: {{method: none}}
+evaluation: {{dcf: [voxceleb]}}
 """
 ALONE = "speakers: {method: independent, n_components: 4, n_iterations: 3}\n"
 PER_SEX = "ubm: {n_components: 4, n_iterations: 3, per_sex: true}\nscoring: {top_components: null}\n"
@@ -76,11 +77,11 @@ def test_a_model_alone_is_trained_on_its_own_speaker_and_compared_with_the_backg
         trained[name] = alone(name, frames)
     for name, model in models.items():
         np.testing.assert_allclose(model.means, trained[name].means, rtol=1e-5, atol=1e-6)
-    cohort = [naive_of(trained[name]) for name in sorted({each.speaker for each in corpus.background})]
+    cohort = [parameters(trained[name]) for name in sorted({each.speaker for each in corpus.background})]
     for test in corpus.test[:3]:
         frames = extract(test.path, recipe.features)
         for name in corpus.models:
-            expected = naive.cohort_score(frames, naive_of(trained[name]), cohort, "utterance")
+            expected = naive.cohort_score(frames, parameters(trained[name]), cohort, "utterance")
             assert scores_of(done.folder)[name, test.id] == pytest.approx(expected, abs=1e-3)
     assert not (done.folder / "ubm.safetensors").exists()
     assert not (done.folder / "plots" / "training.svg").exists()
@@ -94,10 +95,6 @@ def alone(name, frames):
     return train(
         [frames], IndependentConfig(n_components=4, n_iterations=3), rng=np.random.default_rng([0, stream])
     ).gmm
-
-
-def naive_of(gmm):
-    return gmm.weights, gmm.means, gmm.variances
 
 
 def test_a_speaker_alone_is_the_same_whoever_else_is_enrolled_and_whatever_runs_it(small, tmp_path):
@@ -146,8 +143,8 @@ def test_without_a_background_the_others_stand_for_everybody(small):
     utterance = recipe_corpus.test[0]
     frames = extract(utterance.path, recipe.features)
     for row, name in enumerate(built.scores.models):
-        others = [naive_of(model) for other, model in models.items() if other != name]
-        expected = naive.cohort_score(frames, naive_of(models[name]), others, "utterance")
+        others = [parameters(model) for other, model in models.items() if other != name]
+        expected = naive.cohort_score(frames, parameters(models[name]), others, "utterance")
         assert built.scores.matrix[row, 0] == pytest.approx(expected, abs=1e-3)
     small.write(RECIPE)
     with pytest.raises(CorpusError, match="there is no background to train a background model on; expected some, or"):
@@ -188,9 +185,9 @@ def test_of_several_models_of_a_speaker_none_stands_for_others(small):
     frames = extract(corpus.test[0].path, recipe.features)
     scores = build((), enrol)
     for own in enrol[:3]:
-        others = [naive_of(models[each.id]) for each in enrol if each.speaker != own.speaker]
+        others = [parameters(models[each.id]) for each in enrol if each.speaker != own.speaker]
         assert len(others) == len(enrol) - 2
-        expected = naive.cohort_score(frames, naive_of(models[own.id]), others, "utterance")
+        expected = naive.cohort_score(frames, parameters(models[own.id]), others, "utterance")
         assert scores.matrix[scores.models.index(own.id), 0] == pytest.approx(expected, abs=1e-3)
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers.recipes import SMALL, write_recipe
 from speechgmm.errors import RecipeError
 from speechgmm.gmm.training.config import TrainingConfig
 from speechgmm.recipe.reading.loader import load_features, load_recipe
 from speechgmm.recipe.schema.recipe import Recipe
-
-SMALL = "corpus: {kind: synthetic}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -19,10 +18,7 @@ def here(tmp_path, monkeypatch):
 
 
 def write(text, name="r.yaml"):
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
+    return write_recipe(Path(), text, name)
 
 
 def refused(text, overrides=(), name="r.yaml"):

@@ -1,11 +1,10 @@
 """Mistakes in recipes, made by rule in every shipped file: each is refused with its file, line, column and key."""
 
 import re
-import shutil
 
 import pytest
 
-from conftest import ROOT
+from helpers.paths import ROOT
 from speechgmm.corpus.reading import KaldiConfig
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import RecipeError
@@ -26,15 +25,6 @@ def misspelt(key):
     """A letter too few, another letter, and a letter too many; only what is no key itself."""
     spellings = (key[:-1], f"{key[:-1]}q", f"{key[: len(key) // 2]}q{key[len(key) // 2 :]}")
     return [each for each in spellings if each and each not in VALID]
-
-
-@pytest.fixture
-def tree(tmp_path, monkeypatch):
-    """The shipped files, as if they were the user's."""
-    for folder in ("recipes", "configs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def check_refused(tree, path, lines, expected):

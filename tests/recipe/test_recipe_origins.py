@@ -2,17 +2,14 @@
 
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 
 import jsonschema
 import pydantic
 import pytest
-from typer.testing import CliRunner
 
-from conftest import ROOT
-from speechgmm.cli import app
+from helpers.paths import ROOT
 from speechgmm.errors import RecipeError
 from speechgmm.recipe.reading.json_schema import json_schema, meanings_of
 from speechgmm.recipe.reading.loader import load_recipe
@@ -24,21 +21,11 @@ from speechgmm.recipe.schema.recipe import Recipe
 sys.path.insert(0, str(ROOT / "docs"))
 import make_recipes
 
+from helpers.commands import speechgmm
+
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 SECTIONS = sorted((ROOT / "configs").rglob("*.yaml"))
 SCHEMA = json_schema()
-
-
-def speechgmm(*words):
-    return CliRunner().invoke(app, words, catch_exceptions=False)
-
-
-@pytest.fixture
-def tree(tmp_path, monkeypatch):
-    for folder in ("recipes", "configs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def check_schema(values, definition="recipe"):

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from helpers.paths import ROOT
+from helpers.recipes import SMALL
+from helpers.recipes import write_recipe as write
 from speechgmm.errors import RecipeError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.presets import PRESETS
@@ -12,15 +14,7 @@ from speechgmm.recipe.reading.loader import dump_recipe, load_features, load_rec
 
 SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))
 SECTIONS = sorted((ROOT / "configs").rglob("*.yaml"))
-SMALL = "corpus: {kind: synthetic}\n"
 REAL = "corpus: {kind: kaldi, root: so}\n"  # of any sample rate, as nothing is opened
-
-
-def write(folder, text, name="r.yaml"):
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
 
 
 def check_refused(folder, text, message, overrides=()):

@@ -1,6 +1,5 @@
 """Whole experiments, from a recipe to a folder of results."""
 
-import csv
 import json
 import re
 import shutil
@@ -9,7 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from conftest import ROOT
+from helpers.paths import ROOT
+from helpers.recipes import synthetic_corpus
+from helpers.tables import read_rows
 from speechgmm import accumulate, load_gmm, map_adapt, run
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.evaluation.metrics import eer
@@ -21,17 +22,10 @@ from speechgmm.recipe.stages import ubm as ubm_stage
 from speechgmm.scoring.llr import prepare
 
 SERIAL = Engine("serial")
-SMALL = """\
+SMALL = f"""\
 name: small
-corpus:
-  kind: synthetic
-  n_speakers: 3
-  n_background: 3
-  n_background_utterances: 2
-  n_enrol: 1
-  n_test: 2
-  seconds: 2.0
-ubm: {n_components: 8, n_iterations: 3}
+{synthetic_corpus(n_speakers=3, n_background=3, n_enrol=1)}
+ubm: {{n_components: 8, n_iterations: 3}}
 """
 SAME_BYTES = (
     *("ubm.safetensors", "speakers.safetensors", "scores.csv", "metrics.json", "skipped.csv", "training.csv"),
@@ -57,11 +51,6 @@ def corpus(voices, tmp_path):
     return tmp_path / "corpus"
 
 
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def audio_of(corpus, role, number=0):
     line = (corpus / "lists" / role / "wav.scp").read_text().splitlines()[number]
     name, path = line.split(maxsplit=1)
@@ -84,13 +73,13 @@ def test_a_run_leaves_everything_behind(corpus):
     }  # fmt: skip
     assert (metrics["trials"]["trials"]["n_target"], metrics["trials"]["trials"]["n_nontarget"]) == (6, 12)
     assert metrics["identification"]["n_tests"] == 6
-    assert rows(done.folder / "skipped.csv") == []
+    assert read_rows(done.folder / "skipped.csv") == []
     assert load_gmm(done.folder / "ubm.safetensors").means.shape == (8, 72)
 
 
 def test_scores_are_of_every_trial_in_order_and_the_metrics_are_theirs(corpus):
     done = run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL)
-    scores = rows(done.folder / "scores.csv")
+    scores = read_rows(done.folder / "scores.csv")
     trials = [line.split() for line in (corpus / "trials.txt").read_text().splitlines()]
     assert [[row["model"], row["test"], row["label"]] for row in scores] == trials
     target = [float(row["llr"]) for row in scores if row["label"] == "target"]
@@ -152,7 +141,7 @@ def test_workers_of_another_folder_write_where_they_should(tmp_path, monkeypatch
         monkeypatch.chdir(folder)
         done = run("../small.yaml", overrides=[f"corpus.seed={number}"], engine=Engine("processes", 2))
         assert done.folder == folder / "results" / "small"
-        assert rows(done.folder / "skipped.csv") == []
+        assert read_rows(done.folder / "skipped.csv") == []
 
 
 def test_a_second_run_reuses_and_a_changed_key_runs_what_depends_on_it(corpus, monkeypatch):
@@ -281,11 +270,11 @@ def test_an_unusable_recording_is_listed_and_its_trials_are_unscored(corpus, har
     name, path = audio_of(corpus, role)
     harm(path)
     done = run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL)
-    (skipped,) = rows(done.folder / "skipped.csv")
+    (skipped,) = read_rows(done.folder / "skipped.csv")
     assert (skipped["kind"], skipped["id"], skipped["role"], skipped["path"]) == ("utterance", name, role, str(path))
     assert re.search(reason, skipped["reason"])
     assert str(path) not in skipped["reason"]  # features are kept by content, which may be moved
-    scores = rows(done.folder / "scores.csv")
+    scores = read_rows(done.folder / "scores.csv")
     unscored = [row for row in scores if row["llr"] == ""]
     assert len(scores) == 18
     assert {row["test"] for row in unscored} == ({name} if role == "test" else set())
@@ -302,9 +291,9 @@ def test_a_speaker_without_enrolment_is_listed_and_unscored(corpus):
     path.unlink()
     done = run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL)
     speaker = (corpus / "lists" / "enrol" / "utt2spk").read_text().split()[1]
-    skipped = rows(done.folder / "skipped.csv")
+    skipped = read_rows(done.folder / "skipped.csv")
     assert [(row["kind"], row["id"]) for row in skipped] == [("utterance", name), ("model", speaker)]
-    unscored = [row for row in rows(done.folder / "scores.csv") if row["llr"] == ""]
+    unscored = [row for row in read_rows(done.folder / "scores.csv") if row["llr"] == ""]
     assert {row["model"] for row in unscored} == {speaker}
     assert f"models that could not be made, so that their trials have no score: {speaker}" in done.warnings
     assert done.metrics["identification"] == done.metrics["identification"] | {"n_tests": 4, "n_unscored": 2}
@@ -325,7 +314,7 @@ def test_a_role_without_any_usable_recording_is_an_error(corpus, role, message):
     *before, end = (done / "log.txt").read_text().splitlines()
     assert any(line.endswith("no such audio file") for line in before)
     assert f"ERROR ended by speechgmm.errors.ModelError: there is {message}" in end
-    assert {row["role"] for row in rows(done / "skipped.csv")} == {role}
+    assert {row["role"] for row in read_rows(done / "skipped.csv")} == {role}
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b""), lambda path: path.unlink()])

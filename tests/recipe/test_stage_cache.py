@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from helpers.recipes import synthetic_corpus
 from speechgmm import run
 from speechgmm.cli import app
 from speechgmm.cli.run import Stage
@@ -29,11 +30,11 @@ from speechgmm.recipe.stages.evaluation import evaluation_output
 from speechgmm.recipe.stages.features import role_features
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, load_scores
 
-RECIPE = """
-corpus: {kind: synthetic,n_speakers: 4, n_background: 12, n_background_utterances: 2, n_enrol: 2, n_test: 2, seconds: 2}
-ubm: {n_components: 4, n_iterations: 2}
-normalisation: {method: s}
-evaluation: {bootstrap: 20}
+RECIPE = f"""
+{synthetic_corpus()}
+ubm: {{n_components: 4, n_iterations: 2}}
+normalisation: {{method: s}}
+evaluation: {{bootstrap: 20}}
 """
 SERIAL = Engine("serial")
 FEATURES = ["features of background", "features of enrol", "features of test"]

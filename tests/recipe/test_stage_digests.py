@@ -6,18 +6,22 @@ import numpy as np
 import pytest
 import soundfile
 
+from speechgmm.corpus.formats.kaldi import KaldiConfig, read_kaldi, write_kaldi
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError
 from speechgmm.evaluation.summary import EvaluationConfig
+from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageCache, StageOutput
 from speechgmm.recipe.graph import calibration
 from speechgmm.recipe.graph.calibration import calibrate
 from speechgmm.recipe.graph.cross_fitting import HalfSystems
-from speechgmm.recipe.graph.experiment import ExperimentFeatures, _has_backgrounds, build_systems, extract_roles
+from speechgmm.recipe.graph.experiment import build_systems, extract_roles
 from speechgmm.recipe.graph.system import System, build_system
+from speechgmm.recipe.layout import CACHE
+from speechgmm.recipe.running.planning import plan
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.schema.sections import CalibrationSection
 from speechgmm.recipe.stages.calibration import check_list
@@ -412,14 +416,19 @@ def test_a_list_that_calibrates_has_neither_speakers_of_others_nor_of_the_backgr
             check_list(on_dev, lists(Trial("a", "b-t", False), background=[known]))
 
 
-def test_a_calibration_is_planned_where_every_system_has_heard_the_background(tmp_path):
-    def is_known(*reused):
-        roles = [{"background": RoleFeatures((), StageOutput("", None, "", each, {}))} for each in reused]
-        return _has_backgrounds(ExperimentFeatures(dict(enumerate(roles))), StagePlanner(StageCache(tmp_path)))
-
-    assert is_known(True, True)
-    assert not is_known(True, False)
-    assert not is_known(False, True)
+def test_a_calibration_is_planned_where_every_system_has_heard_the_background(lab, tmp_path):
+    write_kaldi(replace(lab.corpus, trials={"trials": lab.corpus.trials["eval"]}), lab.folder)
+    config = KaldiConfig(root=str(lab.folder))
+    systems = [Recipe(name=f"of-{n}", corpus=config, features=FeatureConfig(n_cepstra=n)) for n in (12, 13)]
+    recipe = Recipe(name="x", corpus=config, systems=systems)
+    for heard in ([], systems[:1], systems[1:], systems):
+        results = tmp_path / "-".join(["heard", *(system.name for system in heard)])
+        runner = StageRunner(StageCache(results / CACHE), SERIAL, ProgressBars(None))
+        for system in heard:
+            extract_roles(system, read_kaldi(config), runner)
+        planned, unknown = plan(recipe, results)
+        assert unknown == (() if heard == systems else ("calibration", "evaluation"))
+        assert ("calibration" in [each.stage for each in planned]) == (heard == systems)
 
 
 def test_intervals_of_what_depends_on_the_order_alone_are_those_of_the_ranks(lab):

@@ -1,13 +1,14 @@
 """Series of experiments: their points, what they share, what fails in them, and their table."""
 
-import csv
 import os
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from conftest import ROOT
+from helpers.paths import ROOT
+from helpers.recipes import synthetic_corpus
+from helpers.tables import read_rows
 from speechgmm.errors import RecipeError
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.running.runner import run
@@ -16,12 +17,11 @@ from speechgmm.recipe.series.points import load_series, short_names, split_value
 from speechgmm.recipe.series.sweep import run_series
 
 SERIAL = Engine("serial")
-TINY = """\
+TINY = f"""\
 name: tiny
-corpus:
-  {kind: synthetic, n_speakers: 2, n_background: 2, n_background_utterances: 1, n_enrol: 1, n_test: 1, seconds: 2.0}
-ubm: {n_components: 4, n_iterations: 2}
-evaluation: {dcf: [sre10, sre08], bootstrap: 10}
+{synthetic_corpus(n_speakers=2, n_background=2, n_background_utterances=1, n_enrol=1, n_test=1)}
+ubm: {{n_components: 4, n_iterations: 2}}
+evaluation: {{dcf: [sre10, sre08], bootstrap: 10}}
 """
 GRID = "sweep:\n  grid:\n    ubm.n_components: [2, 4]\n    speakers.relevance_factor: [4, 16]\n"
 
@@ -46,11 +46,6 @@ def whole(tmp_path_factory):
     series = load_series(folder / "tiny.yaml", ["ubm.weight_floor=0"])
     outcomes = run_series(series, results=folder / "results", engine=SERIAL, on_outcome=told.append)
     return folder, series, outcomes, told
-
-
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_a_grid_is_each_with_each_the_last_fastest():
@@ -168,14 +163,14 @@ def test_what_is_wrong_everywhere_is_told_once_with_its_line_before_anything_run
     path = tiny(GRID.replace("n_components", "n_componets"))
     with pytest.raises(RecipeError) as caught:
         load_series(path)
-    assert str(caught.value).splitlines() == [f"{path}:8:5: ubm.n_componets: unknown key; did you mean n_components?"]
-    with pytest.raises(RecipeError, match=r"tiny\.yaml:8:5: ubm\.n_components: 'many'; expected"):
+    assert str(caught.value).splitlines() == [f"{path}:7:5: ubm.n_componets: unknown key; did you mean n_components?"]
+    with pytest.raises(RecipeError, match=r"tiny\.yaml:7:5: ubm\.n_components: 'many'; expected"):
         load_series(tiny(GRID.replace("[2, 4]", "[2, many]")))
     with pytest.raises(RecipeError, match=r"--set speakers.adapt=\[medians\]: speakers\.adapt"):
         load_series(tiny(GRID), ["speakers.adapt=[means],[medians]"])
     with pytest.raises(RecipeError, match="nothing makes a series of it"):
         load_series(tiny(), ["seed=3"])
-    with pytest.raises(RecipeError, match=r"tiny\.yaml:7:3: sweep\.gird: unknown key; did you mean grid\?"):
+    with pytest.raises(RecipeError, match=r"tiny\.yaml:6:3: sweep\.gird: unknown key; did you mean grid\?"):
         load_series(tiny(GRID.replace("grid", "gird")))
 
 
@@ -190,7 +185,7 @@ def test_a_failing_point_is_reported_and_the_others_are_in_the_table(whole):
     folder, series, outcomes, told = whole
     assert list(outcomes) == told
     assert [outcome.metrics is None for outcome in outcomes] == [False, False, True, True]
-    table = rows(folder / "results" / "tiny" / "sweep.csv")
+    table = read_rows(folder / "results" / "tiny" / "sweep.csv")
     assert [row["member"] for row in table] == [point.name for point in series.points]
     assert [row["status"] for row in table] == ["done", "done", "failed", "failed"]
     assert [row["ubm.n_components"] for row in table] == ["2", "2", "99999", "99999"]

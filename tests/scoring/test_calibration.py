@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
-from test_package import modules_after
 
 import naive
+from helpers.processes import modules_after
 from speechgmm.evaluation.metrics import cllr, eer, min_cllr
 from speechgmm.scoring.calibration import (
     CalibrationConfig,

@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 
 import naive
-from conftest import draw, random_gmm
+from helpers.models import draw, parameters, random_gmm
 from speechgmm import cohort_score_matrix
 
 AVERAGES = ["utterance", "frame"]
-
-
-def parts(gmm):
-    return gmm.weights, gmm.means, gmm.variances
 
 
 @pytest.fixture
@@ -26,9 +22,9 @@ def test_the_score_is_the_literal_one(rng, models, average):
     excluded = np.array([[False, False, False], [True, False, True], [True, False, False]])
     scores = cohort_score_matrix(models[:3], cohort, utterances, excluded=excluded, average=average)
     for row, model in enumerate(models[:3]):
-        left = [parts(gmm) for gmm, out in zip(cohort, excluded[row], strict=True) if not out]
+        left = [parameters(gmm) for gmm, out in zip(cohort, excluded[row], strict=True) if not out]
         for column, frames in enumerate(utterances):
-            expected = naive.cohort_score(frames, parts(model), left, average)
+            expected = naive.cohort_score(frames, parameters(model), left, average)
             assert scores[row, column] == pytest.approx(expected, abs=1e-5)
 
 
@@ -43,7 +39,9 @@ def test_the_mean_of_frames_is_that_of_the_mixed_cohort(rng, models):
     frames = draw(rng, models[0], 50)
     score = cohort_score_matrix(models[:1], models, [frames], average="frame")[0, 0]
     mixed = [np.concatenate([getattr(gmm, name) for gmm in models]) for name in ("weights", "means", "variances")]
-    own, other = (naive.log_likelihood(frames, *each).mean() for each in (parts(models[0]), (mixed[0] / 4, *mixed[1:])))
+    own, other = (
+        naive.log_likelihood(frames, *each).mean() for each in (parameters(models[0]), (mixed[0] / 4, *mixed[1:]))
+    )
     assert score == pytest.approx(own - other, abs=1e-5)
 
 

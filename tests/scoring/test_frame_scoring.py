@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import naive
-from conftest import draw, random_gmm
+from helpers.models import draw, random_gmm
 from speechgmm import RunningLLR, ScoringConfig, accumulate, frame_llrs, llr, map_adapt, score_matrix, windowed_llr
 
 TOP = ScoringConfig(top_components=3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import naive
-from conftest import draw, random_gmm
+from helpers.models import draw, parameters, random_gmm
 from speechgmm import (
     DiagonalGMM,
     ScoringConfig,
@@ -17,10 +17,6 @@ from speechgmm import (
 )
 
 LINEAR = ScoringConfig(method="linear")
-
-
-def parts(gmm):
-    return gmm.weights, gmm.means, gmm.variances
 
 
 @pytest.fixture
@@ -36,7 +32,9 @@ def test_the_score_is_the_literal_one(rng, ubm):
     models = [speaker(rng, ubm) for _ in range(3)]
     utterances = [draw(rng, ubm, n_frames) for n_frames in (1, 30)]
     scores = linear_score_matrix(models, ubm, [accumulate(ubm, frames) for frames in utterances])
-    expected = [[naive.linear_score(frames, parts(model), parts(ubm)) for frames in utterances] for model in models]
+    expected = [
+        [naive.linear_score(frames, parameters(model), parameters(ubm)) for frames in utterances] for model in models
+    ]
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 

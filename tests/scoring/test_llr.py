@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from test_model_and_statistics import golden_gmm
 
 import naive
-from conftest import GOLDEN, draw, random_gmm
+from helpers.models import draw, golden_gmm, parameters, random_gmm
+from helpers.paths import GOLDEN
 from speechgmm import (
     DiagonalGMM,
     ScoringConfig,
@@ -19,10 +19,6 @@ from speechgmm import (
 from speechgmm.scoring.llr import prepare
 
 TOP = ScoringConfig(top_components=3)
-
-
-def parts(gmm):
-    return gmm.weights, gmm.means, gmm.variances
 
 
 @pytest.fixture
@@ -39,7 +35,7 @@ def speaker(rng, ubm, adapt=("means",)):
 def test_the_ratio_is_the_literal_one(rng, ubm, n_top, adapt):
     model = speaker(rng, ubm, adapt)
     frames = draw(rng, ubm, 40)
-    expected = naive.llr(frames, parts(model), parts(ubm), n_top or 8)
+    expected = naive.llr(frames, parameters(model), parameters(ubm), n_top or 8)
     assert llr(model, ubm, frames, top_components=n_top) == pytest.approx(expected, abs=1e-5)
 
 
@@ -111,7 +107,7 @@ def test_of_components_that_tie_the_first_are_taken(rng, n_top):
     ubm = DiagonalGMM(np.full(4, 0.25), means, np.ones((4, 3)))
     model = DiagonalGMM(ubm.weights, means + rng.normal(size=(4, 3)), ubm.variances)
     frames = rng.normal(size=(30, 3))
-    expected = naive.llr(frames, parts(model), parts(ubm), n_top)
+    expected = naive.llr(frames, parameters(model), parameters(ubm), n_top)
     assert llr(model, ubm, frames, top_components=n_top) == pytest.approx(expected, abs=1e-5)
     assert llr(ubm, ubm, frames, top_components=n_top) == pytest.approx(0, abs=1e-6)
 
@@ -149,14 +145,14 @@ def test_an_offset_of_the_features_does_not_change_scores(rng, ubm):
 def test_frames_far_out_lose_no_digits(rng, ubm, spread):
     model = speaker(rng, ubm)
     frames = (spread * rng.normal(size=(50, 4))).astype(np.float32)
-    expected = naive.llr(frames.astype(float), parts(model), parts(ubm), 8)
+    expected = naive.llr(frames.astype(float), parameters(model), parameters(ubm), 8)
     assert llr(model, ubm, frames) == pytest.approx(expected, abs=2e-4)
 
 
 def test_a_model_far_from_the_ubm_is_scored_exactly(rng, ubm):
     model = DiagonalGMM(ubm.weights, ubm.means + 40.0, ubm.variances * 0.01)
     frames = draw(rng, ubm, 30)
-    expected = naive.llr(frames, parts(model), parts(ubm), 8)
+    expected = naive.llr(frames, parameters(model), parameters(ubm), 8)
     assert llr(model, ubm, frames) == pytest.approx(expected, rel=1e-5)
 
 

@@ -15,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from conftest import ROOT, draw, random_gmm
+from helpers.models import draw, parameters, random_gmm
+from helpers.paths import ROOT
 from speechgmm import DiagonalGMM, accumulate, map_adapt
 from speechgmm.gmm.training.config import TrainingConfig
 from speechgmm.gmm.training.update import ml_update
@@ -23,10 +24,6 @@ from speechgmm.sklearn import DiagonalGaussianMixture, GMMClassifier
 
 NO_FLOORS = {"variance_floor": 0, "weight_floor": 0}
 NOT_CONVERGED = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-def parameters(gmm):
-    return gmm.weights, gmm.means, gmm.variances
 
 
 def assert_same(first, second, rtol=1e-12):

@@ -1,0 +1,50 @@
+"""Slow literal twins: one loop per index of the formula, in double precision or exact fractions, nothing clever."""
+
+from naive.evaluation import (
+    auc,
+    cllr,
+    cmc,
+    confusion,
+    cost,
+    dcf,
+    detection_identification_rate,
+    eer,
+    eer_hull,
+    error_rates,
+    identification_rate,
+    min_cllr,
+    min_dcf,
+    miss_rate_at,
+    rank,
+)
+from naive.features import deltas
+from naive.gmm import (
+    accumulate,
+    accumulate_kept,
+    impute,
+    log_gaussian,
+    log_joints,
+    log_likelihood,
+    log_sum_exp,
+    map_adapt,
+    map_adapt_some,
+    map_objective,
+    ml_update,
+    observed_log_joints,
+    observed_log_likelihood,
+    observed_posteriors,
+    posteriors,
+)
+from naive.scoring import (
+    centre_and_spread,
+    cohort_score,
+    linear_score,
+    llr,
+    normalise,
+    pav_llrs,
+    posteriors_of_speakers,
+    t_norm,
+    weighted_cost,
+    windowed_means,
+    z_norm,
+)
