@@ -40,7 +40,7 @@ def _no_pictures(request):
 
 @pytest.fixture(scope="session")
 def voices(tmp_path_factory) -> Path:
-    """Recordings of embedded voices, and what a run on them would leave: a small background model and the recipe."""
+    """Recordings of synthetic talkers, and what a run on them would leave: a small background model and the recipe."""
     from speechgmm import TrainingConfig, extract, save_gmm, train
     from speechgmm.corpus.synthetic.recordings import write_recordings
     from speechgmm.corpus.synthetic.synthesis import SyntheticConfig

@@ -120,8 +120,8 @@ def test_the_table_fits_by_moving_the_meanings_below(recipe, columns):
 
 
 def test_a_request_to_end_is_an_interruption(recipe, tmp_path):
-    # A recipe that takes a while; the signal comes once the log says that features are next. While talkers are recorded,
-    # Python may be in a callback of libsndfile, where it can only print an exception.
+    # A recipe that takes a while; the signal comes once the log says that features are next. While recordings are
+    # written, Python may be in a callback of libsndfile, where it can only print an exception.
     long = ["run", recipe, "--engine", "serial", "--results", tmp_path, "--set", "corpus.n_background=200"]
     started = subprocess.Popen([sys.executable, "-m", "speechgmm", *map(str, long)], stderr=subprocess.PIPE, text=True)
     log = tmp_path / "tiny" / "log.txt"

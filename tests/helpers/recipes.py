@@ -15,7 +15,7 @@ def synthetic_corpus(
     n_test: int = 2,
     seconds: float = 2.0,
 ) -> str:
-    """Return the line of a recipe that asks for a few short recordings of embedded voices; ends without a newline."""
+    """Return the line of a recipe that asks for a few short recordings of synthetic talkers; ends without a newline."""
     background = f"n_background: {n_background}, n_background_utterances: {n_background_utterances}"
     speakers = f"n_speakers: {n_speakers}, n_enrol: {n_enrol}, n_test: {n_test}"
     return f"corpus: {{kind: synthetic, {speakers}, {background}, seconds: {seconds}}}"

@@ -48,7 +48,7 @@ def small(tmp_path_factory):
 
 
 def corpus_of(results):
-    """The lists of the embedded voices that a run recorded."""
+    """The lists of the synthetic talkers that a run recorded."""
     (recorded,) = (results / ".cache" / "corpus").iterdir()
     return read_kaldi(KaldiConfig(root=str(recorded)))
 
@@ -152,7 +152,7 @@ def test_without_a_background_the_others_stand_for_everybody(small):
 
 
 def builder(small, sections):
-    """Builds systems of the embedded voices with other lists."""
+    """Builds systems of the synthetic talkers with other lists."""
     from speechgmm.recipe.cache.outputs import StageCache
     from speechgmm.recipe.graph.system import build_system
     from speechgmm.recipe.stages.context import StageRunner

@@ -35,7 +35,7 @@ SAME_BYTES = (
 
 @pytest.fixture(scope="module")
 def voices(tmp_path_factory):
-    """A small corpus on disk, with Kaldi lists, from the embedded voices."""
+    """A small corpus on disk, with Kaldi lists, from the synthetic talkers."""
     folder = tmp_path_factory.mktemp("voices")
     (folder / "small.yaml").write_text(SMALL)
     run(folder / "small.yaml", results=folder, engine=SERIAL)

@@ -52,7 +52,7 @@ class CheckReport:
     """The findings of a check, and the amount of data."""
 
     findings: tuple[Finding, ...]  # errors first
-    roles: dict[str, RoleData]  # empty if the lists cannot be read, or synthetic voices are not recorded yet
+    roles: dict[str, RoleData]  # empty if the lists cannot be read, or synthetic talkers are not recorded yet
     n_trials: dict[str, int]  # of each list
 
     def count(self, severity: Severity) -> int:

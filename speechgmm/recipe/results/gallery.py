@@ -45,7 +45,7 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
 
     Examples
     --------
-    A small experiment on synthetic voices, and the gallery of its system:
+    A small experiment on synthetic talkers, and the gallery of its system:
 
     >>> from speechgmm import Engine, Recipe, gallery_of_results, run
     >>> corpus = {"kind": "synthetic", "n_speakers": 2, "n_background": 2, "n_test": 1, "seconds": 2.0}
@@ -54,7 +54,7 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     >>> gallery = gallery_of_results("results/tiny", "gallery")
     >>> gallery.ubm.n_components
     4
-    >>> gallery.unit
+    >>> gallery.config.score_unit
     'nats per frame, not calibrated'
     """
     results = Path(results)

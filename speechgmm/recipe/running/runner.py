@@ -109,7 +109,7 @@ def run(
 
     Examples
     --------
-    A small experiment on synthetic voices, in this process, without the report:
+    A small experiment on synthetic talkers, in this process, without the report:
 
     >>> from speechgmm import Engine, Recipe, run
     >>> corpus = {"kind": "synthetic", "n_speakers": 2, "n_background": 2, "n_test": 1, "seconds": 2.0}

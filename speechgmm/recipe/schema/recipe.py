@@ -36,7 +36,7 @@ class Recipe(Configuration):
     name : str
         Name of the results folder: letters, digits, ``.``, ``_`` and ``-``.
     seed : int >= 0
-        Seed of everything random but the embedded voices, which have their own; with several systems, the seed of all
+        Seed of everything random but the synthetic talkers, which have their own; with several systems, the seed of all
         of them.
     corpus : section
         The recordings and who speaks in them; the only section without defaults.
@@ -148,7 +148,7 @@ class Recipe(Configuration):
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Self:
-        """Refuse a front end whose sample rate is not that of the embedded voices, which is known beforehand."""
+        """Refuse a front end whose sample rate is not that of the synthetic talkers, which is known beforehand."""
         if isinstance(self.corpus, SyntheticConfig) and isinstance(self.features, FeatureConfig) and not self.systems:
             found, expected = self.corpus.sample_rate, self.features.sample_rate
             if found != expected and not self.features.resample:
