@@ -8,11 +8,11 @@ from speechgmm.corpus.problems import Problems
 from speechgmm.errors import CorpusError
 from speechgmm.files import is_audio, numbered_lines, replacing
 
-FIRST = {"1": True, "0": False}
-LAST = {"target": True, "nontarget": False, "tgt": True, "imp": False, **FIRST}
+LABELS_FIRST = {"1": True, "0": False}
+LABELS_LAST = {"target": True, "nontarget": False, "tgt": True, "imp": False, **LABELS_FIRST}
 """Whether a label means target, for labels in the first and in the last column."""
 
-EXPECTED = "a model, a test utterance and a label: target or nontarget, tgt or imp, 1 or 0"
+EXPECTED_TRIAL = "a model, a test utterance and a label: target or nontarget, tgt or imp, 1 or 0"
 
 TrialLine = tuple[int, Trial]
 """A trial and its line number."""
@@ -65,11 +65,11 @@ def labelled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, Trial,
     for number, line in numbered_lines(path):
         fields = line.split()
         if label_first is None and len(fields) == 3:
-            label_first = fields[0] in FIRST and fields[2] not in LAST
+            label_first = fields[0] in LABELS_FIRST and fields[2] not in LABELS_LAST
         label = fields[0 if label_first else -1]
-        labels = FIRST if label_first else LAST
+        labels = LABELS_FIRST if label_first else LABELS_LAST
         if len(fields) != 3 or label not in labels:
-            expected = "1 or 0, an enrolment and a test" if label_first else EXPECTED
+            expected = "1 or 0, an enrolment and a test" if label_first else EXPECTED_TRIAL
             problems.add(f"{path}:{number}: {line!r}; expected {expected}")
             continue
         model, test = fields[1:] if label_first else fields[:2]

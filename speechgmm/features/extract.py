@@ -99,7 +99,7 @@ class FeatureConfig(CepstraConfig):
         return cls.model_validate(values)
 
     @model_validator(mode="after")
-    def _deltas_fit(self) -> Self:
+    def _steps_fit(self) -> Self:
         """Refuse shifted deltas of more coefficients than there are, and steps that are missing or repeated."""
         self.deltas.n_columns(self.n_static)
         if sorted(self.order) != sorted(STEPS):

@@ -19,6 +19,7 @@ from speechgmm.recipe.cache.outputs import StageCache
 from speechgmm.recipe.layout import CACHE
 from speechgmm.recipe.results import writing as results
 from speechgmm.recipe.stages import ubm
+from speechgmm.recipe.stages.context import STAGES as STAGES
 
 RECIPE = f"""
 {synthetic_corpus(n_speakers=2, n_background=10, n_enrol=4, n_test=1)}
@@ -27,7 +28,6 @@ normalisation: {{method: z}}
 evaluation: {{bootstrap: 20, dcf: [sre08]}}
 """
 SAME_BYTES = ("ubm.safetensors", "speakers.safetensors", "calibration.json", "scores.csv", "metrics.json")
-STAGES = ("corpus", "features", "ubm", "speakers", "scores", "normalisation", "calibration", "evaluation", "report")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.corpus.formats.tables import named_rows, read_column_names
 from speechgmm.corpus.manifest import Trial
 from speechgmm.corpus.problems import Problems
-from speechgmm.corpus.trials import LAST, labelled_lines
+from speechgmm.corpus.trials import LABELS_LAST, labelled_lines
 from speechgmm.errors import CorpusError
 from speechgmm.files import numbered_lines
 
@@ -40,7 +40,7 @@ ALLOWED_BY: dict[str, Option] = {
 MAX_LISTED = 3
 """Lines that a message lists for each kind of mismatch."""
 
-EXPECTED = "lines of model, test and score, or of one score each, or a table with columns model, test and score"
+EXPECTED_SCORES = "lines of model, test and score, or of one score each, or a table with columns model, test and score"
 
 ScoreLine = tuple[int, int | None, str, str]
 """A line of scores: line number, index of the trial or None if it is not in the list, the trial's name, score text."""
@@ -107,7 +107,7 @@ def read_scored_trials(
     mismatch; it counts each kind and lists its first lines.
     """
     mismatches = _Mismatches()
-    trial_list = _read_list(trials, mismatches)
+    trial_list = _read_trial_list(trials, mismatches)
     values, line_of = [math.nan] * len(trial_list.trials), [0] * len(trial_list.trials)
     lines, notes = _score_lines(scores, trials, trial_list)
     for number, index, name, text in lines:
@@ -135,7 +135,7 @@ def read_scored_trials(
     )
 
 
-def _read_list(path: Path, mismatches: _Mismatches) -> _TrialList:
+def _read_trial_list(path: Path, mismatches: _Mismatches) -> _TrialList:
     """Read a trial list; a repeated trial counts once, as its first line says."""
     trial_list, problems = _TrialList(), Problems()
     table = _is_table(path)
@@ -164,10 +164,10 @@ def _labelled_rows(path: Path, problems: Problems) -> Iterator[tuple[int, Trial,
         raise CorpusError(f"{path}:1: no column 'label' among {', '.join(names)}; it marks target trials")
     number = 0
     for number, row in named_rows(path, problems):
-        if row["label"] in LAST:
-            yield number, Trial(row["model"], row["test"], LAST[row["label"]]), row["label"], row
+        if row["label"] in LABELS_LAST:
+            yield number, Trial(row["model"], row["test"], LABELS_LAST[row["label"]]), row["label"], row
         else:
-            problems.add(f"{path}:{number}: label {row['label']!r}; expected one of {', '.join(LAST)}")
+            problems.add(f"{path}:{number}: label {row['label']!r}; expected one of {', '.join(LABELS_LAST)}")
     if not number:
         problems.add(f"{path}: no trials")
 
@@ -187,7 +187,7 @@ def _score_lines(path: Path, trials: Path, trial_list: _TrialList) -> tuple[Iter
     if first and n_fields == 1 and not set(first[1]) & set(",;"):
         return _single_lines(path, trials, trial_list), [f"scores: line by line in the order of {trials}"]
     message = f"{path}:{first[0]}: {first[1]!r}" if first else f"{path}: no scores"
-    raise CorpusError(f"{message}; expected {EXPECTED}")
+    raise CorpusError(f"{message}; expected {EXPECTED_SCORES}")
 
 
 def _table_lines(path: Path, column: str, trial_list: _TrialList) -> Iterator[ScoreLine]:
@@ -241,7 +241,7 @@ def _label_notes(trial_list: _TrialList) -> list[str]:
     """List how labels other than target and nontarget were read."""
     others = [
         f"{label} for {'target' if target else 'nontarget'}"
-        for label, target in sorted(trial_list.labels.items(), reverse=True)
+        for label, target in sorted(trial_list.labels.items(), key=lambda item: (not item[1], item[0]))
         if label not in ("target", "nontarget")
     ]
     return [f"labels: {', '.join(others)}"] if others else []

@@ -168,7 +168,7 @@ class CepstraConfig(Configuration):
         return self
 
     @model_validator(mode="after")
-    def _cepstra_fit(self) -> Self:
+    def _keys_fit(self) -> Self:
         """Refuse more cepstra than the filters allow, and keys that contradict each other."""
         if (self.kind == "lfcc") != (self.filter_scale == "linear") and self.is_cepstral:
             raise ValueError(

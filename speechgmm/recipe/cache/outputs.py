@@ -39,7 +39,7 @@ class StageKey:
 
     stage: str  # one of `speechgmm.recipe.stages.context.STAGES`
     version: int  # of the stage's code and files
-    inputs: dict[str, JsonValue]
+    inputs: dict[str, JsonValue]  # by names that users read where `show` explains why a stage would run
 
     @cached_property
     def digest(self) -> str:

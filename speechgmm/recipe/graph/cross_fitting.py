@@ -53,10 +53,10 @@ def cross_fitted_systems(
         enrol, test = _enrolment(tried, n_enrol)
         systems = []
         for system, background in zip(recipe.systems_or_self, backgrounds, strict=True):
-            label = f" of the {name} half" + (f", {system.name}" if recipe.systems else "")
+            system_label = f" of the {name} half" + (f", {system.name}" if recipe.systems else "")
             roles = [replace(background, utterances=utterances) for utterances in (known, enrol, test)]
             half = _with_cohort_share(system, len(trained) / len(by_speaker))
-            systems.append(build_system(half, roles[0], roles[1], roles[2], context, label))
+            systems.append(build_system(half, roles[0], roles[1], roles[2], context, system_label))
         fitted.append(HalfSystems(tuple(systems), test))
     return tuple(fitted)
 

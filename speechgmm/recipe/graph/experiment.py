@@ -15,7 +15,7 @@ from speechgmm.recipe.graph.calibration import calibrate
 from speechgmm.recipe.graph.system import System, build_system
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.calibration import TrainedCalibration, check_list, load_trained_calibration
-from speechgmm.recipe.stages.context import NotYetKnown, StageContext, StoppedEarly
+from speechgmm.recipe.stages.context import STAGES, NotYetKnown, StageContext, StoppedEarly
 from speechgmm.recipe.stages.corpus import find_corpus
 from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, final_scores
 from speechgmm.recipe.stages.features import RoleFeatures, role_features
@@ -107,9 +107,11 @@ def build_systems(recipe: Recipe, features: ExperimentFeatures, context: StageCo
     built: list[System] = []
     stopped: StoppedEarly | None = None
     for system, by_role in zip(recipe.systems_or_self, features.roles, strict=True):
-        label = f" of {system.name}" if recipe.systems else ""
+        system_label = f" of {system.name}" if recipe.systems else ""
         try:
-            built.append(build_system(system, by_role["background"], by_role["enrol"], by_role["test"], context, label))
+            built.append(
+                build_system(system, by_role["background"], by_role["enrol"], by_role["test"], context, system_label)
+            )
         except StoppedEarly as error:
             stopped = error
     if stopped:
@@ -130,7 +132,7 @@ def _calibration(
     if context.stops_before("calibration"):
         raise StoppedEarly("calibration")
     if recipe.calibration.on == "background" and not _has_backgrounds(features, context):
-        raise NotYetKnown("calibration", "evaluation")
+        raise NotYetKnown(*STAGES[STAGES.index("calibration") : -1])
     output = None
     try:
         output = calibrate(recipe, systems, features.roles, corpus, context)

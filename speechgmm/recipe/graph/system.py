@@ -41,7 +41,7 @@ class _Parts:
     recipe: Recipe
     background: RoleFeatures
     context: StageContext
-    label: str  # sets the titles of its stages apart, where there are several systems
+    system_label: str  # sets the titles of its stages apart, where there are several systems
 
 
 def build_system(
@@ -50,9 +50,9 @@ def build_system(
     enrol: RoleFeatures,
     test: RoleFeatures,
     context: StageContext,
-    label: str = "",
+    system_label: str = "",
 ) -> System:
-    """Train, enrol, score and normalise, or find what is stored.
+    """Train, enrol, score and normalise, or find what is stored: for a whole system, or for half of its background.
 
     The background gives the background models and the cohort. Raise CorpusError where there is no background and it is
     needed, or the sex of a speaker is not known and background models are per sex; raise ModelError where a role has
@@ -60,10 +60,10 @@ def build_system(
     """
     cohort = [utterance.speaker for utterance in background.utterances]
     check_cohort({utterance.speaker for utterance in enrol.utterances}, cohort, recipe.normalisation)
-    parts = _Parts(recipe, background, context, label)
+    parts = _Parts(recipe, background, context, system_label)
     ubms = UbmSet()
     if not isinstance(recipe.speakers, IndependentConfig):
-        ubms = background_models(recipe.ubm, recipe.seed, background, context, label)
+        ubms = background_models(recipe.ubm, recipe.seed, background, context, system_label)
     models = _models(parts, ubms, enrol, "")
     scored = _scores(parts, ubms, models, test, "")
     if recipe.normalisation.method != "none":
@@ -75,35 +75,33 @@ def build_system(
             enrol.speaker_of,
             background,
             context,
-            f"normalisation{label}",
+            f"normalisation{system_label}",
         )
     return System(models, scored)
 
 
-def _models(parts: _Parts, ubms: UbmSet, role: RoleFeatures, label: str) -> tuple[SpeakerModels, ...]:
+def _models(parts: _Parts, ubms: UbmSet, role: RoleFeatures, role_label: str) -> tuple[SpeakerModels, ...]:
     """Adapt or train the models of a role's speakers."""
     recipe, config = parts.recipe, parts.recipe.speakers
     if isinstance(config, IndependentConfig):
-        return (independent_models(config, recipe.seed, role, parts.context, f"speakers{label}{parts.label}"),)
-    return adapted_models(config, ubms, role, parts.context, label, parts.label)
+        return (
+            independent_models(config, recipe.seed, role, parts.context, f"speakers{role_label}{parts.system_label}"),
+        )
+    return adapted_models(config, ubms, role, parts.context, role_label, parts.system_label)
 
 
 def _scores(
-    parts: _Parts, ubms: UbmSet, models: Sequence[SpeakerModels], test: RoleFeatures, label: str
+    parts: _Parts, ubms: UbmSet, models: Sequence[SpeakerModels], test: RoleFeatures, role_label: str
 ) -> ScoredGroups:
     """Score tests against models, relative to their background model or to the models of a cohort."""
     scored = []
     for group in models:
-        title = f"scores{label}{group.sex_label}{parts.label}"
+        title = f"scores{role_label}{group.sex_label}{parts.system_label}"
         if group.ubm:
             config = parts.recipe.scoring
             scored.append(scores_against_ubm(config, group.ubm, group, test, parts.context, title))
         else:
-            # the background's speakers stand for all others; where there is no background, the enrolled ones do
-            cohort = (
-                _models(parts, ubms, parts.background, " of the cohort")[0] if parts.background.utterances else group
-            )
-            scored.append(scores_against_cohort(cohort, group, test, parts.context, title))
+            scored.append(scores_against_cohort(_cohort(parts, ubms, group), group, test, parts.context, title))
     return tuple(scored)
 
 

@@ -17,7 +17,8 @@ from speechgmm.recipe.cache.outputs import StageCache, StageKey, StageOutput
 from speechgmm.recipe.stages.progress import ProgressBars, ProgressCallback
 
 STAGES = ("corpus", "features", "ubm", "speakers", "scores", "normalisation", "calibration", "evaluation", "report")
-"""In the order of their dependence. The corpus is one only where it is recorded; the report is written each time."""
+"""In the order in which the graph calls them: `--from` reruns a stage and all after it, `--until` stops before the first
+call of a later one. The corpus is a stage only where it is recorded. The report is written each time, and not stored."""
 
 StageWork = Callable[[Path, Engine, ProgressCallback], None]
 """Writes the output of a stage into a folder, on the workers of an engine, and reports its progress."""
@@ -28,7 +29,7 @@ class StoppedEarly(Exception):  # it ends a run where the user asked for that, a
 
 
 class NotYetKnown(Exception):  # a plan ends with it, and has not failed
-    """What follows depends on outputs that are only planned: the arguments name those stages."""
+    """What follows depends on outputs that are only planned: the arguments are what a plan lists as unknown."""
 
 
 class StageContext(Protocol):
@@ -41,7 +42,8 @@ class StageContext(Protocol):
     def output(self, key: StageKey, work: StageWork, title: str = "") -> StageOutput:
         """Return the output of a stage, there already or not; raise StoppedEarly if it is not to run.
 
-        The title sets apart the outputs that a stage has in one experiment; it is the stage's name where there is one.
+        A title names the output in logs and results. It begins with the name of the stage, which is all of it by
+        default; a stage that has several outputs in one experiment gives each a title of its own.
         """
 
     def is_there(self, output: StageOutput) -> bool:

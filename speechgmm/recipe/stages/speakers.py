@@ -52,27 +52,29 @@ class SpeakerModels:
 
 
 def adapted_models(
-    config: AdaptationConfig, ubms: UbmSet, role: RoleFeatures, context: StageContext, label: str, system: str
+    config: AdaptationConfig,
+    ubms: UbmSet,
+    role: RoleFeatures,
+    context: StageContext,
+    role_label: str,
+    system_label: str,
 ) -> tuple[SpeakerModels, ...]:
     """Adapt the models of a role's speakers, those of each sex from its background model, or find them.
 
-    Titles of stages end in `label`, the sex, and the label of the system.
+    Titles end in the label of the role, the sex, and the label of the system.
     """
     if ubms.of_all:
-        adapted = _adapted(config, ubms.of_all, role, context, f"speakers{label}{system}")
+        adapted = _adapted(config, ubms.of_all, role, context, f"speakers{role_label}{system_label}")
         return (SpeakerModels(ubms.of_all, adapted, role.speaker_of),)
     sexes = role.sexes()
     if lacking := [sex for sex in sexes if sex not in ubms.by_sex]:
         raise CorpusError(f"ubm.per_sex: no background speaker is of sex {', '.join(lacking)}")
-    return tuple(
-        SpeakerModels(
-            ubms.by_sex[sex],
-            _adapted(config, ubms.by_sex[sex], role.of_sex(sex), context, f"speakers{label} of sex {sex}{system}"),
-            role.speaker_of,
-            sex,
-        )
-        for sex in sexes
-    )
+    groups = []
+    for sex in sexes:
+        title = f"speakers{role_label} of sex {sex}{system_label}"
+        adapted = _adapted(config, ubms.by_sex[sex], role.of_sex(sex), context, title)
+        groups.append(SpeakerModels(ubms.by_sex[sex], adapted, role.speaker_of, sex))
+    return tuple(groups)
 
 
 def independent_models(

@@ -45,17 +45,17 @@ class UbmSet:
 
 
 def background_models(
-    config: BackgroundConfig, seed: int, background: RoleFeatures, context: StageContext, label: str = ""
+    config: BackgroundConfig, seed: int, background: RoleFeatures, context: StageContext, system_label: str = ""
 ) -> UbmSet:
-    """Train the background model, or that of each sex, or find them; `label` names the system in their titles."""
+    """Train the background model, or that of each sex, or find them; the label ends their titles."""
     if not background.utterances:
         raise CorpusError(
             "there is no background to train a background model on; expected some, or speakers.method independent"
         )
     if not config.per_sex:
-        return UbmSet(of_all=_background_model(config, seed, background, context, f"ubm{label}"))
+        return UbmSet(of_all=_background_model(config, seed, background, context, f"ubm{system_label}"))
     models = {
-        sex: _background_model(config, seed, background.of_sex(sex), context, f"ubm of sex {sex}{label}")
+        sex: _background_model(config, seed, background.of_sex(sex), context, f"ubm of sex {sex}{system_label}")
         for sex in background.sexes()
     }
     return UbmSet(by_sex=models)
