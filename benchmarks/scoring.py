@@ -25,7 +25,7 @@ from speechgmm.parallel.engine import Engine
 from speechgmm.parallel.threads import one_thread
 from speechgmm.recipe.layout import SPEAKERS_FILE, UBM_FILE
 from speechgmm.recipe.reading.loader import load_recipe
-from speechgmm.recipe.stages.features import write_features
+from speechgmm.recipe.stages.features import write_role_features
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix
 from speechgmm.recipe.stages.speakers import write_adapted_speakers
 from speechgmm.recipe.stages.ubm import write_ubm
@@ -64,7 +64,7 @@ def of_so762() -> Problem:
         for role, folder in folders.items():
             folder.mkdir()
             if role in ("background", "enrol", "test"):
-                write_features(folder, engine, ignore, utterances=corpus.role(role), config=recipe.features)
+                write_role_features(folder, engine, ignore, utterances=corpus.role(role), config=recipe.features)
         ubm, speakers = folders["ubm"] / UBM_FILE, folders["speakers"] / SPEAKERS_FILE
         write_ubm(
             folders["ubm"],

@@ -3,7 +3,7 @@
 CACHE = ".cache"
 """Outputs of stages, which experiments share; below the folder that holds the folders of results."""
 
-RESULTS_LOCK = "results-"
+RESULTS_LOCK_PREFIX = "results-"
 """How the name of the lock begins that a run holds while it writes its results."""
 
 RECIPE_FILE, PROVENANCE_FILE, LOG_FILE = "recipe.yaml", "provenance.json", "log.txt"
@@ -26,3 +26,6 @@ SCORES_COLUMNS = ("model", "test", "score", "llr", "label", "speaker")
 
 IN_LIST = "list:"
 """How the column of scores.csv begins that says which trials a list has; the name of the list follows."""
+
+ON_BACKGROUND = "trials among the speakers of the background model: each half of them by a system of the other half"
+"""What stored results call the trials of cross-fitted systems, in ``trained_on``: not to be reworded."""

@@ -147,4 +147,4 @@ def left_behind(folder: Path) -> list[str]:
 
 def forget(folder: Path, stage: str) -> None:
     """Remove the stored outputs of one stage, so that it runs again and no other does."""
-    shutil.rmtree(folder / "results" / ".cache" / stage, ignore_errors=True)
+    shutil.rmtree(folder / "results" / CACHE / stage, ignore_errors=True)

@@ -21,7 +21,7 @@ from speechgmm.features.store.store import open_store
 from speechgmm.gmm import kernels as gmm_kernels
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache import outputs as cache
-from speechgmm.recipe.layout import RESULTS_LOCK
+from speechgmm.recipe.layout import RESULTS_LOCK_PREFIX
 from speechgmm.recipe.results import writing as results
 from speechgmm.recipe.stages import features as features_stage
 
@@ -170,7 +170,7 @@ def test_a_cache_that_one_may_not_read(ours, where):
 def test_a_recording_that_goes_between_check_and_read(folder, read):
     forget(folder, "features")
     recording, away = next((folder / "corpus").rglob("bg-*.flac")), folder / "away.flac"
-    extract = features_stage.write_features
+    extract = features_stage.write_role_features
 
     def extract_faultily(*arguments, **options):
         if read:
@@ -180,7 +180,7 @@ def test_a_recording_that_goes_between_check_and_read(folder, read):
             extract(*arguments, **options)
 
     def plant():
-        features_stage.write_features = extract_faultily
+        features_stage.write_role_features = extract_faultily
 
     told = speechgmm(folder, "run", "kaldi.yaml", "--engine", "serial", plant=plant)
     assert told.status == 2
@@ -284,7 +284,7 @@ def test_a_worker_that_is_killed(folder):
 
 def test_two_runs_on_one_folder_of_results(whole, folder):
     (folder / "results" / ".cache" / ".locks").mkdir(exist_ok=True)
-    with FileLock(folder / "results" / ".cache" / ".locks" / f"{RESULTS_LOCK}results-small"):
+    with FileLock(folder / "results" / ".cache" / ".locks" / f"{RESULTS_LOCK_PREFIX}results-small"):
         told = run(folder)
     assert told.status == 2
     assert (

@@ -21,6 +21,7 @@ from speechgmm.evaluation.identification import identification_rate
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
 from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
+from speechgmm.recipe.graph import experiment
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.stages import calibration as calibration_stage
 from speechgmm.recipe.stages.calibration import label_all_pairs
@@ -112,7 +113,7 @@ def test_trials_of_all_pairs_have_the_duration_of_their_test():
     found = label_all_pairs(scores, test, SimpleNamespace(utterances=stored))
     assert found.scores.tolist() == [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, 40.0]]
     assert found.target.tolist() == [True, False, False, True]
-    np.testing.assert_allclose(found.durations, np.log([20, 10, 20, 10]))
+    np.testing.assert_allclose(found.log_durations, np.log([20, 10, 20, 10]))
 
 
 # ---- thresholds ----
@@ -259,7 +260,21 @@ def fused(corpus, tmp_path_factory):
         return run(folder / "both.yaml", overrides=overrides, results=folder, engine=SERIAL)
 
     fused.short = [utterance.id for utterance in short]
+    fused.recipe = folder / "both.yaml"
     return fused
+
+
+def test_every_system_gets_as_far_as_the_last_stage_that_was_asked_for(fused, tmp_path):
+    done = run(fused.recipe, results=tmp_path, engine=SERIAL, until_stage="ubm")
+    assert done.metrics == {}
+    assert [stage.title for stage in done.stages if stage.title.startswith("ubm")] == ["ubm of long", "ubm of brief"]
+
+
+def test_the_scores_of_systems_are_put_together_once(fused, monkeypatch):
+    calls, final_scores = [], experiment.final_scores
+    monkeypatch.setattr(experiment, "final_scores", lambda *given: calls.append(1) or final_scores(*given))
+    fused("name=once", "evaluation.bootstrap=7")
+    assert calls == [1]
 
 
 def test_what_one_system_cannot_use_calibrates_none(fused):

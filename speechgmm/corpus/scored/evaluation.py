@@ -21,36 +21,36 @@ SEED = 0
 
 
 def evaluate_scores(
-    scores: Path,
-    trials: Path,
+    scores: str | Path,
+    trials: str | Path,
     config: EvaluationConfig,
     *,
     by: str | None = None,
-    manifest: Path | None = None,
+    manifest: str | Path | None = None,
     allow_missing: bool = False,
     allow_extra: bool = False,
-    report: Path | None = None,
+    report: str | Path | None = None,
 ) -> dict[str, Any]:
     r"""Evaluate scores of any toolkit on a trial list.
 
     Parameters
     ----------
-    scores : Path
+    scores : str or Path
         Lines of model, test and score, lines of one score in the order of the trials, or a table with columns
         ``model``, ``test`` and ``llr`` or ``score``.
-    trials : Path
+    trials : str or Path
         Trial list of Kaldi, NIST or VoxCeleb, or a table with columns ``model``, ``test`` and ``label``.
     config : EvaluationConfig
         Detection costs, and the number of bootstrap resamples for the intervals.
     by : str, optional
         A column of the trial list or the manifest; the trials of each of its values are evaluated too.
-    manifest : Path, optional
+    manifest : str or Path, optional
         A table of utterances with a column ``id`` or ``path``; with a column ``speaker``, intervals are over speakers.
     allow_missing : bool
         Leave out trials without a score.
     allow_extra : bool
         Leave out scores of other trials, and repeated lines.
-    report : Path, optional
+    report : str or Path, optional
         HTML page to write.
 
     Returns
@@ -76,14 +76,15 @@ def evaluate_scores(
     >>> for name, lines in {"trials.txt": trials, "scores.txt": scores}.items():
     ...     n_written = Path(name).write_text("\n".join(lines))
     >>> config = EvaluationConfig(bootstrap=0)
-    >>> metrics = evaluate_scores(Path("scores.txt"), Path("trials.txt"), config)["trials"]
+    >>> metrics = evaluate_scores("scores.txt", "trials.txt", config)["trials"]
     >>> metrics["n_target"], metrics["n_nontarget"], metrics["eer"]
     (2, 2, 0.0)
     >>> round(metrics["cllr"], 2)
     0.46
     """
+    scores, trials = Path(scores), Path(trials)
     scored = read_scored_trials(scores, trials, allow_missing=allow_missing, allow_extra=allow_extra)
-    utterances = read_manifest(manifest) if manifest else None
+    utterances = read_manifest(Path(manifest)) if manifest else None
     values = binned(column_values(by, scored, utterances)) if by else []
     speakers, source = trial_speaker_numbers(scored, utterances)
     numbers = summarise(scored.scores, scored.target, config)
@@ -104,7 +105,7 @@ def evaluate_scores(
     }
     if report is not None:
         table, tests = _trial_table(scored, speakers, trials.stem), _test_infos(scored, utterances or {})
-        report_scores(report, str(scores), table, tests, document, config, SEED)
+        report_scores(Path(report), str(scores), table, tests, document, config, SEED)
     return document
 
 

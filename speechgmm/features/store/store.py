@@ -69,7 +69,6 @@ class FeatureStore:
 
     Examples
     --------
-    >>> from pathlib import Path
     >>> import numpy as np
     >>> import soundfile
     >>> from speechgmm import FeatureConfig, open_store, write_store
@@ -77,8 +76,8 @@ class FeatureStore:
     >>> tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(16000) / 16000)
     >>> soundfile.write("ann-1.wav", tone, 16000)
     >>> config = FeatureConfig.preset("kaldi")
-    >>> n_done = list(write_store(Path("features"), [Source("ann-1", "ann-1.wav")], config))
-    >>> store = open_store(Path("features"))
+    >>> n_done = list(write_store("features", [Source("ann-1", "ann-1.wav")], config))
+    >>> store = open_store("features")
     >>> "ann-1" in store, store.n_frames, store.n_features
     (True, 98, 13)
     >>> store.frames("ann-1").shape
@@ -202,12 +201,12 @@ def clipped_warnings(clipped: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def open_store(folder: Path) -> FeatureStore:
+def open_store(folder: str | Path) -> FeatureStore:
     """Open a folder that `write_store` has completed.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         The store.
 
     Returns
@@ -224,7 +223,6 @@ def open_store(folder: Path) -> FeatureStore:
 
     Examples
     --------
-    >>> from pathlib import Path
     >>> import numpy as np
     >>> import soundfile
     >>> from speechgmm import FeatureConfig, open_store, write_store
@@ -232,13 +230,14 @@ def open_store(folder: Path) -> FeatureStore:
     >>> soundfile.write("ann-1.wav", 0.1 * np.sin(2 * np.pi * 220 * np.arange(16000) / 16000), 16000)
     >>> soundfile.write("bob-1.wav", np.zeros(16000), 16000)
     >>> sources = [Source("ann-1", "ann-1.wav"), Source("bob-1", "bob-1.wav")]
-    >>> n_done = list(write_store(Path("features"), sources, FeatureConfig.preset("kaldi")))
-    >>> store = open_store(Path("features"))
+    >>> n_done = list(write_store("features", sources, FeatureConfig.preset("kaldi")))
+    >>> store = open_store("features")
     >>> [stored.utterance for stored in store.utterances]
     ['ann-1']
     >>> store.unusable[0].reason
     'nothing but silence: all 16000 samples are 0'
     """
+    folder = Path(folder)
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     if index["format_version"] != FORMAT_VERSION:
         raise ModelError(

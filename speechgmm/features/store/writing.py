@@ -56,13 +56,13 @@ class Source:
 
 
 def write_store(
-    folder: Path, sources: Sequence[Source], config: FeatureConfig, engine: Engine | None = None
+    folder: str | Path, sources: Sequence[Source], config: FeatureConfig, engine: Engine | None = None
 ) -> Iterator[int]:
     """Extract the features of a list of utterances into a folder, and report progress.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         The store; created if it does not exist.
     sources : sequence of Source
         The utterances, with distinct ids, and their audio files.
@@ -79,19 +79,18 @@ def write_store(
 
     Examples
     --------
-    >>> from pathlib import Path
     >>> import numpy as np
     >>> import soundfile
     >>> from speechgmm import FeatureConfig, open_store, write_store
     >>> from speechgmm.features.store.writing import Source
     >>> soundfile.write("ann-1.wav", 0.1 * np.sin(2 * np.pi * 220 * np.arange(16000) / 16000), 16000)
-    >>> for n_done in write_store(Path("features"), [Source("ann-1", "ann-1.wav")], FeatureConfig.preset("kaldi")):
+    >>> for n_done in write_store("features", [Source("ann-1", "ann-1.wav")], FeatureConfig.preset("kaldi")):
     ...     print(n_done, "of 1")
     1 of 1
-    >>> open_store(Path("features")).n_frames
+    >>> open_store("features").n_frames
     98
     """
-    folder = folder.resolve()  # workers may have started in another folder
+    folder = Path(folder).resolve()  # workers may have started in another folder
     folder.mkdir(parents=True, exist_ok=True)
     sources = [replace(source, path=str(Path(source.path).absolute())) for source in sources]
     shards = plan_shards(sources)

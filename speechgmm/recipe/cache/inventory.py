@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from speechgmm.errors import ResultsError
 from speechgmm.recipe.cache.outputs import LOCKS, RUNNING, STAGE_FILE, UNFINISHED
-from speechgmm.recipe.layout import CACHE, PROVENANCE_FILE, RESULTS_LOCK
+from speechgmm.recipe.layout import CACHE, PROVENANCE_FILE, RESULTS_LOCK_PREFIX
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def prune(entries: Sequence[CacheEntry]) -> tuple[CacheEntry, ...]:
 
 def _check_idle(locks: Path) -> None:
     """Refuse to continue while a run holds the lock of its results."""
-    for path in sorted(locks.glob(f"{RESULTS_LOCK}*")):
+    for path in sorted(locks.glob(f"{RESULTS_LOCK_PREFIX}*")):
         try:
             with FileLock(path).acquire(timeout=0):
                 pass
         except Timeout as error:
-            run = path.name.removeprefix(RESULTS_LOCK)
+            run = path.name.removeprefix(RESULTS_LOCK_PREFIX)
             raise ResultsError(f"{run}: a run is writing these results; prune when it has ended") from error
 
 

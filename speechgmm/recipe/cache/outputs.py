@@ -1,6 +1,5 @@
 """Outputs of stages on disk, each under the digest of what it depends on."""
 
-import hashlib
 import json
 import logging
 import shutil
@@ -17,7 +16,7 @@ from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
 from speechgmm.configuration import fingerprint
-from speechgmm.files import WRITING
+from speechgmm.files import WRITING, file_digest
 from speechgmm.recipe.cache.memory import forget_peak, peak_memory
 from speechgmm.version import versions
 
@@ -210,8 +209,7 @@ def _digests(folder: Path) -> dict[str, str]:
     """Digest each file of a stage but its metadata."""
     digests = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as stream:
-            digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+        digests[path.relative_to(folder).as_posix()] = file_digest(path)
     digests.pop(STAGE_FILE, None)
     return digests
 

@@ -9,6 +9,7 @@ from speechgmm.corpus.manifest import Corpus
 from speechgmm.recipe.cache.outputs import StageOutput
 from speechgmm.recipe.graph.cross_fitting import HalfSystems, cross_fitted_systems
 from speechgmm.recipe.graph.system import System
+from speechgmm.recipe.layout import ON_BACKGROUND
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.calibration import (
     LabelledScores,
@@ -19,9 +20,6 @@ from speechgmm.recipe.stages.calibration import (
 from speechgmm.recipe.stages.context import StageContext
 from speechgmm.recipe.stages.features import RoleFeatures
 from speechgmm.recipe.stages.score_matrix import restrict_to_common
-
-ON_BACKGROUND = "trials among the speakers of the background model: each half of them by a system of the other half"
-"""What ``metrics.json`` calls the trials of cross-fitted systems."""
 
 
 def calibrate(
@@ -73,7 +71,8 @@ def _on_list(
 
     def labelled() -> LabelledScores:
         """Label the trials that all systems have scored."""
-        return label_listed_trials([system.scores for system in systems], trials, test.store)
+        scores = np.stack([system.scores.for_trials(trials) for system in systems], axis=1)  # one matrix at a time
+        return label_listed_trials(scores, trials, test.store)
 
     return calibration_output(recipe, inputs, labelled, f"the trials of {name}", context)
 

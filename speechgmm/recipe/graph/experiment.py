@@ -32,9 +32,8 @@ class ExperimentFeatures:
         """The roles, for each system."""
         return tuple(self.by_system.values())
 
-    @property
-    def stores(self) -> dict[str, dict[str, FeatureStore]]:
-        """The feature store of each role, by the system's name."""
+    def open_stores(self) -> dict[str, dict[str, FeatureStore]]:
+        """Open the feature store of each role, by the system's name."""
         return {
             name: {role: features.store for role, features in by_role.items()}
             for name, by_role in self.by_system.items()

@@ -15,7 +15,7 @@ from speechgmm.features.formats.reading import file_of_place
 from speechgmm.features.spectral.config import empty_filters
 from speechgmm.files import is_file
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.preparing.headers import Audio, AudioHeader, read_headers
+from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment, read_headers
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.calibration import check_list
 
@@ -111,7 +111,7 @@ def _list_findings(recipe: Recipe, corpus: Corpus) -> Iterator[Finding]:
     yield Finding("warning", "in the lists", corpus.warnings())
     repeated = []
     for role in ROLES:
-        ids: defaultdict[Audio, list[str]] = defaultdict(list)
+        ids: defaultdict[AudioSegment, list[str]] = defaultdict(list)
         for utterance in corpus.role(role):
             if utterance.model is None:
                 ids[utterance.audio].append(utterance.id)
@@ -120,7 +120,7 @@ def _list_findings(recipe: Recipe, corpus: Corpus) -> Iterator[Finding]:
 
 
 def _audio_findings(
-    front_ends: Sequence[FeatureConfig], corpus: Corpus, headers: dict[Audio, AudioHeader]
+    front_ends: Sequence[FeatureConfig], corpus: Corpus, headers: dict[AudioSegment, AudioHeader]
 ) -> Iterator[Finding]:
     """Find the mistakes that headers show."""
     cases: dict[str, list[str]] = {name: [] for name in ("missing", "unreadable", "unfit", "no frame", "short")}
@@ -173,7 +173,7 @@ def _missing_features(corpus: Corpus) -> Finding:
     return Finding("error", "missing file", missing)
 
 
-def _role_data(utterances: Sequence[Utterance], headers: dict[Audio, AudioHeader]) -> RoleData:
+def _role_data(utterances: Sequence[Utterance], headers: dict[AudioSegment, AudioHeader]) -> RoleData:
     """Count the data of a role."""
     known = [headers[each.audio] for each in utterances if each.audio in headers]
     rates = Counter(header.sample_rate for header in known if header.sample_rate)

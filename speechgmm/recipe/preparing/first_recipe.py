@@ -41,7 +41,7 @@ FRAMES_PER_GAUSSIAN = 40
 
 
 @dataclass(frozen=True)
-class FirstRecipe:
+class FirstRecipeSettings:
     """The settings of a first recipe that depend on the recordings."""
 
     has_background: bool  # whether there is a background model; if not, each speaker has an independent model
@@ -51,7 +51,7 @@ class FirstRecipe:
     n_nontargets: int | None = None  # models of other speakers that a test is compared with; None for all
 
 
-def choose_settings(recordings: Survey) -> FirstRecipe:
+def choose_settings(recordings: Survey) -> FirstRecipeSettings:
     """Choose the settings that the recordings allow.
 
     There is a background model if speakers are many, or if a table lists a background. Raises CorpusError if there are
@@ -63,7 +63,7 @@ def choose_settings(recordings: Survey) -> FirstRecipe:
         background = roles.get("background", [])
         frames = 100 * min(map(recordings.seconds, by_speaker(roles.get("enrol", [])).values()), default=0.0)
         size = _ubm_size(recordings.seconds(background)) if background else _independent_size(frames)
-        return FirstRecipe(bool(background), size)
+        return FirstRecipeSettings(bool(background), size)
     if len(evaluated) < 2:
         n = len(recordings.of_speaker)
         raise CorpusError(
@@ -77,7 +77,7 @@ def choose_settings(recordings: Survey) -> FirstRecipe:
     frames = 100 * min(recordings.seconds(each) * n_enrol / len(each) for each in evaluated.values())
     size = _ubm_size(recordings.seconds(recordings.utterances) / 2) if many else _independent_size(frames)
     n_models = min(len(evaluated), len(recordings.of_speaker) // 2) if many else len(evaluated)
-    return FirstRecipe(many, size, n_enrol, separate, MAX_NONTARGETS if n_models > MAX_NONTARGETS else None)
+    return FirstRecipeSettings(many, size, n_enrol, separate, MAX_NONTARGETS if n_models > MAX_NONTARGETS else None)
 
 
 def _ubm_size(seconds: float) -> int:
@@ -90,7 +90,7 @@ def _independent_size(frames: float) -> int:
     return min(32, 1 << max(0, int(frames / FRAMES_PER_GAUSSIAN).bit_length() - 1))
 
 
-def usable_utterances(recordings: Survey, settings: FirstRecipe) -> list[Utterance]:
+def usable_utterances(recordings: Survey, settings: FirstRecipeSettings) -> list[Utterance]:
     """List the recordings that an experiment uses: without a background, none of speakers with too few to be tested."""
     if settings.has_background or None not in recordings.usable:
         return recordings.utterances
@@ -103,7 +103,7 @@ def common_rate(rates: Collection[int]) -> int:
     return min(MAX_RATE, *rates)
 
 
-def write_recipe(recordings: Survey, settings: FirstRecipe, out: Path) -> tuple[Path, ...]:
+def write_recipe(recordings: Survey, settings: FirstRecipeSettings, out: Path) -> tuple[Path, ...]:
     """Write a commented recipe, and return the paths of the files written.
 
     If some recordings cannot be used, a table beside the recipe lists those that can, and the recipe reads that table,
@@ -156,7 +156,7 @@ def _relative_to(root: Path, path: str) -> str:
     return Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else path
 
 
-def recipe_text(recordings: Survey, settings: FirstRecipe, out: Path) -> str:
+def recipe_text(recordings: Survey, settings: FirstRecipeSettings, out: Path) -> str:
     """Return a recipe as YAML with comments, for a file at `out`, which its corpus root is relative to."""
     corpus, rates = recordings.corpus, recordings.rates(usable_utterances(recordings, settings))
     sample_rate = common_rate(rates)

@@ -25,11 +25,11 @@ class AudioHeader(NamedTuple):
     error: str | None = None  # why the recording cannot be used
 
 
-Audio = tuple[str, float | None, float | None, Any]
+AudioSegment = tuple[str, float | None, float | None, Any]
 """A file, the start and end of a segment in seconds, and a channel: `Utterance.audio`."""
 
 
-def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) -> dict[Audio, AudioHeader]:
+def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) -> dict[AudioSegment, AudioHeader]:
     """Read the headers of utterances by `Utterance.audio`, each once; the output of a command has no header to read."""
     wanted = list(dict.fromkeys(each.audio for each in utterances if not is_command(each.path)))
     blocks = [wanted[start : start + FILES_AT_ONCE] for start in range(0, len(wanted), FILES_AT_ONCE)]
@@ -37,12 +37,12 @@ def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) 
     return dict(zip(wanted, headers, strict=True))
 
 
-def _read_headers(block: Sequence[Audio]) -> list[AudioHeader]:
+def _read_headers(block: Sequence[AudioSegment]) -> list[AudioHeader]:
     """Read a block of headers, in a worker."""
     return [_read_header(each) for each in block]
 
 
-def _read_header(audio: Audio) -> AudioHeader:
+def _read_header(audio: AudioSegment) -> AudioHeader:
     """Read a header, and check that it has the segment and the channel."""
     path, start, end, channel = audio
     try:

@@ -10,7 +10,7 @@ from speechgmm.corpus.formats.discovery import DiscoveredCorpus
 from speechgmm.corpus.manifest import Role, Utterance, by_speaker
 from speechgmm.features.spectral.config import CepstraConfig
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.preparing.headers import Audio, AudioHeader, read_headers
+from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment, read_headers
 
 FRAME: float = CepstraConfig.model_fields["frame_length"].default
 """Length of a frame in seconds."""
@@ -24,7 +24,7 @@ class Survey:
 
     corpus: DiscoveredCorpus  # all recordings that were found, and their layout
     usable: Roles  # the recordings with a readable header and the length of a frame at least, by role
-    headers: dict[Audio, AudioHeader]  # of all recordings
+    headers: dict[AudioSegment, AudioHeader]  # of all recordings
     ignored: tuple[str, ...]  # what cannot be used, or is no recording: one sentence each
 
     @property
@@ -76,7 +76,7 @@ def _can_be_mixed(unread: Sequence[Utterance], engine: Engine | None) -> bool:
     return any(header.sample_rate for header in headers.values())
 
 
-def _without_frameless(audio: Audio, header: AudioHeader) -> AudioHeader:
+def _without_frameless(audio: AudioSegment, header: AudioHeader) -> AudioHeader:
     """Return the header, marked as unusable if the recording is known to be shorter than a frame."""
     if header.sample_rate is None or header.seconds >= FRAME or duration(audio[0]) is None:
         return header

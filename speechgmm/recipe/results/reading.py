@@ -100,12 +100,12 @@ class Results:
     sizes: tuple[int, ...]
 
 
-def open_results(folder: Path) -> Results:
+def open_results(folder: str | Path) -> Results:
     """Read the results of a run.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         The results folder, such as ``results/NAME``.
 
     Returns
@@ -121,21 +121,21 @@ def open_results(folder: Path) -> Results:
 
     Examples
     --------
-    >>> from pathlib import Path
     >>> from speechgmm import Engine, Recipe, open_results, run
     >>> corpus = {"kind": "synthetic", "n_speakers": 2, "n_background": 2, "n_test": 1, "seconds": 2.0}
     >>> recipe = Recipe(name="tiny", corpus=corpus, ubm={"n_components": 4}, calibration={"method": "none"})
     >>> done = run(recipe, engine=Engine("serial"), until_stage="evaluation")
-    >>> results = open_results(Path("results/tiny"))
+    >>> results = open_results("results/tiny")
     >>> results.sizes, len(results.data), list(results.trials.lists)
     ((4,), 26, ['trials'])
     >>> results.metrics["trials"]["trials"]["n_target"], results.trials.llrs.shape
     (2, (4,))
     """
+    folder = Path(folder)
     _check_files(folder)
     try:
         recipe = load_recipe(folder / RECIPE_FILE)
-        ubms = _background_models(folder, recipe)
+        ubms = _ubm_folders(folder, recipe)
         sizes = tuple(load_gmm(path / UBM_FILE).n_components for path in ubms.values())
     except SpeechGMMError as error:
         raise ResultsError(f"{error}\nthese results are damaged, or of another version; {RERUN_HINT}") from error
@@ -178,7 +178,7 @@ def _check_files(folder: Path) -> None:
     raise ResultsError(f"{lacking}: the run was stopped, or is still running; run it again to resume it")
 
 
-def _background_models(folder: Path, recipe: Recipe) -> dict[tuple[str, ...], Path]:
+def _ubm_folders(folder: Path, recipe: Recipe) -> dict[tuple[str, ...], Path]:
     """Find the folder of each background model, by its system and its sex, where there are several."""
     folders: dict[tuple[str, ...], Path] = {}
     for system in recipe.systems_or_self:

@@ -19,8 +19,7 @@ from speechgmm.evaluation.report.content import (
 from speechgmm.evaluation.report.figures import NamedFigure
 from speechgmm.evaluation.report.page import render_report, write_page
 from speechgmm.evaluation.report.trials import TestInfo, worst_trials
-from speechgmm.recipe.graph.calibration import ON_BACKGROUND
-from speechgmm.recipe.layout import PLOTS, RECIPE_FILE, REPORT_FILE
+from speechgmm.recipe.layout import ON_BACKGROUND, PLOTS, RECIPE_FILE, REPORT_FILE
 from speechgmm.recipe.reading.non_defaults import lines_of, non_default_keys, non_default_settings
 from speechgmm.recipe.results.figures import draw_figures
 from speechgmm.recipe.results.reading import DataRow, Results, open_results

@@ -30,12 +30,20 @@ from speechgmm.version import versions
 
 logger = logging.getLogger(__name__)
 
-OF_MODELS = (layout.UBM_FILE, layout.SPEAKERS_FILE, layout.TRAINING_FILE, layout.SIZES_FILE)
+MODEL_FILES = (layout.UBM_FILE, layout.SPEAKERS_FILE, layout.TRAINING_FILE, layout.SIZES_FILE)
 """Files of models and their training, of which each system and each sex may have its own."""
 
-OF_RESULTS = (
-    *(layout.METRICS_FILE, layout.SCORES_FILE, layout.DATA_FILE, layout.CONFUSION_FILE, layout.SKIPPED_FILE),
-    *(layout.RECIPE_FILE, layout.PROVENANCE_FILE, layout.REPORT_FILE, layout.CALIBRATION_FILE, layout.COHORT_FILE),
+RESULT_FILES = (
+    layout.METRICS_FILE,
+    layout.SCORES_FILE,
+    layout.DATA_FILE,
+    layout.CONFUSION_FILE,
+    layout.SKIPPED_FILE,
+    layout.RECIPE_FILE,
+    layout.PROVENANCE_FILE,
+    layout.REPORT_FILE,
+    layout.CALIBRATION_FILE,
+    layout.COHORT_FILE,
 )
 """The other files that a run writes, without plots and log."""
 
@@ -58,12 +66,12 @@ class ExperimentOutputs:
 
 def clear_results(folder: Path) -> None:
     """Remove the files of an earlier run, so that a folder never shows two runs at once; files of other names stay."""
-    for name in (*OF_RESULTS, *OF_MODELS):
+    for name in (*RESULT_FILES, *MODEL_FILES):
         (folder / name).unlink(missing_ok=True)
     for suffix in ("svg", "png"):
         for plot in (folder / layout.PLOTS).glob(f"*.{suffix}"):
             plot.unlink()
-    for name in OF_MODELS:
+    for name in MODEL_FILES:
         for below in (layout.SYSTEMS, layout.SEXES):
             for path in (folder / below).rglob(name):
                 path.unlink()

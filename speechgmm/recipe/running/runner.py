@@ -28,7 +28,7 @@ from speechgmm.recipe.graph.experiment import (
     ExperimentSystems,
     experiment_stages,
 )
-from speechgmm.recipe.layout import CACHE, LOG_FILE, RESULTS_LOCK
+from speechgmm.recipe.layout import CACHE, LOG_FILE, RESULTS_LOCK_PREFIX
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.results.writing import ExperimentOutputs, clear_results, write_results, write_skipped
 from speechgmm.recipe.running.log import log_to
@@ -167,7 +167,8 @@ def _run_stages(recipe: Recipe, folder: Path, runner: StageRunner, git: str | No
                     if not runner.stops_before("evaluation"):
                         clear_results(folder)  # not before: a root that is misspelt leaves what is there
                     warnings += _log_warnings(corpus.warnings() + _empty_filters(recipe))
-                case ExperimentFeatures(stores=stores):
+                case ExperimentFeatures() as features:
+                    stores = features.open_stores()
                     warnings += _log_warnings(clipped_warnings(_clipped_shares(stores)))
                     skipped = write_skipped(folder, corpus, stores)
                 case ExperimentSystems(systems=systems):
@@ -247,7 +248,8 @@ def _git_state(folder: Path) -> str | None:
 def _only_run(locks: Path, folder: Path) -> Iterator[None]:
     """Be the only run that writes these results."""
     locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(locks / f"{RESULTS_LOCK}{folder.parent.name[-40:]}-{folder.name}")  # a name has 255 bytes at most
+    name = f"{RESULTS_LOCK_PREFIX}{folder.parent.name[-40:]}-{folder.name}"  # a name has 255 bytes at most
+    lock = FileLock(locks / name)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

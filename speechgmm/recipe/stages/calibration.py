@@ -44,7 +44,7 @@ class LabelledScores(NamedTuple):
 
     scores: Float64Array
     target: BoolArray
-    durations: Float64Array
+    log_durations: Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class TrainedCalibration:
         first = scores[0]
         side = None
         if self.calibration.n_sides:
-            side = np.broadcast_to(durations_of(store, first.tests), first.matrix.shape).ravel()
+            side = np.broadcast_to(log_durations_of(store, first.tests), first.matrix.shape).ravel()
         llrs = self.calibration.apply(np.stack([each.matrix.ravel() for each in scores], axis=1), side)
         return replace(first, matrix=llrs.reshape(first.matrix.shape))
 
@@ -113,36 +113,35 @@ def load_trained_calibration(folder: Path) -> TrainedCalibration:
 
 def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str) -> TrainedCalibration:
     """Train a calibration, and find the threshold of decisions on the same trials; raise CorpusError if they cannot."""
-    scores, target, durations = trials
+    scores, target, log_durations = trials
     check_overlap(scores[target], scores[~target])
-    sides = (durations[target], durations[~target]) if recipe.calibration.duration else None
+    sides = (log_durations[target], log_durations[~target]) if recipe.calibration.duration else None
     calibration = train_calibration(scores[target], scores[~target], recipe.calibration.config, side=sides)
     check_direction(calibration)
-    llrs = calibration.apply(scores, durations if recipe.calibration.duration else None)
+    llrs = calibration.apply(scores, log_durations if recipe.calibration.duration else None)
     if isinstance(calibration, LinearCalibration):  # weights may separate what the sum of the scores does not
         check_overlap(llrs[target, None], llrs[~target, None])
     threshold = find_threshold(llrs[target], llrs[~target], recipe.decision)
     return TrainedCalibration(calibration, trained_on, int(target.sum()), int((~target).sum()), threshold)
 
 
-def label_listed_trials(scores: Sequence[ScoreMatrix], trials: Sequence[Trial], store: FeatureStore) -> LabelledScores:
-    """Label the scores of a trial list; trials without the score of some system are left out."""
-    stacked = np.stack([each.for_trials(trials) for each in scores], axis=1)
-    scored = np.flatnonzero(~np.isnan(stacked).any(axis=1)).tolist()
-    target = np.array([trials[number].target for number in scored], np.bool_)
-    return LabelledScores(stacked[scored], target, durations_of(store, [trials[number].test for number in scored]))
+def label_listed_trials(scores: Float64Array, trials: Sequence[Trial], store: FeatureStore) -> LabelledScores:
+    """Label the scores (n, S) of n listed trials; those that some system has no score of (NaN) are left out."""
+    rows = np.flatnonzero(~np.isnan(scores).any(axis=1)).tolist()
+    target = np.array([trials[row].target for row in rows], np.bool_)
+    return LabelledScores(scores[rows], target, log_durations_of(store, [trials[row].test for row in rows]))
 
 
 def label_all_pairs(scores: Sequence[ScoreMatrix], test: Sequence[Utterance], store: FeatureStore) -> LabelledScores:
     """Label the scores of all tests against all models, which go by the names of their speakers."""
     speaker = {utterance.id: utterance.speaker for utterance in test}
     target = np.array(scores[0].models)[:, None] == np.array([speaker[name] for name in scores[0].tests])
-    durations = np.broadcast_to(durations_of(store, scores[0].tests), target.shape)
+    log_durations = np.broadcast_to(log_durations_of(store, scores[0].tests), target.shape)
     stacked = np.stack([each.matrix.ravel() for each in scores], axis=1)
-    return LabelledScores(stacked, target.ravel(), durations.ravel())
+    return LabelledScores(stacked, target.ravel(), log_durations.ravel())
 
 
-def durations_of(store: FeatureStore, tests: Sequence[str]) -> Float64Array:
+def log_durations_of(store: FeatureStore, tests: Sequence[str]) -> Float64Array:
     """Return the side information of n tests, shape (n,)."""
     n_frames = {stored.utterance: stored.stop - stored.start for stored in store.utterances}
     return duration_side([n_frames[test] for test in tests])

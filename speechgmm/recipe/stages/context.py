@@ -1,4 +1,4 @@
-"""What becomes of a stage: it runs or its stored output is found, or what would become of it is only noted.
+"""The two contexts of stages: one runs those that are not stored, the other only plans them.
 
 A stage states what its output depends on as a `StageKey`, and hands over the work as a function. Two contexts take
 them: `StageRunner` for a run, `StagePlanner` for a plan. The graph of an experiment is the same for both.
@@ -17,8 +17,8 @@ from speechgmm.recipe.cache.outputs import StageCache, StageKey, StageOutput
 from speechgmm.recipe.stages.progress import ProgressBars, ProgressCallback
 
 STAGES = ("corpus", "features", "ubm", "speakers", "scores", "normalisation", "calibration", "evaluation", "report")
-"""In the order in which the graph calls them: `--from` reruns a stage and all after it, `--until` stops before the first
-call of a later one. The corpus is a stage only where it is recorded. The report is written each time, and not stored."""
+"""In the order in which the graph calls them: `--from` reruns a stage and all after it, `--until` stops before the
+first call of a later one. The corpus is a stage only where it is recorded. The report is never stored."""
 
 StageWork = Callable[[Path, Engine, ProgressCallback], None]
 """Writes the output of a stage into a folder, on the workers of an engine, and reports its progress."""
@@ -119,7 +119,7 @@ class StagePlanner:
         return output.reused
 
     def stops_before(self, stage: str) -> bool:  # noqa: ARG002  # a runner may stop
-        """Whether a stage comes after the last one that was asked for: a plan is of all of them."""
+        """Return False: a plan covers all stages."""
         return False
 
 

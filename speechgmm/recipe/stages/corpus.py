@@ -19,7 +19,7 @@ from speechgmm.corpus.synthetic.synthesis import plan as plan_recordings
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.stages.context import NotYetKnown, StageContext, to_json
-from speechgmm.recipe.stages.features import content_digest
+from speechgmm.recipe.stages.features import digest_or_reason
 from speechgmm.recipe.stages.progress import ProgressCallback
 
 VERSION = 1
@@ -56,7 +56,7 @@ def _synthetic_corpus(config: SyntheticConfig, context: StageContext) -> Corpus:
 def _with_outputs(corpus: Corpus, commands: Sequence[str], root: Path, context: StageContext) -> Corpus:
     """Run the commands among the paths, and put what they print in their place."""
     inputs: list[JsonValue] = [
-        [command, [content_digest(path) for path in files_among(command, root)]] for command in commands
+        [command, [digest_or_reason(path) for path in files_among(command, root)]] for command in commands
     ]
 
     def work(folder: Path, engine: Engine, progress: ProgressCallback) -> None:

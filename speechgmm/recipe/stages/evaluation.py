@@ -43,7 +43,7 @@ class FinalScores:
 
     raw: ScoreMatrix  # before calibration; of several systems their sum
     llrs: ScoreMatrix  # calibrated, if there is a calibration
-    ranks: ScoreMatrix  # that rank the trials: PAV maps distinct scores to equal ones, so those before it do
+    ranks: ScoreMatrix  # used for ranking: uncalibrated with PAV, which maps distinct scores to equal ones
 
 
 def final_scores(
@@ -60,7 +60,7 @@ def evaluation_output(
     recipe: Recipe,
     corpus: Corpus,
     scored: Sequence[ScoredGroups],
-    calibration_output: StageOutput | None,
+    calibration_stage: StageOutput | None,
     calibration: TrainedCalibration | None,
     final: Callable[[], FinalScores],
     context: StageContext,
@@ -72,7 +72,7 @@ def evaluation_output(
         "ranks": recipe.calibration.method == "pav",
         "calibrated_on": recipe.calibration.on,
         "scores": [[output.digest for output in groups] for groups in scored],
-        "calibration": None if calibration_output is None else calibration_output.digest,
+        "calibration": None if calibration_stage is None else calibration_stage.digest,
         "trials": {
             name: [[trial.model, trial.test, trial.target] for trial in trials]
             for name, trials in corpus.trials.items()
@@ -115,13 +115,15 @@ def _metrics(
             metrics["cllr_uncalibrated"] = uncalibrated["cllr"]
             metrics["trains_calibration"] = any((each.model, each.test) in trained_on for each in trials)
         lists[name] = metrics
-    sections = {"calibration": None, "decision": None} if calibration is None else _decision(recipe, calibration)
+    sections: dict[str, Any] = {"calibration": None, "decision": None}
+    if calibration:
+        sections = _calibration_and_decision(recipe, calibration)
     identification = _identification(corpus, scores.ranks, recipe.evaluation, recipe.seed)
     return {"trials": lists, **sections, "identification": identification}
 
 
-def _decision(recipe: Recipe, calibration: TrainedCalibration) -> dict[str, Any]:
-    """Describe what the calibration was trained on, and the threshold of decisions."""
+def _calibration_and_decision(recipe: Recipe, calibration: TrainedCalibration) -> dict[str, Any]:
+    """Return two sections: what the calibration was trained on, and the threshold of decisions."""
     document = calibration.to_json()
     del document["calibration"]
     threshold = document.pop("threshold")

@@ -3,7 +3,6 @@
 Files: those of a feature store.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,6 +17,7 @@ from speechgmm.features.formats.reading import file_of_place
 from speechgmm.features.store.imported import ImportedConfig, write_imported_store
 from speechgmm.features.store.store import FeatureStore, open_store
 from speechgmm.features.store.writing import Source, write_store
+from speechgmm.files import file_digest
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.stages.context import StageContext, to_json
@@ -73,7 +73,7 @@ def role_features(
 
     def work(folder: Path, engine: Engine, progress: ProgressCallback) -> None:
         """Write the store of what was digested: other content would be stored under a wrong digest."""
-        write_features(folder, engine, progress, utterances=utterances, config=config)
+        write_role_features(folder, engine, progress, utterances=utterances, config=config)
         if changed := [file for file, stamp in stamps.items() if _stamp(file) != stamp]:
             raise CorpusError(f"{first_few(changed)}: changed, or gone, while features were extracted; run again")
 
@@ -83,7 +83,7 @@ def role_features(
     return RoleFeatures(tuple(utterances), context.output(key, work, title))
 
 
-def write_features(
+def write_role_features(
     folder: Path,
     engine: Engine,
     progress: ProgressCallback,
@@ -108,19 +108,18 @@ def opened_store(folder: Path) -> FeatureStore:
     return open_store(folder)
 
 
-def why_none(store: FeatureStore) -> str:
+def why_empty(store: FeatureStore) -> str:
     """Say why a store is empty, by the first of its utterances."""
     first = store.unusable[0]
     return f"none of {len(store.unusable)} utterances could be used, {first.utterance} for one: {first.reason}"
 
 
-def content_digest(path: Path) -> str:
+def digest_or_reason(path: Path) -> str:
     """Return the SHA-256 of a file's content, 64 hexadecimal digits; or why there is none."""
     try:
         if not path.is_file():
             return "no file"
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_digest(path)
     except (OSError, ValueError) as error:
         return f"unreadable: {error}"
 
@@ -147,7 +146,7 @@ def _digests(utterances: Sequence[Utterance], *, imported: bool) -> JsonValue:
         path, *segment = utterance.audio
         file = file_of_place(path) if imported else path
         if file not in digests:
-            digests[file] = content_digest(Path(file))
+            digests[file] = digest_or_reason(Path(file))
         part = [path[len(file) :]] if imported else segment if any(each is not None for each in segment) else []
         inputs.append([utterance.id, digests[file], *part])
     return inputs

@@ -47,11 +47,15 @@ def index_of(names: Sequence[str]) -> dict[str, int]:
 
 def restrict_to_common(systems: Sequence[ScoreMatrix]) -> tuple[ScoreMatrix, ...]:
     """Restrict the scores of systems to the models and tests that all of them have, in the order of the first."""
-    models, tests = (
-        [name for name in names[0] if all(name in others for others in map(set, names[1:]))]
-        for names in ([each.models for each in systems], [each.tests for each in systems])
-    )
-    return tuple(each.restricted_to(models, tests) for each in systems)
+    models = _common([system.models for system in systems])
+    tests = _common([system.tests for system in systems])
+    return tuple(system.restricted_to(models, tests) for system in systems)
+
+
+def _common(names: Sequence[Sequence[str]]) -> list[str]:
+    """List the names that stand in every sequence, in the order of the first."""
+    shared = set.intersection(*map(set, names))
+    return [name for name in names[0] if name in shared]
 
 
 def sum_systems(systems: Sequence[ScoreMatrix]) -> ScoreMatrix:

@@ -19,7 +19,7 @@ from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.layout import SPEAKERS_FILE, UBM_FILE
 from speechgmm.recipe.stages.context import StageContext, to_json
-from speechgmm.recipe.stages.features import RoleFeatures, opened_store, why_none
+from speechgmm.recipe.stages.features import RoleFeatures, opened_store, why_empty
 from speechgmm.recipe.stages.progress import ProgressCallback
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, write_score_matrix
 from speechgmm.recipe.stages.speakers import SpeakerModels
@@ -149,7 +149,7 @@ def _write_blocks(
     store = open_store(features)
     usable = [test for test in tests if test in store]
     if not usable:
-        raise ModelError(f"there is nothing to score: {why_none(store)}")
+        raise ModelError(f"there is nothing to score: {why_empty(store)}")
     blocks = [usable[start : start + TESTS_AT_ONCE] for start in range(0, len(usable), TESTS_AT_ONCE)]
     columns = []
     n_scored = 0

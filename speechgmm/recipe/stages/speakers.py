@@ -28,7 +28,7 @@ from speechgmm.parallel.engine import Engine, map_in_order, sum_over
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.layout import SPEAKERS_FILE, UBM_FILE, UNTRAINED_FILE
 from speechgmm.recipe.stages.context import StageContext, to_json
-from speechgmm.recipe.stages.features import RoleFeatures, content_digest, opened_store, why_none
+from speechgmm.recipe.stages.features import RoleFeatures, digest_or_reason, opened_store, why_empty
 from speechgmm.recipe.stages.progress import ProgressCallback
 from speechgmm.recipe.stages.ubm import UbmSet
 
@@ -63,9 +63,9 @@ def adapted_models(
 
     Titles end in the label of the role, the sex, and the label of the system.
     """
-    if ubms.of_all:
-        adapted = _adapted(config, ubms.of_all, role, context, f"speakers{role_label}{system_label}")
-        return (SpeakerModels(ubms.of_all, adapted, role.speaker_of),)
+    if ubms.pooled:
+        adapted = _adapted(config, ubms.pooled, role, context, f"speakers{role_label}{system_label}")
+        return (SpeakerModels(ubms.pooled, adapted, role.speaker_of),)
     sexes = role.sexes()
     if lacking := [sex for sex in sexes if sex not in ubms.by_sex]:
         raise CorpusError(f"ubm.per_sex: no background speaker is of sex {', '.join(lacking)}")
@@ -82,7 +82,7 @@ def independent_models(
 ) -> SpeakerModels:
     """Train a model of each of a role's speakers alone, or find them."""
     start = config.initial_model
-    digested = config.model_copy(update={"initial_model": start and content_digest(Path(start))})
+    digested = config.model_copy(update={"initial_model": start and digest_or_reason(Path(start))})
     inputs: dict[str, JsonValue] = {"config": to_json(digested), "seed": seed, **_inputs_of(role)}
     work = partial(
         write_independent_speakers,
@@ -188,7 +188,7 @@ def _ids_by_model(utterances: Sequence[Utterance], store: FeatureStore) -> dict[
         if utterance.id in store:
             ids.setdefault(utterance.enrols, []).append(utterance.id)
     if not ids:
-        raise ModelError(f"there is no speaker to score: {why_none(store)}")
+        raise ModelError(f"there is no speaker to score: {why_empty(store)}")
     return ids
 
 

@@ -27,7 +27,7 @@ from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.layout import SIZES_FILE, TRAINING_FILE, UBM_FILE
 from speechgmm.recipe.schema.sections import BackgroundConfig
 from speechgmm.recipe.stages.context import StageContext, to_json
-from speechgmm.recipe.stages.features import RoleFeatures, content_digest, why_none
+from speechgmm.recipe.stages.features import RoleFeatures, digest_or_reason, why_empty
 from speechgmm.recipe.stages.progress import ProgressCallback
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ VERSION = 3
 class UbmSet:
     """The background models of a system: one of all speakers, or one of each sex, or none at all."""
 
-    of_all: StageOutput | None = None
+    pooled: StageOutput | None = None
     by_sex: Mapping[str, StageOutput] = field(default_factory=dict)
 
 
@@ -53,7 +53,7 @@ def background_models(
             "there is no background to train a background model on; expected some, or speakers.method independent"
         )
     if not config.per_sex:
-        return UbmSet(of_all=_background_model(config, seed, background, context, f"ubm{system_label}"))
+        return UbmSet(pooled=_background_model(config, seed, background, context, f"ubm{system_label}"))
     models = {
         sex: _background_model(config, seed, background.of_sex(sex), context, f"ubm of sex {sex}{system_label}")
         for sex in background.sexes()
@@ -66,7 +66,7 @@ def _background_model(
 ) -> StageOutput:
     """Train one background model, or find it."""
     start = config.initial_model
-    digested = config.model_copy(update={"initial_model": start and content_digest(Path(start)), "per_sex": False})
+    digested = config.model_copy(update={"initial_model": start and digest_or_reason(Path(start)), "per_sex": False})
     inputs: dict[str, JsonValue] = {
         "config": to_json(digested),
         "seed": seed,
@@ -102,7 +102,7 @@ def write_ubm(
     """
     store = open_store(features)
     if not any(utterance in store for utterance in utterances):
-        raise ModelError(f"there is nothing to train the UBM on: {why_none(store)}")
+        raise ModelError(f"there is nothing to train the UBM on: {why_empty(store)}")
     if config.initial_model is not None:
         check_front_end(config.initial_model, store.front_end)
     n_runs = 1 if config.n_components != "auto" else len(config.candidates) + (not config.held_out)
