@@ -270,7 +270,8 @@ def test_a_worker_that_is_killed(folder):
     (folder / "small.yaml").write_text(RECIPE.replace("n_iterations: 2", "n_iterations: 9, tolerance: 0"))
     program = "import harness; from speechgmm.cli import app; harness.kill_a_worker(4); app()"
     command = [sys.executable, "-c", program, "run", "small.yaml", "--engine", "processes", "--jobs", "2"]
-    surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    folders = (Path(__file__).parent, Path(__file__).parents[1])  # of harness, and of helpers
+    surroundings = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}
     told = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
     assert (told.returncode, told.stdout) == (2, "")
     assert told.stderr == "error: a worker process was killed, perhaps because memory ran out; try fewer jobs\n"
