@@ -48,7 +48,9 @@ def evaluate(
     ] = None,
     manifest: Annotated[
         Path | None,
-        typer.Option(help="Table of utterances with a column id or path. Its column speaker is for the intervals."),
+        typer.Option(
+            help="Table of utterances with a column id or path. Its column speaker names the speakers for the intervals."
+        ),
     ] = None,
     bootstrap: Annotated[int, typer.Option(min=0, max=100_000, help="Resamples for the intervals; 0 for none.")] = 1000,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave out trials without a score.")] = False,

@@ -229,7 +229,7 @@ def show_timeline(config: "IdentificationConfig", file: Path, timeline: "Timelin
     typer.echo(f"{file}: {n} window{'s' * (n > 1)}, {silent} of them with too little speech")
     if config.p_unknown == 0:
         typer.echo("a closed set: the answer is always an enrolled speaker; with --threshold, others are 'unknown'")
-    typer.echo(f"scores, {timeline.unit}: {table}; plot: {plot}")
+    typer.echo(f"scores in {timeline.unit}: {table}; plot: {plot}")
 
 
 def _below(seconds: float, least: float) -> str:

@@ -46,7 +46,8 @@ def show(
             typer.echo()
             width = max(len(title) for title, _ in stages)
             for title, why in stages:
-                typer.echo(f"{title:<{width}}  {'stored' if why is None else f'would run: {why}'}")
+                state = "stored" if why is None else why if why.startswith("cannot run") else f"would run: {why}"
+                typer.echo(f"{title:<{width}}  {state}")
 
 
 def _print_rows(rows: list["KeyOrigin"]) -> None:

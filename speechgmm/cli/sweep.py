@@ -41,9 +41,9 @@ def sweep(
         ),
     ] = None,
     results: Annotated[
-        Path, typer.Option(help="Folder of all results; the experiments write into NAME/EXPERIMENT/ in it.")
+        Path, typer.Option(help="Folder of all results; the experiments write into NAME/POINT/ in it.")
     ] = Path("results"),
-    sort: Annotated[SortKey, typer.Option(help="Metric that orders the table, of the first trial list.")] = SortKey.eer,
+    sort: Annotated[SortKey, typer.Option(help="Metric of the first trial list to sort the table by.")] = SortKey.eer,
     jobs: JobsOption = None,
     engine: EngineOption = EngineKind.processes,
     scheduler: SchedulerOption = None,
@@ -62,7 +62,9 @@ def sweep(
     with exit_on_error():
         workers = build_engine(engine, jobs, scheduler)
         series = load_series(recipe, set_ or ())
-        typer.echo(f"{series.name}: {len(series.points)} experiments, over {', '.join(series.keys) or 'one point'}")
+        typer.echo(
+            f"{series.name}: {len(series.points)} experiment{'s' * (len(series.points) != 1)}, over {', '.join(series.keys) or 'one point'}"
+        )
         for point in series.points:
             if point.recipe is None:
                 typer.secho(f"cannot be run: {point.name}: {point.problem}", fg="red")

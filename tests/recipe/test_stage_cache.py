@@ -103,7 +103,7 @@ def test_a_plan_says_what_is_different(whole, tmp_path):
     assert "5.0 here)" in why["speakers"]
     assert why["scores"].startswith("stored with other speakers")
     nothing, unknown = plan(load_recipe(whole / "small.yaml"), tmp_path)
-    assert [each.why for each in nothing] == ["nothing is stored of this stage"]
+    assert [each.why for each in nothing] == ["nothing is stored for this stage"]
     assert unknown == ("features and all after them",)
     assert not [*tmp_path.iterdir()]
 

@@ -115,7 +115,7 @@ class StageCache:
                 names = [name for name in {**wanted, **stored} if wanted.get(name) != stored.get(name)]
                 differences.append([_change(name, stored.get(name), wanted.get(name)) for name in names])
         if not differences:
-            return "nothing is stored of this stage"
+            return "nothing is stored for this stage"
         least = min(differences, key=len)
         if not least:
             return "another version of speechgmm made what is stored"
