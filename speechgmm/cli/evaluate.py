@@ -49,7 +49,7 @@ def evaluate(
     manifest: Annotated[
         Path | None,
         typer.Option(
-            help="Table of utterances with a column id or path. Its column speaker names the speakers for the intervals."
+            help="Table of utterances with a column id or path. Its column speaker gives the speakers of intervals."
         ),
     ] = None,
     bootstrap: Annotated[int, typer.Option(min=0, max=100_000, help="Resamples for the intervals; 0 for none.")] = 1000,

@@ -62,9 +62,8 @@ def sweep(
     with exit_on_error():
         workers = build_engine(engine, jobs, scheduler)
         series = load_series(recipe, set_ or ())
-        typer.echo(
-            f"{series.name}: {len(series.points)} experiment{'s' * (len(series.points) != 1)}, over {', '.join(series.keys) or 'one point'}"
-        )
+        experiments = "1 experiment" if len(series.points) == 1 else f"{len(series.points)} experiments"
+        typer.echo(f"{series.name}: {experiments}, over {', '.join(series.keys) or 'one point'}")
         for point in series.points:
             if point.recipe is None:
                 typer.secho(f"cannot be run: {point.name}: {point.problem}", fg="red")
