@@ -31,12 +31,13 @@ def show(
 
     with exit_on_error():
         rows = list_origins(recipe, set_ or ())
+        intro = "would run: "
         try:
             planned, unknown = plan(load_recipe(recipe, set_ or ()), results)
             stages = [(stage.output.title, stage.why) for stage in planned]
             stages += [(title, "not known until earlier stages have run") for title in unknown]
         except CorpusError as error:
-            stages = [("all stages", f"cannot run: {error}")]
+            stages, intro = [("all stages", f"cannot run: {error}")], ""
         if as_json:
             plans = [{"stage": title, "stored": why is None, "why": why} for title, why in stages]
             document = {"keys": [row._asdict() for row in rows], "stages": plans}
@@ -46,8 +47,7 @@ def show(
             typer.echo()
             width = max(len(title) for title, _ in stages)
             for title, why in stages:
-                state = "stored" if why is None else why if why.startswith("cannot run") else f"would run: {why}"
-                typer.echo(f"{title:<{width}}  {state}")
+                typer.echo(f"{title:<{width}}  {'stored' if why is None else intro + why}")
 
 
 def _print_rows(rows: list["KeyOrigin"]) -> None:
