@@ -23,6 +23,10 @@ class AudioError(SpeechGMMError):
     """An audio file or array is unusable."""
 
 
+class AudioWarning(UserWarning):
+    """An audio file was read, but something about it is odd: its header was never finished, or more follows its end."""
+
+
 class ChannelError(AudioError):
     """An audio file has several channels and none was chosen."""
 

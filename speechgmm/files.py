@@ -5,7 +5,9 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +33,16 @@ AUDIO_SUFFIXES = (
     *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".nist", ".aiff"),
     *(".aif", ".aifc", ".au", ".snd", ".caf", ".voc", ".paf", ".svx", ".sf", ".ircam", ".pvf", ".avr", ".wve"),
 )
-"""Suffixes of audio files."""
+"""Suffixes of the audio files that libsndfile reads."""
+
+MEDIA_SUFFIXES = (
+    *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".aac", ".webm", ".mkv", ".mka", ".wma", ".wmv", ".asf"),
+    *(".amr", ".awb", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".spx", ".avi", ".mpg", ".mpeg", ".flv", ".mp2", ".shn"),
+)
+"""Suffixes of the other files that hold sound: read by the extra ``media``, or listed as unusable."""
+
+NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|nan)", re.IGNORECASE)
+"""A number as programs write it: neither Python's ``1_000`` and ``infinity`` nor digits of other scripts."""
 
 WRITING = ".writing-"
 """Prefix of the names of temporary files, which are not whole yet."""
@@ -102,6 +113,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
+def read_number(text: str) -> float:
+    """Read a number in a text file, or NaN if it is none; ``inf`` is infinity, as C writes it."""
+    return float(text) if NUMBER.fullmatch(text) else math.nan
+
+
 def is_file(path: Path) -> bool:
     """Check whether a path is a file or a link to one; False for one that cannot be looked at, or no file can have."""
     try:
@@ -138,8 +154,26 @@ def files_below(folder: Path) -> list[str]:
 
 
 def is_audio(name: str) -> bool:
-    """Check by its suffix, in capitals or not, whether a file is audio."""
-    return Path(name).suffix.lower() in AUDIO_SUFFIXES
+    """Check by its suffix, in capitals or not, whether a file holds sound, whether or not it can be read here."""
+    return Path(name).suffix.lower() in (*AUDIO_SUFFIXES, *MEDIA_SUFFIXES)
+
+
+def kinds_of_files(names: Sequence[str]) -> str:
+    """Count files by suffix, the most frequent first, as in ``12 .txt, 3 .json, 1 without a suffix (README)``.
+
+    A kind with one file shows its name. Beyond five kinds, the others are counted together.
+    """
+    by_suffix: dict[str, list[str]] = {}
+    for name in names:
+        by_suffix.setdefault(Path(name).suffix.lower() or "without a suffix", []).append(name)
+    kinds = sorted(by_suffix.items(), key=lambda item: (-len(item[1]), item[0]))
+    shown = [
+        f"{len(files):,} {suffix}" + (f" ({printable_name(files[0])})" if len(files) == 1 else "")
+        for suffix, files in kinds[:5]
+    ]
+    if len(kinds) > 5:
+        shown.append(f"{sum(len(files) for _, files in kinds[5:]):,} of other kinds")
+    return ", ".join(shown)
 
 
 def printable_name(name: str) -> str:

