@@ -1,10 +1,24 @@
-"""The length that the header of an audio file announces, so that a truncated file is not mistaken for a short one."""
+"""What the header of an audio file announces, and what is there: truncated, unfinished and joined files.
+
+libsndfile reads what it can and says nothing. Here a truncated file is not mistaken for a short one, a length that was
+never written (by a recorder that crashed, or a program that wrote to a pipe) is replaced by the real one, and whatever
+follows after the end is noticed.
+"""
 
 import re
-from typing import BinaryIO, Literal, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from speechgmm.audio.mpeg import Data
+
+Order = Literal["big", "little"]
 
 STREAMED_SIZES = (0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 """Sizes that programs write into the header of a pipe; some subtract the header's own size."""
+
+STREAMED_LONG_SIZE = 2**62 - 256
+"""In 64 bits, sizes from here on are not the real ones."""
 
 SAMPLE_BYTES = {
     "PCM_U8": 1,
@@ -19,6 +33,23 @@ SAMPLE_BYTES = {
 }
 """Bytes of a sample, for the subtypes in which all samples have the same size."""
 
+MAGIC = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC", b"OggS", b"caff", b".snd", b"NIST")
+"""First bytes of audio files."""
+
+FLAC_HEADS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
+"""First bytes of FLAC files: their mark, and the head of the block that describes the stream."""
+
+TEXT_TAGS = (b"TAG", b"ID3", b"APET", b"LYRI")
+"""First bytes of tags that some programs append to any audio file."""
+
+HEADER_SIZES = (8, 16, 24, 36, 44)
+"""Sizes in bytes of parts of headers, which some programs count as samples."""
+
+MAX_CHUNKS = 1000
+"""More chunks than any file has."""
+
+UNFINISHED = "the header was never finished (its length is {}); read to the end of the file"
+
 
 class SoundFileInfo(Protocol):
     """What libsndfile reports about a file: the attributes of `soundfile.SoundFile` used here."""
@@ -29,57 +60,259 @@ class SoundFileInfo(Protocol):
     frames: int
 
 
-def announced_samples(stream: BinaryIO, n_bytes: int, file: SoundFileInfo) -> int:
-    """Return the samples per channel that a header announces; libsndfile reports those that are present.
+@dataclass(frozen=True)
+class Header:
+    """What the header of a file says about its samples, and what must be put right before libsndfile reads it."""
 
-    0 if the header announces none, or no more than are present. `stream` is the file, open at any position, and
-    `n_bytes` its size; `file` is the same file in libsndfile: WAV, WAVEX, RF64, W64, AIFF, AU or NIST.
+    announced: int = 0  # bytes of samples that the header announces; 0 if it announces no more than are there
+    present: int = 0  # bytes of samples that are there
+    replaced: Mapping[int, bytes] = field(default_factory=dict)  # bytes to put in place of others, by position
+    warnings: tuple[str, ...] = ()  # one sentence each
+
+
+class _Chunk(NamedTuple):
+    """A chunk of a file: a name, a size and a body."""
+
+    name: bytes
+    size_at: int  # position of its size
+    body: int  # position of its body
+    size: int  # of its body, as announced
+
+
+class _Container(NamedTuple):
+    """How a format of chunks is laid out."""
+
+    first: int  # position of the first chunk
+    n_name: int  # bytes of a name
+    n_size: int  # bytes of a size
+    order: Order
+    align: int
+    size_extra: int = 0  # bytes that a size counts beside the body
+    data: bytes = b"data"  # name of the chunk of samples
+    n_before: int = 0  # bytes of that chunk before the samples
+
+
+def read_header(data: Data) -> Header:
+    """Examine the header of a WAV, RF64, W64, AIFF, CAF, AU, NIST or FLAC file; of others nothing is known."""
+    match bytes(data[:4]):
+        case b"RIFF" | b"RF64" | b"BW64":
+            return _chunked_header(data, _Container(12, 4, 4, "little", 2))
+        case b"RIFX":
+            return _chunked_header(data, _Container(12, 4, 4, "big", 2))
+        case b"riff":
+            return _chunked_header(data, _Container(40, 16, 8, "little", 8, 24))
+        case b"FORM" if data[8:12] in (b"AIFF", b"AIFC"):
+            return _chunked_header(data, _Container(12, 4, 4, "big", 2, 0, b"SSND", 8))
+        case b"caff":
+            return _chunked_header(data, _Container(8, 4, 8, "big", 1, 0, b"data", 4))
+        case b".snd":
+            return _au_header(data, "big")
+        case b"dns.":
+            return _au_header(data, "little")
+        case b"NIST":
+            return _nist_header(data)
+        case b"fLaC":
+            next_file = max(data.find(head, 42) for head in FLAC_HEADS)
+            return Header(warnings=_joined(data, next_file))
+        case _:
+            return Header()
+
+
+def _chunks(data: Data, container: _Container, position: int) -> Iterator[_Chunk]:
+    """Read the heads of chunks from a position on, until they end or make no sense."""
+    n_head = container.n_name + container.n_size
+    for _ in range(MAX_CHUNKS):
+        if position + n_head > len(data):
+            return
+        size_at = position + container.n_name
+        size = int.from_bytes(data[size_at : size_at + container.n_size], container.order)
+        chunk = _Chunk(bytes(data[position : position + 4]), size_at, position + n_head, size - container.size_extra)
+        yield chunk
+        position = chunk.body + -(-max(chunk.size, 0) // container.align) * container.align
+
+
+def _chunked_header(data: Data, container: _Container) -> Header:
+    """Examine a file of chunks."""
+    others: dict[bytes, _Chunk] = {}
+    for chunk in _chunks(data, container, container.first):
+        if chunk.name == container.data:
+            return _samples_header(data, container, chunk, others)
+        others[chunk.name] = chunk
+    return Header()
+
+
+def _samples_header(data: Data, container: _Container, chunk: _Chunk, others: Mapping[bytes, _Chunk]) -> Header:
+    """Examine the chunk of samples, knowing the chunks before it."""
+    start = chunk.body + container.n_before
+    present, size, sized = max(0, len(data) - start), chunk.size - container.n_before, chunk
+    if b"ds64" in others and size >= 0xFFFFFFFF - 256:  # in RF64, sizes that do not fit 32 bits
+        at = others[b"ds64"].body + 8
+        size, sized = int.from_bytes(data[at : at + 8], "little"), _Chunk(b"ds64", at, at, 0)
+    if size <= 0 and present and not _is_empty(data, container, chunk):
+        replaced = _with_size(data, container, sized, present, others)
+        return Header(0, present, replaced, (UNFINISHED.format(max(size, 0)),))
+    if _is_streamed(size, container):
+        is_allowed = data[:4] == b"caff" and size + container.n_before == 2**64 - 1
+        return Header(0, present, {}, () if is_allowed else (UNFINISHED.format("that of a pipe"),))
+    if size <= present:
+        return Header(0, present, {}, _what_follows(data, container, start + size))
+    return _too_large(size, present, start)
+
+
+def _with_size(
+    data: Data, container: _Container, chunk: _Chunk, n_bytes: int, others: Mapping[bytes, _Chunk]
+) -> dict[int, bytes]:
+    """Return the size of the samples, and in AIFF their number, as the bytes to put in place of those in the header."""
+    if chunk.name == b"ds64":
+        return {chunk.size_at: n_bytes.to_bytes(8, "little")}
+    size = n_bytes + container.n_before + container.size_extra
+    replaced = {chunk.size_at: min(size, 256**container.n_size - 1).to_bytes(container.n_size, container.order)}
+    if container.data == b"SSND" and b"COMM" in others:
+        at = others[b"COMM"].body
+        n_channels, bits = (int.from_bytes(data[at + k : at + k + 2], "big") for k in (0, 6))
+        packet = 34 if data[at + 18 : at + 22] == b"ima4" else -(-bits // 8)
+        replaced[at + 2] = min(n_bytes // max(1, n_channels * packet), 0xFFFFFFFF).to_bytes(4, "big")
+    return replaced
+
+
+def _is_streamed(size: int, container: _Container) -> bool:
+    """Check whether a size stands for an unknown one."""
+    if container.n_size == 8 or size > 0xFFFFFFFF:
+        return size >= STREAMED_LONG_SIZE
+    return any(0 <= unknown - size < 256 for unknown in STREAMED_SIZES)
+
+
+def _is_empty(data: Data, container: _Container, chunk: _Chunk) -> bool:
+    """Check whether a chunk without samples is followed by other chunks to the very end of the file."""
+    position = chunk.body + max(chunk.size, 0)
+    n_known = position
+    for following in _chunks(data, container, position):
+        if not following.name.decode("latin-1").isprintable() or following.body + following.size > len(data):
+            return False
+        n_known = following.body + following.size
+    return n_known >= len(data) - 1 and n_known > position
+
+
+def _what_follows(data: Data, container: _Container, position: int) -> tuple[str, ...]:
+    """Warn if the bytes after the samples are neither chunks, tags of text nor padding."""
+    if data[position : position + 4] not in MAGIC:
+        position += -position % 2 if container.align > 1 else 0
+    if container.align > 2:
+        position += -position % container.align
+    for chunk in _chunks(data, container, position):
+        if chunk.name in MAGIC and (chunk.name != b"riff" or container.n_name == 16):
+            return _joined(data, chunk.size_at - container.n_name)
+        if chunk.name.startswith(TEXT_TAGS):
+            return ()
+        here = chunk.size_at - container.n_name
+        if chunk.name == container.data or not chunk.name.isascii() or not chunk.name.decode().isprintable():
+            return _unread(data, here)
+        if chunk.body + chunk.size > len(data):
+            return _unread(data, here)
+        position = chunk.body + chunk.size
+    return ()
+
+
+def _unread(data: Data, position: int) -> tuple[str, ...]:
+    """Warn of bytes that are not read, unless they are all zero."""
+    n_bytes = len(data) - position
+    if not any(data[position : position + 2**16]):
+        return ()
+    return (f"{n_bytes:,} bytes follow after the samples that the header announces; they are not read",)
+
+
+def _joined(data: Data, position: int) -> tuple[str, ...]:
+    """Warn that another file begins at a position; none if that is negative."""
+    if position < 0:
+        return ()
+    n_bytes = len(data) - position
+    return (f"another recording of {n_bytes:,} bytes follows after its end (files joined?); only the first is read",)
+
+
+def _too_large(size: int, present: int, offset: int) -> Header:
+    """Examine a size beyond the end of the file: a truncated file, or a size that counts a header too."""
+    excess = size - present
+    if excess in {offset, offset - 8, *HEADER_SIZES}:
+        why = f"the header announces {excess} bytes more than there are, as if it counted itself; read to the end"
+        return Header(0, present, {}, (why,))
+    return Header(size, present)
+
+
+def _au_header(data: Data, order: Order) -> Header:
+    """Examine the header of an AU file."""
+    offset, size = (int.from_bytes(data[k : k + 4], order) for k in (4, 8))
+    present = max(0, len(data) - offset)
+    if size == 0 and present:
+        return Header(0, present, {8: min(present, 0xFFFFFFFF).to_bytes(4, order)}, (UNFINISHED.format(0),))
+    if size == 0xFFFFFFFF:  # Sun's own way to say that it is not known
+        return Header(0, present)
+    if any(0 <= unknown - size < 256 for unknown in STREAMED_SIZES):
+        return Header(0, present, {}, (UNFINISHED.format("that of a pipe"),))
+    if size > present:
+        return _too_large(size, present, offset)
+    end = offset + size
+    if data[end : end + 4] in MAGIC:
+        return Header(0, present, {}, _joined(data, end))
+    is_tag = data[end : end + 4].startswith(TEXT_TAGS)
+    return Header(0, present, {}, () if is_tag or present == size else _unread(data, end))
+
+
+def _nist_header(data: Data) -> Header:
+    """Examine the header of a NIST SPHERE file: lines of text, in a stated number of bytes."""
+    head = bytes(data[:1024])
+    size = re.match(rb"NIST_1A\n\s*(\d+)\n", head)
+    n_head = int(size[1]) if size else 1024
+    fields = {name: int(number) for name, number in re.findall(rb"\n(\w+) -i (\d+)", bytes(data[:n_head]))}
+    width = fields.get(b"channel_count", 1) * fields.get(b"sample_n_bytes", 1)
+    present = max(0, len(data) - n_head)
+    n_announced = fields.get(b"sample_count")
+    if not n_announced:
+        return Header(0, present, {}, (UNFINISHED.format(0),) if present else ())
+    size_in_bytes = n_announced * max(1, width)
+    if size_in_bytes > present:
+        return Header(size_in_bytes, present)
+    end = n_head + size_in_bytes
+    if data[end : end + 4] in MAGIC:
+        return Header(0, present, {}, _joined(data, end))
+    return Header(0, present, {}, _unread(data, end) if present > size_in_bytes else ())
+
+
+def announced_samples(header: Header, file: SoundFileInfo) -> int:
+    """Return the samples per channel that a header announces beyond those that are there; 0 if it does not.
+
+    `file` is the file in libsndfile.
     """
-    stream.seek(0)
-    head = stream.read(1024)
-    if file.format == "NIST":
-        count = re.search(rb"\nsample_count -i (\d+)", head)
-        return int(count[1]) if count else 0
-    if file.format == "AU":
-        order: Literal["big", "little"] = "big" if head[:1] == b"." else "little"
-        offset, size = (int.from_bytes(head[k : k + 4], order) for k in (4, 8))
-    else:
-        offset, size = _data_chunk(stream, head, n_bytes)
-    streamed = file.format != "W64" and any(0 <= unknown - size < 256 for unknown in STREAMED_SIZES)
-    if streamed or size <= n_bytes - offset:
+    if not header.announced:
         return 0
     width = SAMPLE_BYTES.get(file.subtype)  # without one, samples are packed in blocks of equal size
-    return size // (width * int(file.channels)) if width else int(file.frames) * size // max(1, n_bytes - offset)
+    if width:
+        return header.announced // (width * int(file.channels))
+    return int(file.frames) * header.announced // max(1, header.present)
 
 
-def _data_chunk(stream: BinaryIO, head: bytes, n_bytes: int) -> tuple[int, int]:
-    """Find the offset of the samples in a file of chunks, and their announced size in bytes; (0, 0) if not found."""
-    order: Literal["big", "little"] = "big" if head[:4] in {b"FORM", b"RIFX"} else "little"
-    wave64 = head[:4] == b"riff"
-    offset, n_name, n_size, align = (40, 16, 8, 8) if wave64 else (12, 4, 4, 2)
-    long_size = 0
-    for _ in range(1000):  # more chunks than any file has
-        if offset + n_name + n_size > n_bytes:
-            break
-        stream.seek(offset)
-        chunk = stream.read(n_name + n_size)
-        body, size = offset + len(chunk), int.from_bytes(chunk[n_name:], order) - wave64 * len(chunk)
-        if chunk[:4] == b"data":
-            return body, long_size or size
-        if chunk[:4] == b"SSND":  # its first 8 bytes are an offset and a block size, both unused
-            return body + 8, size - 8
-        if chunk[:4] == b"ds64":  # in RF64: the sizes that do not fit 32 bits
-            long_size = int.from_bytes(stream.read(16)[8:], "little")
-        offset = body + -(-max(size, 0) // align) * align
-    return 0, 0
+class OggFile(NamedTuple):
+    """One file of an Ogg stream: several, if files were joined end to end, which the format allows."""
+
+    start: int
+    stop: int
+    has_end: bool  # whether its last page is marked as the last
+    is_whole: bool  # whether its last page is complete
 
 
-def ogg_has_end(stream: BinaryIO, n_bytes: int) -> bool:
-    """Check that the last page of an OGG file is complete and marked as the last (RFC 3533, section 6).
-
-    False for a truncated file. `stream` is the file, open at any position, and `n_bytes` its size.
-    """
-    stream.seek(max(0, n_bytes - 2**17))  # a page has at most 65,307 bytes
-    tail = stream.read()
-    page = tail[tail.rfind(b"OggS\0") :]
-    return len(page) > 27 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+def ogg_files(data: Data) -> list[OggFile]:
+    """Find the files that were joined in an Ogg stream, one usually, by walking through its pages (RFC 3533, 6)."""
+    files: list[OggFile] = []
+    position = data.find(b"OggS\0")
+    in_head = False
+    while position >= 0:
+        n_segments = data[position + 26] if position + 26 < len(data) else 0
+        end = position + 27 + n_segments + sum(data[position + 27 : position + 27 + n_segments])
+        is_whole = position + 27 + n_segments <= len(data) and end <= len(data)
+        flags = data[position + 5] if position + 5 < len(data) else 0
+        if flags & 2 and not in_head:
+            files.append(OggFile(position, end, False, is_whole))
+        in_head = bool(flags & 2)
+        if files:
+            files[-1] = OggFile(files[-1].start, min(end, len(data)), bool(flags & 4), is_whole)
+        position = data.find(b"OggS\0", end if is_whole else position + 4)
+    return files

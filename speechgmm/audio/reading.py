@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -10,26 +11,33 @@ import numpy as np
 import soundfile
 
 from speechgmm.arrays import Float32Array
-from speechgmm.audio.headers import SAMPLE_BYTES, announced_samples, ogg_has_end
+from speechgmm.audio.opening import (
+    UNKNOWN_LENGTH,
+    AudioStream,
+    OpenAudio,
+    RawFormat,
+    open_archived,
+    open_audio,
+    truncation_error,
+)
 from speechgmm.audio.samples import check_rates, check_samples, resample, resample_blocks
-from speechgmm.errors import AudioError, ChannelError
+from speechgmm.errors import AudioError, AudioWarning, ChannelError
 
 READ_SAMPLES = 2**20
 """Samples of all channels decoded at a time: memory follows the file's contents, not the length in its header."""
 
-UNKNOWN_LENGTH = 2**62
-"""Lengths from here on are libsndfile's way to report that a header gives none."""
+ARCHIVED = re.compile(r"(?P<file>.+\.ark):(?P<offset>[0-9]+)")
+"""The place of a recording in a Kaldi archive."""
 
 Channel = int | Literal["mean"] | None
 
 
-class RawFormat(NamedTuple):
-    """The format of a file without a header."""
+class _Segment(NamedTuple):
+    """An open file and the part of it to read."""
 
-    sample_rate: int  # Hz
-    channels: int = 1  # interleaved
-    subtype: str = "PCM_16"  # also PCM_U8, PCM_S8, PCM_24, PCM_32, FLOAT, DOUBLE, ULAW or ALAW
-    endian: str = "LITTLE"  # or BIG: which byte of a sample comes first
+    opened: OpenAudio
+    first: int  # sample
+    last: int | None  # the sample after the last one; None for the file's unknown end
 
 
 def read_audio(
@@ -46,7 +54,9 @@ def read_audio(
     Parameters
     ----------
     source : str or Path
-        A file in any format that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, NIST SPHERE, ...).
+        A file in any format that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, NIST SPHERE, ...); with the extra
+        ``media`` also M4A, WebM, WMA, AMR, MP4 and others that FFmpeg's libraries read. ``FILE.ark:OFFSET`` is a
+        recording in a Kaldi archive.
     sample_rate : int > 0, Hz, optional
         Resample to this rate; the file's own rate by default.
     channel : int >= 0, or "mean", optional
@@ -66,14 +76,20 @@ def read_audio(
     Raises
     ------
     AudioError
-        If the file is missing, unreadable, empty or cut short, lacks the channel or segment, or holds NaN or infinity.
+        If the file is missing, unreadable, empty or cut short, lacks the channel or segment, or holds NaN, infinity
+        or samples far beyond full scale.
+
+    Warns
+    -----
+    AudioWarning
+        If the file can be read, but its header was never finished or counts too much, or more follows after its end.
 
     Notes
     -----
     A truncated file is recognised where the header gives a length (WAV, WAVEX, RF64, W64, AIFF, AU, NIST, FLAC, MP3
-    with a length tag) or the format marks its end (OGG). A header that was written to a pipe gives no length, and a raw
-    file has no header. For an MP3 file without the tag, libsndfile assumes the first frame's bit rate throughout: if it
-    varies, the end may be missing.
+    with a length tag) or pages show it (OGG). A header that was never finished, or was written to a pipe, gives no
+    length, and a raw file has no header: they are read to their end. MP3 files and OGG files that were joined end to
+    end are read as one; of other joined files the first is read.
 
     Examples
     --------
@@ -91,17 +107,33 @@ def read_audio(
     >>> samples.shape, sample_rate
     ((4000,), 8000)
     """
-    path = Path(source)
-    file, first, last = _open(path, channel, start, stop, raw)
-    with file:
-        file_rate = _usable_rate(path, int(file.samplerate), sample_rate)
-        blocks = [
-            _select_channel(block, channel) for block in _decode(path, file, first, last, _samples_per_read(file))
-        ]
-    samples = _check_samples(path, blocks[0] if len(blocks) == 1 else np.concatenate(blocks), first)
-    if sample_rate is None or sample_rate == file_rate:
-        return samples, file_rate
-    return resample(samples, file_rate, sample_rate), sample_rate
+    samples, rate, remarks = load_audio(
+        source, sample_rate=sample_rate, channel=channel, start=start, stop=stop, raw=raw
+    )
+    for remark in remarks:
+        warnings.warn(f"{source}: {remark}", AudioWarning, stacklevel=2)
+    return samples, rate
+
+
+def load_audio(
+    source: str | Path,
+    *,
+    sample_rate: int | None = None,
+    channel: Channel = None,
+    start: float | None = None,
+    stop: float | None = None,
+    raw: RawFormat | None = None,
+) -> tuple[Float32Array, int, tuple[str, ...]]:
+    """Read as `read_audio` does; return samples, rate and what is odd about the file, as `audio_warnings` lists it."""
+    segment = _open(source, channel, start, stop, raw)
+    with segment.opened.stream as stream:
+        file_rate = _usable_rate(source, int(stream.samplerate), sample_rate)
+        size = max(1, READ_SAMPLES // int(stream.channels))
+        blocks = [_select_channel(block, channel) for block in _decode(source, segment, size)]
+    samples = _check_samples(source, blocks[0] if len(blocks) == 1 else np.concatenate(blocks), segment.first)
+    if sample_rate is not None and sample_rate != file_rate:
+        samples = resample(samples, file_rate, sample_rate)
+    return samples, sample_rate or file_rate, segment.opened.warnings
 
 
 def audio_blocks(
@@ -120,145 +152,116 @@ def audio_blocks(
     every block but the last is `block_seconds` long, unless the rate is changed. Faults that only decoding reveals
     (NaN, a truncated FLAC) are raised at their block.
     """
-    path = Path(source)
     if not 0 < block_seconds < np.inf:
-        raise AudioError(f"{path}: blocks of {block_seconds:g} s; expected a positive length")
-    with _open(path, channel, start, stop, raw)[0] as file:
-        file_rate = _usable_rate(path, int(file.samplerate), sample_rate)
-    blocks = _read_blocks(path, max(1, round(block_seconds * file_rate)), channel, start, stop, raw)
+        raise AudioError(f"{source}: blocks of {block_seconds:g} s; expected a positive length")
+    with _open(source, channel, start, stop, raw).opened.stream as stream:
+        file_rate = _usable_rate(source, int(stream.samplerate), sample_rate)
+    blocks = _read_blocks(source, max(1, round(block_seconds * file_rate)), channel, start, stop, raw)
     if sample_rate is None or sample_rate == file_rate:
         return blocks, file_rate
     return resample_blocks(blocks, file_rate, sample_rate), sample_rate
 
 
-def duration(source: str | Path) -> float | None:
-    """Return the length of an audio file in seconds by its header; None if the header is unreadable or gives none."""
+def duration(source: str | Path, *, raw: RawFormat | None = None) -> float | None:
+    """Return the seconds of an audio file that reading gives; None if it cannot be read.
+
+    The file is decoded only if nothing else shows its length.
+    """
     try:
-        info = soundfile.info(str(source))
-    except (soundfile.LibsndfileError, OSError, TypeError, ValueError):
+        opened = _open_any(source, raw)
+    except AudioError:
         return None
-    return None if info.frames >= UNKNOWN_LENGTH else float(info.duration)
+    with opened.stream as stream:
+        n_samples = opened.n_samples
+        if n_samples is None:
+            whole = _Segment(opened, 0, None)
+            try:
+                n_samples = sum(map(len, _decode(source, whole, max(1, READ_SAMPLES // int(stream.channels)))))
+            except AudioError:
+                return None
+        return n_samples / int(stream.samplerate)
 
 
 def audio_warnings(source: str | Path, *, raw: RawFormat | None = None) -> tuple[str, ...]:
     """List what is odd about an audio file that can be read, one sentence each without its name.
 
-    Its header was never finished, or more follows after its end. Empty for a file that cannot be read.
+    Its header was never finished or counts too much, or more follows after its end. Empty for a file that cannot be
+    read.
     """
-    del source, raw
-    return ()
+    try:
+        opened = _open_any(source, raw)
+    except AudioError:
+        return ()
+    opened.stream.close()
+    return opened.warnings
 
 
 def audio_file(place: str) -> Path:
     """Return the file of a recording: its path, or the archive that holds it, as in Kaldi's ``FILE.ark:OFFSET``."""
-    return Path(re.sub(r"(?<=\.ark):[0-9]+$", "", place))
-
-
-class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A sound file read from front to back: soundfile seeks after each read in files that are seekable."""
-
-    def seekable(self) -> bool:
-        """Return False, whatever the file."""
-        return False
+    archived = ARCHIVED.fullmatch(place)
+    return Path(archived["file"] if archived else place)
 
 
 def _open(
-    path: Path, channel: Channel, start: float | None, stop: float | None, raw: RawFormat | None
-) -> tuple[_ForwardSoundFile, int, int | None]:
-    """Open a file that shows no truncation before decoding; return it with the bounds of `_segment`."""
+    source: str | Path, channel: Channel, start: float | None, stop: float | None, raw: RawFormat | None
+) -> _Segment:
+    """Open a file that has the channel and the segment."""
+    opened = _open_any(source, raw)
+    try:
+        _check_channel(source, int(opened.stream.channels), channel)
+        return _segment(source, opened, start, stop)
+    except AudioError:
+        opened.stream.close()
+        raise
+
+
+def _open_any(source: str | Path, raw: RawFormat | None) -> OpenAudio:
+    """Open a file, or a recording in a Kaldi archive, that shows no truncation before decoding."""
+    archived, path = ARCHIVED.fullmatch(str(source)), audio_file(str(source))
     try:
         if not path.is_file():
-            raise AudioError(f"{path}: no such audio file")
+            raise AudioError(f"{source}: no such audio file")
         if not os.access(path, os.R_OK):
-            raise AudioError(f"{path}: not readable (Permission denied)")  # libsndfile would report another reason
-        if raw is not None:
-            _check_raw(path, raw)
-        elif path.suffix.lower() == ".raw":
+            raise AudioError(f"{source}: not readable (Permission denied)")  # libsndfile would report another reason
+        if raw is None and path.suffix.lower() in {".raw", ".pcm"}:
             raise AudioError(
-                f"{path}: not readable as audio: no header; expected raw=RawFormat({', '.join(RawFormat._fields)})"
+                f"{source}: not readable as audio: no header; expected its rate, channels and sample format, as in "
+                "--raw 16000,1,s16le (in Python: raw=RawFormat(16000))"
             )
-        file = _ForwardSoundFile(path, "r", *(raw or ()), *(["RAW"] if raw else []))
-        _check_not_truncated(path, file)
-        _check_channel(path, file, channel)
-        return file, *_segment(path, file, start, stop)
+        return open_archived(path, int(archived["offset"])) if archived else open_audio(path, raw)
     except UnicodeEncodeError as error:
-        raise AudioError(f"{path}: not readable: its name is not UTF-8 text, and libsndfile asks for that") from error
+        raise AudioError(f"{source}: not readable: its name is not UTF-8 text, and libsndfile asks for that") from error
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
         if isinstance(error, AudioError):
             raise
         reason = getattr(error, "error_string", str(error)).rstrip(".")
-        raise AudioError(f"{path}: not readable as audio ({reason})") from error
+        raise AudioError(f"{source}: not readable as audio ({reason})") from error
 
 
-def _check_raw(path: Path, raw: RawFormat) -> None:
-    """Refuse a raw format that cannot be the file's."""
-    if raw.subtype not in SAMPLE_BYTES:
-        raise AudioError(f"{path}: raw subtype {raw.subtype!r}; expected one of {', '.join(SAMPLE_BYTES)}")
-    if raw.sample_rate < 1 or raw.channels < 1:
-        raise AudioError(f"{path}: raw {raw.channels} channels at {raw.sample_rate} Hz; expected positive numbers")
-    n_bytes, width = path.stat().st_size, SAMPLE_BYTES[raw.subtype] * raw.channels
-    if n_bytes % width:
-        raise AudioError(f"{path}: {n_bytes} bytes; expected a multiple of {width}, or another format than {raw}")
-
-
-def _check_not_truncated(path: Path, file: _ForwardSoundFile) -> None:
-    """Refuse a file whose own bytes show that it was cut: libsndfile silently reads what is left."""
-    if file.format not in {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "NIST", "OGG"}:
-        return
-    with path.open("rb") as stream:
-        n_bytes = stream.seek(0, 2)
-        if file.format != "OGG":
-            expected = announced_samples(stream, n_bytes, file)
-            if expected > file.frames:
-                raise _truncation_error(path, expected, file.frames)
-        elif not ogg_has_end(stream, n_bytes):
-            raise AudioError(f"{path}: cut short: {file.frames} samples can be read, then its end is missing")
-
-
-def _truncation_error(path: Path, expected: int, n_readable: int) -> AudioError:
-    """Format the error for a file that has fewer samples than announced."""
-    return AudioError(f"{path}: cut short or damaged: {expected} samples expected, only {n_readable} can be read")
-
-
-def _announced_length(path: Path, file: _ForwardSoundFile) -> int | None:
-    """Return the samples per channel that the header announces; None if it announces none."""
-    n = int(file.frames)
-    if n >= UNKNOWN_LENGTH:
-        return None
-    if file.format == "MP3" or file.subtype == "MPEG_LAYER_III":
-        with path.open("rb") as stream:
-            head = stream.read(10)
-            if head[:3] == b"ID3":  # a tag before the audio, its size in four times seven bits
-                stream.seek(sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=False)), 1)
-            return n if re.search(rb"Xing|Info|VBRI", stream.read(256)) else None
-    return n
-
-
-def _segment(path: Path, file: _ForwardSoundFile, start: float | None, stop: float | None) -> tuple[int, int | None]:
-    """Convert a segment in seconds to its first sample and the one after its last (None: the file's unknown end)."""
-    n = _announced_length(path, file)
+def _segment(source: str | Path, opened: OpenAudio, start: float | None, stop: float | None) -> _Segment:
+    """Convert a segment in seconds to samples."""
+    n, stream = opened.n_samples, opened.stream
     if start is None and stop is None:
-        return 0, n
-    rate, end = int(file.samplerate), UNKNOWN_LENGTH if n is None else n
+        return _Segment(opened, 0, n)
+    rate, end = int(stream.samplerate), UNKNOWN_LENGTH if n is None else n
     bounds = (start or 0.0) * rate, end if stop is None else stop * rate
     if 0 <= bounds[0] <= bounds[1] < np.inf:  # false for NaN
         first, last = round(bounds[0]), round(bounds[1])
-        if first and not soundfile.SoundFile.seekable(file):
-            raise AudioError(f"{path}: start {start:g} s; {file.subtype} audio can only be read from its beginning")
+        if first and not stream.can_enter:
+            raise AudioError(f"{source}: start {start:g} s; {stream.subtype} audio can only be read from its beginning")
         if first < last <= end:
-            return first, None if last == UNKNOWN_LENGTH else last
+            return _Segment(opened, first, None if last == UNKNOWN_LENGTH else last)
     length = "of unknown length" if n is None else f"{n / rate:g} s long"
     segment = f"from {start or 0:g} s to {'its end' if stop is None else f'{stop:g} s'}"
-    raise AudioError(f"{path}: has no segment {segment}; it is {length}")
+    raise AudioError(f"{source}: has no segment {segment}; it is {length}")
 
 
-def _check_channel(path: Path, file: _ForwardSoundFile, channel: Channel) -> None:
-    """Refuse a channel that the file lacks, and several channels without a choice."""
-    n = int(file.channels)
+def _check_channel(source: str | Path, n: int, channel: Channel) -> None:
+    """Refuse a channel that a file of `n` channels lacks, and several channels without a choice."""
     if channel is None and n != 1:
-        raise ChannelError(f"{path}: {n} channels; expected a mono file, or a choice: channel=0 to {n - 1}, or 'mean'")
+        raise ChannelError(f"{source}: {n} channels; expected a mono file, or a channel: 0 to {n - 1}, or mean")
     if channel not in {None, "mean", *range(n)}:
-        raise AudioError(f"{path}: has no channel {channel!r}; it has {n}, counted from 0, and their 'mean'")
+        raise AudioError(f"{source}: has no channel {channel!r}; it has {n}, counted from 0, and their mean")
 
 
 def _select_channel(block: Float32Array, channel: Channel) -> Float32Array:
@@ -270,76 +273,73 @@ def _select_channel(block: Float32Array, channel: Channel) -> Float32Array:
     return mean
 
 
-def _usable_rate(path: Path, file_rate: int, sample_rate: int | None) -> int:
+def _usable_rate(source: str | Path, file_rate: int, sample_rate: int | None) -> int:
     """Return the file's rate; refuse one that cannot be converted to the requested rate."""
     try:
         check_rates(file_rate, file_rate if sample_rate is None else sample_rate)
     except AudioError as error:
-        raise AudioError(f"{path}: {error}") from error
+        raise AudioError(f"{source}: {error}") from error
     return file_rate
 
 
-def _check_samples(path: Path, samples: Float32Array, first: int) -> Float32Array:
+def _check_samples(source: str | Path, samples: Float32Array, first: int) -> Float32Array:
     """Check samples as `check_samples` does, and name the file in the error."""
     try:
         return check_samples(samples, first=first)
     except AudioError as error:
-        raise AudioError(f"{path}: {error}") from error
+        raise AudioError(f"{source}: {error}") from error
 
 
-def _samples_per_read(file: _ForwardSoundFile) -> int:
-    """Compute the number of samples per channel to decode at a time."""
-    return max(1, READ_SAMPLES // int(file.channels))
-
-
-def _read_samples(file: _ForwardSoundFile, n_samples: int) -> Float32Array:
+def _read_samples(stream: AudioStream, n_samples: int) -> Float32Array:
     """Read the next samples (n, channels), up to `n_samples` of them, piece by piece."""
-    pieces = [_read_piece(file, min(n_samples, _samples_per_read(file)))]
-    while len(pieces[-1]) == _samples_per_read(file) and (n_samples := n_samples - _samples_per_read(file)):
-        pieces.append(_read_piece(file, min(n_samples, _samples_per_read(file))))
+    at_once = max(1, READ_SAMPLES // int(stream.channels))
+    pieces = [_read_piece(stream, min(n_samples, at_once))]
+    while len(pieces[-1]) == at_once and (n_samples := n_samples - at_once):
+        pieces.append(_read_piece(stream, min(n_samples, at_once)))
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def _read_piece(file: _ForwardSoundFile, n_samples: int) -> Float32Array:
+def _read_piece(stream: AudioStream, n_samples: int) -> Float32Array:
     """Read the next samples; 16-bit ones are scaled here, exactly as libsndfile does, but faster."""
     piece: Float32Array
-    if file.subtype == "PCM_16":
-        piece = np.multiply(file.read(n_samples, dtype="int16", always_2d=True), 2.0**-15, dtype=np.float32)
+    if stream.subtype == "PCM_16":
+        piece = np.multiply(stream.read(n_samples, dtype="int16", always_2d=True), 2.0**-15, dtype=np.float32)
     else:
-        piece = file.read(n_samples, dtype="float32", always_2d=True)
+        piece = stream.read(n_samples, dtype="float32", always_2d=True)
     return piece
 
 
-def _decode(path: Path, file: _ForwardSoundFile, first: int, last: int | None, size: int) -> Iterator[Float32Array]:
+def _decode(source: str | Path, segment: _Segment, size: int) -> Iterator[Float32Array]:
     """Decode a segment in blocks (up to `size`, channels): at least one sample, or an error."""
-    position = first
+    stream, position, last = segment.opened.stream, segment.first, segment.last
     try:
-        if first:
-            file.seek(first)
+        if position:
+            stream.seek(position)
         while last is None or position < last:
             n_wanted = size if last is None else min(size, last - position)
-            block = _read_samples(file, n_wanted)
+            block = _read_samples(stream, n_wanted)
             position += len(block)
             if len(block):
                 yield block
             if len(block) < n_wanted:
                 break
     except soundfile.LibsndfileError as error:
-        if last is None or not soundfile.SoundFile.seekable(file):
-            raise AudioError(f"{path}: damaged after sample {position} ({error.error_string.rstrip('.')})") from error
-        raise _truncation_error(path, last, max(position, file.tell())) from error
+        if last is None or not stream.can_enter:
+            raise AudioError(f"{source}: damaged after sample {position} ({error.error_string.rstrip('.')})") from error
+        raise truncation_error(source, last, max(position, stream.tell())) from error
     if last is not None and position < last:
-        raise _truncation_error(path, last, position)
-    if position == first:
-        raise AudioError(f"{path}: holds no samples")
+        raise truncation_error(source, last, position)
+    if position == segment.first:
+        raise AudioError(f"{source}: holds no samples")
 
 
 def _read_blocks(
-    path: Path, size: int, channel: Channel, start: float | None, stop: float | None, raw: RawFormat | None
+    source: str | Path, size: int, channel: Channel, start: float | None, stop: float | None, raw: RawFormat | None
 ) -> Iterator[Float32Array]:
     """Read a file in checked blocks of `size` samples."""
-    file, first, last = _open(path, channel, start, stop, raw)
-    with file:
-        for block in _decode(path, file, first, last, size):
-            yield _check_samples(path, _select_channel(block, channel), first)
+    segment = _open(source, channel, start, stop, raw)
+    first = segment.first
+    with segment.opened.stream:
+        for block in _decode(source, segment, size):
+            yield _check_samples(source, _select_channel(block, channel), first)
             first += len(block)

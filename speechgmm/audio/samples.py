@@ -2,15 +2,20 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
 from speechgmm.arrays import Float32Array, FloatArray
 from speechgmm.errors import AudioError
 
-MAX_AMPLITUDE = 1e12
-"""Beyond it, squares in single precision overflow; integers mistaken for samples with full scale at 1 are far below."""
+MAX_AMPLITUDE = 32.0
+"""Far beyond full scale at 1: larger samples are in other units, such as those of 16-bit integers."""
+
+INTEGER_UNITS = {8: 2.0**7, 16: 2.0**15, 24: 2.0**23, 32: 2.0**31}
+"""Full scale of samples in the units of integers, by their bits."""
 
 MAX_RATE_RATIO = 100
 """Greatest ratio of two sample rates; beyond it a header is wrong, and resampling takes unbounded time and memory."""
@@ -19,16 +24,15 @@ CLIPPING_LEVEL = 1 - 2.0**-15
 """The largest value of 16-bit audio, full scale at 1."""
 
 
-def check_samples(samples: FloatArray, *, first: int = 0) -> Float32Array:
-    """Check a mono floating-point waveform (n,), n >= 1, and return it as contiguous float32.
+def check_samples(samples: npt.NDArray[Any], *, first: int = 0) -> Float32Array:
+    """Check a mono waveform (n,), n >= 1, and return it as contiguous float32; integers are scaled by their type.
 
     Raises AudioError for another shape or type, no samples, NaN, infinity, or values beyond `MAX_AMPLITUDE`. `first` is
     the position of these samples in a longer waveform, for the message.
     """
     if samples.ndim != 1:
         raise AudioError(f"samples of shape {samples.shape}; expected one dimension: a mono waveform")
-    if not np.issubdtype(samples.dtype, np.floating):
-        raise AudioError(f"samples of type {samples.dtype}; expected floating point, full scale at 1")
+    samples = _scaled(samples)
     if samples.size == 0:
         raise AudioError("holds no samples")
     peak = peak_amplitude(samples)
@@ -39,8 +43,30 @@ def check_samples(samples: FloatArray, *, first: int = 0) -> Float32Array:
             f"the first is sample {first + int(np.argmax(bad))}"
         )
     if peak > MAX_AMPLITUDE:
-        raise AudioError(f"samples up to {peak:g}; expected full scale at 1")
+        raise AudioError(f"samples up to {peak:g}; expected full scale at 1{_advice(peak)}")
     return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def _scaled(samples: npt.NDArray[Any]) -> FloatArray:
+    """Scale integers of 8, 16 or 32 bits to full scale at 1, as audio files do; refuse other types but floats."""
+    if np.issubdtype(samples.dtype, np.floating):
+        floats: FloatArray = samples
+        return floats
+    if samples.dtype == np.uint8:  # 8-bit audio without a sign has its zero at 128
+        unsigned: Float32Array = (samples.astype(np.float32) - np.float32(128)) / np.float32(128)
+        return unsigned
+    if samples.dtype in (np.int8, np.int16, np.int32):
+        signed: Float32Array = np.multiply(samples, 1 / INTEGER_UNITS[8 * samples.dtype.itemsize], dtype=np.float32)
+        return signed
+    raise AudioError(
+        f"samples of type {samples.dtype}; expected floating point with full scale at 1, or int16, int32, int8 or uint8"
+    )
+
+
+def _advice(peak: float) -> str:
+    """Say what to divide samples by that look like integers."""
+    units = next(((bits, full) for bits, full in INTEGER_UNITS.items() if peak <= full), None)
+    return f"; they look like {units[0]}-bit integers: divide them by {units[1]:.0f}" if units else ""
 
 
 def silence_error(n_samples: int, value: float) -> AudioError:

@@ -1,7 +1,8 @@
 """The whole front end for one utterance: its configuration, and `extract`."""
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,10 +10,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from speechgmm.arrays import BoolArray, Float32Array, FloatArray
-from speechgmm.audio.reading import Channel, read_audio
+from speechgmm.audio.reading import Channel, load_audio
 from speechgmm.audio.samples import check_samples, clipped_share, peak_amplitude, resample, silence_error
 from speechgmm.configuration import Configuration
-from speechgmm.errors import AudioError
+from speechgmm.errors import AudioError, AudioWarning
 from speechgmm.features.frames.deltas import DeltaConfig, append_deltas
 from speechgmm.features.frames.labels import labels_to_frames
 from speechgmm.features.frames.normalisation import NormalisationConfig, normalise_frames
@@ -141,7 +142,7 @@ def extract(
     Parameters
     ----------
     source : str, Path, or np.ndarray of shape (n,)
-        An audio file, or samples with full scale at 1.
+        An audio file, or samples with full scale at 1; integers are scaled by their type.
     config : FeatureConfig, optional
         The front end; ``FeatureConfig()`` by default.
     sample_rate : int > 0, Hz, optional
@@ -167,6 +168,11 @@ def extract(
     ValueError
         If an argument is out of range, or is for the other kind of source.
 
+    Warns
+    -----
+    AudioWarning
+        If the file can be read, but something about it is odd; see `read_audio`.
+
     Examples
     --------
     >>> import numpy as np
@@ -182,9 +188,12 @@ def extract(
     >>> extract(samples, FeatureConfig.preset("kaldi")).shape
     (98, 13)
     """
-    return analyse(
+    extraction = analyse(
         source, config, sample_rate=sample_rate, channel=channel, start=start, stop=stop, speech=speech
-    ).frames
+    )
+    for remark in extraction.warnings:
+        warnings.warn(f"{source}: {remark}", AudioWarning, stacklevel=2)
+    return extraction.frames
 
 
 def analyse(
@@ -212,9 +221,9 @@ def analyse(
         return _analyse_samples(check_samples(np.asarray(source)), sample_rate or config.sample_rate, config, speech)
     if sample_rate is not None:
         raise ValueError(f"sample_rate {sample_rate} given for a file: a file says its own rate")
-    samples, file_rate = read_audio(source, channel=channel, start=start, stop=stop)
+    samples, file_rate, remarks = load_audio(source, channel=channel, start=start, stop=stop)
     try:
-        return _analyse_samples(samples, file_rate, config, speech)
+        return replace(_analyse_samples(samples, file_rate, config, speech), warnings=remarks)
     except AudioError as error:
         raise AudioError(f"{source}: {error}") from error
 

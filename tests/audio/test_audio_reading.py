@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from speechgmm import read_audio
 from speechgmm.audio.reading import RawFormat, audio_blocks, duration
 from speechgmm.audio.samples import check_samples, clipped_share, resample
-from speechgmm.errors import AudioError
+from speechgmm.errors import AudioError, AudioWarning
 
 
 def tone(rate, seconds=1.0, hertz=440.0):
@@ -87,8 +87,8 @@ def test_bad_arrays_are_refused():
         check_samples(np.zeros((3, 2)))
     with pytest.raises(AudioError, match=r"samples up to 1e\+30; expected full scale at 1"):
         check_samples(np.array([0.0, -1e30]))
-    with pytest.raises(AudioError, match="type int16"):
-        check_samples(np.zeros(3, np.int16))
+    with pytest.raises(AudioError, match="type int64; expected floating point"):
+        check_samples(np.zeros(3, np.int64))
 
 
 def written(path, samples, rate=8000, **how):
@@ -164,7 +164,7 @@ def test_a_raw_file_is_what_its_format_says(tmp_path):
     samples, rate = read_audio(path, raw=RawFormat(11025, 2, "PCM_16", "BIG"), channel=0)
     assert (samples.tolist(), rate) == ([-1.0, 0.5], 11025)
     assert joined(path, raw=RawFormat(11025, 2, "PCM_16", "BIG"), channel=1)[0].tolist() == [0, 1 / 32768]
-    with pytest.raises(AudioError, match=r"a\.raw: .*expected raw=RawFormat\(sample_rate, channels, subtype, endian\)"):
+    with pytest.raises(AudioError, match=r"a\.raw: .*expected its rate, channels and sample format, as in --raw"):
         read_audio(path)
     with pytest.raises(AudioError, match=r"a\.raw: 8 bytes; expected a multiple of 3"):
         read_audio(path, raw=RawFormat(8000, 1, "PCM_24"))
@@ -182,12 +182,12 @@ def test_a_channel_is_chosen(tmp_path):
         np.testing.assert_array_equal(read_audio(path, channel=channel)[0], np.float32([expected, -expected]))
     for channel in (3, -1):
         with pytest.raises(
-            AudioError, match=rf"three\.wav: has no channel {channel}; it has 3, counted from 0, and their 'mean'"
+            AudioError, match=rf"three\.wav: has no channel {channel}; it has 3, counted from 0, and their mean"
         ):
             read_audio(path, channel=channel)
     with pytest.raises(AudioError, match=r"three\.wav: has no channel 'left'; it has 3"):
         read_audio(path, channel="left")
-    with pytest.raises(AudioError, match=r"three\.wav: 3 channels; expected .* channel=0 to 2, or 'mean'"):
+    with pytest.raises(AudioError, match=r"three\.wav: 3 channels; expected .* channel: 0 to 2, or mean"):
         audio_blocks(path)
     mono = written(tmp_path / "mono.wav", RAMP)
     for channel in (0, "mean"):
@@ -280,7 +280,9 @@ def with_size(path, size):
 def test_a_file_that_was_written_into_a_pipe_is_read_to_its_end(tmp_path, size):
     path = written(tmp_path / "a.wav", RAMP)
     with_size(path, size)
-    np.testing.assert_array_equal(read_audio(path)[0], RAMP)
+    with pytest.warns(AudioWarning, match=r"a\.wav: the header was never finished"):
+        samples = read_audio(path)[0]
+    np.testing.assert_array_equal(samples, RAMP)
 
 
 def with_total(path, total):
@@ -308,7 +310,7 @@ def test_a_header_without_a_length_is_read_to_the_end(tmp_path):
     path = written(tmp_path / "a.flac", tone(8000))
     whole = read_audio(path)[0]
     with_total(path, 0)
-    assert duration(path) is None
+    assert duration(path) == 1.0  # by decoding
     np.testing.assert_array_equal(read_audio(path)[0], whole)
     np.testing.assert_array_equal(joined(path, start=0.5, block_seconds=0.1)[0], whole[4000:])
     with pytest.raises(AudioError, match=r"a\.flac: cut short or damaged: 16000 samples expected, only 8000"):

@@ -379,7 +379,7 @@ def test_what_extract_refuses_is_refused_at_the_end_in_the_same_words(samples):
         (np.array([np.inf, 0]), r"1 of 2 samples are NaN or infinite, the first is sample 5000"),
         (np.zeros((2, 2)), r"samples of shape \(2, 2\)"),
         (np.zeros((0, 2)), r"samples of shape \(0, 2\)"),
-        (np.zeros(3, np.int16), "samples of type int16"),
+        (np.zeros(3, np.int64), "samples of type int64"),
         (np.array([1e13]), r"samples up to 1e\+13; expected full scale at 1"),
     ],
 )

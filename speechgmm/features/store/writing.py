@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from speechgmm.arrays import Float32Array
-from speechgmm.audio.reading import Channel, audio_blocks, duration
+from speechgmm.audio.reading import Channel, audio_blocks, audio_warnings, duration
 from speechgmm.audio.samples import clipped_share, resample_blocks, silence_error
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
@@ -53,6 +53,15 @@ class Source:
         """Its length, by the file's header and the segment; 0 if the header cannot be read."""
         whole = duration(self.path) or 0.0
         return max(0.0, min(whole, math.inf if self.stop is None else self.stop) - (self.start or 0.0))
+
+
+class _Measures(NamedTuple):
+    """What `StoredUtterance` keeps of an utterance beside its frames."""
+
+    seconds: float
+    speech_seconds: float
+    clipped: float
+    warnings: tuple[str, ...]
 
 
 def write_store(
@@ -171,10 +180,8 @@ def _write_shard(
     return stored, unusable
 
 
-def _extract(
-    source: Source, is_last: bool, config: FeatureConfig, writer: "_ShardWriter"
-) -> tuple[float, float, float]:
-    """Append an utterance's frames; return the seconds of audio and of speech, and the share of clipped samples.
+def _extract(source: Source, is_last: bool, config: FeatureConfig, writer: "_ShardWriter") -> _Measures:
+    """Append an utterance's frames, and return its measures.
 
     A file that is too long to be read at once is the last of its shard, which it fills.
     """
@@ -187,7 +194,7 @@ def _extract(
         source.path, config, channel=source.channel, start=source.start, stop=stop, speech=source.speech
     )
     writer.append(extraction.frames)
-    return extraction.seconds, extraction.speech_seconds, extraction.clipped
+    return _Measures(extraction.seconds, extraction.speech_seconds, extraction.clipped, extraction.warnings)
 
 
 def _stream_or_none(config: FeatureConfig) -> FeatureStream | None:
@@ -198,9 +205,7 @@ def _stream_or_none(config: FeatureConfig) -> FeatureStream | None:
         return None
 
 
-def _extract_long(
-    source: Source, config: FeatureConfig, stream: FeatureStream, writer: "_ShardWriter"
-) -> tuple[float, float, float]:
+def _extract_long(source: Source, config: FeatureConfig, stream: FeatureStream, writer: "_ShardWriter") -> _Measures:
     """Extract as `_extract` does, but block by block: memory does not grow with the file."""
     start, totals = writer.n_rows, _SampleTotals()
     blocks, file_rate = audio_blocks(
@@ -217,7 +222,7 @@ def _extract_long(
     writer.append(stream.finish())
     seconds = totals.n_samples / file_rate
     speech_seconds = min((writer.n_rows - start) * config.shift_seconds, seconds)
-    return seconds, speech_seconds, totals.n_clipped / totals.n_samples
+    return _Measures(seconds, speech_seconds, totals.n_clipped / totals.n_samples, audio_warnings(source.path))
 
 
 class _SampleTotals:

@@ -1,0 +1,288 @@
+"""Opening an audio file of any kind, with what is odd about it: libsndfile reads it, or else FFmpeg's libraries do."""
+
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from speechgmm.audio.headers import SAMPLE_BYTES, Header, OggFile, announced_samples, ogg_files, read_header
+from speechgmm.audio.mpeg import Data, MpegFile, is_mpeg, mpeg_files
+from speechgmm.audio.views import FileView, buffered
+from speechgmm.errors import AudioError
+
+UNKNOWN_LENGTH = 2**62
+"""Lengths from here on are libsndfile's way to report that a header gives none."""
+
+LARGEST_BIT_RATE_RATIO = 64
+"""More than the ratio of the highest to the lowest bit rate of MPEG audio."""
+
+
+class RawFormat(NamedTuple):
+    """The format of a file without a header."""
+
+    sample_rate: int  # Hz
+    channels: int = 1  # interleaved
+    subtype: str = "PCM_16"  # also PCM_U8, PCM_S8, PCM_24, PCM_32, FLOAT, DOUBLE, ULAW or ALAW
+    endian: str = "LITTLE"  # or BIG: which byte of a sample comes first
+
+
+class AudioStream(Protocol):
+    """An open audio file that is read from front to back."""
+
+    samplerate: int
+    channels: int
+    format: str
+    subtype: str
+
+    @property
+    def frames(self) -> int:
+        """Samples per channel; `UNKNOWN_LENGTH` or more if they are not known."""
+
+    def read(self, frames: int, dtype: str, always_2d: bool) -> npt.NDArray[Any]:
+        """Read the next samples (n, channels), fewer at the end."""
+
+    def seek(self, frames: int) -> int:
+        """Move to a sample, counted from the beginning."""
+
+    def tell(self) -> int:
+        """Return the position in samples."""
+
+    @property
+    def can_enter(self) -> bool:
+        """Whether reading may begin in the middle."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+    def __enter__(self) -> Self:
+        """Return the stream."""
+
+    def __exit__(self, *args: object) -> None:
+        """Close the file."""
+
+
+class OpenAudio(NamedTuple):
+    """An open audio file, and what is known about it."""
+
+    stream: AudioStream
+    n_samples: int | None  # per channel; None if only decoding can show it
+    warnings: tuple[str, ...] = ()  # what is odd about the file, one sentence each, without its name
+
+
+Opener = Callable[[], AudioStream]
+"""Opens a file, from its beginning."""
+
+
+class ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A sound file read from front to back: soundfile seeks after each read in files that are seekable."""
+
+    def seekable(self) -> bool:
+        """Return False, whatever the file."""
+        return False
+
+    @property
+    def can_enter(self) -> bool:
+        """Whether reading may begin in the middle."""
+        return bool(super().seekable())
+
+
+class JoinedStream:
+    """Files of one rate and number of channels, `n_samples` long in all, read one after the other as one file."""
+
+    def __init__(self, openers: Sequence[Opener], n_samples: int) -> None:
+        self._openers = openers
+        self._number = -1
+        self._open_next()
+        self._position = 0
+        self.samplerate, self.channels = self._stream.samplerate, self._stream.channels
+        self.format, self.subtype = self._stream.format, self._stream.subtype
+        self.frames = n_samples
+
+    def read(self, frames: int, dtype: str, always_2d: bool) -> npt.NDArray[Any]:
+        """Read the next samples (n, channels), fewer at the end."""
+        pieces = [self._stream.read(frames, dtype=dtype, always_2d=always_2d)]
+        while (n_missing := frames - sum(map(len, pieces))) and self._number + 1 < len(self._openers):
+            self._stream.close()
+            self._open_next()
+            pieces.append(self._stream.read(n_missing, dtype=dtype, always_2d=always_2d))
+        block = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        self._position += len(block)
+        return block
+
+    def seek(self, frames: int) -> int:
+        """Move forward to a sample, by reading up to it."""
+        while self._position < frames and len(self.read(min(2**16, frames - self._position), "float32", True)):
+            pass
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position in samples."""
+        return self._position
+
+    @property
+    def can_enter(self) -> bool:
+        """Whether reading may begin in the middle."""
+        return True
+
+    def close(self) -> None:
+        """Close the file that is open."""
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        """Return the stream."""
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        """Close the file that is open."""
+        self.close()
+
+    def _open_next(self) -> None:
+        """Open the next file."""
+        self._number += 1
+        self._stream = self._openers[self._number]()
+
+
+def open_audio(path: Path, raw: RawFormat | None = None) -> OpenAudio:
+    """Open a file; raise AudioError if it shows that it is truncated before it is decoded, and what libsndfile raises.
+
+    Joined MP3 and Ogg files are read as one; of other joined files the first is read, with a warning.
+    """
+    if raw is not None:
+        _check_raw(path, raw)
+        return _opened(ForwardSoundFile(path, "r", *raw, "RAW"))
+    with _mapped(path) as data:
+        if bytes(data[:4]) == b"OggS":
+            return _open_ogg(path, ogg_files(data))
+        if is_mpeg(data[:16]) and (files := mpeg_files(data, 0, len(data))):
+            return _open_mpeg(path, files)
+        header = read_header(data)
+    stream = ForwardSoundFile(buffered(FileView(path, replaced=header.replaced)) if header.replaced else path)
+    return _checked(path, stream, header)
+
+
+def open_archived(path: Path, start: int) -> OpenAudio:
+    """Open the recording that begins at a byte of a Kaldi archive, behind its id; errors are those of `open_audio`.
+
+    Its end is known from the size in a WAV header, or in kaldiio's mark; other formats know their end themselves.
+    """
+    with _mapped(path) as data:
+        head = data[start : start + 16]
+        stop = len(data)
+        if head[:5] == b"AUDIO" and len(head) > 6:
+            n_bytes = int.from_bytes(data[start + 6 : start + 6 + head[5]], "little")
+            start += 6 + head[5]
+            stop = start + n_bytes
+        elif head[:4] == b"RIFF":
+            stop = start + 8 + int.from_bytes(head[4:8], "little")
+        if stop > len(data):
+            raise AudioError(f"{path}:{start}: cut short: {stop:,} bytes expected, {len(data):,} are there")
+        header = read_header(data[start:stop] if head[:4] == b"RIFF" else b"")
+    return _checked(path, ForwardSoundFile(buffered(FileView(path, start, stop, replaced=header.replaced))), header)
+
+
+def _opened(stream: AudioStream, warnings: tuple[str, ...] = ()) -> OpenAudio:
+    """Return an open file with what libsndfile knows about its length."""
+    n_samples = None if stream.frames >= UNKNOWN_LENGTH else int(stream.frames)
+    return OpenAudio(stream, n_samples, warnings)
+
+
+def _checked(path: Path, stream: ForwardSoundFile, header: Header) -> OpenAudio:
+    """Return an open file that has all samples that its header announces."""
+    if (expected := announced_samples(header, stream)) > stream.frames:
+        stream.close()
+        raise truncation_error(path, expected, stream.frames)
+    return _opened(stream, header.warnings)
+
+
+def _open_ogg(path: Path, files: Sequence[OggFile]) -> OpenAudio:
+    """Open an Ogg file, or several that were joined."""
+    if len(files) < 2:
+        opened = _opened(ForwardSoundFile(path))
+    else:
+        opened = _open_joined([partial(_part, path, file.start, file.stop) for file in files])
+    if files and not files[-1].is_whole:
+        opened.stream.close()
+        raise AudioError(f"{path}: cut short: {opened.n_samples} samples can be read, then its end is missing")
+    if files and not files[-1].has_end:
+        unmarked = "its last page is not marked as the end, so more may be missing"
+        return opened._replace(warnings=(*opened.warnings, unmarked))
+    return opened
+
+
+def _open_mpeg(path: Path, files: Sequence[MpegFile]) -> OpenAudio:
+    """Open an MPEG file, or several that were joined; a length that libsndfile would only estimate is counted."""
+    if len(files) > 1:
+        return _open_joined([partial(_mpeg_part, path, file) for file in files])
+    return _opened(ForwardSoundFile(path) if files[0].has_right_tag else _untagged(path, files[0]))
+
+
+def _open_joined(openers: Sequence[Opener]) -> OpenAudio:
+    """Open files that were joined end to end: all until one has another rate or number of channels."""
+    formats: list[tuple[int, int]] = []
+    n_samples = []
+    for opener in openers:
+        with opener() as stream:
+            formats.append((stream.channels, stream.samplerate))
+            n_samples.append(stream.frames)
+    n_alike = next((k for k, each in enumerate(formats) if each != formats[0]), len(formats))
+    joined = f"{len(openers)} recordings were joined end to end in it"
+    if n_alike == len(openers):
+        which = "all are read"
+    else:
+        which = f"{n_alike} read, as the next has {formats[n_alike][0]} channels at {formats[n_alike][1]} Hz"
+    stream = JoinedStream(openers[:n_alike], sum(n_samples[:n_alike]))
+    return _opened(stream, (f"{joined}; {which}",))
+
+
+def _part(path: Path, start: int, stop: int) -> AudioStream:
+    """Open a part of a file as a file."""
+    return ForwardSoundFile(buffered(FileView(path, start, stop)))
+
+
+def _mpeg_part(path: Path, file: MpegFile) -> AudioStream:
+    """Open one of several MPEG files that were joined."""
+    return _part(path, file.start, file.stop) if file.has_right_tag else _untagged(path, file)
+
+
+def _untagged(path: Path, file: MpegFile) -> AudioStream:
+    """Open an MPEG file without a length tag, or without its wrong one, and count its frames.
+
+    libsndfile estimates the length from the file's size and the first frame's bit rate, and reads no further: here the
+    file seems so large that the estimate is always too long.
+    """
+    n_bytes = file.stop - file.audio_start
+    view = FileView(path, file.audio_start, file.stop, length=n_bytes * LARGEST_BIT_RATE_RATIO)
+    return JoinedStream([partial(ForwardSoundFile, buffered(view))], file.n_samples)
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[Data]:
+    """Map a file into memory."""
+    with path.open("rb") as file:
+        if file.seek(0, 2) == 0:
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
+
+
+def _check_raw(path: Path, raw: RawFormat) -> None:
+    """Refuse a raw format that cannot be the file's."""
+    if raw.subtype not in SAMPLE_BYTES:
+        raise AudioError(f"{path}: raw subtype {raw.subtype!r}; expected one of {', '.join(SAMPLE_BYTES)}")
+    if raw.sample_rate < 1 or raw.channels < 1:
+        raise AudioError(f"{path}: raw {raw.channels} channels at {raw.sample_rate} Hz; expected positive numbers")
+    n_bytes, width = path.stat().st_size, SAMPLE_BYTES[raw.subtype] * raw.channels
+    if n_bytes % width:
+        raise AudioError(f"{path}: {n_bytes} bytes; expected a multiple of {width}, or another format than {raw}")
+
+
+def truncation_error(path: str | Path, expected: int, n_readable: int) -> AudioError:
+    """Format the error for a file that has fewer samples than announced."""
+    return AudioError(f"{path}: cut short or damaged: {expected} samples expected, only {n_readable} can be read")
