@@ -67,6 +67,7 @@ class Header:
     announced: int = 0  # bytes of samples that the header announces; 0 if it announces no more than are there
     present: int = 0  # bytes of samples that are there
     replaced: Mapping[int, bytes] = field(default_factory=dict)  # bytes to put in place of others, by position
+    stop: int | None = None  # where another file begins that was joined to it
     warnings: tuple[str, ...] = ()  # one sentence each
 
 
@@ -113,7 +114,7 @@ def read_header(data: Data) -> Header:
             return _nist_header(data)
         case b"fLaC":
             next_file = max(data.find(head, 42) for head in FLAC_HEADS)
-            return Header(warnings=_joined(data, next_file))
+            return _joined(data, 0, next_file) if next_file > 0 else Header()
         case _:
             return Header()
 
@@ -150,12 +151,12 @@ def _samples_header(data: Data, container: _Container, chunk: _Chunk, others: Ma
         size, sized = int.from_bytes(data[at : at + 8], "little"), _Chunk(b"ds64", at, at, 0)
     if size <= 0 and present and not _is_empty(data, container, chunk):
         replaced = _with_size(data, container, sized, present, others)
-        return Header(0, present, replaced, (UNFINISHED.format(max(size, 0)),))
+        return Header(0, present, replaced, warnings=(UNFINISHED.format(max(size, 0)),))
     if _is_streamed(size, container):
         is_allowed = data[:4] == b"caff" and size + container.n_before == 2**64 - 1
-        return Header(0, present, {}, () if is_allowed else (UNFINISHED.format("that of a pipe"),))
+        return Header(0, present, warnings=() if is_allowed else (UNFINISHED.format("that of a pipe"),))
     if size <= present:
-        return Header(0, present, {}, _what_follows(data, container, start + size))
+        return _what_follows(data, container, start, size)
     return _too_large(size, present, start)
 
 
@@ -193,40 +194,37 @@ def _is_empty(data: Data, container: _Container, chunk: _Chunk) -> bool:
     return n_known >= len(data) - 1 and n_known > position
 
 
-def _what_follows(data: Data, container: _Container, position: int) -> tuple[str, ...]:
+def _what_follows(data: Data, container: _Container, start: int, size: int) -> Header:
     """Warn if the bytes after the samples are neither chunks, tags of text nor padding."""
+    position, present = start + size, len(data) - start
     if data[position : position + 4] not in MAGIC:
-        position += -position % 2 if container.align > 1 else 0
-    if container.align > 2:
         position += -position % container.align
     for chunk in _chunks(data, container, position):
-        if chunk.name in MAGIC and (chunk.name != b"riff" or container.n_name == 16):
-            return _joined(data, chunk.size_at - container.n_name)
-        if chunk.name.startswith(TEXT_TAGS):
-            return ()
         here = chunk.size_at - container.n_name
-        if chunk.name == container.data or not chunk.name.isascii() or not chunk.name.decode().isprintable():
-            return _unread(data, here)
-        if chunk.body + chunk.size > len(data):
-            return _unread(data, here)
-        position = chunk.body + chunk.size
-    return ()
+        is_printable = chunk.name.isascii() and chunk.name.decode().isprintable()
+        is_chunk = is_printable and chunk.name != container.data and chunk.body + chunk.size <= len(data)
+        if chunk.name in MAGIC or chunk.name.startswith(TEXT_TAGS) or not is_chunk:
+            return _after_samples(data, present, here)
+    return Header(0, present)
 
 
-def _unread(data: Data, position: int) -> tuple[str, ...]:
-    """Warn of bytes that are not read, unless they are all zero."""
+def _after_samples(data: Data, present: int, position: int) -> Header:
+    """Warn of what follows after the samples, unless it is a tag of text or all zero."""
+    head = bytes(data[position : position + 4])
+    if head in MAGIC:
+        return _joined(data, present, position)
+    if head.startswith(TEXT_TAGS) or not any(data[position : position + 2**16]):
+        return Header(0, present)
     n_bytes = len(data) - position
-    if not any(data[position : position + 2**16]):
-        return ()
-    return (f"{n_bytes:,} bytes follow after the samples that the header announces; they are not read",)
+    unread = f"{n_bytes:,} bytes follow after the samples that the header announces; they are not read"
+    return Header(0, present, warnings=(unread,))
 
 
-def _joined(data: Data, position: int) -> tuple[str, ...]:
-    """Warn that another file begins at a position; none if that is negative."""
-    if position < 0:
-        return ()
+def _joined(data: Data, present: int, position: int) -> Header:
+    """Warn that another file begins at a position."""
     n_bytes = len(data) - position
-    return (f"another recording of {n_bytes:,} bytes follows after its end (files joined?); only the first is read",)
+    more = f"another recording of {n_bytes:,} bytes follows after its end (files joined?); only the first is read"
+    return Header(0, present, stop=position, warnings=(more,))
 
 
 def _too_large(size: int, present: int, offset: int) -> Header:
@@ -234,7 +232,7 @@ def _too_large(size: int, present: int, offset: int) -> Header:
     excess = size - present
     if excess in {offset, offset - 8, *HEADER_SIZES}:
         why = f"the header announces {excess} bytes more than there are, as if it counted itself; read to the end"
-        return Header(0, present, {}, (why,))
+        return Header(0, present, warnings=(why,))
     return Header(size, present)
 
 
@@ -243,18 +241,15 @@ def _au_header(data: Data, order: Order) -> Header:
     offset, size = (int.from_bytes(data[k : k + 4], order) for k in (4, 8))
     present = max(0, len(data) - offset)
     if size == 0 and present:
-        return Header(0, present, {8: min(present, 0xFFFFFFFF).to_bytes(4, order)}, (UNFINISHED.format(0),))
+        replaced = {8: min(present, 0xFFFFFFFF).to_bytes(4, order)}
+        return Header(0, present, replaced, warnings=(UNFINISHED.format(0),))
     if size == 0xFFFFFFFF:  # Sun's own way to say that it is not known
         return Header(0, present)
     if any(0 <= unknown - size < 256 for unknown in STREAMED_SIZES):
-        return Header(0, present, {}, (UNFINISHED.format("that of a pipe"),))
+        return Header(0, present, warnings=(UNFINISHED.format("that of a pipe"),))
     if size > present:
         return _too_large(size, present, offset)
-    end = offset + size
-    if data[end : end + 4] in MAGIC:
-        return Header(0, present, {}, _joined(data, end))
-    is_tag = data[end : end + 4].startswith(TEXT_TAGS)
-    return Header(0, present, {}, () if is_tag or present == size else _unread(data, end))
+    return _after_samples(data, present, offset + size)
 
 
 def _nist_header(data: Data) -> Header:
@@ -267,14 +262,11 @@ def _nist_header(data: Data) -> Header:
     present = max(0, len(data) - n_head)
     n_announced = fields.get(b"sample_count")
     if not n_announced:
-        return Header(0, present, {}, (UNFINISHED.format(0),) if present else ())
+        return Header(0, present, warnings=(UNFINISHED.format(0),) if present else ())
     size_in_bytes = n_announced * max(1, width)
     if size_in_bytes > present:
         return Header(size_in_bytes, present)
-    end = n_head + size_in_bytes
-    if data[end : end + 4] in MAGIC:
-        return Header(0, present, {}, _joined(data, end))
-    return Header(0, present, {}, _unread(data, end) if present > size_in_bytes else ())
+    return _after_samples(data, present, n_head + size_in_bytes)
 
 
 def announced_samples(header: Header, file: SoundFileInfo) -> int:
@@ -297,12 +289,27 @@ class OggFile(NamedTuple):
     stop: int
     has_end: bool  # whether its last page is marked as the last
     is_whole: bool  # whether its last page is complete
+    end_mark: Mapping[int, bytes] = {}  # what to put in place of other bytes so that its last page is marked
+
+
+def _checksums() -> tuple[int, ...]:
+    """Tabulate the checksum of Ogg pages for each byte: the remainder by the polynomial of RFC 3533."""
+    values = []
+    for byte in range(256):
+        value = byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value & 0x80000000 else 0)) & 0xFFFFFFFF
+        values.append(value)
+    return tuple(values)
+
+
+CHECKSUMS = _checksums()
 
 
 def ogg_files(data: Data) -> list[OggFile]:
     """Find the files that were joined in an Ogg stream, one usually, by walking through its pages (RFC 3533, 6)."""
     files: list[OggFile] = []
-    position = data.find(b"OggS\0")
+    position, last = data.find(b"OggS\0"), 0
     in_head = False
     while position >= 0:
         n_segments = data[position + 26] if position + 26 < len(data) else 0
@@ -314,5 +321,16 @@ def ogg_files(data: Data) -> list[OggFile]:
         in_head = bool(flags & 2)
         if files:
             files[-1] = OggFile(files[-1].start, min(end, len(data)), bool(flags & 4), is_whole)
-        position = data.find(b"OggS\0", end if is_whole else position + 4)
+        last, position = position, data.find(b"OggS\0", end if is_whole else position + 4)
+    if files and files[-1].is_whole and not files[-1].has_end:
+        files[-1] = files[-1]._replace(end_mark=_end_mark(data[last : files[-1].stop], last))
     return files
+
+
+def _end_mark(page: bytes, position: int) -> dict[int, bytes]:
+    """Return the bytes that mark a page as the last, and make its checksum right, by their position in the file."""
+    flags = bytes([page[5] | 4])
+    checksum = 0
+    for byte in page[:5] + flags + page[6:22] + bytes(4) + page[26:]:
+        checksum = (checksum << 8 & 0xFFFFFFFF) ^ CHECKSUMS[checksum >> 24 ^ byte]
+    return {position + 5: flags, position + 22: checksum.to_bytes(4, "little")}

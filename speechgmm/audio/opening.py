@@ -1,7 +1,7 @@
 """Opening an audio file of any kind, with what is odd about it: libsndfile reads it, or else FFmpeg's libraries do."""
 
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -162,8 +162,10 @@ def open_audio(path: Path, raw: RawFormat | None = None) -> OpenAudio:
         if is_mpeg(data[:16]) and (files := mpeg_files(data, 0, len(data))):
             return _open_mpeg(path, files)
         header = read_header(data)
-    stream = ForwardSoundFile(buffered(FileView(path, replaced=header.replaced)) if header.replaced else path)
-    return _checked(path, stream, header)
+    if header.replaced or header.stop:
+        view = FileView(path, 0, header.stop, replaced=header.replaced)
+        return _checked(path, ForwardSoundFile(buffered(view)), header)
+    return _checked(path, ForwardSoundFile(path), header)
 
 
 def open_archived(path: Path, start: int) -> OpenAudio:
@@ -202,10 +204,10 @@ def _checked(path: Path, stream: ForwardSoundFile, header: Header) -> OpenAudio:
 
 def _open_ogg(path: Path, files: Sequence[OggFile]) -> OpenAudio:
     """Open an Ogg file, or several that were joined."""
-    if len(files) < 2:
+    if len(files) < 2 and all(file.has_end for file in files):
         opened = _opened(ForwardSoundFile(path))
     else:
-        opened = _open_joined([partial(_part, path, file.start, file.stop) for file in files])
+        opened = _open_joined([partial(_part, path, file.start, file.stop, file.end_mark) for file in files])
     if files and not files[-1].is_whole:
         opened.stream.close()
         raise AudioError(f"{path}: cut short: {opened.n_samples} samples can be read, then its end is missing")
@@ -231,18 +233,20 @@ def _open_joined(openers: Sequence[Opener]) -> OpenAudio:
             formats.append((stream.channels, stream.samplerate))
             n_samples.append(stream.frames)
     n_alike = next((k for k, each in enumerate(formats) if each != formats[0]), len(formats))
+    stream = JoinedStream(openers[:n_alike], sum(n_samples[:n_alike]))
+    if len(openers) == 1:
+        return _opened(stream)
     joined = f"{len(openers)} recordings were joined end to end in it"
     if n_alike == len(openers):
         which = "all are read"
     else:
         which = f"{n_alike} read, as the next has {formats[n_alike][0]} channels at {formats[n_alike][1]} Hz"
-    stream = JoinedStream(openers[:n_alike], sum(n_samples[:n_alike]))
     return _opened(stream, (f"{joined}; {which}",))
 
 
-def _part(path: Path, start: int, stop: int) -> AudioStream:
-    """Open a part of a file as a file."""
-    return ForwardSoundFile(buffered(FileView(path, start, stop)))
+def _part(path: Path, start: int, stop: int, replaced: Mapping[int, bytes] | None = None) -> AudioStream:
+    """Open a part of a file as a file, with bytes replaced by position."""
+    return ForwardSoundFile(buffered(FileView(path, start, stop, replaced=replaced)))
 
 
 def _mpeg_part(path: Path, file: MpegFile) -> AudioStream:

@@ -1,0 +1,276 @@
+"""Files as recorders, pipes and careless tools leave them: read to their real end, with a warning, or refused."""
+
+import warnings
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+
+from speechgmm import FeatureConfig, extract, read_audio
+from speechgmm.audio.reading import audio_blocks, audio_file, audio_warnings, duration
+from speechgmm.errors import AudioError, AudioWarning
+
+RATE = 16000
+NOISE = np.random.default_rng(0).integers(-8000, 8000, 24001).astype(np.int16)
+ALL_FRAMES = FeatureConfig.preset("kaldi")
+SAMPLES = NOISE.astype(np.float32) / 2**15
+
+
+def written(path, samples=NOISE, rate=RATE, **how):
+    soundfile.write(path, samples, rate, **how)
+    return path
+
+
+def read_with_warning(path, match):
+    with pytest.warns(AudioWarning, match=match):
+        samples, rate = read_audio(path)
+    assert duration(path) == len(samples) / rate  # what check, init and plans use agrees with what is read
+    with pytest.warns(AudioWarning, match=match):
+        assert len(extract(path, ALL_FRAMES)) > 0
+    assert len(audio_warnings(path)) == 1
+    return samples
+
+
+def read_silently(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        samples, rate = read_audio(path)
+    assert (duration(path), audio_warnings(path)) == (len(samples) / rate, ())
+    return samples
+
+
+def replaced(path, place, other):
+    content = path.read_bytes()
+    path.write_bytes(content[:place] + other + content[place + len(other) :])
+    return path
+
+
+def size_place(content, name, n_name=4):
+    return content.index(name) + n_name
+
+
+@pytest.mark.parametrize(
+    ("container", "zeros"),
+    [
+        ("WAV", [(b"data", 4, 4)]),
+        ("RF64", [(b"ds64", 16, 8)]),
+        ("AIFF", [(b"SSND", 4, 4), (b"COMM", 10, 4)]),
+        ("AU", [(b".snd", 8, 4)]),
+        ("CAF", [(b"data", 4, 8)]),
+        ("W64", [(b"data", 16, 8)]),
+    ],
+)
+def test_a_length_that_was_never_written_is_found(tmp_path, container, zeros):
+    path = written(tmp_path / "a.bin", format=container, subtype="PCM_16")
+    for name, offset, size in zeros:
+        replaced(path, path.read_bytes().index(name) + offset, bytes(size))
+    if container == "RF64":
+        replaced(path, path.read_bytes().index(b"data") + 4, b"\xff" * 4)
+    samples = read_with_warning(path, r"a\.bin: the header was never finished")
+    np.testing.assert_array_equal(samples, SAMPLES)
+    np.testing.assert_array_equal(np.concatenate(list(audio_blocks(path, block_seconds=0.1)[0])), SAMPLES)
+    np.testing.assert_array_equal(load_segment(path, 0.5, 1.0), SAMPLES[8000:16000])
+
+
+def load_segment(path, start, stop):
+    with pytest.warns(AudioWarning):
+        return read_audio(path, start=start, stop=stop)[0]
+
+
+@pytest.mark.parametrize(("container", "counted"), [("WAV", 44), ("WAV", 36), ("AU", 24), ("AIFF", 8)])
+def test_a_size_that_counts_the_header_is_seen(tmp_path, container, counted):
+    path = written(tmp_path / "a.bin", format=container, subtype="PCM_16")
+    place, order = {"WAV": (40, "little"), "AU": (8, "big"), "AIFF": (None, "big")}[container]
+    place = size_place(path.read_bytes(), b"SSND") if place is None else place
+    size = int.from_bytes(path.read_bytes()[place : place + 4], order)
+    replaced(path, place, (size + counted).to_bytes(4, order))
+    np.testing.assert_array_equal(read_with_warning(path, f"announces {counted} bytes more than there are"), SAMPLES)
+
+
+@pytest.mark.parametrize("container", ["WAV", "WAVEX", "AU", "AIFF", "FLAC", "W64", "NIST", "CAF"])
+def test_files_joined_end_to_end_are_seen(tmp_path, container):
+    path = written(tmp_path / "a.bin", NOISE[:-1], format=container, subtype="PCM_16")
+    path.write_bytes(2 * path.read_bytes())
+    samples = read_with_warning(path, "another recording of .* bytes follows after its end")
+    np.testing.assert_array_equal(samples, SAMPLES[:-1])
+
+
+@pytest.mark.parametrize("container", ["WAV", "AU", "AIFF"])
+def test_samples_after_the_announced_ones_are_seen(tmp_path, container):
+    path = written(tmp_path / "a.bin", NOISE[:-1], format=container, subtype="PCM_16")
+    with path.open("ab") as file:
+        file.write(NOISE.tobytes())
+    with pytest.warns(AudioWarning, match="48,002 bytes follow after the samples that the header announces"):
+        np.testing.assert_array_equal(read_audio(path)[0], SAMPLES[:-1])
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"LIST" + (4).to_bytes(4, "little") + b"INFO",
+        b"id3 " + (6).to_bytes(4, "little") + b"abcdef",
+        b"TAG" + bytes(125),
+        b"ID3\4\0\0\0\0\0\0",
+        bytes(4096),
+    ],
+)
+def test_chunks_tags_and_padding_after_the_samples_are_no_news(tmp_path, tail):
+    path = written(tmp_path / "a.wav")
+    path.write_bytes(path.read_bytes() + tail)
+    np.testing.assert_array_equal(read_silently(path), SAMPLES)
+
+
+def test_an_empty_recording_stays_empty(tmp_path):
+    path = written(tmp_path / "a.wav", np.zeros(0, np.int16))
+    for tail in (b"", b"LIST" + (4).to_bytes(4, "little") + b"INFO"):
+        path.write_bytes(path.read_bytes() + tail)
+        with pytest.raises(AudioError, match=r"a\.wav: holds no samples"):
+            read_audio(path)
+
+
+def mp3(path, samples=NOISE, rate=RATE, mode="VARIABLE"):
+    with soundfile.SoundFile(path, "w", rate, 1, format="MP3", bitrate_mode=mode, compression_level=0.5) as file:
+        file.write(samples)
+    return path
+
+
+def speech_like():
+    """Loud and soft in turn, so that the bit rate varies."""
+    return (NOISE * (np.arange(len(NOISE)) // 4000 % 2) + NOISE // 100).astype(np.int16)
+
+
+def without_length_tag(path):
+    """Cut the first frame of an MP3 file, which is the length tag; return the number of frames that it counted."""
+    content = path.read_bytes()
+    place = max(content.find(b"Xing"), content.find(b"Info"))
+    n_frames = int.from_bytes(content[place + 8 : place + 12], "big")
+    path.write_bytes(content[content.index(content[:2], 2) :])  # the next frame begins as the first one
+    return n_frames
+
+
+def test_an_mp3_file_of_variable_bit_rate_without_a_length_tag_is_read_whole(tmp_path, capfd):
+    path = mp3(tmp_path / "a.mp3", speech_like())
+    tagged = read_silently(path)
+    n_frames = without_length_tag(path)
+    whole = read_silently(path)
+    assert len(whole) == 576 * n_frames
+    # The tag says how many samples the encoder added before the first one; LAME's decoder adds 529 more.
+    delay = np.argmax([np.dot(tagged[:8000], whole[k : k + 8000]) for k in range(2400)])
+    np.testing.assert_allclose(whole[delay : delay + 20000], tagged[:20000], atol=1e-3)
+    np.testing.assert_array_equal(read_audio(path, start=0.5, stop=1.0)[0], whole[8000:16000])
+    np.testing.assert_array_equal(np.concatenate(list(audio_blocks(path, block_seconds=0.01)[0])), whole)
+    assert capfd.readouterr().err == ""  # the MP3 decoder speaks to the terminal if it is left to guess
+
+
+@pytest.mark.parametrize("n_files", [2, 3])
+@pytest.mark.parametrize("tagged", [True, False])
+def test_joined_mp3_files_are_read_one_after_the_other(tmp_path, n_files, tagged, capfd):
+    path = mp3(tmp_path / "a.mp3", speech_like())
+    if not tagged:
+        without_length_tag(path)
+    one = read_silently(path)
+    path.write_bytes(n_files * (b"ID3\3\0\0\0\0\0\12" + bytes(10) + path.read_bytes() + b"TAG" + bytes(125)))
+    if tagged:
+        samples = read_with_warning(path, f"{n_files} recordings were joined end to end in it; all are read")
+        np.testing.assert_array_equal(samples, np.tile(one, n_files))
+    else:  # frames are frames, and a decoder goes on from what came before
+        samples = read_silently(path)
+        assert len(samples) == n_files * len(one)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_joined_ogg_files_are_read_one_after_the_other(tmp_path, subtype):
+    first, second = (written(tmp_path / name, NOISE[:n], format="OGG", subtype=subtype) for name, n in PARTS)
+    expected = np.concatenate([read_silently(first), read_silently(second)])
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    samples = read_with_warning(first, "2 recordings were joined end to end in it; all are read")
+    np.testing.assert_array_equal(samples, expected)
+    np.testing.assert_array_equal(load_segment(first, 0.8, 1.2), expected[12800:19200])
+
+
+PARTS = (("a.ogg", 16000), ("b.ogg", 9000))
+
+
+@pytest.mark.parametrize("write", [mp3, lambda path, *what: written(path, *what, format="OGG")])
+def test_of_joined_files_of_several_rates_the_first_is_read(tmp_path, write):
+    first, second = write(tmp_path / "a", NOISE), write(tmp_path / "b", NOISE, 22050)
+    expected = read_silently(first)
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    samples = read_with_warning(first, "2 recordings were joined .*; 1 read, as the next has 1 channels at 22050 Hz")
+    np.testing.assert_array_equal(samples, expected)
+
+
+def ogg_checksum(page):
+    """Compute the checksum of a page by the polynomial of RFC 3533, bit by bit."""
+    value = 0
+    for byte in page:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value & 0x80000000 else 0)) & 0xFFFFFFFF
+    return value
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_file_whose_last_page_is_not_marked_is_read(tmp_path, subtype):
+    path = written(tmp_path / "a.ogg", format="OGG", subtype=subtype)
+    expected, content = read_silently(path), bytearray(path.read_bytes())
+    last = content.rindex(b"OggS")
+    content[last + 5] &= ~4
+    content[last + 22 : last + 26] = bytes(4)
+    content[last + 22 : last + 26] = ogg_checksum(content[last:]).to_bytes(4, "little")
+    path.write_bytes(content)
+    samples = read_with_warning(path, "its last page is not marked as the end")
+    np.testing.assert_array_equal(samples[: len(expected)], expected)
+
+
+def test_floats_in_the_units_of_integers_are_refused(tmp_path):
+    for bits, scale in ((8, 2.0**7), (16, 2.0**15), (24, 2.0**23), (32, 2.0**31)):
+        path = written(tmp_path / "a.wav", SAMPLES * 3.9 * scale, subtype="FLOAT")
+        message = rf"samples up to .*; expected full scale at 1; they look like {bits}-bit integers: divide them"
+        for source in (path, SAMPLES * 3.9 * scale):
+            with pytest.raises(AudioError, match=message):
+                extract(source)
+    np.testing.assert_array_equal(read_silently(written(tmp_path / "b.wav", 8 * SAMPLES, subtype="FLOAT")), 8 * SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("integers", "scale"),
+    [(NOISE, 2**15), (NOISE.astype(np.int32) * 65536, 2**31), ((NOISE >> 8).astype(np.int8), 2**7)],
+)
+def test_arrays_of_integers_are_scaled_by_their_type(integers, scale):
+    floats = (integers / scale).astype(np.float32)
+    np.testing.assert_array_equal(extract(integers, ALL_FRAMES), extract(floats, ALL_FRAMES))
+    if integers.dtype == np.int8:
+        unsigned = (integers.astype(int) + 128).astype(np.uint8)
+        np.testing.assert_array_equal(extract(unsigned, ALL_FRAMES), extract(floats, ALL_FRAMES))
+
+
+def test_recordings_in_archives_are_read(tmp_path):
+    archive = tmp_path / "wav.ark"
+    with archive.open("wb") as file:
+        for name, samples in (("rec0", NOISE), ("rec1", -NOISE)):
+            file.write(f"{name} ".encode())
+            soundfile.write(tmp_path / "one.wav", samples, RATE)
+            file.write((tmp_path / "one.wav").read_bytes())
+    second = 5 + 44 + 2 * len(NOISE) + 5
+    np.testing.assert_array_equal(read_silently(f"{archive}:5"), SAMPLES)
+    np.testing.assert_array_equal(read_silently(f"{archive}:{second}"), -SAMPLES)
+    assert audio_file(f"{archive}:5") == archive
+    for place, message in ((6, "not readable as audio"), (second + 10**6, "not readable as audio")):
+        with pytest.raises(AudioError, match=rf"wav\.ark:{place}: {message}"):
+            read_audio(f"{archive}:{place}")
+    archive.write_bytes(archive.read_bytes()[:-100])
+    with pytest.raises(AudioError, match=rf"wav\.ark:{second}: cut short"):
+        read_audio(f"{archive}:{second}")
+
+
+@pytest.mark.parametrize("container", ["RIFF", "WAV", "FLAC", "AU"])
+def test_archives_by_kaldiio_are_read(tmp_path, container):
+    how = {} if container == "RIFF" else {"write_function": "soundfile", "write_kwargs": {"format": container}}
+    recordings = {"x": (RATE, NOISE), "y": (RATE, -NOISE)}
+    kaldiio.save_ark(str(tmp_path / "a.ark"), recordings, str(tmp_path / "a.scp"), **how)
+    places = dict(line.split() for line in (tmp_path / "a.scp").read_text().splitlines())
+    np.testing.assert_array_equal(read_silently(places["x"]), SAMPLES)
+    np.testing.assert_array_equal(read_silently(places["y"]), -SAMPLES)
