@@ -119,6 +119,14 @@ def read_header(data: Data) -> Header:
             return Header()
 
 
+def finished(data: bytes) -> bytes:
+    """Return an audio file with the length in its header, if that was never written."""
+    content = bytearray(data)
+    for place, other in read_header(data).replaced.items():
+        content[place : place + len(other)] = other
+    return bytes(content)
+
+
 def _chunks(data: Data, container: _Container, position: int) -> Iterator[_Chunk]:
     """Read the heads of chunks from a position on, until they end or make no sense."""
     n_head = container.n_name + container.n_size
@@ -154,7 +162,8 @@ def _samples_header(data: Data, container: _Container, chunk: _Chunk, others: Ma
         return Header(0, present, replaced, warnings=(UNFINISHED.format(max(size, 0)),))
     if _is_streamed(size, container):
         is_allowed = data[:4] == b"caff" and size + container.n_before == 2**64 - 1
-        return Header(0, present, warnings=() if is_allowed else (UNFINISHED.format("that of a pipe"),))
+        replaced = _with_size(data, container, sized, present, others)
+        return Header(0, present, replaced, warnings=() if is_allowed else (UNFINISHED.format("that of a pipe"),))
     if size <= present:
         return _what_follows(data, container, start, size)
     return _too_large(size, present, start)

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from speechgmm import FeatureConfig, extract, read_audio
+from speechgmm.audio.headers import finished
 from speechgmm.audio.reading import audio_blocks, audio_file, audio_warnings, duration
 from speechgmm.errors import AudioError, AudioWarning
 
@@ -71,6 +72,14 @@ def test_a_length_that_was_never_written_is_found(tmp_path, container, zeros):
     np.testing.assert_array_equal(samples, SAMPLES)
     np.testing.assert_array_equal(np.concatenate(list(audio_blocks(path, block_seconds=0.1)[0])), SAMPLES)
     np.testing.assert_array_equal(load_segment(path, 0.5, 1.0), SAMPLES[8000:16000])
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF - 36])
+def test_a_header_can_be_finished(tmp_path, size):
+    path = written(tmp_path / "a.wav", NOISE[:-1])
+    content = path.read_bytes()
+    assert finished(content) == content
+    assert finished(replaced(path, 40, size.to_bytes(4, "little")).read_bytes()) == content
 
 
 def load_segment(path, start, stop):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from speechgmm.audio.headers import finished
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError
 from speechgmm.files import write_bytes
@@ -100,6 +101,6 @@ def output_paths(folder: Path, commands: Sequence[str]) -> Mapping[str, Path]:
 
 
 def _write(root: Path, task: tuple[str, Path]) -> None:
-    """Write the output of one command to a file."""
+    """Write the output of one command to a file, with its length, which programs that write to a pipe leave out."""
     command, path = task
-    write_bytes(path, run_command(command, root))
+    write_bytes(path, finished(run_command(command, root)))
