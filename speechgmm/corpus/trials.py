@@ -1,52 +1,76 @@
-"""Trial lists, read and written: VoxCeleb's (label first) and NIST's (label last)."""
+"""Trial lists, read and written: VoxCeleb's (label first), NIST's (label last), and tables with column names."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from speechgmm.corpus.manifest import Trial
+from speechgmm.corpus.named_columns import named_rows, read_column_names, read_header
+from speechgmm.corpus.places import list_path
 from speechgmm.corpus.problems import Problems
 from speechgmm.errors import CorpusError
 from speechgmm.files import is_audio, numbered_lines, replacing
 
 LABELS_FIRST = {"1": True, "0": False}
 LABELS_LAST = {"target": True, "nontarget": False, "tgt": True, "imp": False, **LABELS_FIRST}
-"""Whether a label means target, for labels in the first and in the last column."""
+LABELS_IN_TABLES = {**LABELS_LAST, "true": True, "false": False}
+"""Whether a label means target: in the first column, the last, and in tables, where capitals do not matter."""
 
 EXPECTED_TRIAL = "a model, a test utterance and a label: target or nontarget, tgt or imp, 1 or 0"
+
+MODEL_COLUMNS = ("model", "modelid", "model_id", "enroll", "enrol", "enrollment", "enrolment", "enroll_id", "enrol_id")
+TEST_COLUMNS = ("test", "testid", "test_id", "segmentid", "segment_id", "segment")
+LABEL_COLUMNS = ("label", "targettype", "target_type", "target", "is_target")
+"""Usual names of the columns of a trial list that is a table, in any capitals; the first that is there counts."""
 
 TrialLine = tuple[int, Trial]
 """A trial and its line number."""
 
 
-def trial_lists(root: Path, names: Iterable[str], problems: Problems) -> dict[str, tuple[Path, list[TrialLine]]]:
-    """Read trial lists, by file name without ``.txt``; `problems` collects their errors.
+class TrialColumns(NamedTuple):
+    """The table's names of the columns of a trial list; None for no label."""
 
-    `names` are their paths, relative to `root`.
+    model: str
+    test: str
+    label: str | None
+
+
+def trial_lists(root: Path, names: Iterable[str], problems: Problems) -> dict[str, tuple[Path, list[TrialLine]]]:
+    """Read trial lists, by file name without ``.txt``, or the ``.csv`` or ``.tsv`` of a table with column names.
+
+    `names` are their paths, relative to `root`; `problems` collects the errors of the lists.
     """
     lists: dict[str, tuple[Path, list[TrialLine]]] = {}
     for name in names:
-        path = root / name
-        key = path.name.removesuffix(".txt")
-        if key in lists:
-            problems.add(f"{path}: a second trial list by the name of {key}")
-            continue
+        path = list_path(root, name)
         try:
-            lists[key] = path, parse_trials(path, problems)
+            key = _list_name(path)
+            if key in lists:
+                problems.add(f"{path}: a second trial list by the name of {key}")
+            else:
+                lists[key] = path, parse_trials(path, problems)
         except CorpusError as error:
             problems.add(str(error))
     return lists
+
+
+def _list_name(path: Path) -> str:
+    """Return the name of a list in results; suffixes of lists without column names are part of it, but ``.txt``."""
+    is_table = path.suffix.lower() in (".csv", ".tsv") and trial_columns(path) is not None
+    return path.stem if is_table else path.name.removesuffix(".txt")
 
 
 def parse_trials(path: Path, problems: Problems) -> list[TrialLine]:
     """Read a trial list without checking its models and tests.
 
     Lines are a model, a test and a label (target or nontarget, tgt or imp, 1 or 0), or, as in VoxCeleb's lists, 1 or
-    0, an enrolment and a test; the first line decides which. `problems` collects malformed lines and repeated trials.
-    Raises `CorpusError` if the list cannot be read.
+    0, an enrolment and a test; the first line decides which. Or the first line names columns for models, tests and
+    labels, as NIST's keys do (``modelid``, ``segmentid``, ``targettype``). `problems` collects malformed lines and
+    repeated trials. Raises `CorpusError` if the list cannot be read.
     """
     trials: list[TrialLine] = []
     first_lines: dict[tuple[str, str], int] = {}
-    for number, trial, _ in labelled_lines(path, problems):
+    for number, trial, _, _ in labelled_rows(path, problems):
         first_line = first_lines.setdefault((trial.model, trial.test), number)
         if first_line != number:
             problems.add(f"{path}:{number}: trial {trial.model} {trial.test} stands on line {first_line} already")
@@ -55,8 +79,58 @@ def parse_trials(path: Path, problems: Problems) -> list[TrialLine]:
     return trials
 
 
+def labelled_rows(path: Path, problems: Problems) -> Iterator[tuple[int, Trial, str, Mapping[str, str]]]:
+    """Read a trial list of any format: line number, trial, label as it is written, and the fields of a table by column.
+
+    Formats and errors are those of `parse_trials`, but repeated trials are yielded again.
+    """
+    columns = trial_columns(path)
+    if columns is None:
+        for number, trial, label in labelled_lines(path, problems):
+            yield number, trial, label, {}
+        return
+    if columns.label is None:
+        line, names = read_header(path)
+        raise CorpusError(
+            f"{path}:{line}: no column {LABEL_COLUMNS[0]!r} among {', '.join(filter(None, names))}; "
+            "it marks target trials"
+        )
+    number = 0
+    for number, row in named_rows(path, problems):
+        model, test, label = (row[name] for name in columns if name is not None)
+        target = LABELS_IN_TABLES.get(label.lower())
+        if not model or not test:
+            problems.add(f"{path}:{number}: {columns.model} {model!r}, {columns.test} {test!r}; expected both")
+        elif target is None:
+            expected = ", ".join(LABELS_IN_TABLES)
+            problems.add(f"{path}:{number}: {columns.label} {label!r}; expected one of {expected}")
+        else:
+            yield number, Trial(model, test, target), label, row
+    if not number:
+        problems.add(f"{path}: no trials")
+
+
+def trial_columns(path: Path) -> TrialColumns | None:
+    """Find the columns of a list or of scores that is a table with names for models and tests; None for other lists.
+
+    Raises `CorpusError` if it cannot be read.
+    """
+    _, first = next(numbered_lines(path), (0, ""))
+    if not set(first) & set(",;\t"):
+        return None
+    try:
+        there = {name.lower(): name for name in reversed(read_column_names(path))}
+    except CorpusError:  # a list without column names has no quoting either
+        return None
+    model, test, label = (
+        next((there[name] for name in names if name in there), None)
+        for names in (MODEL_COLUMNS, TEST_COLUMNS, LABEL_COLUMNS)
+    )
+    return None if model is None or test is None else TrialColumns(model, test, label)
+
+
 def labelled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, Trial, str]]:
-    """Read the lines of a trial list: line number, trial and the label as it is written.
+    """Read the lines of a trial list without column names: line number, trial and the label as it is written.
 
     Formats and errors are those of `parse_trials`, but repeated trials are yielded again.
     """

@@ -7,6 +7,7 @@ import numpy as np
 
 from speechgmm.arrays import BoolArray, Float64Array, IntArray
 from speechgmm.evaluation.summary import EvaluationConfig, ListMetrics, summarise, uncertainty
+from speechgmm.files import read_number
 
 FEWEST = 30
 """Fewest target, and nontarget, trials for reliable metrics."""
@@ -51,7 +52,7 @@ def binned(values: Sequence[str]) -> list[str]:
     Returns the bin of each trial, ``low to high``, both included; the values themselves where one of them is not a
     finite number, or no more than `MOST_VALUES` differ.
     """
-    numbers = {value: _number(value) for value in set(values)}
+    numbers = {value: read_number(value.strip()) for value in set(values)}
     if len(numbers) <= MOST_VALUES or not all(map(math.isfinite, numbers.values())):
         return list(values)
     column = np.array([numbers[value] for value in values])
@@ -68,11 +69,3 @@ def binned(values: Sequence[str]) -> list[str]:
 def too_few(parts: Mapping[str, ListMetrics]) -> list[str]:
     """List the parts with fewer than `FEWEST` scored trials of a kind, whose metrics are unreliable."""
     return [name for name, metrics in parts.items() if min(metrics["n_target"], metrics["n_nontarget"]) < FEWEST]
-
-
-def _number(text: str) -> float:
-    """Convert text to a number, NaN if it is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

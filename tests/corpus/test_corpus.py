@@ -109,6 +109,24 @@ def test_segments_of_one_recording_are_utterances(written, corpus, tmp_path):
     (folder / "segments").write_text(
         "a-test0 one 0 1.5\na-test1 one 1.5 -1\nb-test0 two 0.25 2 A\nb-test1 two 0.25 2 B\n"
     )
+    check_segments(written, tmp_path)
+
+
+@pytest.mark.parametrize("sides", ["ab", "01"])
+def test_lists_of_windows_with_tabs_and_other_names_of_channels_are_read(written, tmp_path, sides):
+    folder = tmp_path / "lists" / "test"
+    lists = {
+        "wav.scp": "one\ta/test 0.flac\r\ntwo\t/far/two.flac\r\n",
+        "segments": "a-test0\tone\t0\t1.5\r\na-test1\tone\t1.5\t-1\r\n"
+        f"b-test0\ttwo\t0.25\t2\t{sides[0]}\r\nb-test1\ttwo\t0.25\t2\t{sides[1]}\r\n",
+        "utt2spk": (folder / "utt2spk").read_text().replace(" ", "\t").replace("\n", "\r\n"),
+    }
+    for name, text in lists.items():
+        (folder / name).write_bytes(text.encode())
+    check_segments(written, tmp_path)
+
+
+def check_segments(written, tmp_path):
     assert [each.audio for each in read_corpus(written).test] == [
         (str(tmp_path / "a" / "test 0.flac"), 0.0, 1.5, None),
         (str(tmp_path / "a" / "test 0.flac"), 1.5, None, None),
@@ -122,6 +140,10 @@ def test_segments_of_one_recording_are_utterances(written, corpus, tmp_path):
     ("line", "message"),
     [
         ("a-test0 one 1 0.5", r"segments:1: 'a-test0 one 1 0\.5'; expected utterance, recording, start"),
+        ("a-test0 one 0 1_0", r"segments:1: .*; expected utterance, recording, start"),
+        ("a-test0 one 0 infinity", r"segments:1: .*; expected utterance, recording, start"),
+        ("a-test0 one \uff10 1", r"segments:1: .*; expected utterance, recording, start"),
+        ("a-test0 one 0 1 2", r"segments:1: .*; expected .* channel A or B, or 0 or 1"),
         ("a-test0 one 0 nan", r"segments:1: .*; expected utterance, recording, start"),
         ("a-test0 one 0 1 C", r"segments:1: .*; expected .* channel A or B"),
         ("a-test0 two 0 1", r"segments:1: a-test0: recording two has no line in .*wav\.scp"),
@@ -134,6 +156,31 @@ def test_bad_segments_are_named(written, tmp_path, line, message):
     (folder / "segments").write_text(line + "\n")
     with pytest.raises(CorpusError, match=message):
         read_corpus(written)
+
+
+def test_two_recordings_of_one_file_are_its_channels(written, tmp_path):
+    folder = tmp_path / "lists" / "test"
+    recordings = ["a-test0 call.wav", "a-test1 call.wav", "b-test0 mono.wav", "b-test1 sph2pipe -c 2 x.sph |"]
+    (folder / "wav.scp").write_text("\n".join(recordings))
+    (folder / "reco2file_and_channel").write_text("a-test0 x A\na-test1 x B\nb-test0 y B\nb-test1 z B\nelse z A\n")
+    commands = written.model_copy(update={"allow_commands": True})
+    assert [each.channel for each in read_corpus(commands).test] == [0, 1, None, None]
+    (folder / "segments").write_text(
+        "a-test0 a-test0 0 1\na-test1 a-test1 0 1\nb-test0 a-test1 1 2 A\nb-test1 b-test0 0 1\n"
+    )
+    assert [each.channel for each in read_corpus(commands).test] == [0, 1, 0, None]
+    (folder / "reco2file_and_channel").write_text("a-test0 x A\na-test1 x A\n")
+    assert [each.channel for each in read_corpus(commands).test] == [None, None, 0, None]
+    edit(folder / "reco2file_and_channel", "a-test1 x A", "a-test1 x C")
+    with pytest.raises(CorpusError, match=r"reco2file_and_channel:2: 'a-test1 x C'; expected recording, call and chan"):
+        read_corpus(commands)
+
+
+def test_recordings_in_archives_are_places_in_them(written, tmp_path):
+    scp = tmp_path / "lists" / "test" / "wav.scp"
+    scp.write_text("a-test0 w.ark:5\na-test1 w.ark:96054\nb-test0 /far/w.ark:8\nb-test1 ../w.ark:8\n")
+    expected = [f"{tmp_path}/w.ark:5", f"{tmp_path}/w.ark:96054", "/far/w.ark:8", f"{tmp_path.parent}/w.ark:8"]
+    assert [each.path for each in read_corpus(written).test] == expected
 
 
 def test_segments_and_channels_come_back_as_they_were_written(corpus, tmp_path):

@@ -342,6 +342,12 @@ def test_a_table_of_files_and_speakers_is_enough(tmp_path):
         ("0.5;1.75", "1.75;0.5", r"list\.csv:3: start '1\.75', end '0\.5'; expected seconds"),
         ("0.5;1.75", "0.5;soon", r"list\.csv:3: start '0\.5', end 'soon'"),
         ("0.5;1.75", "-0.5;1", r"list\.csv:3: start '-0\.5'"),
+        ("0.5;1.75", "0.5;1_000", r"list\.csv:3: start '0\.5', end '1_000'; expected seconds"),
+        ("0.5;1.75", "0.5;infinity", r"list\.csv:3: start '0\.5', end 'infinity'; expected seconds"),
+        ("0.5;1.75", "0.5;inf", r"list\.csv:3: start '0\.5', end 'inf'; expected seconds"),
+        ("0.5;1.75", "0.5;\uff11", r"list\.csv:3: start '0\.5', end '\uff11'; expected seconds"),
+        ("1.5;;1;", "1.5;;\u0661;", r"list\.csv:4: channel '\u0661'; expected a number from 0 on, or mean"),
+        ("name;speaker", "sep=;\nname;who", r"list\.csv:2: no column 'speaker' among name, who, path"),
         ("1.5;;1;", "1.5;;left;", r"list\.csv:4: channel 'left'; expected a number from 0 on, or mean"),
         (";;;;;\n", ";;;;;;\n", r"list\.csv:6: 10 fields; expected 9"),
         ("u2;bob", "u1;bob", r"list\.csv:3: u1 stands on line 2 already"),
@@ -354,6 +360,40 @@ def test_what_is_wrong_with_a_table_is_named(tmp_path, old, new, message):
     (tmp_path / "list.csv").write_text(TABLE.replace(old, new))
     with pytest.raises(CorpusError, match=message):
         read_corpus(CsvConfig(root=str(tmp_path), table="list.csv", columns=NAMED))
+
+
+def ids(root, text):
+    (root / "utterances.csv").write_text(text)
+    return list(everybody(read_corpus(CsvConfig(root=str(root), protocol=ProtocolConfig(n_enrol=1, background=0)))))
+
+
+def test_parts_of_a_file_without_ids_are_called_by_their_channels_and_times(tmp_path):
+    parts = ["ann,0,0.5,", "ann,0.5,1.25,1", "bob,,0.5,0", "bob,12345.678,,mean"]
+    text = "path,speaker,start,end,channel\nwhole.wav,ann,0,1,\n" + "".join(f"c/calls.wav,{part}\n" for part in parts)
+    assert sorted(ids(tmp_path, text)) == [
+        "c/calls-00000000-00000500",
+        "c/calls-ch0-00000000-00000500",
+        "c/calls-ch1-00000500-00001250",
+        "c/calls-mean-12345678-end",
+        "whole",
+    ]
+    with pytest.raises(CorpusError, match=r"utterances\.csv:7: c/calls-00000000-00000500 stands on line 3 already"):
+        ids(tmp_path, text + "c/calls.wav,bob,0,0.5,\n")
+
+
+def test_the_channels_of_a_call_without_ids_have_names(tmp_path):
+    rows = (f"{n}.wav,{speaker},{channel}\n" for n in range(2) for channel, speaker in enumerate(("ann", "bob")))
+    found = ids(tmp_path, "path,speaker,channel\n" + "".join(rows))
+    assert sorted(found) == ["0-ch0", "0-ch1", "1-ch0", "1-ch1"]
+
+
+def test_a_file_in_one_row_of_each_role_keeps_its_id(tmp_path):
+    rows = ["a.wav,ann,enrol,0,1", "a.wav,ann,test,1,2", "b.wav,bob,test,0,1", "b.wav,bob,test,1,2"]
+    (tmp_path / "utterances.csv").write_text("\n".join(["path,speaker,role,start,end", *rows]))
+    corpus = read_corpus(CsvConfig(root=str(tmp_path)))
+    assert [each.id for each in corpus.enrol + corpus.test] == [
+        *("a", "a", "b-00000000-00001000", "b-00001000-00002000")
+    ]
 
 
 def test_all_bad_rows_are_told_at_once(tmp_path):

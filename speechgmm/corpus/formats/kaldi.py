@@ -1,6 +1,7 @@
-"""Kaldi data directories: wav.scp or feats.scp, segments, utt2spk, spk2gender, read and written."""
+"""Kaldi data directories: wav.scp or feats.scp, segments, utt2spk and so on, read and written."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -11,14 +12,18 @@ from speechgmm.audio.reading import Channel
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats.commands import is_command, split_command
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
+from speechgmm.corpus.places import audio_path, list_path
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
 from speechgmm.corpus.trials import check_names, trial_lists, write_trials
 from speechgmm.errors import CorpusError
-from speechgmm.files import numbered_lines, replacing
+from speechgmm.files import numbered_lines, read_number, replacing
 
-CHANNELS: dict[str, Channel] = {"A": 0, "B": 1}
-"""Kaldi's names of the two channels of a call."""
+CHANNELS: dict[str, Channel] = {"A": 0, "B": 1, "a": 0, "b": 1, "0": 0, "1": 1}
+"""Names of the two channels of a call: letters, or numbers as Kaldi's programs write them."""
+
+CHANNEL_NAMES = "AB"
+"""Names of the channels that are written."""
 
 
 class KaldiConfig(Configuration):
@@ -32,13 +37,13 @@ class KaldiConfig(Configuration):
         Folder that the other paths, and those in ``wav.scp`` and ``feats.scp``, are relative to. In a recipe it is
         relative to the recipe, and ``${NAME}`` or ``${NAME:-default}`` in it stands for an environment variable.
     background, enrol, test : str, or null
-        Data directories with ``utt2spk``, ``wav.scp`` or ``feats.scp``, and optionally ``segments`` and ``spk2gender``.
-        Without a background, only models that need none are possible.
+        Data directories with ``utt2spk``, ``wav.scp`` or ``feats.scp``, and optionally ``segments``, ``spk2gender`` and
+        ``reco2file_and_channel``. Without a background, only models that need none are possible.
     data : str, optional
         One data directory instead of these; `protocol` or the trial lists divide its utterances into roles.
     trials : list of str
         Trial lists, in the formats of `speechgmm.corpus.trials.parse_trials`. The name of a list is its file name
-        without ``.txt``.
+        without ``.txt``, and without ``.csv`` or ``.tsv`` if it is a table with column names.
     protocol : section, optional
         Divides `data` into roles, and makes the trials if there are no lists.
     input : "audio" or "features"
@@ -73,10 +78,11 @@ class KaldiConfig(Configuration):
 
 
 class _Recording(NamedTuple):
-    """A line of ``wav.scp`` or ``feats.scp``."""
+    """A line of ``wav.scp`` or ``feats.scp``; the channel if it is one side of a call."""
 
     line: int
     path: str
+    channel: Channel = None
 
 
 def read_kaldi(config: KaldiConfig) -> Corpus:
@@ -88,7 +94,7 @@ def read_kaldi(config: KaldiConfig) -> Corpus:
     problems = Problems()
     names: dict[Role | None, str | None] = {role: getattr(config, role) for role in ROLES} | {None: config.data}
     by_role = {
-        role: read_data_directory(root / name, root, problems, config=config)
+        role: read_data_directory(list_path(root, name), root, problems, config=config)
         for role, name in names.items()
         if name is not None
     }
@@ -99,8 +105,9 @@ def read_data_directory(folder: Path, root: Path, problems: Problems, *, config:
     """Read one Kaldi data directory, in the order of ``segments``, or else of ``wav.scp`` or ``feats.scp``.
 
     The folder holds ``utt2spk``, ``wav.scp`` or ``feats.scp``, and optionally ``spk2gender`` and ``segments`` (lines of
-    utterance, recording, start and end in seconds, -1 for the recording's end, and maybe a channel, A or B). Relative
-    paths start at `root`; `problems` collects what is missing or malformed.
+    utterance, recording, start and end in seconds, -1 for the recording's end, and maybe a channel: A or B, or 0 or 1).
+    Two recordings of one file are the channels that ``reco2file_and_channel`` says. Relative paths start at `root`;
+    `problems` collects what is missing or malformed.
     """
     audio = config.input == "audio"
     scp = folder / ("wav.scp" if audio else "feats.scp")
@@ -108,6 +115,8 @@ def read_data_directory(folder: Path, root: Path, problems: Problems, *, config:
         name: _Recording(line, _resolve(path, f"{scp}:{line}: {name}", root, config, problems))
         for name, (line, path) in _read_pairs(scp, problems).items()
     }
+    if audio and (folder / "reco2file_and_channel").exists():
+        recordings = _with_channels(recordings, folder / "reco2file_and_channel", problems)
     speakers = _read_pairs(folder / "utt2spk", problems)
     sexes = _read_pairs(folder / "spk2gender", problems) if (folder / "spk2gender").exists() else {}
     utterances = []
@@ -122,8 +131,9 @@ def read_data_directory(folder: Path, root: Path, problems: Problems, *, config:
             continue
         speaker = speakers.pop(id_)[1]
         sex = sexes[speaker][1] if speaker in sexes else None
-        path = recordings[segment.recording].path
-        utterances.append(Utterance(id_, speaker, path, sex, segment.start, segment.end, segment.channel))
+        recording = recordings[segment.recording]
+        channel = recording.channel if segment.channel is None else segment.channel
+        utterances.append(Utterance(id_, speaker, recording.path, sex, segment.start, segment.end, channel))
     for id_, (line, _) in speakers.items():
         problems.add(f"{folder / 'utt2spk'}:{line}: {id_} has no line in {listed}")
     return tuple(utterances)
@@ -139,6 +149,24 @@ class _Segment(NamedTuple):
     channel: Channel = None
 
 
+def _with_channels(recordings: Mapping[str, _Recording], path: Path, problems: Problems) -> dict[str, _Recording]:
+    """Add the channels of ``reco2file_and_channel`` (lines of recording, call and channel) to recordings of one file.
+
+    The only recording of a file stays as it is: its audio, or its command, mostly gives that channel alone.
+    """
+    counts = Counter(recording.path for recording in recordings.values() if not is_command(recording.path))
+    sides: dict[str, Channel] = {}
+    for number, line in _read_lines(path, problems) if max(counts.values(), default=0) > 1 else ():
+        fields = line.split()
+        if len(fields) != 3 or fields[2] not in CHANNELS:
+            problems.add(f"{path}:{number}: {line!r}; expected recording, call and channel: A or B, or 0 or 1")
+        elif fields[0] in recordings and counts[recordings[fields[0]].path] > 1:
+            sides[fields[0]] = CHANNELS[fields[2]]
+    shared = Counter((recordings[name].path, channel) for name, channel in sides.items())
+    alone = {name: channel for name, channel in sides.items() if shared[recordings[name].path, channel] == 1}
+    return {name: recording._replace(channel=alone.get(name)) for name, recording in recordings.items()}
+
+
 def _read_segments(path: Path, recordings: Mapping[str, _Recording], problems: Problems) -> dict[str, _Segment]:
     """Read lines of utterance, recording, start, end and perhaps a channel."""
     segments: dict[str, _Segment] = {}
@@ -148,7 +176,8 @@ def _read_segments(path: Path, recordings: Mapping[str, _Recording], problems: P
         channel = CHANNELS.get(fields[4]) if len(fields) == 5 else None
         well_formed = len(fields) == 4 or (len(fields) == 5 and channel is not None)
         if not (well_formed and 0 <= start < (math.inf if end == -1 else end)):
-            expected = "utterance, recording, start and a later end (or -1) in seconds, and perhaps channel A or B"
+            times = "start and a later end (or -1) in seconds"
+            expected = f"utterance, recording, {times}, and perhaps channel A or B, or 0 or 1"
             problems.add(f"{path}:{number}: {line!r}; expected {expected}")
         elif fields[0] in segments:
             problems.add(f"{path}:{number}: {fields[0]} stands on line {segments[fields[0]].line} already")
@@ -163,17 +192,14 @@ def _read_segments(path: Path, recordings: Mapping[str, _Recording], problems: P
 
 def _read_times(fields: Sequence[str]) -> tuple[float, float]:
     """Read two times in seconds; NaN, which no comparison accepts, if they are not two finite numbers."""
-    try:
-        first, second = (float(field) for field in fields)
-    except ValueError:
-        return math.nan, math.nan
-    return (first, second) if math.isfinite(first) and math.isfinite(second) else (math.nan, math.nan)
+    times = [read_number(field) for field in fields]
+    return (times[0], times[1]) if len(times) == 2 and all(map(math.isfinite, times)) else (math.nan, math.nan)
 
 
 def _resolve(path: str, where: str, root: Path, config: KaldiConfig, problems: Problems) -> str:
     """Return the absolute path; return a command unchanged, and report it if it is not allowed."""
     if not is_command(path):
-        return str(root / path)
+        return audio_path(root, path) if config.input == "audio" else str(root / path)
     if config.input == "features":
         problems.add(f"{where} is the output of a command; only files are read")
     elif not config.allow_commands:
@@ -252,10 +278,9 @@ def _format_segment(utterance: Utterance, recording: str) -> str:
     text = f"{recording} {utterance.start or 0.0!r} {-1 if utterance.end is None else repr(utterance.end)}"
     if utterance.channel is None:
         return text
-    names = {channel: name for name, channel in CHANNELS.items()}
-    if utterance.channel not in names:
+    if utterance.channel not in (0, 1):
         raise ValueError(f"{utterance.id}: channel {utterance.channel!r}; Kaldi's segments have 0 and 1")
-    return f"{text} {names[utterance.channel]}"
+    return f"{text} {CHANNEL_NAMES[utterance.channel]}"
 
 
 def _write_pairs(path: Path, pairs: Mapping[str, str]) -> None:

@@ -1,10 +1,9 @@
 """Corpora listed in a table: one row per utterance, named columns, separated by commas, semicolons or tabs."""
 
-import csv
-import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -14,11 +13,15 @@ from pydantic import Field
 from speechgmm.audio.reading import Channel
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
+from speechgmm.corpus.named_columns import named_rows as named_rows
+from speechgmm.corpus.named_columns import read_column_names as read_column_names
+from speechgmm.corpus.named_columns import read_header
+from speechgmm.corpus.places import audio_path, list_path
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
 from speechgmm.corpus.trials import trial_lists, write_trials
 from speechgmm.errors import CorpusError
-from speechgmm.files import read_text, write_csv
+from speechgmm.files import read_number, write_csv
 
 NEEDED = ("path", "speaker")
 CHANNEL = re.compile(r"[0-9]{1,4}")
@@ -30,7 +33,8 @@ class ColumnsConfig(Configuration):
     Parameters
     ----------
     id : str
-        Column of the utterance ids. Without it, an id is the path without the suffix.
+        Column of the utterance ids. Without it, an id is the path without the suffix. Where rows of a role have the
+        same path, their channels and times follow, with start and end in milliseconds: ``a-ch0-00000500-00001250``.
     path, speaker : str
         Columns of the audio file and the speaker; both are required.
     role : str
@@ -69,8 +73,8 @@ class CsvConfig(Configuration):
         Folder that the other paths, and those in the table, are relative to. In a recipe it is relative to the
         recipe, and ``${NAME}`` or ``${NAME:-default}`` in it stands for an environment variable.
     table : str
-        The table, in UTF-8. Its first line names the columns, separated by tabs, semicolons or commas. Columns with
-        other names than those in `columns` are ignored.
+        The table, in UTF-8. Its first line names the columns, separated by tabs, semicolons or commas; a line as
+        ``sep=;`` may come before. Columns with other names than those in `columns`, or without a name, are ignored.
     columns : section
         Names of the columns.
     trials : list of str
@@ -96,7 +100,7 @@ def read_table(config: CsvConfig) -> Corpus:
     root = Path(config.root)
     problems = Problems()
     try:
-        by_role = read_utterances(root / config.table, root, config.columns, problems)
+        by_role = read_utterances(list_path(root, config.table), root, config.columns, problems)
     except CorpusError as error:
         problems.add(str(error))
         by_role = {}
@@ -113,10 +117,11 @@ def read_utterances(
     """
     by_role: dict[Role | None, list[Utterance]] = {}
     first_lines: dict[tuple[Role | None, str], int] = {}
+    cut = _cut_files(path, columns)
     for number, row in read_rows(path, columns, problems):
         where = f"{path}:{number}"
         role = _role(row["role"], where, problems)
-        utterance = _utterance(row, root, where, problems)
+        utterance = _utterance(row, root, cut, where, problems)
         if utterance is None:
             continue
         first_line = first_lines.setdefault((role, utterance.id), number)
@@ -136,56 +141,16 @@ def read_rows(path: Path, columns: ColumnsConfig, problems: Problems) -> Iterato
     `CorpusError` if the table cannot be read, a column name is repeated, or a required column is missing.
     """
     names = columns.model_dump()
-    header = read_column_names(path)
+    line, header = read_header(path)
     for needed in NEEDED:
         if names[needed] not in header:
+            among = ", ".join(filter(None, header)) or "none"
             raise CorpusError(
-                f"{path}:1: no column {names[needed]!r} among {', '.join(header) or 'none'}; it has the "
-                f"{needed}; set corpus.columns.{needed} if it has another name"
+                f"{path}:{line}: no column {names[needed]!r} among {among}; it has the {needed}; "
+                f"set corpus.columns.{needed} if it has another name"
             )
     for number, row in named_rows(path, problems):
         yield number, {ours: row.get(theirs, "") for ours, theirs in names.items()}
-
-
-def read_column_names(path: Path) -> list[str]:
-    """Read the column names in the first line of a table; raise `CorpusError` if it cannot be read."""
-    text = read_text(path)
-    try:
-        row = next(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True), [])
-    except csv.Error as error:
-        raise CorpusError(f"{path}:1: {error}") from error
-    return [name.strip() for name in row]
-
-
-def named_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, str]]]:
-    """Read the rows of any table with column names: the line number where a row ends, and its fields by name.
-
-    Fields are stripped of white space; `problems` collects rows with more or fewer fields than the first line. Raises
-    `CorpusError` if the table cannot be read, or a column name is repeated.
-    """
-    text = read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if repeated := sorted({name for name in header if header.count(name) > 1}):
-            raise CorpusError(f"{path}:1: column {repeated[0]!r} is there twice")
-        for row in reader:
-            if not any(field.strip() for field in row):
-                continue
-            if len(row) != len(header):
-                problems.add(
-                    f"{path}:{reader.line_num}: {len(row)} fields; expected {len(header)}, as in the first line"
-                )
-                continue
-            yield reader.line_num, dict(zip(header, map(str.strip, row), strict=True))
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num}: {error}") from error
-
-
-def _separator(text: str) -> str:
-    """Find the separator of the columns in the first line: a tab, a semicolon or a comma."""
-    first = text.partition("\n")[0]
-    return next((separator for separator in "\t;" if separator in first), ",")
 
 
 def _role(text: str, where: str, problems: Problems) -> Role | None:
@@ -196,8 +161,21 @@ def _role(text: str, where: str, problems: Problems) -> Role | None:
     return role
 
 
-def _utterance(row: Mapping[str, str], root: Path, where: str, problems: Problems) -> Utterance | None:
-    """Read the utterance of a row, or None without a path or speaker; `problems` collects bad fields."""
+def _cut_files(path: Path, columns: ColumnsConfig) -> set[tuple[str, str]]:
+    """Find the roles and paths with several rows without an id, if the table has columns for the parts of a file."""
+    if not {columns.start, columns.end, columns.channel} & {*read_column_names(path)}:
+        return set()
+    counts = Counter((row["role"], row["path"]) for _, row in read_rows(path, columns, Problems()) if not row["id"])
+    return {row for row, count in counts.items() if count > 1}
+
+
+def _utterance(
+    row: Mapping[str, str], root: Path, cut: Collection[tuple[str, str]], where: str, problems: Problems
+) -> Utterance | None:
+    """Read the utterance of a row, or None without a path or speaker; `problems` collects bad fields.
+
+    `cut` has the roles and paths whose parts are utterances.
+    """
     if empty := [name for name in NEEDED if not row[name]]:
         problems.add(f"{where}: no {' and no '.join(empty)}")
         return None
@@ -211,10 +189,11 @@ def _utterance(row: Mapping[str, str], root: Path, where: str, problems: Problem
         channel = "mean"
     if row["channel"] and channel is None:
         problems.add(f"{where}: channel {row['channel']!r}; expected a number from 0 on, or mean")
+    part = id_of_part(start, end, channel) if (row["role"], row["path"]) in cut else ""
     return Utterance(
-        row["id"] or id_of_path(row["path"]),
+        row["id"] or id_of_path(row["path"]) + part,
         row["speaker"],
-        str(root / row["path"]),
+        audio_path(root, row["path"]),
         row["sex"] or None,
         start,
         end,
@@ -230,15 +209,18 @@ def id_of_path(path: str) -> str:
     return (pure.with_suffix("") if pure.name else pure).as_posix()
 
 
+def id_of_part(start: float | None, end: float | None, channel: Channel) -> str:
+    """Return what follows the id of a file in the id of a part of it: ``-ch0-00000500-00001250``, in milliseconds."""
+    name = "" if channel is None else f"-{channel if channel == 'mean' else f'ch{channel}'}"
+    if start is None and end is None:
+        return name
+    return f"{name}-{1000 * (start or 0.0):08.0f}-{'end' if end is None else f'{1000 * end:08.0f}'}"
+
+
 def _seconds(text: str) -> float | None:
     """Read a time: None if it is empty, NaN if it is not a finite number."""
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
+    value = read_number(text)
+    return (value if math.isfinite(value) else math.nan) if text else None
 
 
 def write_table(corpus: Corpus, root: Path) -> None:
