@@ -25,18 +25,20 @@ def evaluate(
     scores: Annotated[
         Path,
         typer.Argument(
-            help="Score file: lines of model, test and score, or of one score each in the order of the trials, or a "
-            "table with columns model, test and llr or score.",
+            help="Score file: lines of model, test and score, or of one score each in the order of the trials; a "
+            "table with columns model, test and llr or score; or scores of SpeechBrain, wespeaker, NIST, Bob or "
+            "LIA_RAL. The format is recognised by its content.",
             show_default=False,
         ),
     ],
     trials: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            help="Trial list of Kaldi, NIST or VoxCeleb, or a table with columns model, test and label.",
+            help="Trial list of Kaldi, NIST or VoxCeleb, or a table with columns model, test and label. Leave it out "
+            "if the scores have labels.",
             show_default=False,
         ),
-    ],
+    ] = None,
     *,
     preset: Annotated[
         list[Preset] | None,
@@ -52,6 +54,9 @@ def evaluate(
             help="Table of utterances with a column id or path. Its column speaker gives the speakers of intervals."
         ),
     ] = None,
+    distances: Annotated[
+        bool, typer.Option("--distances", help="Lower scores mean the same speaker: negate them.")
+    ] = False,
     bootstrap: Annotated[int, typer.Option(min=0, max=100_000, help="Resamples for the intervals; 0 for none.")] = 1000,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave out trials without a score.")] = False,
     allow_extra: Annotated[
@@ -74,10 +79,12 @@ def evaluate(
             check_page("--report", report)
         if by and len(by) > 1:
             raise SpeechGMMError(f"--by {' --by '.join(by)}: {len(by)} columns; expected one at a time")
+        _check_files(scores, trials)
         document = evaluate_scores(
             scores,
             trials,
             config,
+            distances=distances,
             by=by[0] if by else None,
             manifest=manifest,
             allow_missing=allow_missing,
@@ -87,12 +94,23 @@ def evaluate(
         if as_json:
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
         else:
-            _print_metrics(trials, document)
+            _print_metrics((trials or scores).stem, document)
 
 
-def _print_metrics(trials: Path, document: dict[str, Any]) -> None:
+def _check_files(scores: Path, trials: Path | None) -> None:
+    """Raise `SpeechGMMError` for folders, and say which file of a folder of results is meant."""
+    if scores.is_dir():
+        message = f"{scores}: a folder; expected a score file"
+        if (scores / "scores.csv").is_file():
+            message += f", as {scores / 'scores.csv'}; speechgmm report {scores} makes a page of these results"
+        raise SpeechGMMError(message)
+    if trials is not None and trials.is_dir():
+        raise SpeechGMMError(f"{trials}: a folder; expected a trial list")
+
+
+def _print_metrics(name: str, document: dict[str, Any]) -> None:
     """Print the metrics, notes and warnings."""
-    show_numbers({trials.stem: document["trials"]})
+    show_numbers({name: document["trials"]})
     if document["parts"]:
         show_parts(document["by"], document["parts"])
     for note in document["notes"]:

@@ -129,6 +129,23 @@ SCORES = [
     BETWEEN.join([b"anna u1 1.5\nben u1 -2e-1\nanna u2 nan\n", TRIALS[0]]),
     BETWEEN.join([b"0.5\n-1\n", TRIALS[1]]),
     BETWEEN.join([b"model,test,llr\nanna,u1,3\nben,u1,-3\n", b"model,test,label,sex\nanna,u1,target,f\nben,u1,0,m\n"]),
+    *(
+        BETWEEN.join([scores, b"anna\tu1.wav\ttarget\nben\tu1.wav\tnontarget\n"])
+        for scores in (
+            *(
+                b"anna u1 1 3.5\nben u1 0 -2\n",
+                b"anna u1.wav 3.5 target\nben u1.wav -2 nontarget\n",
+                b"anna anna u1 3\n",
+            ),
+            *(b"F anna 1 u1 3.5\nF ben 0 u1 -2\n", b"3.5 anna u1\n-2 ben u1\n", b"# score\n3.5\n-2\n"),
+        )
+    ),
+    BETWEEN.join(
+        [
+            b"modelid\tsegmentid\tside\tLLR\nanna\tu1\ta\t3\nben\tu1\ta\t-3\n",
+            b"modelid\tsegmentid\tside\ttargettype\nanna\tu1\ta\ttarget\nben\tu1\ta\tnontarget\n",
+        ]
+    ),
 ]
 
 LABELS = [

@@ -231,8 +231,8 @@ TARGETS: dict[str, Target] = {
     "trial lists": Target(("trials.txt",), (_read_trials,), lambda _: seeds.TRIALS, (b"target", b"1 ", b" 0")),
     "score files": Target(
         ("scores.txt", "list.txt"),
-        (_scores(allow=False), _scores(allow=True)),
-        *(lambda _: seeds.SCORES, (b"model", b"test", b"llr", b",", b"\t", b"label")),
+        (_scores(allow=False), _scores(allow=True), lambda path: read_scored_trials(path, None)),
+        *(lambda _: seeds.SCORES, (b"model", b"test", b"llr", b",", b"\t", b"label", b"#", b" 1 ", b"-1,5")),
     ),
     "labels": Target(
         ("labels.rttm",),

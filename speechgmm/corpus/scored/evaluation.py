@@ -1,11 +1,12 @@
 """Evaluation of scores of any toolkit: what ``speechgmm evaluate`` computes, as one call."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from speechgmm.arrays import IntArray
+from speechgmm.arrays import Float64Array, IntArray
 from speechgmm.corpus.manifest import first_few
 from speechgmm.corpus.scored.score_files import ScoredTrials, read_scored_trials
 from speechgmm.corpus.scored.trial_speakers import Manifest, column_values, read_manifest, trial_speaker_numbers
@@ -22,9 +23,10 @@ SEED = 0
 
 def evaluate_scores(
     scores: str | Path,
-    trials: str | Path,
+    trials: str | Path | None,
     config: EvaluationConfig,
     *,
+    distances: bool = False,
     by: str | None = None,
     manifest: str | Path | None = None,
     allow_missing: bool = False,
@@ -36,12 +38,16 @@ def evaluate_scores(
     Parameters
     ----------
     scores : str or Path
-        Lines of model, test and score, lines of one score in the order of the trials, or a table with columns
-        ``model``, ``test`` and ``llr`` or ``score``.
-    trials : str or Path
-        Trial list of Kaldi, NIST or VoxCeleb, or a table with columns ``model``, ``test`` and ``label``.
+        Lines of model, test and score, lines of one score in the order of the trials, a table with columns ``model``,
+        ``test`` and ``llr`` or ``score``, or scores of SpeechBrain, wespeaker, NIST, Bob or LIA_RAL. The format is
+        recognised by its content.
+    trials : str, Path or None
+        Trial list of Kaldi, NIST or VoxCeleb, or a table with columns ``model``, ``test`` and ``label``. None if the
+        scores have labels.
     config : EvaluationConfig
         Detection costs, and the number of bootstrap resamples for the intervals.
+    distances : bool
+        Negate the scores, because lower ones mean the same speaker.
     by : str, optional
         A column of the trial list or the manifest; the trials of each of its values are evaluated too.
     manifest : str or Path, optional
@@ -62,7 +68,8 @@ def evaluate_scores(
     Raises
     ------
     CorpusError
-        If a file cannot be read, scores and trials do not match, or there are no scored target or nontarget trials.
+        If a file cannot be read or has no known format, scores and trials do not match, or there are no scored target
+        or nontarget trials.
     OSError
         If the page cannot be written.
 
@@ -82,16 +89,18 @@ def evaluate_scores(
     >>> round(metrics["cllr"], 2)
     0.46
     """
-    scores, trials = Path(scores), Path(trials)
+    scores, trials = Path(scores), Path(trials) if trials is not None else None
     scored = read_scored_trials(scores, trials, allow_missing=allow_missing, allow_extra=allow_extra)
+    if distances:
+        scored = _negated(scored)
     utterances = read_manifest(Path(manifest)) if manifest else None
     values = binned(column_values(by, scored, utterances)) if by else []
     speakers, source = trial_speaker_numbers(scored, utterances)
     numbers = summarise(scored.scores, scored.target, config)
     if numbers["eer"] is None:
         raise CorpusError(
-            f"{scores}: {numbers['n_target']} target and {numbers['n_nontarget']} nontarget trials of {trials} have a "
-            "score; expected some of both"
+            f"{scores}: {numbers['n_target']} target and {numbers['n_nontarget']} nontarget trials of "
+            f"{trials or scores} have a score; expected some of both"
         )
     intervals = uncertainty(scored.scores, scored.target, speakers, config, np.random.default_rng(SEED))
     parts = breakdown(scored.scores, scored.target, speakers, values, config, SEED) if by else {}
@@ -101,12 +110,29 @@ def evaluate_scores(
         "by": by,
         "parts": parts,
         "notes": [*scored.notes, *interval_note],
-        "warnings": _warnings(numbers, by, parts),
+        "warnings": [*_doubtful_scores(scored.scores, numbers, distances), *_warnings(numbers, by, parts)],
     }
     if report is not None:
-        table, tests = _trial_table(scored, speakers, trials.stem), _test_infos(scored, utterances or {})
+        table, tests = _trial_table(scored, speakers, (trials or scores).stem), _test_infos(scored, utterances or {})
         report_scores(Path(report), str(scores), table, tests, document, config, SEED)
     return document
+
+
+def _negated(scored: ScoredTrials) -> ScoredTrials:
+    """Turn distances into scores."""
+    note = "scores: negated, as --distances asks, so that a higher score means the same speaker"
+    return replace(scored, scores=-scored.scores, notes=(*scored.notes, note))
+
+
+def _doubtful_scores(scores: Float64Array, numbers: ListMetrics, distances: bool) -> list[str]:
+    """Warn if targets score lower than nontargets more often than higher, and of labels in the place of scores."""
+    warnings = []
+    if numbers["auc"] is not None and numbers["auc"] < 0.5:
+        cure = "leave out --distances" if distances else "turn distances with --distances"
+        warnings.append(f"AUC is {numbers['auc']:.4f}, below 0.5: a higher score must mean the same speaker; {cure}")
+    if np.isin(np.abs(scores[~np.isnan(scores)]), (0, 1)).all():
+        warnings.append("all scores are 0 or 1, as labels and decisions are; expected scores")
+    return warnings
 
 
 def _warnings(numbers: ListMetrics, by: str | None, parts: dict[str, ListMetrics]) -> list[str]:
