@@ -138,6 +138,8 @@ def labelled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, Trial,
     number = 0
     for number, line in numbered_lines(path):
         fields = line.split()
+        if line.startswith("#") and len(fields) != 3:  # a comment
+            continue
         if label_first is None and len(fields) == 3:
             label_first = fields[0] in LABELS_FIRST and fields[2] not in LABELS_LAST
         label = fields[0 if label_first else -1]

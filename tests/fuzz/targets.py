@@ -16,8 +16,8 @@ from safetensors.numpy import load, save
 import seeds
 from mutations import mutate, odd_header, odd_texts, with_header_length, with_ogg_checksums
 from seeds import BETWEEN
-from speechgmm import load_gmm, read_audio
-from speechgmm.audio.reading import audio_blocks, duration
+from speechgmm import load_gmm
+from speechgmm.audio.reading import audio_blocks, audio_warnings, duration, load_audio
 from speechgmm.corpus.formats.kaldi import KaldiConfig
 from speechgmm.corpus.formats.tables import CsvConfig
 from speechgmm.corpus.problems import Problems
@@ -108,9 +108,12 @@ class Target:
 
 
 def _read_audio(path: Path) -> None:
-    """Read audio whole, at another rate; what is given is usable."""
-    duration(path)
-    samples, rate = read_audio(path, channel="mean", sample_rate=16000)
+    """Read audio whole, at its rate and another one; what is given is usable, and as long as was said."""
+    seconds, remarks = duration(path), audio_warnings(path)
+    samples, rate, same_remarks = load_audio(path, channel="mean")
+    assert seconds == len(samples) / rate
+    assert remarks == same_remarks
+    samples, rate, _ = load_audio(path, channel="mean", sample_rate=16000)
     assert rate == 16000
     assert samples.dtype == np.float32
     assert np.isfinite(samples).all()

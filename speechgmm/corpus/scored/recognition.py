@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from speechgmm.corpus.formats.tables import read_column_names
+from speechgmm.corpus.named_columns import read_column_names
 from speechgmm.corpus.scored.columns import (
     LABELS,
     LINE_FORMATS,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from speechgmm.corpus.formats.tables import named_rows
+from speechgmm.corpus.named_columns import named_rows
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.scored.columns import Columns
 from speechgmm.files import numbered_lines

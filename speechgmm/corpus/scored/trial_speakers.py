@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from speechgmm.arrays import IntArray
-from speechgmm.corpus.formats.tables import id_of_path, named_rows, read_column_names
+from speechgmm.corpus.formats.tables import id_of_path
 from speechgmm.corpus.manifest import first_few
+from speechgmm.corpus.named_columns import named_rows, read_column_names
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.scored.score_files import ScoredTrials
 from speechgmm.corpus.trials import known_name
