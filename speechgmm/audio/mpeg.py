@@ -24,7 +24,10 @@ KILOBITS = {
 RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 """Sample rates in Hz, by a header's bits of the version."""
 
-TAGS = (b"Xing", b"Info", b"VBRI")
+LENGTH_TAGS = (b"Xing", b"Info", b"VBRI")
+
+TEXT_TAGS = (b"ID3", b"TAG", b"APE", b"LYR", b"\0\0\0")
+"""First bytes of tags of text, and of padding, between frames."""
 
 
 class FrameHeader(NamedTuple):
@@ -44,6 +47,7 @@ class MpegFile(NamedTuple):
     n_frames: int  # with audio: without the length tag
     n_tagged: int | None  # frames that the length tag announces, 0 if it is silent about it; None without a tag
     header: FrameHeader  # of the first frame
+    n_skipped: int = 0  # bytes between its frames that are neither frames nor tags of text
 
     @property
     def n_samples(self) -> int:
@@ -97,7 +101,10 @@ def mpeg_files(data: Data, start: int, stop: int) -> list[MpegFile]:
         header = _header_at(data, position)
         expected = files[-1].header.kind if files else None
         if header is None or (header.kind != expected and not _is_followed(data, position, header)):
-            position = _next_frame(data, position, stop)
+            after = _after_tag(data, position, stop) or _next_frame(data, position, stop)
+            if files and after < stop and not data[position : position + 3].startswith(TEXT_TAGS):
+                files[-1] = files[-1]._replace(n_skipped=files[-1].n_skipped + after - position)
+            position = after
             continue
         end = position + header.n_bytes
         if end > stop:
@@ -126,12 +133,16 @@ def _is_followed(data: Data, position: int, header: FrameHeader) -> bool:
     return following is not None and following.kind == header.kind
 
 
+def _after_tag(data: Data, position: int, stop: int) -> int | None:
+    """Return where an ID3 tag ends that begins at a position, or None if there is none."""
+    if data[position : position + 3] != b"ID3" or position + 10 > stop:
+        return None
+    digits = data[position + 6 : position + 10]  # its size in four times seven bits
+    return min(stop, position + 10 + sum(digit << shift for digit, shift in zip(digits, (21, 14, 7, 0), strict=True)))
+
+
 def _next_frame(data: Data, position: int, stop: int) -> int:
     """Find the next position of a frame after something else, or `stop`."""
-    if data[position : position + 3] == b"ID3" and position + 10 <= stop:  # its size in four times seven bits
-        digits = data[position + 6 : position + 10]
-        size = sum(digit << shift for digit, shift in zip(digits, (21, 14, 7, 0), strict=True))
-        return min(stop, position + 10 + size)
     while (position := data.find(b"\xff", position + 1, stop - 2)) >= 0:
         header = _header_at(data, position)
         if header is not None and _is_followed(data, position, header):
@@ -149,7 +160,7 @@ def _length_tag(data: Data, position: int, header: FrameHeader) -> int | None:
     place = position + 4 + side
     for at in {place, place + crc}:
         name, flags = data[at : at + 4], data[at + 7 : at + 8]
-        if name in TAGS[:2]:
+        if name in LENGTH_TAGS[:2]:
             return int.from_bytes(data[at + 8 : at + 12], "big") if flags and flags[0] & 1 else 0
     at = position + 36
-    return int.from_bytes(data[at + 14 : at + 18], "big") if data[at : at + 4] == TAGS[2] else None
+    return int.from_bytes(data[at + 14 : at + 18], "big") if data[at : at + 4] == LENGTH_TAGS[2] else None

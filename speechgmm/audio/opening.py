@@ -219,9 +219,13 @@ def _open_ogg(path: Path, files: Sequence[OggFile]) -> OpenAudio:
 
 def _open_mpeg(path: Path, files: Sequence[MpegFile]) -> OpenAudio:
     """Open an MPEG file, or several that were joined; a length that libsndfile would only estimate is counted."""
+    n_skipped = sum(file.n_skipped for file in files)
+    damaged = (f"{n_skipped:,} bytes between its frames are no audio and were skipped",) if n_skipped else ()
     if len(files) > 1:
-        return _open_joined([partial(_mpeg_part, path, file) for file in files])
-    return _opened(ForwardSoundFile(path) if files[0].has_right_tag else _untagged(path, files[0]))
+        opened = _open_joined([partial(_mpeg_part, path, file) for file in files])
+    else:
+        opened = _opened(ForwardSoundFile(path) if files[0].has_right_tag else _untagged(path, files[0]))
+    return opened._replace(warnings=(*opened.warnings, *damaged))
 
 
 def _open_joined(openers: Sequence[Opener]) -> OpenAudio:

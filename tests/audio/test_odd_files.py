@@ -172,6 +172,17 @@ def test_an_mp3_file_of_variable_bit_rate_without_a_length_tag_is_read_whole(tmp
     assert capfd.readouterr().err == ""  # the MP3 decoder speaks to the terminal if it is left to guess
 
 
+def test_bytes_between_the_frames_of_an_mp3_file_are_seen(tmp_path, capfd):
+    path = mp3(tmp_path / "a.mp3", speech_like())
+    without_length_tag(path)
+    whole, content = read_silently(path), path.read_bytes()
+    place = content.index(content[:2], len(content) // 2)  # the next frame from the middle on
+    path.write_bytes(content[:place] + b"\1\2\3\4" * 25 + content[place:])
+    samples = read_with_warning(path, "100 bytes between its frames are no audio and were skipped")
+    assert len(samples) == len(whole)
+    capfd.readouterr()
+
+
 @pytest.mark.parametrize("n_files", [2, 3])
 @pytest.mark.parametrize("tagged", [True, False])
 def test_joined_mp3_files_are_read_one_after_the_other(tmp_path, n_files, tagged, capfd):
