@@ -1,13 +1,21 @@
 """The command that writes a first recipe for a folder of recordings."""
 
-import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from speechgmm.cli.common import JobsOption, exit_on_error
+
+if TYPE_CHECKING:
+    from speechgmm.corpus.formats.discovered import DiscoveredCorpus
+    from speechgmm.recipe.preparing.first_recipe import FirstRecipeSettings
+    from speechgmm.recipe.preparing.survey import Survey
+
+MOST_REASONS = 5
+"""Reasons why recordings cannot be used that are printed."""
 
 
 def init(
@@ -19,33 +27,95 @@ def init(
 ) -> None:
     """Write a recipe that runs on a folder of recordings, and print what was found in it.
 
-    Recordings may be in a folder for each speaker, in a table with columns for paths and speakers, or in the layout of
-    a known corpus.
+    Recordings may be in a folder for each speaker, perhaps within folders such as train and test; in a table with
+    columns for paths and speakers; in Kaldi data directories; or in the layout of a known corpus. Exit status 3: some
+    recordings cannot be used; they are listed with the reasons, and a recipe is written for the others, if any.
     """
     from speechgmm.corpus.formats.discovery import discover
-    from speechgmm.parallel.engine import Engine, available_cores
-    from speechgmm.recipe.preparing.first_recipe import (
-        choose_settings,
-        common_rate,
-        format_duration,
-        usable_utterances,
-        write_recipe,
-    )
-    from speechgmm.recipe.preparing.survey import survey
+    from speechgmm.recipe.preparing.first_recipe import safe_name, write_recipe
+    from speechgmm.recipe.preparing.places import check_place
 
     with exit_on_error("interrupted; nothing is written"):
-        recordings = survey(discover(folder), Engine("processes", jobs or available_cores()))
-        if not recordings.utterances:
-            typer.echo("\n".join(recordings.ignored), err=True)
-        chosen = choose_settings(recordings)
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().stem).strip("-._") or "mine"
-        path = out or Path(f"{name}.yaml")
+        check_place(folder)
+        recordings = _survey(discover(folder), jobs)
+        chosen = _settings(recordings)
+        path = out or Path(f"{safe_name(folder.resolve().stem)}.yaml")
         written = write_recipe(recordings, chosen, path)
+    _print_found(recordings)
+    _print_plan(recordings, chosen)
+    typer.echo(f"wrote {' and '.join(map(str, written))}; next: speechgmm check {path}, speechgmm run {path}")
+    if recordings.n_unusable:
+        raise typer.Exit(3)
+
+
+def _survey(corpus: "DiscoveredCorpus", jobs: int | None) -> "Survey":
+    """Read the headers of recordings, and show progress on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from speechgmm.parallel.engine import Engine, available_cores
+    from speechgmm.recipe.preparing.survey import survey
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading headers", total=None)
+
+        def show(n_read: int, n_all: int) -> None:
+            progress.update(task, completed=n_read, total=n_all)
+
+        return survey(corpus, Engine("processes", jobs or available_cores()), show)
+
+
+def _settings(recordings: "Survey") -> "FirstRecipeSettings":
+    """Choose the settings; if the usable recordings do not allow an experiment, print why others are unusable."""
+    from speechgmm.errors import CorpusError
+    from speechgmm.recipe.preparing.first_recipe import choose_settings
+
+    try:
+        return choose_settings(recordings)
+    except CorpusError:
+        if recordings.n_unusable:
+            typer.echo("\n".join(_unusable(recordings)), err=True)
+        if recordings.utterances:
+            raise
+    typer.echo("none of the recordings can be used; nothing is written", err=True)
+    raise typer.Exit(3)
+
+
+def _unusable(recordings: "Survey") -> list[str]:
+    """List the recordings that cannot be used, and why."""
+    return [f"recordings that cannot be used: {recordings.n_unusable:,}", *_first_reasons(recordings.unusable)]
+
+
+def _print_found(recordings: "Survey") -> None:
+    """Print what was recognised, who speaks and how much, and what is left out."""
+    from speechgmm.corpus.manifest import first_few
+    from speechgmm.recipe.preparing.first_recipe import format_duration
+
+    corpus, speakers = recordings.corpus, sorted(recordings.of_speaker)
+    lines = [f"found: {corpus.how}"]
+    lines += [f"guessed: {doubt}" for doubt in corpus.doubts]
+    lines.append(f"speakers: {first_few(speakers)}")
     rates = _format_rates(recordings.rates(recordings.utterances))
-    typer.echo(f"found: {recordings.corpus.how}")
-    typer.echo(f"{len(recordings.of_speaker):,} speakers, {format_duration(recordings)} in recordings: {rates}")
-    for note in recordings.ignored:
-        typer.echo(f"ignored: {note}")
+    lines.append(f"{len(speakers):,} speakers, {format_duration(recordings)} in recordings: {rates}")
+    lines += [f"ignored: {note}" for note in corpus.ignored]
+    if recordings.n_unusable:
+        lines += _unusable(recordings)
+    if recordings.odd:
+        lines += ["odd recordings, which are used:", *_first_reasons(recordings.odd)]
+    typer.echo("\n".join(lines))
+
+
+def _first_reasons(reasons: Sequence[str]) -> list[str]:
+    """Indent the first reasons, and count the others."""
+    more = len(reasons) - MOST_REASONS
+    return [f"  {reason}" for reason in reasons[:MOST_REASONS]] + [f"  and {more:,} other reasons"] * (more > 0)
+
+
+def _print_plan(recordings: "Survey", chosen: "FirstRecipeSettings") -> None:
+    """Print the sample rate, if recordings are resampled, and the models that the recipe asks for."""
+    from speechgmm.recipe.preparing.first_recipe import common_rate, usable_utterances
+
     counts = recordings.rates(usable_utterances(recordings, chosen))
     rate = common_rate(counts)
     if others := Counter({other: count for other, count in counts.items() if other != rate}):
@@ -53,8 +123,8 @@ def init(
     if chosen.has_background:
         typer.echo(f"plan: a background model of {chosen.n_components} Gaussians, and speaker models adapted from it")
     else:
-        typer.echo(f"plan: {chosen.n_components} Gaussians for each speaker; too few speakers for a background model")
-    typer.echo(f"wrote {' and '.join(map(str, written))}; next: speechgmm check {path}, speechgmm run {path}")
+        why = "too few speakers" if None in recordings.usable else "no other speech"
+        typer.echo(f"plan: {chosen.n_components} Gaussians for each speaker; {why} for a background model")
 
 
 def _format_rates(rates: Counter[int]) -> str:

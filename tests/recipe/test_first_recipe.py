@@ -2,9 +2,11 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import soundfile
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from helpers.paths import README
@@ -12,7 +14,8 @@ from speechgmm.cli import app
 from speechgmm.corpus.formats.discovery import discover
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
-from speechgmm.recipe.preparing.first_recipe import choose_settings
+from speechgmm.recipe.preparing.first_recipe import choose_settings, to_yaml
+from speechgmm.recipe.preparing.headers import read_headers
 from speechgmm.recipe.preparing.survey import survey
 from speechgmm.recipe.reading.loader import load_recipe
 
@@ -23,10 +26,10 @@ def record(path, rng, *, rate=8000, seconds=1.0, channels=1):
     soundfile.write(path, 0.1 * rng.normal(size=shape), rate)
 
 
-def started(place, out):
-    """Write a recipe, read it back, and read its corpus."""
+def started(place, out, status=0):
+    """Write a recipe, read it back, and read its corpus; the status is 3 if some recordings cannot be used."""
     done = CliRunner().invoke(app, ["init", str(place), "--out", str(out), "--jobs", "1"], catch_exceptions=False)
-    assert done.exit_code == 0, done.stderr
+    assert done.exit_code == status, done.stderr
     recipe = load_recipe(out)
     return recipe, read_corpus(recipe.corpus), done.stdout
 
@@ -45,7 +48,8 @@ def test_a_folder_for_each_speaker_is_known(tmp_path, rng):
     assert not recipe.features.resample
     assert (len(corpus.background), len(corpus.models)) == (0, 3)
     assert "3 speakers, 0.5 minutes in recordings: 15 at 8000 Hz" in said
-    assert "ignored: files without an audio suffix: 1" in said
+    assert "speakers: a, b, c\n" in said
+    assert "ignored: 1 other file: 1 .txt (notes.txt)" in said
     done = CliRunner().invoke(app, ["init", str(tmp_path / "my voices"), "--out", str(tmp_path / "r.yaml")])
     assert done.exit_code == 2
     assert "is there already" in done.stderr
@@ -58,15 +62,20 @@ def test_what_cannot_be_used_is_not_drawn(tmp_path, rng):
         for number in range(3):
             (tmp_path / "v" / speaker / "monday" / f"{number}.flac").write_bytes(b"")
     record(tmp_path / "v" / "c" / "monday" / "short.wav", rng, seconds=0.0)
-    recipe, corpus, said = started(tmp_path / "v", tmp_path / "r.yaml")
+    recipe, corpus, said = started(tmp_path / "v", tmp_path / "r.yaml", status=3)
     heard = {each.id for each in (*corpus.enrol, *corpus.test)}
     assert heard == {f"{speaker}/monday/{number}" for speaker in "abc" for number in (3, 4)}
     assert len(corpus.enrol) == 3
     assert {(each.session, each.channel) for each in corpus.enrol} == {("monday", "mean")}
     assert (recipe.corpus.root, recipe.corpus.table) == (str(tmp_path / "v"), "../r-usable.csv")
-    assert "ignored: recordings that cannot be used: 10; a/monday/0.flac: not readable as audio" in said
+    assert (
+        "recordings that cannot be used: 10\n  a/monday/0.flac, a/monday/1.flac, a/monday/2.flac and 6 more: not"
+        in said
+    )
+    assert "\n  c/monday/short.wav: " in said
+    assert "found: a folder for each speaker: SPEAKER/SESSION/NAME.flac\n" in said
     assert f"wrote {tmp_path / 'r.yaml'} and {tmp_path / 'r-usable.csv'};" in said
-    assert started(tmp_path / "v", tmp_path / "further" / "r.yaml")[1] == corpus
+    assert started(tmp_path / "v", tmp_path / "further" / "r.yaml", status=3)[1] == corpus
     (tmp_path / "r.yaml").unlink()
     done = CliRunner().invoke(app, ["init", str(tmp_path / "v"), "--out", str(tmp_path / "r.yaml")])
     assert (done.exit_code, (tmp_path / "r.yaml").exists()) == (2, False)
@@ -81,7 +90,7 @@ def test_rows_of_a_table_that_cannot_be_used_are_not_drawn(tmp_path, rng):
     text = "id," + "\n".join(f"{number},{row}" for number, row in enumerate(rows)).removeprefix("0,")
     (tmp_path / "cv" / "all.csv").write_text(text)
     (tmp_path / "linked").symlink_to(tmp_path / "cv")
-    recipe, corpus, _ = started(tmp_path / "linked", tmp_path / "r.yaml")
+    recipe, corpus, _ = started(tmp_path / "linked", tmp_path / "r.yaml", status=3)
     assert sorted(each.id for each in (*corpus.enrol, *corpus.test)) == ["1", "2", "3", "6", "7", "8"]
     assert {(each.sex, each.end - each.start) for each in corpus.test} == {("f", 0.25)}
     assert recipe.corpus.root == str(tmp_path / "linked" / "clips")
@@ -185,7 +194,7 @@ def test_a_table_that_says_who_is_what_needs_no_protocol(tmp_path, rng):
 def test_what_cannot_be_an_experiment_is_refused(tmp_path, rng):
     with pytest.raises(CorpusError, match="no such folder or table"):
         discover(tmp_path / "gone")
-    with pytest.raises(CorpusError, match="no audio among 0 files"):
+    with pytest.raises(CorpusError, match="no files; expected recordings"):
         discover(tmp_path)
     record(tmp_path / "a.wav", rng)
     with pytest.raises(CorpusError, match=r"a\.wav are in one folder, and nothing names the speakers"):
@@ -235,3 +244,161 @@ def test_what_is_written_runs_with_no_editing(voices, tmp_path):
         done = CliRunner().invoke(app, [command[0], str(tmp_path / "mine.yaml"), *command[1:]])
         assert done.exit_code == 0, done.output
     assert (tmp_path / "results" / "mine" / "report.html").is_file()
+
+
+def test_sets_are_roles_in_the_recipe(tmp_path, rng):
+    for part, n in (("train", 3), ("test", 2)):
+        for speaker in ("alice", "bob", "carol"):
+            for number in range(n):
+                record(tmp_path / "v" / part / speaker / f"{number}.flac", rng)
+    recipe, corpus, said = started(tmp_path / "v", tmp_path / "r.yaml")
+    assert (recipe.corpus.sets, recipe.corpus.enrol, recipe.corpus.test) == (("test", "train"), ("train",), ("test",))
+    assert (len(corpus.background), len(corpus.enrol), len(corpus.test)) == (0, 9, 6)
+    assert recipe.corpus.protocol is None
+    assert "the same speakers are in train and test: enrolled from train, tested on test" in said
+    assert "speakers: alice, bob, carol\n3 speakers" in said
+    assert "no other speech for a background model" in said
+
+
+def test_a_training_set_of_other_speakers_is_background(tmp_path, rng):
+    for part, speakers in (("Train", "xyz"), ("Test", "ab")):
+        for speaker in speakers:
+            for number in range(4):
+                record(tmp_path / "v" / part / speaker / f"{number}.wav", rng)
+    (tmp_path / "v" / "Test" / "a" / "3.wav").write_bytes(b"")
+    recipe, corpus, said = started(tmp_path / "v", tmp_path / "r.yaml", status=3)
+    assert recipe.speakers.method == "map"
+    assert {each.speaker for each in corpus.background} == {*"xyz"}
+    assert corpus.models == ("a", "b")
+    assert len(corpus.enrol) + len(corpus.test) == 7
+    assert recipe.corpus.protocol.background is None
+    assert "speakers of Test are enrolled and tested; background: Train" in said
+
+
+def test_stereo_recordings_of_lists_are_read_as_those_in_folders(tmp_path, rng):
+    names = [f"{speaker}-{number}" for speaker in ("ann", "bob") for number in range(3)]
+    for name in names:
+        record(tmp_path / "v" / "audio" / f"{name}.wav", rng, rate=44100, channels=2)
+    (tmp_path / "v" / "df.csv").write_text(
+        "\n".join(["id,file,spk", *(f"{name},audio/{name}.wav,{name[:3]}" for name in names)])
+    )
+    (tmp_path / "v" / "data").mkdir()
+    (tmp_path / "v" / "data" / "wav.scp").write_text("".join(f"{name} audio/{name}.wav\n" for name in names))
+    (tmp_path / "v" / "data" / "utt2spk").write_text("".join(f"{name} {name[:3]}\n" for name in names))
+    for number, place in enumerate(("df.csv", "data")):
+        recipe, corpus, said = started(tmp_path / "v" / place, tmp_path / f"r{number}.yaml")
+        assert (recipe.corpus.kind, recipe.corpus.table) == ("csv", f"../r{number}-usable.csv")
+        assert {each.channel for each in (*corpus.enrol, *corpus.test)} == {"mean"}
+        assert {each.id for each in (*corpus.enrol, *corpus.test)} == {*names}
+        assert "resampled to it: 6 at 44100 Hz" in said
+
+
+def test_trials_of_kaldi_lists_stay_those_of_the_recipe(tmp_path, rng):
+    names = [f"{speaker}-{number}" for speaker in ("ann", "bob", "cid") for number in range(2)]
+    for name in names:
+        record(tmp_path / "v" / f"{name}.wav", rng, channels=1 + (name == "ann-0"))
+    (tmp_path / "v" / "wav.scp").write_text("".join(f"{name} {name}.wav\n" for name in names))
+    (tmp_path / "v" / "utt2spk").write_text("".join(f"{name} {name[:3]}\n" for name in names))
+    (tmp_path / "v" / "trials").write_text("ann-0 ann-1 target\nbob-0 ann-1 nontarget\n")
+    for stereo in (True, False):
+        recipe, corpus, _ = started(tmp_path / "v", tmp_path / f"{stereo}.yaml")
+        assert recipe.corpus.kind == ("csv" if stereo else "kaldi")
+        assert [(trial.model, trial.test) for trial in corpus.trials["trials"]] == [
+            ("ann-0", "ann-1"),
+            ("bob-0", "ann-1"),
+        ]
+        assert [each.speaker for each in corpus.background] == ["cid", "cid"]
+        record(tmp_path / "v" / "ann-0.wav", rng)
+
+
+@pytest.mark.parametrize("name", ["2024", "null", "1e5", "y", "True", "0x1f", "a: b", "#x", "~"])
+def test_any_name_of_a_folder_or_column_is_text_in_the_recipe(tmp_path, rng, monkeypatch, name):
+    rows = [f"{name},path"]
+    for speaker in "ab":
+        for number in range(2):
+            record(tmp_path / name / f"{speaker}{number}.wav", rng)
+            rows.append(f"{speaker},{speaker}{number}.wav")
+    (tmp_path / name / "list.csv").write_text("\n".join([rows[0].replace(name, "speaker"), *rows[1:]]))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["init", name, "--jobs", "1"], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    (written,) = tmp_path.glob("*.yaml")
+    recipe = load_recipe(written)
+    assert recipe.name == written.stem
+    assert recipe.corpus.root == str(tmp_path / name)
+    text = recipe_keys({"columns": {"speaker": name}, "sets": (name, "x"), "table": name})
+    assert YAML(typ="safe").load(text) == {"columns": {"speaker": name}, "sets": [name, "x"], "table": name}
+
+
+def recipe_keys(keys):
+    """Format keys as a first recipe has them."""
+    return "".join(f"{key}: {to_yaml(value)}\n" for key, value in keys.items())
+
+
+def test_reasons_that_are_alike_are_one_line(tmp_path, rng):
+    for speaker in "ab":
+        for number in range(3):
+            record(tmp_path / "v" / speaker / f"{number}.wav", rng)
+            (tmp_path / "v" / speaker / f"{number}.m4a").write_bytes(b"no sound")
+        record(tmp_path / "v" / speaker / "short.wav", rng, seconds=0.01 if speaker == "a" else 0.02)
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "v"), "--out", str(tmp_path / "r.yaml"), "--jobs", "1"])
+    assert done.exit_code == 3
+    lines = done.stdout.splitlines()
+    place = lines.index("recordings that cannot be used: 8")
+    assert lines[place + 1].startswith("  a/0.m4a, a/1.m4a, a/2.m4a and 3 more: ")
+    assert lines[place + 2] == "  a/short.wav, b/short.wav: 0.010 s; shorter than a frame of 0.025 s"
+    for path in (tmp_path / "v").rglob("*.wav"):
+        path.unlink()
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "v"), "--out", str(tmp_path / "none.yaml"), "--jobs", "1"])
+    assert done.exit_code == 3
+    assert "a/0.m4a, a/1.m4a, a/2.m4a and 3 more: " in done.stderr
+    assert "none of the recordings can be used; nothing is written" in done.stderr
+    assert not (tmp_path / "none.yaml").exists()
+
+
+def test_what_is_odd_about_a_recording_is_printed_once(tmp_path, rng, monkeypatch):
+    for name in ("a/1.wav", "a/2.wav", "b/1.wav", "b/2.wav"):
+        record(tmp_path / "v" / name, rng)
+
+    def with_warnings(*arguments):
+        headers = read_headers(*arguments)
+        return {
+            audio: header._replace(warnings=("its header was never finished",)) for audio, header in headers.items()
+        }
+
+    monkeypatch.setattr("speechgmm.recipe.preparing.survey.read_headers", with_warnings)
+    _, _, said = started(tmp_path / "v", tmp_path / "r.yaml")
+    expected = (
+        "odd recordings, which are used:\n  a/1.wav, a/2.wav, b/1.wav and 1 more: its header was never finished\n"
+    )
+    assert expected in said
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("one.wav", "one recording; expected a folder of recordings, .* speechgmm features one.wav --out one.npy"),
+        ("one.m4a", "one recording; expected"),
+        ("r.yaml", "a YAML file; .* speechgmm run r.yaml"),
+        ("voices.zip", "an archive; .* Unpack it"),
+        ("voices.tar.gz", "an archive; .* Unpack it"),
+        ("table.xlsx", r"a \.xlsx file; .* Save a table as \.csv"),
+        ("results/recipe.yaml results/metrics.json", "a results folder; .* speechgmm report results; "),
+        ("gallery/gallery.json", "a gallery; .* speechgmm gallery identify gallery FILE"),
+        ("empty/", "no files; expected recordings"),
+        ("text/a.txt text/b.txt", r"2 files, none of them audio \(2 \.txt\)"),
+        ("", "nowhere: no such folder or table"),
+    ],
+)
+def test_what_is_no_folder_of_recordings_has_a_command_of_its_own(tmp_path, monkeypatch, name, message):
+    monkeypatch.chdir(tmp_path)
+    for path in map(Path, name.split()):
+        path.parent.mkdir(exist_ok=True)
+        if name.endswith("/"):
+            path.mkdir()
+        else:
+            path.touch()
+    given = name.split()[0].partition("/")[0] if name else "nowhere"
+    done = CliRunner().invoke(app, ["init", given])
+    assert done.exit_code == 2
+    assert re.search(message, done.stderr), done.stderr

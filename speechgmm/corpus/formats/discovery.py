@@ -1,147 +1,177 @@
-"""Detection of how recordings are laid out: a table, a known layout, or a folder for each speaker."""
+"""Detection of how recordings are laid out: a table, Kaldi's lists, a known layout, or a folder for each speaker."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from speechgmm.corpus.formats.folders import LAYOUTS, find_utterances, other_layouts
-from speechgmm.corpus.formats.tables import ColumnsConfig, read_column_names, read_utterances
-from speechgmm.corpus.manifest import Role, Utterance, first_few
-from speechgmm.corpus.problems import Problems
+from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue, counted
+from speechgmm.corpus.formats.discovered_lists import discover_lists
+from speechgmm.corpus.formats.discovered_tables import discover_table, discover_tables
+from speechgmm.corpus.formats.folders import LAYOUTS, FoundFiles, divide_by_folder, expected_path, find_utterances
+from speechgmm.corpus.formats.sets import FoundSets, find_sets, kind_of_set, role_sets, roles_of_sets
+from speechgmm.corpus.manifest import ROLES, Role, Utterance, first_few
 from speechgmm.errors import CorpusError
-from speechgmm.files import files_below, is_audio
+from speechgmm.files import files_below, is_audio, kinds_of_files, printable_name
 
-TABLE_SUFFIXES = (".csv", ".tsv")
+UNSPECIFIC = ("fsdd",)
+"""Layouts whose names other files may have too: most of the audio has to match."""
 
-MIN_LAYOUT_SHARE = 0.9
-"""Least share of the audio files that match a known layout."""
-
-SYNONYMS = {
-    "id": ("utterance", "utterance_id", "utt", "utt_id", "uttid"),
-    "path": ("file", "filename", "file_name", "filepath", "file_path", "audio", "audio_path", "wav"),
-    "speaker": ("speaker_id", "speakerid", "spk", "spk_id", "client_id", "reader", "reader_id", "name"),
-    "sex": ("gender",),
-    "session": ("session_id",),
-    "start": ("begin", "start_time", "onset"),
-    "end": ("stop", "end_time", "offset"),
-}
-"""Other usual names of the columns of `ColumnsConfig`."""
-
-
-@dataclass(frozen=True)
-class DiscoveredCorpus:
-    """Recordings, and the values of a recipe's corpus section that describe them."""
-
-    kind: str  # kind of corpus, a key of the recipe
-    root: Path
-    utterances: dict[Role | None, tuple[Utterance, ...]]  # by role; the key None has those without a role
-    how: str  # what was recognised, in words
-    table: str | None = None  # path of the table, relative to the root
-    columns: dict[str, str] | None = None  # names of the table's columns that differ from the usual ones
-    ignored: tuple[str, ...] = ()  # what else is in the folder, one sentence each
+EXPECTED = (
+    "expected a folder for each speaker, a table (.csv or .tsv) with columns path and speaker, or names as "
+    "DIGIT_SPEAKER_TAKE.wav"
+)
 
 
 def discover(place: Path) -> DiscoveredCorpus:
     """Detect how the recordings in a folder, or in a table of recordings, are laid out.
 
-    A table with columns for files and speakers comes first; then the known layout that nearly all audio files match;
-    then folders, one for each speaker. Raises `CorpusError` if nothing matches, or a table has errors.
+    A table with columns for files and speakers comes first; then Kaldi's data directories; then the known layout that
+    most recordings match; then folders, one for each speaker, perhaps in sets. Raises `CorpusError` if nothing
+    matches, or a list has errors.
     """
     place = place.absolute()
     if place.is_file():
-        by_table = _by_table(place)
-        if by_table is None:
-            names = ", ".join(read_column_names(place))
-            raise CorpusError(f"{place}: columns {names}; expected columns path and speaker, or usual names for them")
-        return by_table
+        return discover_table(place)
     if not place.is_dir():
         raise CorpusError(f"{place}: no such folder or table")
     files = files_below(place)
-    audio = [name for name in files if is_audio(name)]
-    tables = [place / name for name in files if Path(name).suffix.lower() in TABLE_SUFFIXES and "/" not in name]
-    by_tables = [corpus for table in tables if (corpus := _by_table(table))]
-    if by_tables:
-        return max(by_tables, key=lambda corpus: sum(map(len, corpus.utterances.values())))
-    if not audio:
-        raise CorpusError(f"{place}: no audio among {len(files)} files; expected names that end as in .wav or .flac")
-    n_others = len(files) - len(audio)
-    ignored = (f"files without an audio suffix: {n_others:,}",) if n_others else ()
-    return _by_layout(place, len(audio), ignored) or _by_folders(place, audio, ignored)
+    by_table, useless = discover_tables(place, files)
+    found = by_table or discover_lists(place, files)
+    if found:
+        return found
+    if not any(map(is_audio, files)):
+        held = f"{counted(files, 'file')}, none of them audio ({kinds_of_files(files)})" if files else "no files"
+        raise CorpusError(f"{place}: {held}; expected recordings, which end as in .wav or .flac")
+    found = _by_layout(place, files) or _by_folders(place, files)
+    return replace(found, ignored=(*useless, *found.ignored))
 
 
-def _by_layout(root: Path, n_audio: int, ignored: tuple[str, ...]) -> DiscoveredCorpus | None:
-    """Return the recordings by the first known layout that matches nearly all of them, if there is one."""
+class _Match(NamedTuple):
+    """A known layout and the files that match it."""
+
+    kind: str
+    found: FoundFiles
+
+
+def _by_layout(root: Path, files: Sequence[str]) -> DiscoveredCorpus | None:
+    """Return the recordings by the known layout that most of them match, if there is one."""
+    matches = []
     for kind in LAYOUTS:
         if kind == "folder":
             continue
         try:
-            utterances, others = find_utterances(root, kind)
+            found = find_utterances(root, kind, files=files)
         except CorpusError:
             continue
-        if len(utterances) >= MIN_LAYOUT_SHARE * n_audio and len({utterance.speaker for utterance in utterances}) > 1:
-            how = f"files named as in {kind}: {LAYOUTS[kind].expected}"
-            return DiscoveredCorpus(
-                kind, root, {None: utterances}, how, ignored=(*other_layouts(others, kind), *ignored)
-            )
-    return None
+        if _is_convincing(root, kind, found):
+            matches.append(_Match(kind, found))
+    if not matches:
+        return None
+    kind, found = max(matches, key=lambda match: len(match.found.utterances))
+    how = f"files named as in {kind}: {_with_suffix(LAYOUTS[kind].expected, found.utterances)}"
+    return _with_roles(DiscoveredCorpus(kind, root, {}, how), found, None)
 
 
-def _by_folders(place: Path, audio: list[str], ignored: tuple[str, ...]) -> DiscoveredCorpus:
+def _is_convincing(root: Path, kind: str, found: FoundFiles) -> bool:
+    """Whether the files that match a layout are a corpus of several speakers, and not a few among other speakers'.
+
+    Copies beside the recordings do not count against the layout, nor do folders of noise.
+    """
+    speakers = {utterance.speaker for utterance in found.utterances}
+    if len(speakers) < 2:
+        return False
+    if kind in UNSPECIFIC:
+        return len(found.utterances) >= len(found.others)
+    folders = {Path(utterance.path).parent for utterance in found.utterances}
+    apart = [path for path in (root / name for name in found.others) if path.parent not in folders]
+    apart = [path for path in apart if not any(kind_of_set(part) == "noise" for part in path.relative_to(root).parts)]
+    return len(apart) <= len(found.utterances) or len({path.parent for path in apart}) <= 2 * len(speakers)
+
+
+def _by_folders(place: Path, files: Sequence[str]) -> DiscoveredCorpus:
     """Return the recordings with a folder for each speaker; folders that hold all others are skipped."""
-    root, rest = place, audio
-    while len(tops := {name.partition("/")[0] for name in rest}) == 1 and all(name.count("/") > 1 for name in rest):
+    root, audio = place, [name for name in files if is_audio(name)]
+    while len(tops := {name.partition("/")[0] for name in audio}) == 1 and all(name.count("/") > 1 for name in audio):
         (top,) = tops
-        root, rest = root / top, [name.partition("/")[2] for name in rest]
-    if not any("/" in name for name in rest):
+        root, audio = root / top, [name.partition("/")[2] for name in audio]
+    if not any("/" in name for name in audio):
+        raise CorpusError(f"{root}: {first_few(audio)} are in one folder, and nothing names the speakers; {EXPECTED}")
+    sets = find_sets(audio)
+    if sets.flat:
         raise CorpusError(
-            f"{root}: {first_few(rest)} are in one folder, and nothing names the speakers; expected a folder for each "
-            "speaker, a table (.csv or .tsv) with columns path and speaker, or names as DIGIT_SPEAKER_TAKE.wav"
+            f"{root}: {first_few(sets.flat)} are named as sets, and nothing in them names the speakers; {EXPECTED}"
         )
-    utterances, others = find_utterances(root, "folder")
-    how = f"a folder for each speaker: {LAYOUTS['folder'].expected}"
-    return DiscoveredCorpus(
-        "folder", root, {None: utterances}, how, ignored=(*other_layouts(others, "folder"), *ignored)
-    )
+    found = find_utterances(root, "folder", sets.sets)
+    found = found._replace(rest=tuple(printable_name(name) for name in files if not is_audio(name)))
+    n_sessions = sum(1 for utterance in found.utterances if utterance.session)
+    name = "SPEAKER/SESSION/NAME.wav" if n_sessions == len(found.utterances) else LAYOUTS["folder"].expected
+    how = "a folder for each speaker: " + _with_suffix(f"{'SET/' if sets.sets else ''}{name}", found.utterances)
+    if sets.sets:
+        how += f", in {first_few(sets.sets)}"
+    keys: dict[str, KeyValue] = {"sets": sets.sets} if sets.sets else {}
+    return _with_roles(DiscoveredCorpus("folder", root, {}, how, keys, doubts=_doubts(sets, found)), found, sets.sets)
 
 
-def _by_table(path: Path) -> DiscoveredCorpus | None:
-    """Return the recordings of a table, if it has columns for files and speakers."""
-    try:
-        header = read_column_names(path)
-    except CorpusError:
-        return None
-    columns = _rename_columns(header)
-    names = ColumnsConfig.model_validate(columns)
-    if names.path not in header or names.speaker not in header:
-        return None
-    problems = Problems()
-    by_role = read_utterances(path, path.parent, names, problems)
-    problems.check()
-    root = _find_root(path.parent, next(iter(next(iter(by_role.values())))))
-    table = Path("../" * len(root.relative_to(path.parent).parts), path.name).as_posix()
-    if root != path.parent:
-        by_role = read_utterances(path, root, names, problems)
-    used = {*names.model_dump().values()}
-    unused = [name for name in header if name not in used]
-    ignored = (f"columns {', '.join(unused)}",) if unused else ()
-    utterances = {role: tuple(listed) for role, listed in by_role.items()}
-    return DiscoveredCorpus("csv", root, utterances, f"the table {path.name}", table, columns, ignored)
+def _doubts(sets: FoundSets, found: FoundFiles) -> tuple[str, ...]:
+    """Say what is guessed about the folders of speakers."""
+    if sets.doubtful:
+        return (
+            f"{first_few(sets.doubtful)} taken as a speaker's name; if it holds folders of speakers, list such folders "
+            "in corpus.sets",
+        )
+    if not sets.is_guess:
+        return ()
+    if not sets.sets:
+        inner = first_few(sorted({each.session for each in found.utterances if each.session}))
+        return (
+            f"the folders in a speaker's folder ({inner}) taken as sessions; if they are the speakers, list the "
+            "folders that hold them in corpus.sets",
+        )
+    return (f"{first_few(sets.sets)} taken as sets of speakers; if they are the speakers, leave out corpus.sets",)
 
 
-def _rename_columns(header: list[str]) -> dict[str, str]:
-    """Find the table's names of our columns, where they differ."""
-    lower = {name.lower(): name for name in reversed(header)}
-    renamed = {}
-    for ours in ColumnsConfig.model_fields:
-        theirs = next((lower[name] for name in (ours, *SYNONYMS.get(ours, ())) if name in lower), ours)
-        if theirs != ours:
-            renamed[ours] = theirs
-    return renamed
+def _with_roles(corpus: DiscoveredCorpus, found: FoundFiles, sets: Sequence[str] | None) -> DiscoveredCorpus:
+    """Return a corpus with its recordings, in the roles that the names of its sets state, and what it leaves out.
+
+    `sets` are the folders that hold the speakers' folders, or None for a known layout.
+    """
+    contents = role_sets(corpus.root, found.utterances, sets)
+    roles = roles_of_sets(contents)
+    folders: dict[Role | None, Sequence[str]] = {}
+    how, keys = corpus.how, dict(corpus.keys)
+    if roles:
+        folders = {role: roles.folders.get(role, ()) for role in ROLES} | {None: roles.folders.get("evaluation", ())}
+        how = f"{how}; {roles.words}"
+        keys |= roles.folders
+    by_role, n_left_out = divide_by_folder(found.utterances, corpus.root, folders)
+    ignored = _left_out(found, corpus, sets or ())
+    if roles and n_left_out:
+        names = first_few(roles.left_out) if roles.left_out else "other folders"
+        ignored = (f"{n_left_out:,} recordings in {names}, which have no role", *ignored)
+    utterances = {role: tuple(those) for role, those in by_role.items()}
+    return replace(corpus, utterances=utterances, how=how, keys=keys, ignored=ignored)
 
 
-def _find_root(folder: Path, first: Utterance) -> Path:
-    """Find the folder that the paths of a table are relative to: the table's own, or one below it."""
-    if Path(first.path).exists() or not Path(first.path).is_relative_to(folder):
-        return folder
-    wanted = Path(first.path).relative_to(folder).as_posix()
-    below = [name for name in files_below(folder) if name.endswith(f"/{wanted}")]
-    return folder / below[0].removesuffix(f"/{wanted}") if below else folder
+def _left_out(found: FoundFiles, corpus: DiscoveredCorpus, sets: Sequence[str]) -> tuple[str, ...]:
+    """List the files that are no recordings of the corpus: one sentence for each kind."""
+    taken = {Path(utterance.path).relative_to(corpus.root).as_posix() for utterance in found.utterances}
+    stems = {name.rpartition(".")[0] for name in taken}
+    copies = [name for name in found.others if name.rpartition(".")[0] in taken | stems]
+    strays = sorted({*found.others} - {*copies})
+    layout = expected_path(corpus.kind, sets)
+    left_out = []
+    if copies:
+        left_out.append(f"{counted(copies, 'audio file')} beside recordings of the same name: {first_few(copies)}")
+    if strays:
+        left_out.append(f"{kinds_of_files(strays)}, not named as {layout}: {first_few(strays)}")
+    if found.rest:
+        left_out.append(f"{counted(found.rest, 'other file')}: {kinds_of_files(found.rest)}")
+    return tuple(left_out)
+
+
+def _with_suffix(expected: str, utterances: Iterable[Utterance]) -> str:
+    """Return the path of an utterance as messages show it, with the suffix that most recordings have."""
+    counts = Counter(PurePosixPath(utterance.path).suffix for utterance in utterances)
+    return str(PurePosixPath(expected).with_suffix(counts.most_common(1)[0][0]))

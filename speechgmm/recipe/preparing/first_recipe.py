@@ -3,16 +3,15 @@
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from statistics import median_low
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from speechgmm.corpus.formats.discovery import DiscoveredCorpus
+from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue
 from speechgmm.corpus.formats.tables import ColumnsConfig, read_utterances, write_utterances
 from speechgmm.corpus.manifest import Utterance, by_speaker, first_few
 from speechgmm.corpus.problems import Problems
@@ -36,6 +35,28 @@ MAX_ENROL = 10
 MAX_NONTARGETS = 500
 """With more models than this, a test is compared with a sample of this many."""
 
+PLAIN_TEXT = re.compile(r"(?:\.{0,2}/)*(?:[A-Za-z_][\w./-]*)?(?<!/)|\.{1,2}|/", re.ASCII)
+"""Text that needs no quotes in YAML, but for `YAML_WORDS`."""
+
+YAML_WORDS = frozenset(("", "null", "true", "false", "yes", "no", "on", "off", "y", "n"))
+"""Text that YAML 1.1 or 1.2 reads as another value, in capitals or not."""
+
+COMMENTS = {
+    "columns": "names of the columns in the table",
+    "sets": "folders that hold the folders of speakers",
+    "channel": "the channels of a recording are averaged",
+    "background": "whose speakers train the background model",
+    "evaluation": "whose speakers are enrolled and tested",
+    "enrol": "recordings that enrol their speakers",
+    "test": "recordings that are tests",
+    "data": "whose recordings are divided",
+    "trials": "what is compared with what",
+}
+"""What keys of the corpus section mean, for those that need a word."""
+
+MAX_NAME = 80
+"""Characters of a recipe's name, at most."""
+
 FRAMES_PER_GAUSSIAN = 40
 """Enrolment frames for each Gaussian of a speaker's independent model, about."""
 
@@ -45,6 +66,7 @@ class FirstRecipeSettings:
     """The settings of a first recipe that depend on the recordings."""
 
     has_background: bool  # whether there is a background model; if not, each speaker has an independent model
+    draws_background: bool  # whether its speakers are drawn, rather than given by the corpus
     n_components: int  # Gaussians of the background model, or of each speaker's
     n_enrol: int = 1  # utterances that a speaker is enrolled from, if the corpus does not say
     separate_sessions: bool = False  # whether enrolment and tests are from different sessions
@@ -54,30 +76,39 @@ class FirstRecipeSettings:
 def choose_settings(recordings: Survey) -> FirstRecipeSettings:
     """Choose the settings that the recordings allow.
 
-    There is a background model if speakers are many, or if a table lists a background. Raises CorpusError if there are
-    not two speakers with two recordings each.
+    There is a background model if speakers are many, or if the corpus says who is background. Raises CorpusError if
+    there are not two speakers with two recordings each to divide.
     """
     roles = recordings.usable
-    evaluated = {name: utterances for name, utterances in recordings.of_speaker.items() if len(utterances) > 1}
+    background = roles.get("background", [])
     if None not in roles:
-        background = roles.get("background", [])
         frames = 100 * min(map(recordings.seconds, by_speaker(roles.get("enrol", [])).values()), default=0.0)
         size = _ubm_size(recordings.seconds(background)) if background else _independent_size(frames)
-        return FirstRecipeSettings(bool(background), size)
+        return FirstRecipeSettings(bool(background), False, size)
+    speakers = by_speaker(roles[None])
+    evaluated = [utterances for utterances in speakers.values() if len(utterances) > 1]
     if len(evaluated) < 2:
-        n = len(recordings.of_speaker)
+        n = len(speakers)
         raise CorpusError(
             f"{recordings.corpus.root}: {n} speaker{'s' * (n != 1)}, {len(evaluated)} of them with two "
             f"recordings or more ({recordings.corpus.how}); expected two or more"
         )
-    many = len(recordings.of_speaker) >= ENOUGH_SPEAKERS
-    separate = all(len({each.session for each in utterances}) > 1 for utterances in evaluated.values())
-    usual = median_low([len(utterances) for utterances in evaluated.values()])
+    draws = not background and len(speakers) >= ENOUGH_SPEAKERS
+    separate = all(len({each.session for each in utterances}) > 1 for utterances in evaluated)
+    usual = median_low([len(utterances) for utterances in evaluated])
     n_enrol = 1 if separate else max(1, min(MAX_ENROL, usual // 2))
-    frames = 100 * min(recordings.seconds(each) * n_enrol / len(each) for each in evaluated.values())
-    size = _ubm_size(recordings.seconds(recordings.utterances) / 2) if many else _independent_size(frames)
-    n_models = min(len(evaluated), len(recordings.of_speaker) // 2) if many else len(evaluated)
-    return FirstRecipeSettings(many, size, n_enrol, separate, MAX_NONTARGETS if n_models > MAX_NONTARGETS else None)
+    frames = 100 * min(recordings.seconds(each) * n_enrol / len(each) for each in evaluated)
+    seconds = recordings.seconds(roles[None]) / 2 if draws else recordings.seconds(background)
+    size = _ubm_size(seconds) if draws or background else _independent_size(frames)
+    n_models = min(len(evaluated), len(speakers) // 2) if draws else len(evaluated)
+    return FirstRecipeSettings(
+        draws or bool(background),
+        draws,
+        size,
+        n_enrol,
+        separate,
+        MAX_NONTARGETS if n_models > MAX_NONTARGETS else None,
+    )
 
 
 def _ubm_size(seconds: float) -> int:
@@ -107,10 +138,11 @@ def write_recipe(recordings: Survey, settings: FirstRecipeSettings, out: Path) -
     """Write a commented recipe, and return the paths of the files written.
 
     If some recordings cannot be used, a table beside the recipe lists those that can, and the recipe reads that table,
-    so that no other recording is drawn. Raises CorpusError, and writes nothing, if one of the files exists, recordings
-    share an id, or a table cannot hold their names.
+    so that no other recording is drawn; likewise if the kind of corpus cannot ask for the mean of channels. Raises
+    CorpusError, and writes nothing, if one of the files exists, recordings share an id, or a table cannot hold their
+    names.
     """
-    table = None if recordings.is_whole else out.with_name(f"{out.stem}-usable.csv")
+    table = out.with_name(f"{out.stem}-usable.csv") if recordings.needs_table else None
     written = (out,) if table is None else (out, table)
     for path in written:
         if path.exists():
@@ -129,26 +161,31 @@ def write_recipe(recordings: Survey, settings: FirstRecipeSettings, out: Path) -
 
 
 def _list_usable(recordings: Survey, table: Path) -> DiscoveredCorpus:
-    """Write a table of the recordings that can be used, and return it as a corpus."""
-    root = recordings.corpus.root
-    usable = {role: tuple(utterances) for role, utterances in recordings.usable.items() if utterances}
-    sorted_by_speaker(usable.get(None, ()))
+    """Write a table of the recordings that can be used, and return it as a corpus.
+
+    Where trial lists name recordings, the table lists all of them.
+    """
+    corpus, trials = recordings.corpus, recordings.corpus.keys.get("trials")
+    usable = corpus.utterances if trials else recordings.usable
+    listed = {role: tuple(utterances) for role, utterances in usable.items() if utterances}
+    sorted_by_speaker(listed.get(None, ()))
     rows = {
-        role: [replace(each, path=_relative_to(root, each.path)) for each in utterances]
-        for role, utterances in usable.items()
+        role: [replace(each, path=_relative_to(corpus.root, each.path)) for each in utterances]
+        for role, utterances in listed.items()
     }
     write_utterances(table, rows)
     problems = Problems()
-    by_role = read_utterances(table, root, ColumnsConfig(), problems)
-    listed = {each for utterances in by_role.values() for each in utterances}
+    by_role = read_utterances(table, corpus.root, ColumnsConfig(), problems)
+    read = {each for utterances in by_role.values() for each in utterances}
     problems.check()
-    if lost := [each.path for each in recordings.utterances if each not in listed]:
+    if lost := [each.path for utterances in listed.values() for each in utterances if each not in read]:
         raise CorpusError(
             f"{first_few(lost)}: a table cannot list that name; expected UTF-8 text without white space around it"
         )
-    place = os.path.relpath(table.resolve(), root.resolve())
-    how = f"{recordings.corpus.how}; those that can be used are in {table.name}"
-    return DiscoveredCorpus("csv", root, usable, how, Path(place).as_posix())
+    place = Path(os.path.relpath(table.resolve(), corpus.root.resolve())).as_posix()
+    how = f"{corpus.how}; those that can be used are in {table.name}"
+    keys: dict[str, KeyValue] = {"table": place, **({"trials": trials} if trials else {})}
+    return replace(corpus, kind="csv", utterances=listed, how=how, keys=keys)
 
 
 def _relative_to(root: Path, path: str) -> str:
@@ -168,15 +205,16 @@ def recipe_text(recordings: Survey, settings: FirstRecipeSettings, out: Path) ->
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"quoted": _quoted, "quoted_mapping": _quoted_mapping}
+    environment.filters |= {"yaml": to_yaml}
     return environment.get_template("first_recipe.yaml.j2").render(
-        name=re.sub(r"[^A-Za-z0-9._-]+", "-", out.stem).strip("-._") or "mine",
+        name=safe_name(out.stem),
         n_speakers=len(recordings.of_speaker),
         n_recordings=len(recordings.utterances),
         duration=format_duration(recordings),
         corpus=corpus,
+        how="".join(char if char.isprintable() else "?" for char in corpus.how),
         root=Path(root).as_posix(),
-        mixes_channels=corpus.kind != "csv" and any(each.channel for each in chain(*corpus.utterances.values())),
+        comments=COMMENTS,
         draws_roles=None in corpus.utterances,
         enough_speakers=ENOUGH_SPEAKERS,
         settings=settings,
@@ -185,17 +223,28 @@ def recipe_text(recordings: Survey, settings: FirstRecipeSettings, out: Path) ->
     )
 
 
+def safe_name(name: str) -> str:
+    """Return a name that a recipe may have, and a file by it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:MAX_NAME] or "mine"
+
+
 def format_duration(recordings: Survey) -> str:
     """Format how much audio there is, in hours, or in minutes if it is less than one hour."""
     hours = recordings.seconds(recordings.utterances) / 3600
     return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
 
 
+def to_yaml(value: KeyValue) -> str:
+    """Return a value as YAML within one line, with text in quotes where it needs them."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return value if PLAIN_TEXT.fullmatch(value) and value.lower() not in YAML_WORDS else _quoted(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(to_yaml, value))}]"
+    return f"{{{', '.join(f'{name}: {to_yaml(text)}' for name, text in value.items())}}}"
+
+
 def _quoted(text: str) -> str:
-    """Return text as a YAML scalar that stands for this text and nothing else, in quotes where it needs them."""
-    return text if re.fullmatch(r"[\w./-]*[A-Za-z./][\w./-]*", text, re.ASCII) else json.dumps(text, ensure_ascii=False)
-
-
-def _quoted_mapping(values: Mapping[str, str]) -> str:
-    """Return a YAML mapping within one line; its keys are names of ours and need no quotes."""
-    return f"{{{', '.join(f'{name}: {_quoted(value)}' for name, value in values.items())}}}"
+    """Return text in quotes, as JSON and YAML write them."""
+    return json.dumps(text, ensure_ascii=False)

@@ -1,19 +1,27 @@
 """A survey of recordings by their headers: which can be used, how long they are, and their sample rates."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from speechgmm.audio.reading import duration
-from speechgmm.corpus.formats.discovery import DiscoveredCorpus
-from speechgmm.corpus.manifest import Role, Utterance, by_speaker
+from speechgmm.corpus.formats.discovered import DiscoveredCorpus
+from speechgmm.corpus.manifest import Role, Utterance, by_speaker, first_few
 from speechgmm.features.spectral.config import CepstraConfig
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment, read_headers
 
 FRAME: float = CepstraConfig.model_fields["frame_length"].default
 """Length of a frame in seconds."""
+
+WITHOUT_CHANNEL = ("csv", "kaldi")
+"""Kinds of corpora that have no key for a channel."""
+
+Progress = Callable[[int, int], None]
+"""A function of the headers that are read, and of all."""
 
 Roles = dict[Role | None, list[Utterance]]
 
@@ -25,7 +33,10 @@ class Survey:
     corpus: DiscoveredCorpus  # all recordings that were found, and their layout
     usable: Roles  # the recordings with a readable header and the length of a frame at least, by role
     headers: dict[AudioSegment, AudioHeader]  # of all recordings
-    ignored: tuple[str, ...]  # what cannot be used, or is no recording: one sentence each
+    n_unusable: int = 0  # recordings that cannot be used
+    unusable: tuple[str, ...] = ()  # those and why: one sentence for each reason
+    odd: tuple[str, ...] = ()  # what is odd about usable recordings: one sentence for each kind
+    mixes_channels: bool = False  # whether channels are averaged that the keys of the corpus cannot ask for
 
     @property
     def utterances(self) -> list[Utterance]:
@@ -38,9 +49,14 @@ class Survey:
         return by_speaker(self.utterances)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether all recordings that were found are usable."""
-        return len(self.utterances) == sum(map(len, self.corpus.utterances.values()))
+    def needs_table(self) -> bool:
+        """Whether the recipe has to list the recordings in a table of its own.
+
+        It does where some of them cannot be used and others would be drawn for that, or where their channels are mixed
+        and the kind of corpus has no key for that.
+        """
+        is_whole = len(self.utterances) == len(self.corpus.all_utterances)
+        return self.mixes_channels or not (is_whole or self.corpus.keys.get("trials"))
 
     def rates(self, utterances: Sequence[Utterance]) -> Counter[int]:
         """Count how many usable recordings have each sample rate, in Hz."""
@@ -51,23 +67,57 @@ class Survey:
         return sum(self.headers[each.audio].seconds for each in utterances)
 
 
-def survey(corpus: DiscoveredCorpus, engine: Engine | None = None) -> Survey:
-    """Read the headers of recordings; files with several channels are averaged, unless a table names the recordings."""
-    by_role = corpus.utterances
-    headers = read_headers([each for utterances in by_role.values() for each in utterances], engine)
-    unread = [each for utterances in by_role.values() for each in utterances if not headers[each.audio].sample_rate]
-    if corpus.kind != "csv" and _can_be_mixed(unread, engine):
-        by_role = {
-            role: tuple(replace(each, channel="mean") for each in utterances) for role, utterances in by_role.items()
-        }
-        headers = read_headers([each for utterances in by_role.values() for each in utterances], engine)
+def survey(corpus: DiscoveredCorpus, engine: Engine | None = None, progress: Progress | None = None) -> Survey:
+    """Read the headers of recordings; files with several channels are averaged unless a list names a channel.
+
+    `progress` is called with the number of headers read and of all.
+    """
+    headers = read_headers(corpus.all_utterances, engine, progress)
+    unread = [each for each in corpus.all_utterances if each.channel is None and not headers[each.audio].sample_rate]
+    mixes = _can_be_mixed(unread, engine)
+    if mixes:
+        corpus = replace(corpus, utterances={role: _mixed(those) for role, those in corpus.utterances.items()})
+        headers = read_headers(corpus.all_utterances, engine)
+    has_key = corpus.kind not in WITHOUT_CHANNEL
+    if mixes and has_key:
+        corpus = replace(corpus, keys={**corpus.keys, "channel": "mean"})
     headers = {audio: _without_frameless(audio, header) for audio, header in headers.items()}
     usable: Roles = {
-        role: [each for each in utterances if headers[each.audio].sample_rate] for role, utterances in by_role.items()
+        role: [each for each in utterances if headers[each.audio].sample_rate]
+        for role, utterances in corpus.utterances.items()
     }
-    errors = [header.error.replace(f"{corpus.root}/", "") for header in headers.values() if header.error]
-    unusable = (f"recordings that cannot be used: {len(errors):,}; {errors[0]}",) if errors else ()
-    return Survey(replace(corpus, utterances=by_role), usable, headers, (*unusable, *corpus.ignored))
+    unusable = [(audio[0], header.error) for audio, header in headers.items() if header.error]
+    odd = [(audio[0], each) for audio, header in headers.items() if header.sample_rate for each in header.warnings]
+    return Survey(
+        corpus,
+        usable,
+        headers,
+        len(unusable),
+        _grouped(unusable, corpus.root),
+        _grouped(odd, corpus.root),
+        mixes and not has_key,
+    )
+
+
+def _mixed(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
+    """Return recordings with their channels averaged, where no channel is chosen."""
+    return tuple(replace(each, channel="mean") if each.channel is None else each for each in utterances)
+
+
+def _grouped(reasons: Iterable[tuple[str, str]], root: Path) -> tuple[str, ...]:
+    """List files by the reasons that are given for them, the most frequent first: one sentence for each reason.
+
+    Reasons that differ in numbers and names of files alone are one, and the first of them is shown.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for path, reason in reasons:
+        text = reason.removeprefix(f"{path}: ")
+        alike = re.sub(rf"(?<!\w){re.escape(Path(path).stem)}(?!\w)", "", text.replace(path, ""))
+        groups.setdefault(re.sub(r"[0-9][0-9.,]*", "", alike), []).append((path, text))
+    return tuple(
+        f"{first_few([path.removeprefix(f'{root}/') for path, _ in those])}: {those[0][1].replace(f'{root}/', '')}"
+        for those in sorted(groups.values(), key=len, reverse=True)
+    )
 
 
 def _can_be_mixed(unread: Sequence[Utterance], engine: Engine | None) -> bool:

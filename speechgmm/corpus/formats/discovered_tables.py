@@ -1,0 +1,151 @@
+"""Detection of tables of recordings: the columns that name files and speakers, and where the files are."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from speechgmm.audio.reading import audio_file
+from speechgmm.corpus.formats.discovered import (
+    DiscoveredCorpus,
+    KeyValue,
+    counted,
+    find_root,
+    likely_roots,
+    relative_path,
+)
+from speechgmm.corpus.formats.tables import ColumnsConfig, read_column_names, read_rows, read_utterances
+from speechgmm.corpus.manifest import first_few
+from speechgmm.corpus.problems import Problems
+from speechgmm.errors import CorpusError
+from speechgmm.files import files_below, is_audio, is_file
+
+TABLE_SUFFIXES = (".csv", ".tsv")
+
+MAX_DEPTH = 2
+"""Folders between the given one and a table, at most."""
+
+SYNONYMS = {
+    "id": ("utterance", "utt", "uttid", "utteranceid", "uid", "segmentid"),
+    "path": (
+        *("file", "filename", "filepath", "fname", "audio", "audiopath", "audiofile", "audiofilepath", "audiofilename"),
+        *("wav", "wavpath", "wavfile", "wavfilename", "pathtowav", "pathtoaudio", "pathtofile", "recording", "clip"),
+    ),
+    "speaker": (
+        *("speakerid", "speakername", "spk", "spkid", "spkr", "spkrid", "clientid", "reader", "readerid", "talker"),
+        *("talkerid", "subject", "subjectid", "participant", "participantid", "person", "personid", "userid", "name"),
+    ),
+    "sex": ("gender", "speakersex", "speakergender"),
+    "session": ("sessionid",),
+    "start": ("begin", "starttime", "onset"),
+    "end": ("stop", "endtime", "offset"),
+}
+"""Other usual names of the columns of `ColumnsConfig`, in small letters and without what separates words."""
+
+
+class _Table(NamedTuple):
+    """A table with columns for files and speakers."""
+
+    path: Path
+    header: list[str]
+    columns: dict[str, str]  # names of the table's columns that differ from the usual ones
+
+
+def discover_table(path: Path) -> DiscoveredCorpus:
+    """Return the recordings of a table; raise `CorpusError` if it lacks columns for files and speakers."""
+    table = _open_table(path)
+    if table is None:
+        raise CorpusError(
+            f"{path}: columns {', '.join(read_column_names(path))}; expected columns path and speaker, or usual names "
+            "for them"
+        )
+    return _corpus(table, _find_root(table) or path.parent)
+
+
+def discover_tables(place: Path, files: Sequence[str]) -> tuple[DiscoveredCorpus | None, tuple[str, ...]]:
+    """Return the recordings of the largest table in a folder, if one names files that exist and their speakers.
+
+    Also returned is a sentence for each table above that names files that do not exist.
+    """
+    rootless: list[str] = []
+    names = [name for name in files if Path(name).suffix.lower() in TABLE_SUFFIXES and name.count("/") <= MAX_DEPTH]
+    for depth in range(MAX_DEPTH + 1):
+        tables = [_open_table(place / name) for name in names if name.count("/") == depth]
+        rooted = [(table, root) for table in tables if table and (root := _find_root(table))]
+        if rooted:
+            largest = max((_corpus(*each) for each in rooted), key=lambda corpus: len(corpus.all_utterances))
+            return replace(largest, ignored=(*largest.ignored, *_left_out(largest, place, files))), ()
+        rootless += [table.path.relative_to(place).as_posix() for table in tables if table]
+    return None, tuple(f"the table {name}, because its files do not exist" for name in rootless)
+
+
+def _open_table(path: Path) -> _Table | None:
+    """Return a table, if it has columns for files and speakers."""
+    try:
+        header = read_column_names(path)
+    except CorpusError:
+        return None
+    columns = _rename_columns(header)
+    names = ColumnsConfig.model_validate(columns)
+    return _Table(path, header, columns) if names.path in header and names.speaker in header else None
+
+
+def _rename_columns(header: list[str]) -> dict[str, str]:
+    """Find the table's names of our columns, where they differ."""
+    plain = {re.sub(r"[\W_]+", "", name.lower()): name for name in reversed(header)}
+    if "duration" in plain and "onset" not in plain:
+        plain.pop("offset", None)  # it is a start then, as in manifests of NeMo
+    renamed = {}
+    for ours in ColumnsConfig.model_fields:
+        theirs = next((plain[name] for name in (ours, *SYNONYMS.get(ours, ())) if name in plain), ours)
+        if theirs != ours and ours not in header:
+            renamed[ours] = theirs
+    return renamed
+
+
+def _find_root(table: _Table) -> Path | None:
+    """Find the folder that the paths of a table are relative to, if the files exist anywhere likely."""
+    folder, names = table.path.parent, ColumnsConfig.model_validate(table.columns)
+    paths = [row["path"] for _, row in read_rows(table.path, names, Problems())]
+    relative = [path for path in paths if path and not Path(path).is_absolute()]
+    if not relative:
+        return folder if any(is_file(audio_file(path)) for path in paths) else None
+    own, *others = likely_roots(folder)
+    root = find_root(relative, [own])
+    if root is None:
+        wanted = Path(relative[0]).as_posix()
+        below = [name for name in files_below(folder) if name.endswith(f"/{wanted}")]
+        root = folder / below[0].removesuffix(f"/{wanted}") if below else None
+    return root or find_root(relative, others)
+
+
+def _corpus(table: _Table, root: Path) -> DiscoveredCorpus:
+    """Read the recordings of a table."""
+    names, problems = ColumnsConfig.model_validate(table.columns), Problems()
+    place = relative_path(table.path, root)
+    if Path(place).is_absolute():  # a link stands between the table and its files
+        root = root.resolve()
+        place = relative_path(table.path.resolve(), root)
+    by_role = read_utterances(table.path, root, names, problems)
+    problems.check()
+    unused = [name for name in table.header if name and name not in names.model_dump().values()]
+    utterances = {role: tuple(listed) for role, listed in by_role.items()}
+    keys: dict[str, KeyValue] = {"table": place}
+    if table.columns:
+        keys["columns"] = table.columns
+    ignored = (f"columns {', '.join(unused)}",) if unused else ()
+    return DiscoveredCorpus("csv", root, utterances, f"the table {table.path.name}", keys, ignored)
+
+
+def _left_out(corpus: DiscoveredCorpus, place: Path, files: Sequence[str]) -> tuple[str, ...]:
+    """List the audio files in a folder that its table does not name, as one sentence or none."""
+    real_path = cache(os.path.realpath)
+    listed = {(real_path(Path(each.path).parent), Path(each.path).name) for each in corpus.all_utterances}
+    audio = [name for name in files if is_audio(name)]
+    unlisted = [name for name in audio if (real_path((place / name).parent), Path(name).name) not in listed]
+    return (
+        (f"{counted(unlisted, 'audio file')} that the table does not name: {first_few(unlisted)}",) if unlisted else ()
+    )

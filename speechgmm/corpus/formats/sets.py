@@ -1,0 +1,285 @@
+"""Folders that are sets of recordings rather than speakers: train and test, male and female, wav and audio."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
+
+from speechgmm.corpus.manifest import Utterance
+
+SetKind = Literal["train", "background", "dev", "test", "enrol", "sex", "plain", "noise"]
+"""What the name of a folder says about the recordings in it."""
+
+ROLE_WORDS: Mapping[str, SetKind] = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("background", "ubm", "world"), "background"),
+    **dict.fromkeys(("dev", "devel", "development", "val", "valid", "validation"), "dev"),
+    **dict.fromkeys(("test", "tst", "testing", "eval", "evaluation", "trial", "trials", "verification"), "test"),
+    **dict.fromkeys(("enrol", "enroll", "enrolment", "enrollment", "enrolled"), "enrol"),
+}
+SEX_WORDS = {
+    **dict.fromkeys(("female", "females", "f", "woman", "women", "girl", "girls"), "f"),
+    **dict.fromkeys(("male", "males", "m", "man", "men", "boy", "boys"), "m"),
+}
+NOISE_WORDS = frozenset(("noise", "noises", "music", "musan", "rir", "rirs", "babble", "silence", "impulse"))
+PLAIN_WORDS = frozenset(
+    (
+        *("set", "sets", "subset", "split", "part", "parts", "partition", "disc", "disk", "cd", "dvd", "volume", "vol"),
+        *("batch", "fold", "group", "chunk", "shard", "archive", "data", "dataset", "corpus", "wav", "wavs", "flac"),
+        *("mp3", "ogg", "opus", "m4a", "aac", "webm", "audio", "audios", "speech", "recording", "recordings", "sounds"),
+        *("voices", "utterances", "speakers", "files", "clips", "raw", "original", "clean", "other", "noisy", "dr"),
+        *("region", "dialect", "accent"),
+    )
+)
+ENDINGS = re.compile(r"(?:sets?|data|wavs?|audio|speech|speakers|clean|other|part)$")
+"""Words that are written together with others, as in ``trainset``."""
+
+SESSION_WORDS = (
+    *("session", "sess", "ses", "day", "visit", "take", "part", "rec", "recording", "chapter", "video", "call", "tape"),
+    *("week", "month", "year", "round", "phase", "wav", "wavs", "flac", "audio", "mon", "tue", "wed", "thu", "fri"),
+    *("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "sat", "sun", "january"),
+    *("february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"),
+    *("morning", "noon", "afternoon", "evening", "night", "phone", "mic", "microphone", "headset", "far", "near"),
+    *("home", "office", "car", "kitchen", "street", "room", "lab", "normal", "slow", "fast", "loud", "soft", "whisper"),
+    *("reading", "read", "spontaneous", "clean", "noisy", "neutral", "happy", "sad", "angry", "anger", "fear", "calm"),
+    *("surprise", "disgust"),
+)
+SESSION_NAME = re.compile(
+    rf"(?i:(?:{'|'.join(SESSION_WORDS)})[\W_]*[a-z]?\d*)|[\d\W_]+|.*\d{{4}}[-_]?\d\d[-_]?\d\d.*"
+    r"|(?=.*\d)(?=.*[A-Z])(?=.*[a-z])[\w-]{8,}"
+)
+"""Names of sessions, dates, numbers and random letters rather than of speakers."""
+
+MAX_UNKNOWN_SETS = 8
+"""Folders of unknown names are sets only if there are no more than this."""
+
+SPEAKERS_PER_SET = 3
+"""Different names of folders in unknown sets, for each of them at least."""
+
+
+def kind_of_set(name: str) -> SetKind | None:
+    """Return what the name of a folder says about the recordings in it, or None if it may be a speaker's."""
+    words = _words(name)
+    roles = [ROLE_WORDS[word] for word in words if word in ROLE_WORDS]
+    if roles:
+        return roles[0]
+    if NOISE_WORDS.intersection(words):
+        return "noise"
+    if sex_of_set(name):
+        return "sex"
+    return "plain" if words and PLAIN_WORDS.issuperset(words) else None
+
+
+def sex_of_set(name: str) -> str | None:
+    """Return the sex that the name of a folder states, f or m, or None; ``F01`` is a speaker's name."""
+    words = _words(name)
+    if any(char.isdigit() for char in name) or not {*SEX_WORDS, *PLAIN_WORDS}.issuperset(words):
+        return None
+    sexes = {SEX_WORDS[word] for word in words if word in SEX_WORDS and (len(word) > 1 or len(words) == 1)}
+    return sexes.pop() if len(sexes) == 1 else None
+
+
+def _words(name: str) -> list[str]:
+    """Split a name into words in small letters, without numbers: ``train-clean-100`` and ``TrainSet`` into two."""
+    name = re.sub(r"\d+ *k(?:hz)?(?![a-z])", " audio ", name, flags=re.IGNORECASE)
+    parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
+    return [word for part in map(str.lower, parts) for word in _split_ending(part)]
+
+
+def _split_ending(word: str) -> list[str]:
+    """Split the ending off a word that means a set."""
+    stem = ENDINGS.sub("", word)
+    return [stem, word[len(stem) :]] if stem != word and (stem in ROLE_WORDS or stem in SEX_WORDS) else [word]
+
+
+def _is_plainly_set(name: str) -> bool:
+    """Whether all words of a name are those of sets: ``dev_set``, but not ``dev_patel``."""
+    return {*ROLE_WORDS, *SEX_WORDS, *PLAIN_WORDS}.issuperset(_words(name))
+
+
+class FoundSets(NamedTuple):
+    """The folders that hold the folders of speakers, and what is not certain about them."""
+
+    sets: tuple[str, ...] = ()  # their paths; none if the folders of speakers are at the top
+    is_guess: bool = False  # whether neither names nor the files in them say which folders are speakers
+    doubtful: tuple[str, ...] = ()  # folders that are taken as speakers, though they are named as sets
+    flat: tuple[str, ...] = ()  # folders named as sets for roles that hold recordings, but no folders
+
+
+def find_sets(names: Sequence[str]) -> FoundSets:
+    """Find the sets above the folders of speakers, from the names of folders and from how they repeat.
+
+    `names` are the paths of audio files, relative to the folder that holds the sets or speakers.
+    """
+    paths = [name.split("/") for name in names]
+    tops = _names_at(paths, 0)
+    kinds = {top: kind for top in tops if (kind := kind_of_set(top))}
+    named = [top for top, kind in kinds.items() if kind != "noise"]
+    others = [top for top in tops if top not in kinds]
+    if not kinds:
+        return _sets_of_unknown_names(paths, tops)
+    n_roles = len({kinds[top] for top in named} - {"sex", "plain"})
+    if n_roles < 2 and (not any(map(_is_plainly_set, named)) or (others and not _is_beside(paths, others, named))):
+        return FoundSets(doubtful=tuple(kinds))
+    deep = [top for top in named if _names_at(paths, 1, (top,))]
+    if not deep:
+        return FoundSets(flat=tuple(named)) if n_roles > 1 else FoundSets(doubtful=tuple(kinds))
+    return FoundSets(tuple(each for top in deep for each in _inner_sets(paths, (top,))))
+
+
+def _is_beside(paths: Sequence[Sequence[str]], others: Sequence[str], sets: Sequence[str]) -> bool:
+    """Whether folders hold files alone, and are fewer than the folders of speakers in the sets beside them."""
+    speakers = {name for top in sets for name in _names_at(paths, 1, (top,))}
+    return len(others) < len(speakers) and not any(_names_at(paths, 1, (top,)) for top in others)
+
+
+def _names_at(paths: Iterable[Sequence[str]], depth: int, above: tuple[str, ...] = ()) -> list[str]:
+    """List the folders at a depth, in order; `above` are the folders that they are in."""
+    return sorted({path[depth] for path in paths if len(path) > depth + 1 and tuple(path[: len(above)]) == above})
+
+
+def _inner_sets(paths: Sequence[Sequence[str]], above: tuple[str, ...]) -> list[str]:
+    """List the sets within a set, or the set itself if it holds speakers."""
+    inner = _names_at(paths, len(above), above)
+    if inner and all(kind_of_set(name) and _is_plainly_set(name) for name in inner):
+        deeper = [name for name in inner if _names_at(paths, len(above) + 1, (*above, name))]
+        if deeper:
+            return [each for name in deeper for each in _inner_sets(paths, (*above, name))]
+    return ["/".join(above)]
+
+
+def _sets_of_unknown_names(paths: Sequence[Sequence[str]], tops: Sequence[str]) -> FoundSets:
+    """Decide from the structure whether folders of unknown names are sets: few of them, with many folders in each."""
+    deep = [path for path in paths if len(path) > 2]
+    inner = {path[1] for path in deep}
+    if not 1 < len(tops) <= MAX_UNKNOWN_SETS or not all(_names_at(paths, 1, (top,)) for top in tops):
+        return FoundSets()
+    tops_are_sessions, inner_are_sessions = (
+        sum(1 for name in names if SESSION_NAME.fullmatch(name) or kind_of_set(name)) > len(names) / 2
+        for names in (tops, inner)
+    )
+    if inner_are_sessions or _share_named(deep, 0) > 0.5:
+        return FoundSets(is_guess=not inner_are_sessions)
+    if (tops_are_sessions and not any(top.isdigit() for top in tops)) or (
+        _share_named(deep, 1) > 0.5 and len(inner) > len(tops)
+    ):
+        return FoundSets(tuple(tops))
+    are_many = len(inner) >= SPEAKERS_PER_SET * len(tops) or (len(tops) == 2 and _repeats(paths, tops, inner))
+    return FoundSets(tuple(tops) if are_many else (), is_guess=True)
+
+
+def _share_named(paths: Sequence[Sequence[str]], depth: int) -> float:
+    """Return the share of the files whose names hold that of their folder at a depth."""
+    named = 0
+    for path in paths:
+        folder, name = path[depth].lower(), path[-1].lower()
+        named += folder in re.split(r"[^a-z0-9]+", name) or (len(folder) > 1 and name.startswith(folder))
+    return named / len(paths)
+
+
+def _repeats(paths: Sequence[Sequence[str]], tops: Sequence[str], inner: Collection[str]) -> bool:
+    """Whether each top folder holds nearly all of the inner names, which are more than the top folders."""
+    held = [len(_names_at(paths, 1, (top,))) for top in tops]
+    return len(inner) > len(tops) and min(held) >= 0.8 * len(inner)
+
+
+def role_sets(root: Path, utterances: Iterable[Utterance], sets: Sequence[str] | None) -> dict[str, "SetContents"]:
+    """Find the folders that are named as sets for roles, and who speaks in them.
+
+    `sets` are the folders that hold the speakers' folders; None for all folders above one that names a speaker.
+    """
+    speakers: dict[str, Counter[str]] = {}
+    for utterance in utterances:
+        above = _folders_above(PurePosixPath(utterance.path).relative_to(root), utterance.speaker, sets)
+        depth = next((number for number, name in enumerate(above, 1) if _is_role(name)), 0)
+        speakers.setdefault("/".join(above[:depth]), Counter())[utterance.speaker] += 1
+    speakers.pop("", None)
+    return {name: SetContents(kind_of_set(name.rpartition("/")[2]), counts) for name, counts in speakers.items()}
+
+
+def _folders_above(path: PurePosixPath, speaker: str, sets: Sequence[str] | None) -> Sequence[str]:
+    """List the folders above a speaker's."""
+    folders = path.parts[:-1]
+    if sets is None:
+        return list(takewhile(lambda name: speaker not in name, folders))
+    within = [each.split("/") for each in sets if path.is_relative_to(each)]
+    return max(within, key=len, default=[])
+
+
+def _is_role(name: str) -> bool:
+    """Whether the name of a folder states a role."""
+    return kind_of_set(name) in ROLE_WORDS.values()
+
+
+@dataclass(frozen=True)
+class SetContents:
+    """A set, and the number of recordings of each speaker in it."""
+
+    kind: SetKind | None
+    speakers: Counter[str]
+
+
+@dataclass(frozen=True)
+class RolesOfSets:
+    """Which sets have which role in an experiment: the keys of a recipe's corpus section, and the same in words."""
+
+    folders: Mapping[str, tuple[str, ...]]  # by key: background, enrol, test or evaluation
+    left_out: tuple[str, ...]  # sets without a role
+    words: str
+
+
+def roles_of_sets(sets: Mapping[str, SetContents]) -> RolesOfSets | None:
+    """Decide which sets are background, enrolment and tests, from their names and speakers; None if names say nothing.
+
+    Speakers in both training and test are enrolled from the training set. Otherwise the training set is background,
+    and the test set is evaluated by a protocol. A development set stands in for what is missing, or is left out.
+    """
+    by_kind: dict[str, list[str]] = {}
+    for name, each in sets.items():
+        by_kind.setdefault(each.kind or "plain", []).append(name)
+    enrol, test, dev = (by_kind.get(kind, []) for kind in ("enrol", "test", "dev"))
+    train, background = by_kind.get("train", []), by_kind.get("background", [])
+    if not test:
+        test, dev = dev, []
+    elif not (train or enrol or background):
+        train, dev = dev, []
+    if not (test and (train or enrol or background)) and not (enrol and (train or background)):
+        return None
+    folders: dict[str, tuple[str, ...]]
+    if enrol and test and _share(test, enrol, sets):
+        folders = {"background": (*train, *background), "enrol": tuple(enrol), "test": tuple(test)}
+        words = f"speakers are enrolled from {_and(enrol)} and tested on {_and(test)}"
+    elif train and test and _share((*test, *enrol), train, sets) >= 0.5:
+        folders = {"background": tuple(background), "enrol": (*train, *enrol), "test": tuple(test)}
+        words = f"the same speakers are in {_and((*train, *test))}: enrolled from {_and(train)}, tested on {_and(test)}"
+    else:
+        folders = {"background": (*train, *background), "evaluation": (*test, *enrol)}
+        words = f"speakers of {_and((*test, *enrol))} are enrolled and tested"
+        if _n_testable(folders["evaluation"], sets) < 2:
+            return None
+    if folders["background"]:
+        words += f"; background: {_and(folders['background'])}"
+    folders = {key: names for key, names in folders.items() if names}
+    used = {name for names in folders.values() for name in names}
+    return RolesOfSets(folders, tuple(name for name in sets if name not in used), words)
+
+
+def _share(names: Sequence[str], others: Sequence[str], sets: Mapping[str, SetContents]) -> float:
+    """Return the share of the speakers of some sets who are also in others."""
+    speakers = {speaker for name in names for speaker in sets[name].speakers}
+    known = {speaker for name in others for speaker in sets[name].speakers}
+    return len(speakers & known) / max(1, len(speakers))
+
+
+def _n_testable(names: Iterable[str], sets: Mapping[str, SetContents]) -> int:
+    """Count the speakers with two recordings or more in some sets."""
+    counts = sum((sets[name].speakers for name in names), Counter[str]())
+    return sum(1 for count in counts.values() if count > 1)
+
+
+def _and(names: Sequence[str]) -> str:
+    """Join names with commas and an ``and``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
