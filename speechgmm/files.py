@@ -41,7 +41,7 @@ MEDIA_SUFFIXES = (
 )
 """Suffixes of the other files that hold sound: read by the extra ``media``, or listed as unusable."""
 
-NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|nan)", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|nan)", re.IGNORECASE)
 """A number as programs write it: neither Python's ``1_000`` and ``infinity`` nor digits of other scripts."""
 
 WRITING = ".writing-"

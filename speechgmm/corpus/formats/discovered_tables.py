@@ -17,8 +17,9 @@ from speechgmm.corpus.formats.discovered import (
     likely_roots,
     relative_path,
 )
-from speechgmm.corpus.formats.tables import ColumnsConfig, read_column_names, read_rows, read_utterances
+from speechgmm.corpus.formats.tables import ColumnsConfig, read_rows, read_utterances
 from speechgmm.corpus.manifest import first_few
+from speechgmm.corpus.named_columns import read_column_names
 from speechgmm.corpus.problems import Problems
 from speechgmm.errors import CorpusError
 from speechgmm.files import files_below, is_audio, is_file

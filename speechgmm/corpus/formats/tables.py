@@ -13,9 +13,7 @@ from pydantic import Field
 from speechgmm.audio.reading import Channel
 from speechgmm.configuration import Configuration
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
-from speechgmm.corpus.named_columns import named_rows as named_rows
-from speechgmm.corpus.named_columns import read_column_names as read_column_names
-from speechgmm.corpus.named_columns import read_header
+from speechgmm.corpus.named_columns import named_rows, read_column_names, read_header
 from speechgmm.corpus.places import audio_path, list_path
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble

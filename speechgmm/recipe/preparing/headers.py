@@ -1,6 +1,6 @@
 """Headers of the recordings of a corpus: their lengths, sample rates and errors."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,11 +30,17 @@ AudioSegment = tuple[str, float | None, float | None, Any]
 """A file, the start and end of a segment in seconds, and a channel: `Utterance.audio`."""
 
 
-def read_headers(utterances: Iterable[Utterance], engine: Engine | None = None) -> dict[AudioSegment, AudioHeader]:
+def read_headers(
+    utterances: Iterable[Utterance], engine: Engine | None = None, progress: Callable[[int, int], None] | None = None
+) -> dict[AudioSegment, AudioHeader]:
     """Read the headers of utterances by `Utterance.audio`, each once; the output of a command has no header to read."""
     wanted = list(dict.fromkeys(each.audio for each in utterances if not is_command(each.path)))
     blocks = [wanted[start : start + FILES_AT_ONCE] for start in range(0, len(wanted), FILES_AT_ONCE)]
-    headers = (each for block in map_in_order(_read_headers, blocks, engine) for each in block)
+    headers: list[AudioHeader] = []
+    for block in map_in_order(_read_headers, blocks, engine):
+        headers += block
+        if progress is not None:
+            progress(len(headers), len(wanted))
     return dict(zip(wanted, headers, strict=True))
 
 
