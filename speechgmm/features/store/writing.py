@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from speechgmm.arrays import Float32Array
-from speechgmm.audio.reading import Channel, audio_blocks, duration
+from speechgmm.audio.reading import Channel, RawFormat, audio_blocks, duration
 from speechgmm.audio.samples import clipped_share, resample_blocks, silence_error
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
@@ -47,6 +47,7 @@ class Source:
     speech: tuple[tuple[float, float], ...] | None = None  # (start, stop), seconds from `start`, in place of the VAD
     start: float | None = None  # seconds; the segment of the file, by default all of it
     stop: float | None = None
+    raw: RawFormat | None = None  # the format of a file without a header
 
     @property
     def seconds(self) -> float:
@@ -184,7 +185,13 @@ def _extract(
             return _extract_long(source, config, stream, writer)
     stop = segment_stop(source.path, source.stop)
     extraction = analyse(
-        source.path, config, channel=source.channel, start=source.start, stop=stop, speech=source.speech
+        source.path,
+        config,
+        channel=source.channel,
+        start=source.start,
+        stop=stop,
+        speech=source.speech,
+        raw=source.raw,
     )
     writer.append(extraction.frames)
     return extraction.seconds, extraction.speech_seconds, extraction.clipped
@@ -203,9 +210,8 @@ def _extract_long(
 ) -> tuple[float, float, float]:
     """Extract as `_extract` does, but block by block: memory does not grow with the file."""
     start, totals = writer.n_rows, _SampleTotals()
-    blocks, file_rate = audio_blocks(
-        source.path, channel=source.channel, start=source.start, stop=segment_stop(source.path, source.stop)
-    )
+    stop = segment_stop(source.path, source.stop)
+    blocks, file_rate = audio_blocks(source.path, channel=source.channel, start=source.start, stop=stop, raw=source.raw)
     check_rate(file_rate, config)
     blocks = totals.count(blocks)
     if file_rate != config.sample_rate:
