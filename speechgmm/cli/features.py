@@ -6,7 +6,7 @@ place: if the command ends early, existing output is unchanged.
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,16 +15,38 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from speechgmm.cli.common import JobsOption, exit_on_error
+from speechgmm.cli.common import JobsOption, exit_on_error, printable
 from speechgmm.errors import CorpusError
 
 if TYPE_CHECKING:
+    from speechgmm.audio.opening import RawFormat
     from speechgmm.audio.reading import Channel
     from speechgmm.features.extract import FeatureConfig
-    from speechgmm.features.store.store import FeatureStore, UnusableUtterance
+    from speechgmm.features.store.store import FeatureStore, StoredUtterance, UnusableUtterance
     from speechgmm.features.store.writing import Source
 
 STORE_FILES = re.compile(r"index\.json|shard-\d+\.npy")
+
+SAMPLE_FORMATS = {
+    "u8": ("PCM_U8", "LITTLE"),
+    "s8": ("PCM_S8", "LITTLE"),
+    "s16le": ("PCM_16", "LITTLE"),
+    "s16be": ("PCM_16", "BIG"),
+    "s24le": ("PCM_24", "LITTLE"),
+    "s24be": ("PCM_24", "BIG"),
+    "s32le": ("PCM_32", "LITTLE"),
+    "s32be": ("PCM_32", "BIG"),
+    "f32le": ("FLOAT", "LITTLE"),
+    "f32be": ("FLOAT", "BIG"),
+    "f64le": ("DOUBLE", "LITTLE"),
+    "f64be": ("DOUBLE", "BIG"),
+    "mulaw": ("ULAW", "LITTLE"),
+    "alaw": ("ALAW", "LITTLE"),
+}
+"""Formats of samples without a header: ffmpeg's names, and libsndfile's with the order of bytes."""
+
+MAX_NAMED = 5
+"""Recordings with the same warning or reason that are named; more are counted, with an example."""
 
 
 def features(
@@ -60,15 +82,28 @@ def features(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="Labels of speech, in place of the VAD: RTTM (.rttm) or Kaldi segments.", metavar="FILE"),
+        typer.Option(
+            help="Labels of speech, in place of the VAD: RTTM, CTM, Kaldi segments, labels of ALIZE, HTK or Audacity, "
+            "Praat TextGrid; or a folder of them, named after the recordings.",
+            metavar="FILE|FOLDER",
+        ),
+    ] = None,
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE,CHANNELS,FORMAT",
+            help="Format of files without a header, such as 16000,1,s16le or 8000,1,mulaw; by default one channel, "
+            "s16le.",
+        ),
     ] = None,
     jobs: JobsOption = None,
     plot: Annotated[bool, typer.Option("--plot", help="Plot one recording and its features, to NAME.png.")] = False,
 ) -> None:
     """Extract features of recordings to a Kaldi, HDF5, numpy or HTK file or to a feature store; or plot them.
 
-    Ids are file names without suffix, in folders with the folders below them (a/b). Exit status 3: some recordings
-    could not be used; they are listed with the reasons, and the others are written.
+    Ids are file names without suffix, in folders with the folders below them (a/b); of Kaldi data directories, the
+    segments or recordings. Exit status 3: some recordings could not be used; they are listed with the reasons, and the
+    others are written.
     """
     with exit_on_error("interrupted; nothing is written"):
         from speechgmm.recipe.reading.loader import load_features
@@ -77,11 +112,11 @@ def features(
         if plot:
             if labels is not None or len(paths) != 1:
                 raise typer.BadParameter("plots one file, and without labels", param_hint="--plot")
-            _plot(Path(paths[0]), front_end, out, _channel(channel))
+            _plot(Path(paths[0]), front_end, out, _channel(channel), _raw_format(raw))
         elif out is None:
             raise typer.BadParameter("missing; expected where to write", param_hint="--out")
         else:
-            _extract(paths, front_end, out, _channel(channel), labels, jobs)
+            _extract(paths, front_end, out, _channel(channel), labels, _raw_format(raw), jobs)
 
 
 def _extract(
@@ -90,38 +125,42 @@ def _extract(
     out: str,
     channel: "Channel",
     labels: Path | None,
+    raw: "RawFormat | None",
     jobs: int | None,
 ) -> None:
     """Extract the features of recordings, write them, and print a summary."""
-    from speechgmm.features.sources import find_sources, label_sources, without_spaces
+    from speechgmm.features.labelling import LabelledSources, label_sources
+    from speechgmm.features.sources import find_sources, without_spaces
 
     if not out:
         raise typer.BadParameter("empty; expected where to write", param_hint="--out")
     started = time.perf_counter()
     path, is_store = Path(out), _is_store(out)
-    _refuse_segments(paths, labels)
-    sources = find_sources(paths, channel=channel)
-    files = {source.utterance: source.path for source in sources}
+    found = find_sources(paths, channel=channel, raw=raw, by_segment=labels is None)
+    sources = found.sources
     if path.suffix.lower() == ".ark" and not is_store:
-        original, sources = sources, without_spaces(sources)
-        files = {source.utterance: source.path for source in sources}
-        if sources != original:
+        sources = without_spaces(sources)
+        if sources != found.sources:
             typer.echo("white space in ids is written as _")
-    labelled, unusable = label_sources(sources, labels, channel=channel) if labels else (sources, ())
+    labelled = label_sources(sources, labels, channel=channel) if labels else LabelledSources(sources, (), "")
     with _scratch(path) as scratch:
         if not is_store:
             _check_format_accepts(scratch / path.name, path, sources, config)
-        store = _filled_store(scratch / "store", labelled, config, jobs)
-        unusable += store.unusable
+        store = _filled_store(scratch / "store", labelled.sources, config, jobs)
         if store.utterances and is_store:
             _move_into_place(store.folder, path.resolve(), scratch / "old")
         elif store.utterances:
             _write_file(path, store, config)
     if store.utterances:
         typer.echo(_summary(store, out, time.perf_counter() - started))
-        _warn(config, {stored.utterance: stored.clipped for stored in store.utterances})
+        _warn(config, store.utterances)
+    if labelled.summary:
+        typer.echo(printable(f"labels: {labelled.summary}"))
+    for note in found.notes:
+        typer.echo(printable(f"note: {note}"))
+    unusable = (*labelled.unusable, *store.unusable)
     if unusable:
-        _exit_with_unusable(unusable, files, len(sources))
+        _exit_with_unusable(unusable, sources)
 
 
 def _channel(text: str | None) -> "Channel":
@@ -133,6 +172,25 @@ def _channel(text: str | None) -> "Channel":
     if not re.fullmatch(r"[0-9]+", text):
         raise typer.BadParameter(f"{text!r}; expected a number from 0, or mean", param_hint="--channel")
     return int(text)
+
+
+def _raw_format(text: str | None) -> "RawFormat | None":
+    """Parse the format of files without a header: rate, and perhaps channels and the format of samples."""
+    if text is None:
+        return None
+    from speechgmm.audio.opening import RawFormat
+
+    fields = [*text.split(","), *("1", "s16le")[text.count(",") :]]
+    rate, channels, name = fields[:3]
+    if len(fields) != 3 or not all(re.fullmatch("0*[1-9][0-9]{0,8}", number) for number in (rate, channels)):
+        raise typer.BadParameter(
+            f"{text!r}; expected RATE, or RATE,CHANNELS,FORMAT, as in 16000,1,s16le", param_hint="--raw"
+        )
+    if name not in SAMPLE_FORMATS:
+        raise typer.BadParameter(
+            f"{name!r} in {text!r}; expected one of {', '.join(SAMPLE_FORMATS)}", param_hint="--raw"
+        )
+    return RawFormat(int(rate), int(channels), *SAMPLE_FORMATS[name])
 
 
 def _is_store(out: str) -> bool:
@@ -151,17 +209,6 @@ def _is_store(out: str) -> bool:
     if names and not ("index.json" in names and all(STORE_FILES.fullmatch(name) for name in names)):
         raise CorpusError(f"{out}: holds other files than a feature store's; expected an empty or a new folder")
     return True
-
-
-def _refuse_segments(paths: Sequence[str], labels: Path | None) -> None:
-    """Refuse a data directory with segments, which are not utterances here, unless there are labels."""
-    for path in map(Path, paths):
-        segments = path / "segments"
-        if labels is None and (path / "wav.scp").exists() and segments.exists():
-            raise CorpusError(
-                f"{segments}: segments are not utterances here; --labels {segments} uses them as the speech of "
-                "their recordings"
-            )
 
 
 @contextmanager
@@ -249,37 +296,69 @@ def _summary(store: "FeatureStore", out: str, wall: float) -> str:
     )
 
 
-def _warn(config: "FeatureConfig", clipped: Mapping[str, float]) -> None:
-    """Print warnings for clipped recordings and for filters without a bin."""
-    from speechgmm.features.spectral.config import empty_filters
+def _warn(config: "FeatureConfig", utterances: Sequence["StoredUtterance"]) -> None:
+    """Print warnings for odd files, for clipped recordings and for filters without a bin."""
     from speechgmm.features.store.store import clipped_warnings
 
-    for warning in (*clipped_warnings(clipped), *empty_filters(config)):
+    odd = [(stored.utterance, warning) for stored in utterances for warning in stored.warnings]
+    clipped = {stored.utterance: stored.clipped for stored in utterances}
+    _print_warnings(config, [*_grouped(odd), *clipped_warnings(clipped)])
+
+
+def _print_warnings(config: "FeatureConfig", warnings: Sequence[str]) -> None:
+    """Print warnings, and those for filters without a bin."""
+    from speechgmm.features.spectral.config import empty_filters
+
+    for warning in (*warnings, *empty_filters(config)):
         typer.secho(f"warning: {warning}", fg="yellow")
 
 
-def _exit_with_unusable(unusable: Sequence["UnusableUtterance"], files: Mapping[str, str], n: int) -> NoReturn:
+def _grouped(reasons: Sequence[tuple[str, str]]) -> list[str]:
+    """Format lines of names and reasons; a reason of more than five names is one line, with a count and an example."""
+    names_of: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        names_of.setdefault(reason, []).append(name)
+    lines: list[str] = []
+    for reason, names in names_of.items():
+        if len(names) > MAX_NAMED:
+            lines.append(f"{len(names):,} recordings, such as {names[0]}: {reason}")
+        else:
+            lines += [f"{name}: {reason}" for name in names]
+    return lines
+
+
+def _exit_with_unusable(unusable: Sequence["UnusableUtterance"], sources: Sequence["Source"]) -> NoReturn:
     """List the unusable recordings, and exit with status 3."""
+    n = len(sources)
     if len(unusable) == n:
         title = f"none of {n:,} recordings could be used; nothing is written:" if n > 1 else "nothing is written:"
     else:
         title = f"{len(unusable):,} of {n:,} recordings could not be used:"
+    names = {
+        source.utterance: source.path if source.start is None else f"{source.utterance} of {source.path}"
+        for source in sources
+    }
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(title, err=True)
-    for utterance in unusable:
-        typer.echo(f"  {files[utterance.utterance]}: {utterance.reason}", err=True)
+    for line in _grouped([(names[each.utterance], each.reason) for each in unusable]):
+        typer.echo(f"  {line}", err=True)
     raise typer.Exit(3)
 
 
-def _plot(path: Path, config: "FeatureConfig", out: str | None, channel: "Channel") -> None:
+def _plot(path: Path, config: "FeatureConfig", out: str | None, channel: "Channel", raw: "RawFormat | None") -> None:
     """Plot a recording and its features."""
+    from speechgmm.audio.reading import audio_warnings
     from speechgmm.features.plot import plot_features
+    from speechgmm.features.sources import is_headerless
+    from speechgmm.features.store.store import clipped_warnings
 
     plot_path = Path(out or f"{path.stem}.png")
-    extraction = plot_features(path, config, plot_path, channel=channel)
+    raw = raw if is_headerless(str(path)) else None
+    extraction = plot_features(path, config, plot_path, channel=channel, raw=raw)
     n_frames, n_features = extraction.frames.shape
     typer.echo(
         f"{plot_path}: {extraction.seconds:,.2f} s of audio, {extraction.speech_seconds:,.2f} s of speech: "
         f"{n_frames:,} frames of {n_features} features"
     )
-    _warn(config, {path.name: extraction.clipped})
+    odd = [f"{path.name}: {warning}" for warning in audio_warnings(path, raw=raw)]
+    _print_warnings(config, [*odd, *clipped_warnings({path.name: extraction.clipped})])

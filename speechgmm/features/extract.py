@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from speechgmm.arrays import BoolArray, Float32Array, FloatArray
+from speechgmm.audio.opening import RawFormat
 from speechgmm.audio.reading import Channel, load_audio
 from speechgmm.audio.samples import check_samples, clipped_share, peak_amplitude, resample, silence_error
 from speechgmm.configuration import Configuration
@@ -205,10 +206,12 @@ def analyse(
     start: float | None = None,
     stop: float | None = None,
     speech: Labels | None = None,
+    raw: RawFormat | None = None,
 ) -> Extraction:
     """Compute the features of `extract`, and measure how much of the audio was speech.
 
-    The arguments and errors are those of `extract`; messages name the file.
+    The arguments and errors are those of `extract`, and `raw` is the format of a file without a header; messages name
+    the file.
     """
     config = FeatureConfig() if config is None else config
     if not isinstance(config, FeatureConfig):
@@ -221,7 +224,7 @@ def analyse(
         return _analyse_samples(check_samples(np.asarray(source)), sample_rate or config.sample_rate, config, speech)
     if sample_rate is not None:
         raise ValueError(f"sample_rate {sample_rate} given for a file: a file says its own rate")
-    samples, file_rate, remarks = load_audio(source, channel=channel, start=start, stop=stop)
+    samples, file_rate, remarks = load_audio(source, channel=channel, start=start, stop=stop, raw=raw)
     try:
         return replace(_analyse_samples(samples, file_rate, config, speech), warnings=remarks)
     except AudioError as error:

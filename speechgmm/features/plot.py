@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from speechgmm.arrays import BoolArray, Float32Array, Float64Array, IntArray
-from speechgmm.audio.reading import Channel, read_audio
+from speechgmm.audio.opening import RawFormat
+from speechgmm.audio.reading import Channel, load_audio
 from speechgmm.audio.samples import resample
 from speechgmm.errors import AudioError, SpeechGMMError
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
@@ -68,16 +69,24 @@ _STYLE: Final = {
 }
 
 
-def plot_features(path: str | Path, config: FeatureConfig, out: str | Path, *, channel: Channel = None) -> Extraction:
+def plot_features(
+    path: str | Path,
+    config: FeatureConfig,
+    out: str | Path,
+    *,
+    channel: Channel = None,
+    raw: RawFormat | None = None,
+) -> Extraction:
     """Plot a recording, the speech found in it, its spectrum, and the features of the speech.
 
-    `out` has one of the `PLOT_SUFFIXES`; an existing file is replaced. Returns the features. Raises AudioError as
-    `extract` does, SpeechGMMError for another suffix, and OSError if the plot cannot be written.
+    `out` has one of the `PLOT_SUFFIXES`; an existing file is replaced. `raw` is the format of a file without a header.
+    Returns the features. Raises AudioError as `extract` does, SpeechGMMError for another suffix, and OSError if the
+    plot cannot be written.
     """
     path, out = Path(path), Path(out)
     if out.suffix.lower() not in PLOT_SUFFIXES:
         raise SpeechGMMError(f"{out}: suffix {out.suffix!r}; plots are written to {', '.join(PLOT_SUFFIXES)}")
-    samples, file_rate = read_audio(path, channel=channel)
+    samples, file_rate, _ = load_audio(path, channel=channel, raw=raw)
     try:
         extraction = analyse(samples, config, sample_rate=file_rate)
     except AudioError as error:

@@ -1,11 +1,13 @@
 """``speechgmm features``: from recordings to the files of other programs, to feature stores and to plots."""
 
 import os
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import h5py
 import kaldiio
@@ -15,6 +17,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from helpers.cases import case
 from helpers.commands import message_of
 from helpers.paths import GOLDEN
 from speechgmm.cli import app
@@ -255,13 +258,23 @@ def test_a_filter_without_a_bin_is_warned_of(folder, tmp_path):
         (["--out", "file/f.npz"], "file"),
         (["--out", "full"], "full: holds other files than a feature store's; expected an empty or a new folder"),
         (["in/none.wav"], "in/none.wav: no such file or folder"),
-        (["empty"], "empty: no audio among 1 files"),
+        (
+            ["empty"],
+            "empty: no audio among 2 files: 1 .raw (a.raw), 1 .txt (notes.txt); expected names that end as in ",
+        ),
+        (["empty"], "--raw RATE,CHANNELS,FORMAT reads those without a header"),
         (["in/b.wav"], "in/b.wav: given twice"),
         ([""], "an empty path; expected the name of a file or a folder"),
         (["--out", ""], "--out: empty; expected where to write"),
         (["kaldi"], "kaldi/wav.scp:2: 'lonely'; expected an utterance and its file"),
         (["kaldi2"], "kaldi2/wav.scp:1: u1 is the output of a command; only files are read"),
-        (["kaldi3"], "--labels kaldi3/segments uses them as the speech of their recordings"),
+        (["kaldi3"], "kaldi3/segments:1: s1: recording u9 has no line in kaldi3/wav.scp"),
+        (["kaldi5"], "kaldi5/segments:2: 'u2 u1 1'; expected utterance, recording, start and a later stop"),
+        (["--raw", "16k"], "'16k'; expected RATE, or RATE,CHANNELS,FORMAT, as in 16000,1,s16le"),
+        (["--raw", "16000,0"], "'16000,0'; expected RATE"),
+        (["--raw", "\uff11,1"], "expected RATE"),
+        (["--raw", "16000,1,s16le,4"], "expected RATE"),
+        (["--raw", "16000,1,pcm"], "'pcm' in '16000,1,pcm'; expected one of u8, s8, s16le, s16be, s24le, s24be, "),
         (["kaldi4"], "kaldi4/wav.scp: empty"),
     ],
 )
@@ -269,9 +282,10 @@ def test_a_mistake_is_one_message_and_writes_nothing(folder, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     for path, text in {
-        "full/index.json": "{}", "full/mine.txt": "", "empty/notes.txt": "",
+        "full/index.json": "{}", "full/mine.txt": "", "empty/notes.txt": "", "empty/a.raw": "",
         "kaldi/wav.scp": "u1 in/b.wav\nlonely\n", "kaldi2/wav.scp": "u1 cat in/b.wav |\n",
-        "kaldi3/wav.scp": "u1 in/b.wav\n", "kaldi3/segments": "s1 u1 0 1\n", "kaldi4/wav.scp": "",
+        "kaldi3/wav.scp": "u1 in/b.wav\n", "kaldi3/segments": "s1 u9 0 1\n", "kaldi4/wav.scp": "",
+        "kaldi5/wav.scp": "u1 in/b.wav\n", "kaldi5/segments": "s1 u1 0 1\nu2 u1 1\n",
     }.items():  # fmt: skip
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
@@ -353,7 +367,8 @@ def test_labels_say_where_there_is_speech(folder, tmp_path, kind):
     write(folder / "c.wav", voice())
     done = features(folder / "b.wav", folder / "c.wav", "--out", tmp_path / "f.npz", "--labels", labels)
     assert done.exit_code == 3
-    assert f"  {folder}/c.wav: {labels} has no labels of c\n" in done.stderr
+    assert f"  {folder}/c.wav: no labels in {labels}\n" in done.stderr
+    assert f"\nlabels: {labels}: {'NIST RTTM' if kind == 'rttm' else 'Kaldi segments'}\n" in done.stdout
     with np.load(tmp_path / "f.npz") as archive:
         assert len(archive["b"]) == 40
         check_equal(archive, {"b": extract(folder / "b.wav", speech=[(0.2, 0.5), (0.7, 0.8)])})
@@ -378,6 +393,263 @@ def test_a_label_that_may_be_of_two_recordings_is_refused(tmp_path):
     (tmp_path / "l.rttm").write_text("SPEAKER x 1 0.2 0.3 <NA> <NA> a <NA> <NA>\n")
     done = features(tmp_path / "in", "--out", tmp_path / "f.npz", "--labels", tmp_path / "l.rttm")
     check_refused(done, "l.rttm: x may be any of 2 recordings; expected ids: a/x", tmp_path)
+
+
+def one_second(path, name):
+    """A second of speech of a recording, from 0.2 s on, in the format of a name."""
+    text = {
+        ".rttm": f"SPEAKER {name} 1 0.2 1.0 <NA> <NA> Ann B\n",
+        ".lbl": "0.2 1.2 speech\n1.2 1.4 silence\n",
+        ".lab": "2000000 12000000 ann\n12000000 14000000 sil\n",
+        ".txt": "0.2\t1.2\t\n1.2\t1.4\tMusic\n",
+        ".ctm": f"{name} 1 0.2 0.5 yes\n{name} 1 0.7 0.5 <unk>\n{name} 1 1.2 0.2 <eps>\n",
+        ".segments": f"u1 {name} 0.2 0.7 A\nu2 {name} 0.7 1.2 A\n",
+        ".TextGrid": 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n1.5\n<exists>\n1\n"IntervalTier"\n'
+        '"speech"\n0\n1.5\n3\n0\n0.2\n""\n0.2\n1.2\n"ann"\n1.2\n1.5\n"silence"\n',
+    }[path.suffix]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+LABEL_SUFFIXES = (".rttm", ".lbl", ".lab", ".txt", ".ctm", ".segments", ".TextGrid")
+
+
+@pytest.mark.parametrize("suffix", LABEL_SUFFIXES)
+def test_labels_of_every_format_mark_the_same_speech(tmp_path, suffix):
+    for name in ("a", "b"):
+        write(tmp_path / "in" / "deep" / f"{name}.wav", voice(1.5, seed=3))
+        one_second(tmp_path / "labels" / "x" / f"{name}{suffix}", name)
+    wanted = extract(tmp_path / "in" / "deep" / "a.wav", speech=[(0.2, 1.2)])
+    assert len(wanted) == 100
+    done = features(tmp_path / "in" / "deep" / "a.wav", "--out", tmp_path / "f.npy", "--labels",
+                    one_second(tmp_path / f"other name{suffix}", "a"))  # fmt: skip
+    assert done.exit_code == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), wanted)
+    done = features(tmp_path / "in", "--out", tmp_path / "f.npz", "--labels", tmp_path / "labels")
+    assert done.exit_code == 0
+    with np.load(tmp_path / "f.npz") as archive:
+        check_equal(archive, {"deep/a": wanted, "deep/b": wanted})
+    assert f"\nlabels: {tmp_path}/labels: 2 of " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["alize.lbl", "audacity.txt", "channel.segments", "eight_fields.rttm", "name_with_space.rttm"]
+)
+def test_the_cases_of_labels_hold_one_second(tmp_path, name):
+    audio, labels = case("base.wav"), case("20_labels") / name
+    assert features(audio, "--out", tmp_path / "f.npy", "--labels", labels).exit_code == 0
+    assert len(np.load(tmp_path / "f.npy")) == 100
+
+
+def test_what_labels_were_taken_for_is_printed(tmp_path):
+    write(tmp_path / "a.wav", voice(1.5))
+    (tmp_path / "a.txt").write_text("".join(f"{n / 10}\t{n / 10 + 0.1}\tw{n}\n" for n in range(8)) + "1\t2\tNoise\n")
+    done = features(tmp_path / "a.wav", "--out", tmp_path / "f.npy", "--labels", tmp_path / "a.txt")
+    assert done.stdout.endswith(
+        f"labels: {tmp_path}/a.txt: Audacity labels; speech: w0, w1, w2, w3, w4 and 3 others; not speech: Noise\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"l.lbl": "0 1 a"}, "l.lbl: ALIZE labels of one recording, and none of 2 is called l; expected a folder of"),
+        (
+            {"f/c.lbl": "0 1 a"},
+            "f: no labels of these recordings among 1 file: 1 .lbl (c.lbl); expected names such as a.l",
+        ),
+        ({"f/a.lbl": "0 1 a", "f/a.lab": "0 1 a"}, "f: a has labels in f/a.lab and in f/a.lbl; expected one"),
+        ({"f/x/a.lbl": "0 1 a", "f/y/a.lbl": "0 1 a"}, "f: labels of x/a and y/a may be of a; expected one of them"),
+        ({"f/a.lbl": "0 1 a", "f/b.txt": "some words"}, "f/b.txt:1: 'some words'; expected a line of NIST RTTM"),
+    ],
+)
+def test_labels_that_fit_no_recording_or_several_are_refused(tmp_path, monkeypatch, files, message):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        write(tmp_path / "in" / f"{name}.wav", voice())
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    done = features("in/a.wav", "in/b.wav", "--out", "f.npz", "--labels", next(iter(files)).split("/")[0])
+    check_refused(done, message, tmp_path)
+
+
+def test_labels_in_other_units_and_without_speech_are_listed(tmp_path):
+    for name in ("a", "b", "c"):
+        write(tmp_path / "in" / f"{name}.wav", voice())
+    for name, text in {"a": "0 16000 a", "b": "0 1 silence", "c": "0 1.5 ann"}.items():
+        (tmp_path / f"{name}.lab").write_text(text)
+    done = features(tmp_path / "in", "--out", tmp_path / "f.npz", "--labels", tmp_path)
+    assert done.exit_code == 3
+    assert f"in/a.wav: {tmp_path} has labels up to 16,000 s, and the recording is 1 s long; expected" in done.stderr
+    assert f"in/b.wav: no speech in {tmp_path}\n" in done.stderr
+    assert [name for name, _ in read_features(tmp_path / "f.npz")] == ["c"]
+
+
+def test_segments_of_a_kaldi_directory_are_entries(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    two = write(tmp_path / "in" / "two.wav", np.column_stack([voice(3.0, seed=1), voice(3.0, seed=2)]))
+    one = write(tmp_path / "in" / "one.wav", voice(2.0, seed=3))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "wav.scp").write_text("r2 in/two.wav\nr1 in/one.wav\n")
+    (tmp_path / "data" / "segments").write_text("a-1 r2 0.0 1.0 A\na-2 r2 1.0 -1 1\nb-1 r1 0.5 2.3\nb-2 r1 1 9\n")
+    done = features("data", "--out", "f.ark")
+    assert done.exit_code == 3
+    assert (
+        "error: 1 of 4 recordings could not be used:\n  b-2 of in/one.wav: has no segment from 1 s to 9 s"
+        in done.stderr
+    )
+    wanted = {
+        "a-1": extract(two, channel=0, stop=1.0),
+        "a-2": extract(two, channel=1, start=1.0),
+        "b-1": extract(one, start=0.5),  # Kaldi forgives segments that end half a second late
+    }
+    check_equal(kaldiio.load_scp("f.scp"), wanted)
+    (tmp_path / "data" / "segments").write_text("a-1 r1 0.0 1.0\na-2 r1 1.2 2.0\n")
+    done = features("data", "--out", "g.ark", "--labels", "data/segments", "--channel", "mean")
+    assert "  in/two.wav: no labels in data/segments\n" in done.stderr
+    check_equal(kaldiio.load_scp("g.scp"), {"r1": extract(one, speech=[(0.0, 1.0), (1.2, 2.0)])})
+
+
+def test_paths_of_a_kaldi_directory_may_start_above_it(tmp_path, monkeypatch):
+    path = write(tmp_path / "corpus" / "in" / "x.wav", voice())
+    data = tmp_path / "corpus" / "data" / "train"
+    data.mkdir(parents=True)
+    (data / "wav.scp").write_text(f"u1 in/x.wav\nu2 {path}\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = features("../corpus/data/train", "--out", "f.npz")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"note: ../corpus/data/train/wav.scp: 1 of its paths start at {tmp_path}/corpus\n")
+    with np.load("f.npz") as archive:
+        check_equal(archive, {"u1": extract(path), "u2": extract(path)})
+    monkeypatch.chdir(tmp_path / "corpus")
+    assert "note" not in features("data/train", "--out", "f.npz").stdout
+
+
+def test_the_case_of_segments_gives_both(tmp_path, monkeypatch):
+    data = case("23_segments") / "data"
+    monkeypatch.chdir(data.parent.parent)
+    assert features(data, "--out", tmp_path / "f.npz").exit_code == 0
+    with np.load(tmp_path / "f.npz") as archive:
+        check_equal(archive, {"a-1": extract("base.wav", stop=1.0), "a-2": extract("base.wav", start=1.0)})
+
+
+# Each of sox's options makes the file that the other program's name of the format says.
+RAW = {
+    "u8": ("-e", "unsigned", "-b", "8"),
+    "s8": ("-e", "signed", "-b", "8"),
+    "s16le": ("-e", "signed", "-b", "16", "-L"),
+    "s16be": ("-e", "signed", "-b", "16", "-B"),
+    "s24le": ("-e", "signed", "-b", "24", "-L"),
+    "s24be": ("-e", "signed", "-b", "24", "-B"),
+    "s32le": ("-e", "signed", "-b", "32", "-L"),
+    "s32be": ("-e", "signed", "-b", "32", "-B"),
+    "f32le": ("-e", "float", "-b", "32", "-L"),
+    "f32be": ("-e", "float", "-b", "32", "-B"),
+    "f64le": ("-e", "float", "-b", "64", "-L"),
+    "f64be": ("-e", "float", "-b", "64", "-B"),
+    "mulaw": ("-e", "mu-law"),
+    "alaw": ("-e", "a-law"),
+}
+
+
+@pytest.mark.skipif(shutil.which("sox") is None, reason="needs sox")
+@pytest.mark.parametrize("name", RAW)
+def test_files_without_a_header_are_read_as_sox_writes_them(tmp_path, name):
+    wide = name[1:3] in ("24", "32", "64")
+    stereo = write(tmp_path / "s.wav", np.column_stack([voice(seed=1), voice(seed=2)]), subtype="PCM_16")
+    path = tmp_path / "s.raw"
+    subprocess.run(["sox", "-D", stereo, "-t", "raw", *RAW[name], path], check=True, capture_output=True)
+    out = tmp_path / "f.npy"
+    done = features(path, "--out", out, "--raw", f"16000,2,{name}", "--channel", "1", "--set", "vad.method=none")
+    assert (done.exit_code, done.stderr) == (0, "")
+    config = FeatureConfig(vad={"method": "none"})
+    if wide or name.startswith("s16"):
+        np.testing.assert_array_equal(np.load(out), extract(stereo, config, channel=1))
+    else:
+        back = tmp_path / "back.wav"
+        command = ["sox", "-t", "raw", "-r", "16000", "-c", "2", *RAW[name], path, "-b", "16", back]
+        subprocess.run(command, check=True, capture_output=True)
+        np.testing.assert_allclose(np.load(out), extract(back, config, channel=1), atol=0.02)
+
+
+def test_the_format_without_a_header_is_for_files_that_have_none(folder, tmp_path):
+    samples, _ = soundfile.read(folder / "b.wav", dtype="int16")
+    for name in ("c.raw", "d.PCM"):
+        (folder / name).write_bytes(samples.tobytes())
+    done = features(folder, "--out", tmp_path / "f.npz", "--raw", "16000")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert f"note: {folder}: left out, because of their names: 1 .txt (notes.txt)\n" in done.stdout
+    wanted = expected(folder)
+    with np.load(tmp_path / "f.npz") as archive:
+        check_equal(archive, {**wanted, "c": wanted["b"], "d": wanted["b"]})
+    done = features(folder, "--out", tmp_path / "f.npz")
+    assert f"note: {folder}: left out, because of their names: 1 .pcm (d.PCM), 1 .raw (c.raw), 1 .txt" in done.stdout
+    assert done.stdout.endswith("; --raw RATE,CHANNELS,FORMAT reads those without a header\n")
+    (folder / "odd.txt").write_bytes(samples.tobytes())
+    assert features(folder / "odd.txt", "--out", tmp_path / "f.npy", "--raw", "16000,1").exit_code == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), wanted["b"])
+
+
+def test_a_file_without_a_header_is_plotted(tmp_path):
+    (tmp_path / "a.raw").write_bytes((voice() * 2**15).astype("<i2").tobytes())
+    done = features("--plot", tmp_path / "a.raw", "--out", tmp_path / "p.svg", "--raw", "16000,1,s16le")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{tmp_path}/p.svg: 1.00 s of audio, ")
+
+
+def test_the_case_without_a_header_has_48000_samples(tmp_path):
+    arguments = ("--raw", "16000,1,s16le", "--set", "vad.method=none", "--set", "snip_edges=true")
+    assert features(case("24_headerless.raw"), "--out", tmp_path / "f.npy", *arguments).exit_code == 0
+    assert len(np.load(tmp_path / "f.npy")) == 1 + (48000 - 400) // 160
+
+
+def test_audio_of_a_kind_that_cannot_be_read_is_listed(tmp_path):
+    write(tmp_path / "in" / "a.wav", voice())
+    for name in ("b.m4a", "c.webm", "d.AMR", "e.json", "f.json"):
+        (tmp_path / "in" / name).write_bytes(bytes(100))
+    done = features(tmp_path / "in", "--out", tmp_path / "f.npz")
+    assert done.exit_code == 3
+    assert done.stderr.startswith("error: 3 of 4 recordings could not be used:\n")
+    for name in ("b.m4a", "c.webm", "d.AMR"):
+        assert f"  {tmp_path}/in/{name}: not readable" in done.stderr
+    assert f"note: {tmp_path}/in: left out, because of their names: 2 .json\n" in done.stdout
+
+
+def test_many_recordings_of_one_reason_are_one_line(tmp_path):
+    for number in range(7):
+        write(tmp_path / "in" / f"s{number}.wav", np.column_stack([voice(), voice()]))
+    for number in range(5):
+        write(tmp_path / "in" / f"n{number}.wav", voice(rate=8000), 8000)
+    write(tmp_path / "in" / "good.wav", voice())
+    done = features(tmp_path / "in", "--out", tmp_path / "f.npz")
+    title, *lines = done.stderr.splitlines()
+    assert title == "error: 12 of 13 recordings could not be used:"
+    assert [line.split(": ", 1)[0] for line in lines] == [
+        *(f"  {tmp_path}/in/n{number}.wav" for number in range(5)),
+        f"  7 recordings, such as {tmp_path}/in/s0.wav",
+    ]
+    assert lines[-1].split(": ", 1)[1].startswith("2 channels; expected a mono file")
+
+
+def test_odd_files_are_warned_of_and_grouped(tmp_path, monkeypatch):
+    def open_with_warnings(folder):
+        store = open_store(folder)
+        odd = [replace(each, warnings=("its header was never finished",)) for each in store.utterances]
+        odd[-1] = replace(odd[-1], warnings=("more follows after its end",))
+        return replace(store, utterances=tuple(odd))
+
+    for number in range(8):
+        write(tmp_path / "in" / f"{number}.wav", voice())
+    monkeypatch.setattr("speechgmm.features.store.store.open_store", open_with_warnings)
+    done = features(tmp_path / "in", "--out", tmp_path / "f.npz")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1:] == [
+        "warning: 7 recordings, such as 0: its header was never finished",
+        "warning: 7: more follows after its end",
+    ]
 
 
 def test_names_that_cannot_be_printed_are_written_as_in_an_address(tmp_path):

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from helpers.cases import case
 from speechgmm.errors import CorpusError, SpeechGMMError
 from speechgmm.features.formats.common import ONE_UTTERANCE, READABLE, WRITABLE, Matrix
 from speechgmm.features.formats.reading import read_features
@@ -312,6 +313,137 @@ def test_compressed_htk_files(rng, tmp_path):
     (tmp_path / "c.htk").write_bytes(struct.pack(">iihh2f2h", 6, 1, 2, 6 | 0o2000, 0.0, -4.0, 10, -3))
     with pytest.raises(CorpusError, match="frame 0, feature 0 is inf"):
         read(tmp_path / "c.htk")
+
+
+def in_order(order, frames, kind=9, tail=b""):
+    """Write an HTK file in a byte order: floats, or 16-bit numbers after a scale and an offset for each feature."""
+    width = 2 if kind & 0o2000 else 4
+    n = len(frames) + (4 if kind & 0o2000 else 0)
+    head = struct.pack(f"{order}iihH", n, 100000, width * frames.shape[1], kind)
+    if width == 4:
+        return head + frames.astype(f"{order}f4").tobytes() + tail
+    scale_and_offset = np.array([[2.0] * frames.shape[1], [4.0] * frames.shape[1]])
+    values = frames * 2.0 - 4.0
+    return head + scale_and_offset.astype(f"{order}f4").tobytes() + values.astype(f"{order}i2").tobytes() + tail
+
+
+@pytest.mark.parametrize("suffix", [".htk", ".mfc", ".plp", ".fea", ".FEA"])
+@pytest.mark.parametrize("kind", [9, 6 | 0o2000, 6 | 0o10000, 11 | 0o12000])
+def test_htk_files_are_read_in_either_byte_order(tmp_path, suffix, kind):
+    frames = np.arange(39 * 7, dtype=np.float32).reshape(7, 39)
+    tail = b"\1\2" if kind & 0o10000 else b""
+    for order in "<>":
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(in_order(order, frames, kind, tail))
+        assert same(read(path), [("a", frames)])
+        path.write_bytes(in_order(order, frames, kind, tail)[:-3])
+        with pytest.raises(CorpusError, match=r"HTK header of .*; the file has"):
+            read(path)
+
+
+def test_other_things_with_htk_suffixes_are_refused(tmp_path):
+    for content in (b"not HTK at all, but some text\n", bytes(10), struct.pack("<iihh2h", 2, 625, 2, 0, 1, 2)):
+        (tmp_path / "a.fea").write_bytes(content)
+        with pytest.raises(CorpusError, match=r"a\.fea: (HTK header of|damaged|holds a waveform)"):
+            read(tmp_path / "a.fea")
+
+
+def test_an_empty_htk_file_is_of_the_standard_byte_order(tmp_path):
+    (tmp_path / "a.htk").write_bytes(struct.pack(">iihh", 0, 100000, 0, 9))
+    assert [frames.shape for _, frames in read(tmp_path / "a.htk")] == [(0, 0)]
+
+
+def write_sidekit(path, shows, code):
+    """Write features as SIDEKIT does: floats, or packed by its two rules, beside what it computes with them."""
+    packed = {"compression": "gzip", "fletcher32": True}
+    with h5py.File(path, "w") as file:
+        file["compression"] = code
+        for name, frames in shows.items():
+            if code == 0:
+                file.create_dataset(name, data=frames, maxshape=(None, None), **packed)
+            elif code == 1:
+                span = frames.max() - frames.min()
+                scale, offset = 2 * 32767.0 / span, (frames.max() + frames.min()) * 32767.0 / span
+                file.create_dataset(f"{name}_comp", data=np.float32([scale, offset]), **packed)
+                file.create_dataset(name, data=(scale * frames - offset).astype(np.int16), **packed)
+            else:
+                low, width = frames.min(), np.ptp(frames)
+                quartiles = np.percentile(frames, [0, 25, 75, 100], axis=0, method="lower").T
+                file.create_dataset(f"{name}_min_range", data=np.float32([low, width]), **packed)
+                header = ((quartiles - low) / width * 65535 + 0.499).astype(int)
+                file.create_dataset(f"{name}_header", data=header, **packed)
+                steps = [
+                    np.interp(column, row, (0, 64, 192, 255)) for column, row in zip(frames.T, quartiles, strict=True)
+                ]
+                file.create_dataset(name, data=np.stack(steps, axis=1).round().astype(np.uint8), **packed)
+                file.create_dataset(f"{name.rpartition('/')[0]}/energy", data=np.zeros((len(frames), 1), np.uint8))
+            group = name.rpartition("/")[0]
+            file[f"{name}_mean"], file[f"{name}_std"] = frames.mean(0), frames.std(0)
+            file[f"{group}/vad"] = np.arange(len(frames), dtype=np.int8) % 2
+            if code != 2:
+                file[f"{group}/energy"] = frames[:, 0]
+
+
+@pytest.mark.parametrize(("code", "tolerance"), [(0, 0.0), (1, 2e-4), (2, 0.06)])
+def test_files_of_sidekit_give_all_frames_of_their_features(rng, tmp_path, code, tolerance):
+    shows = {f"{name}/{kind}": rng.normal(size=(60, 13)).astype(np.float32) for name, kind in
+             (("s1", "cep"), ("spk/s2", "fb"), ("s3", "bnf"))}  # fmt: skip
+    write_sidekit(tmp_path / "a.h5", shows, code)
+    found = dict(read(tmp_path / "a.h5"))
+    assert list(found) == sorted(shows)
+    for name, frames in shows.items():
+        assert np.abs(found[name] - frames).max() <= tolerance
+
+
+def test_the_case_of_sidekit_is_read():
+    [(name, frames)] = read(case("19_sidekit.h5"))
+    assert (name, frames.shape) == ("s1/cep", (20, 4))
+    np.testing.assert_allclose(frames[:2], [[1, 2, 3, 4], [1.82, -0.05, 0.09, -1.49]], atol=0.006)
+
+
+def test_older_files_of_sidekit_say_nothing_of_packing(rng, tmp_path):
+    frames = rng.normal(size=(60, 13)).astype(np.float32)
+    write_sidekit(tmp_path / "a.h5", {"s1/cep": frames}, 0)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["compression"]
+    assert same(read(tmp_path / "a.h5"), [("s1/cep", frames)])
+
+
+def test_datasets_with_names_of_sidekit_are_only_read_as_they_are_elsewhere(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in ("a/cep", "a/cep_mean", "a/energy", "a/vad", "compression"):
+            file[name] = ramp()
+    names = ["a/cep", "a/cep_mean", "a/energy", "a/vad", "compression"]
+    assert same(read(tmp_path / "a.h5"), [(name, ramp()) for name in names])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"compression": 3}, "compression 3; expected 0, 1"),
+        ({"compression": 0.5}, "compression None; expected 0, 1"),
+        ({"s1/cep_comp": np.ones(3)}, r"s1/cep_comp: float64, shape \(3,\); expected"),
+        ({"s1/cep_comp": None}, "s1/cep: damaged, or not what the suffix says"),
+        ({"s1/cep_comp": np.zeros(2)}, "expected finite float32"),
+        ({"s1/cep_comp": h5py.SoftLink("/compression")}, "s1/cep_comp: a link to something else"),
+    ],
+)
+def test_damaged_files_of_sidekit_are_refused(rng, tmp_path, change, message):
+    write_sidekit(tmp_path / "a.h5", {"s1/cep": rng.normal(size=(60, 13)).astype(np.float32)}, 1)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        for name, value in change.items():
+            del file[name]
+            if value is not None:
+                file[name] = value
+    with pytest.raises(CorpusError, match=message):
+        read(tmp_path / "a.h5")
+
+
+def test_text_matrices_hold_numbers_as_programs_write_them(tmp_path):
+    for word in ("1_0", "\uff11", "1,5"):
+        (tmp_path / "a.ark").write_text(f"u  [\n 1 {word} ]\n", encoding="utf-8")
+        with pytest.raises(CorpusError, match=rf"a\.ark: u: '{word}'; expected a number"):
+            read(tmp_path / "a.ark")
 
 
 def samples(folder):

@@ -1,4 +1,4 @@
-"""Speech activity from outside."""
+"""Labelled stretches of speech, and the frames that they mark."""
 
 import math
 
@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechgmm.errors import CorpusError
-from speechgmm.features.frames.labels import labels_to_frames, read_rttm, read_segments
+from speechgmm.features.frames.labels import labels_to_frames, merge_overlapping
 
 
 def test_a_frame_is_labelled_by_its_centre():
@@ -59,61 +58,6 @@ def test_impossible_segments_are_refused(arguments, message):
             labels_to_frames([], 3, frame_shift=frame_shift)
 
 
-def test_rttm_is_read_whoever_speaks(tmp_path):
-    path = tmp_path / "a.rttm"
-    path.write_text(
-        ";; a comment\n"
-        "SPKR-INFO meeting 1 <NA> <NA> <NA> unknown ann <NA>\n"
-        "SPEAKER meeting 1 5.0 1.5 <NA> <NA> bob <NA> <NA>\n"
-        "\n"
-        "SPEAKER meeting 1 0.5 2.0 <NA> <NA> ann <NA> <NA>\r\n"
-        "SPEAKER other 1 0 0.25 <NA> <NA> ann <NA>\n"
-        "SPEAKER meeting 1 2.0 1.0 <NA> <NA> bob <NA> <NA>\n"
-        "SPEAKER meeting 1 1.0 0.5 <NA> <NA> bob <NA> <NA>\n"
-    )
-    assert read_rttm(path) == {"meeting": ((0.5, 3.0), (5.0, 6.5)), "other": ((0.0, 0.25),)}
-    assert read_rttm(str(path)) == read_rttm(path)
-
-
-def test_kaldi_segments_keep_their_utterances(tmp_path):
-    path = tmp_path / "segments"
-    path.write_text("\ufeffu2 long 4.5 6\nu1 long 0.25 5\n\nu3 short 1 -1\n", encoding="utf-8")
-    segments = read_segments(path)
-    assert segments == {"long": {"u2": (4.5, 6.0), "u1": (0.25, 5.0)}, "short": {"u3": (1.0, math.inf)}}
-    assert np.flatnonzero(labels_to_frames(segments["long"].values(), 800)).tolist() == list(range(25, 600))
-    assert labels_to_frames(segments["short"].values(), 800).sum() == 700
-
-
-@pytest.mark.parametrize(
-    ("read", "line", "message"),
-    [
-        (read_rttm, "SPEAKER a 1 x 1.0 <NA> <NA> s <NA> <NA>", r"expected SPEAKER, recording, channel, start"),
-        (read_rttm, "SPEAKER a 1 0.0 -1.0 <NA> <NA> s <NA> <NA>", "expected SPEAKER"),
-        (read_rttm, "SPEAKER a 1 -1.0 1.0 <NA> <NA> s <NA> <NA>", "expected SPEAKER"),
-        (read_rttm, "SPEAKER a 1 0.0 inf <NA> <NA> s <NA> <NA>", "expected SPEAKER"),
-        (read_rttm, "SPEAKER a 1 0.0", "expected SPEAKER"),
-        (read_rttm, "SPEAKER a 1 0.0 1.0 <NA> <NA> s <NA> <NA> more", "expected SPEAKER"),
-        (read_rttm, "TALKER a 1 0.0 1.0 <NA> <NA> s <NA> <NA>", "'TALKER a 1 .*expected SPEAKER"),
-        (read_segments, "u r 1.0", "expected utterance, recording, start and a later stop"),
-        (read_segments, "u r 1.0 1.0", "expected utterance"),
-        (read_segments, "u r -1.0 1.0", "expected utterance"),
-        (read_segments, "u r 1.0 nan", "expected utterance"),
-        (read_segments, "u r 1.0 2.0 0 0", "expected utterance"),
-        (read_segments, "first r 1.0 2.0", "first stands on line 1 already"),
-    ],
-)
-def test_malformed_lines_are_named(tmp_path, read, line, message):
-    good = {read_rttm: "SPEAKER a 1 0 1 <NA> <NA> s <NA> <NA>", read_segments: "first r 0 1"}[read]
-    path = tmp_path / "list"
-    path.write_text(f"{good}\n\n{line}\n")
-    with pytest.raises(CorpusError, match=rf"list:3: .*{message}"):
-        read(path)
-
-
-@pytest.mark.parametrize("read", [read_rttm, read_segments])
-def test_unreadable_lists_are_named(tmp_path, read):
-    with pytest.raises(CorpusError, match=r"gone: not readable \(No such file"):
-        read(tmp_path / "gone")
-    (tmp_path / "latin").write_bytes(b";;\n\xe9\n")
-    with pytest.raises(CorpusError, match="latin:2: not UTF-8 text"):
-        read(tmp_path / "latin")
+def test_stretches_that_overlap_or_touch_are_merged():
+    assert merge_overlapping([(5, 6.5), (0.5, 2.5), (2, 3), (1, 1.5), (6.5, 7)]) == ((0.5, 3), (5, 7))
+    assert merge_overlapping([]) == ()

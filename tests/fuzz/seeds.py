@@ -152,6 +152,12 @@ LABELS = [
     b";; a comment\nSPEAKER r1 1 0.5 2.25 <NA> <NA> anna <NA> <NA>\nSPEAKER r1 1 2 1 <NA> <NA> ben <NA>\n"
     b"SPKR-INFO r1 1 <NA> <NA> <NA> unknown anna <NA>\n",
     b"u1 r1 0.0 1.5\nu2 r1 1 2.25\nu3 r2 0 -1\n",
+    b"u1 r1 0.0 1.5 A\nu2 r1 1 2.25 1\n",
+    b"r1 1 0.5 0.25 word 0.9\nr1 A 0.75 1 <eps>\n",
+    b"0.5\t1.5\tspeech\n\\\t100\t4000\n2\t3\n",
+    b"0 5000000 sil\n5000000 20000000 a -1.5 word\n",
+    b'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n2\n<exists>\n1\n'
+    b'"IntervalTier"\n"a"\n0\n2\n1\n0\n2\n"b"\n',
 ]
 
 
@@ -216,7 +222,7 @@ def npz(folder: Path) -> list[bytes]:
 
 
 def hdf5(folder: Path) -> list[bytes]:
-    """Write HDF5 as we do, and packed, in groups, of both layouts."""
+    """Write HDF5 as we do, packed, in groups, of both layouts, and as SIDEKIT does."""
     seeds = [features(folder, ".h5")]
     for version in ("earliest", "latest"):
         with h5py.File(folder / "other.h5", "w", libver=version) as file:
@@ -224,6 +230,16 @@ def hdf5(folder: Path) -> list[bytes]:
             file.create_dataset("u2", data=FRAMES.astype(">i2"), chunks=(4, 3), shuffle=True, fletcher32=True)
             file["a"].attrs["rate"] = 16000
         seeds.append((folder / "other.h5").read_bytes())
+    for code, beside in (
+        (1, {"_comp": [2.0, -1.0]}),
+        (2, {"_min_range": [0.0, 9.0], "_header": [[0, 9, 99, 65535]] * 3}),
+    ):
+        with h5py.File(folder / "sidekit.h5", "w") as file:
+            file["compression"] = code
+            file["s1/cep"], file["s1/vad"] = FRAMES.astype(np.int16), np.ones(8, np.int8)
+            for suffix, values in beside.items():
+                file[f"s1/cep{suffix}"] = values
+        seeds.append((folder / "sidekit.h5").read_bytes())
     return seeds
 
 

@@ -27,7 +27,7 @@ from speechgmm.corpus.scored.trial_speakers import read_manifest
 from speechgmm.corpus.trials import parse_trials
 from speechgmm.errors import SpeechGMMError
 from speechgmm.features.formats.reading import read_features, read_place
-from speechgmm.features.frames.labels import read_rttm, read_segments
+from speechgmm.features.frames.label_formats import read_labels, read_segments
 from speechgmm.gallery.cohort import load_cohort
 from speechgmm.gallery.config import read_calibration
 from speechgmm.gallery.gallery import Gallery
@@ -239,8 +239,8 @@ TARGETS: dict[str, Target] = {
     ),
     "labels": Target(
         ("labels.rttm",),
-        (read_rttm, lambda path: read_rttm(path, channel=0), read_segments),
-        *(lambda _: seeds.LABELS, (b"SPEAKER", b"<NA>", b" -1", b";;")),
+        (read_labels, lambda path: read_labels(path, channel=0), read_segments),
+        *(lambda _: seeds.LABELS, (b"SPEAKER", b"<NA>", b" -1", b";;", b"\t", b" A ", b"size = ", b'"')),
     ),
     "Kaldi archives": Target(
         ("a.ark",), (_read_features,), seeds.archives, (b"\0B", b"FM ", b"CM ", b"CM2 ", b" [", b"]", b"\4")

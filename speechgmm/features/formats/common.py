@@ -10,7 +10,10 @@ import numpy.typing as npt
 from speechgmm.arrays import Float32Array
 from speechgmm.errors import CorpusError, SpeechGMMError
 
-READABLE = (".ark", ".scp", ".h5", ".hdf5", ".npz", ".npy", ".htk", ".mfc")
+HTK_SUFFIXES = (".htk", ".mfc", ".plp", ".fea")
+"""Suffixes of HTK's parameter files."""
+
+READABLE = (".ark", ".scp", ".h5", ".hdf5", ".npz", ".npy", *HTK_SUFFIXES)
 """Suffixes of the files that `read_features` reads."""
 
 WRITABLE = (".ark", ".h5", ".hdf5", ".npz", ".npy", ".htk", ".mfc")

@@ -13,10 +13,10 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from speechgmm.errors import CorpusError, SpeechGMMError
 from speechgmm.features.formats.common import (
     HTK_CHECKSUM,
     HTK_COMPRESSED,
+    HTK_SUFFIXES,
     READABLE,
     as_frames,
     check_kind,
@@ -50,7 +51,16 @@ LONGEST_NPY_HEADER = 2**14
 """More bytes than numpy reads of a header; a header that announces more uses no memory for it."""
 
 KALDI_MATRIX = re.compile(rb"\x00B(?:([FD]M) \x04(.{4})\x04(.{4})|(CM[23]?) .{8}(.{4})(.{4}))", re.DOTALL)
-SCP_PLACE = re.compile(r"(?P<path>.+?)(?::(?P<offset>\d+))?(?:\[(?:(?P<first>\d+):(?P<last>\d+)|:)\])?")
+SCP_PLACE = re.compile(r"(?P<path>.+?)(?::(?P<offset>[0-9]+))?(?:\[(?:(?P<first>[0-9]+):(?P<last>[0-9]+)|:)\])?")
+NUMBER_WORD = re.compile(rb"[-+.0-9A-Za-z]+")
+"""What a number may be made of: Python reads others as well, such as ``1_000``."""
+
+SIDEKIT_FEATURES = ("cep", "fb", "bnf")
+"""Names of SIDEKIT's datasets of cepstra, filter banks and bottleneck features, each in a group of its recording."""
+
+SIDEKIT_PACKING = {0: "", 1: "htk", 2: "percentile"}
+"""How SIDEKIT packs features into integers, by the number in its files."""
+
 HTK_INTEGER_KINDS = {0: "a waveform", 5: "reflection coefficients in 16 bits", 10: "vector quantisation symbols"}
 
 
@@ -62,14 +72,15 @@ def read_features(path: str | Path) -> Iterator[tuple[str, Float32Array]]:
     path : str or Path
         The suffix selects the format: Kaldi's archive (``.ark``, binary, compressed or text) or index (``.scp``, with
         row ranges; relative paths start at the current folder, as in Kaldi), HDF5 (``.h5``, ``.hdf5``: a dataset for
-        each utterance; those in groups are named ``group/dataset``), numpy's ``.npz`` and ``.npy``, or an HTK parameter
-        file (``.htk``, ``.mfc``).
+        each utterance; those in groups are named ``group/dataset``; of SIDEKIT's files all frames of ``cep``, ``fb``
+        and ``bnf``, unpacked), numpy's ``.npz`` and ``.npy``, or an HTK parameter file of either byte order (``.htk``,
+        ``.mfc``, ``.plp``, ``.fea``).
 
     Yields
     ------
     utterance : str
-        Its id; for ``.npy``, ``.htk`` and ``.mfc``, the file's name without the suffix. HDF5 yields the ids sorted, the
-        others in the order of the file.
+        Its id; for ``.npy`` and HTK's files, the file's name without the suffix. HDF5 yields the ids sorted, the others
+        in the order of the file.
     frames : np.ndarray, shape (T, D), float32
         Its features; numbers of other types are converted. T may be 0; Kaldi's empty matrices have D = 0 as well.
 
@@ -132,7 +143,7 @@ def _arrays(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
                 yield from _read_npz(path, stream)
             case ".npy":
                 yield path.stem, _numpy_array(stream, _size(stream), str(path))
-            case ".htk" | ".mfc":
+            case suffix if suffix in HTK_SUFFIXES:
                 yield path.stem, _htk_matrix(stream, str(path))
             case suffix:
                 raise CorpusError(f"{path}: suffix {suffix!r}; features are read from {', '.join(READABLE)}")
@@ -240,6 +251,9 @@ def _kaldi_text_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     if first:
         raise CorpusError(f"{where}: a vector; expected a matrix, which starts on the line after its bracket")
     with _corpus_errors(where):
+        odd = next((word for row in rows for word in row if not NUMBER_WORD.fullmatch(word)), None)
+        if odd is not None:
+            raise CorpusError(f"{where}: {odd.decode(errors='replace')!r}; expected a number")
         values = [np.array(row, np.float64) for row in rows if row]
         return np.stack(values) if values else np.empty((0, 0))
 
@@ -259,27 +273,93 @@ def _bracketed_lines(stream: BinaryIO, where: str) -> Iterator[list[bytes]]:
 
 
 def _read_hdf5(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """Read every dataset of an HDF5 file."""
+    """Read every dataset of an HDF5 file; of SIDEKIT's, the features."""
     h5py = import_h5py()
     with h5py.File(stream, "r") as file:
-        links: list[tuple[str, Any]] = []
-        file.visititems_links(lambda name, link: links.append((name, link)))
-        for name, link in links:
+        links: dict[str, Any] = {}
+        file.visititems_links(links.__setitem__)
+        names = {name for name, link in links.items() if isinstance(link, h5py.HardLink)}
+        sidekit = _sidekit_features(file, names)
+        packing = _sidekit_packing(path, file) if sidekit and "compression" in names else ""
+        for name, link in links.items():
             where = f"{path}: {name}"
             if not isinstance(link, h5py.HardLink):
                 raise CorpusError(f"{where}: a link to something else; expected datasets, in groups or not")
             with _corpus_errors(where):
                 item = file[name]
-                if isinstance(item, h5py.Group):
+                if isinstance(item, h5py.Group) or _is_beside_features(name, item, sidekit, packing):
                     continue
                 _check_dataset(item, where, _size(stream))
                 array = item[()]
+                if name in sidekit:
+                    array = _unpack_sidekit(file, name, array, packing, where, _size(stream))
             yield name, array
+
+
+def _sidekit_features(file: Any, names: Collection[str]) -> set[str]:
+    """Find the features in a file of SIDEKIT, which has groups of features and of what was computed with them."""
+    features = {name for name in names if "/" in name and name.rpartition("/")[2] in SIDEKIT_FEATURES}
+    marks = {"compression"} | {f"{name.rpartition('/')[0]}/vad" for name in features}
+    is_sidekit = any(len(getattr(file[mark], "shape", (0, 0))) < 2 for mark in marks if mark in names)
+    return {name for name in features if hasattr(file[name], "shape")} if is_sidekit else set()
+
+
+def _sidekit_packing(path: Path, file: Any) -> str:
+    """Read how SIDEKIT has packed features into integers; empty if it has not."""
+    item = file["compression"]
+    code = int(item[()]) if item.size == 1 and item.dtype.kind in "iu" else None
+    if code not in SIDEKIT_PACKING:
+        raise CorpusError(f"{path}: compression {code}; expected 0, 1 (htk) or 2 (percentile), as SIDEKIT writes it")
+    return SIDEKIT_PACKING[code]
+
+
+def _is_beside_features(name: str, item: Any, sidekit: Collection[str], packing: str) -> bool:
+    """Check whether a dataset in a file of SIDEKIT holds no features: energies, marks of speech, or how to unpack."""
+    if not sidekit or name in sidekit:
+        return False
+    group, _, last = name.rpartition("/")
+    in_group = any(feature.rpartition("/")[0] == group for feature in sidekit)
+    is_packed = packing != "" and last.startswith((*SIDEKIT_FEATURES, "energy"))
+    return name == "compression" or (in_group and (len(item.shape) < 2 or is_packed))
+
+
+def _unpack_sidekit(
+    file: Any, name: str, stored: npt.NDArray[Any], packing: str, where: str, size: int
+) -> npt.NDArray[Any]:
+    """Unpack features that SIDEKIT has packed into integers."""
+
+    def values(suffix: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        """Read the numbers that say how to unpack."""
+        if isinstance(file.get(name + suffix, getlink=True), import_h5py().SoftLink | import_h5py().ExternalLink):
+            raise CorpusError(f"{where}{suffix}: a link to something else; expected numbers")
+        item = file[name + suffix]
+        if item.shape != shape or item.dtype.kind not in "fiu":
+            raise CorpusError(f"{where}{suffix}: {item.dtype}, shape {item.shape}; expected numbers of shape {shape}")
+        _check_stored(item, where + suffix, size)
+        return np.asarray(item[()], np.float64)
+
+    match packing:
+        case "htk":  # as in HTK's files, but with one scale and offset for all features
+            scale, offset = values("_comp", (2,))
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # `as_frames` refuses such values
+                unpacked: npt.NDArray[Any] = (stored.astype(np.float64) + offset) / scale
+            return unpacked
+        case "percentile":  # as in Kaldi's: linear between the minimum, the quartiles and the maximum of each feature
+            low, width = values("_min_range", (2,))
+            percentiles = low + width * values("_header", (stored.shape[1], 4)) / 65535
+            columns = zip(stored.T, percentiles, strict=True)
+            return np.stack([np.interp(column, (0, 64, 192, 255), four) for column, four in columns], axis=1)
+    return stored
 
 
 def _check_dataset(item: Any, where: str, size: int) -> None:
     """Refuse a dataset that is not a matrix, or is not wholly in its file."""
     check_kind(item.shape, item.dtype, where)
+    _check_stored(item, where, size)
+
+
+def _check_stored(item: Any, where: str, size: int) -> None:
+    """Refuse a dataset that is not wholly in its file."""
     if item.external or item.is_virtual:
         raise CorpusError(f"{where}: its values are in other files; expected them in this one")
     filtered = item.id.get_create_plist().get_nfilters() > 0
@@ -323,25 +403,51 @@ def _numpy_array(stream: Any, size: int, where: str) -> npt.NDArray[Any]:
 
 
 def _htk_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
-    """Read an HTK parameter file."""
+    """Read an HTK parameter file, in the byte order in which its header announces the bytes that are there."""
+    head, size = stream.read(12), _size(stream)
     with _corpus_errors(where):
-        n_samples, _, sample_size, kind = struct.unpack(">iihH", stream.read(12))
+        headers = {order: _HtkHeader(*struct.unpack(f"{order}iihH", head)) for order in "><"}
+    order = next((order for order, header in headers.items() if header.fits(size)), None)
+    if order is None:
+        header = headers[">"]
+        raise CorpusError(
+            f"{where}: HTK header of {header.n_samples} samples of {header.sample_size} bytes, which makes "
+            f"{header.n_bytes} bytes in all; the file has {size}"
+        )
+    n_samples, _, sample_size, kind = headers[order]
     if kind & 0o77 in HTK_INTEGER_KINDS:
         raise CorpusError(f"{where}: holds {HTK_INTEGER_KINDS[kind & 0o77]}; expected features")
-    compressed = kind & HTK_COMPRESSED
-    width = 2 if compressed else 4
-    n_bytes = 12 + n_samples * sample_size + (2 if kind & HTK_CHECKSUM else 0)
-    if n_samples < (4 if compressed else 0) or sample_size < 0 or sample_size % width or n_bytes != _size(stream):
-        raise CorpusError(
-            f"{where}: HTK header of {n_samples} samples of {sample_size} bytes, which makes {n_bytes} bytes in all; "
-            f"the file has {_size(stream)}"
-        )
-    shape = n_samples, sample_size // width
-    if not compressed:
-        return np.frombuffer(stream.read(n_samples * sample_size), ">f4").reshape(shape)
+    shape = n_samples, sample_size // headers[order].width
+    if not kind & HTK_COMPRESSED:
+        return np.frombuffer(stream.read(n_samples * sample_size), f"{order}f4").reshape(shape)
     # Two vectors of floats come first, counted as the four samples whose size they have: x = (stored + offset) / scale.
-    scale, offset = np.frombuffer(stream.read(4 * sample_size), ">f4").reshape(2, -1)
-    stored = np.frombuffer(stream.read((n_samples - 4) * sample_size), ">i2").reshape(n_samples - 4, shape[1])
+    scale, offset = np.frombuffer(stream.read(4 * sample_size), f"{order}f4").reshape(2, -1)
+    stored = np.frombuffer(stream.read((n_samples - 4) * sample_size), f"{order}i2").reshape(n_samples - 4, shape[1])
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # `as_frames` refuses such values
         frames: npt.NDArray[Any] = (stored + offset) / scale
     return frames
+
+
+class _HtkHeader(NamedTuple):
+    """The header of an HTK parameter file."""
+
+    n_samples: int
+    period: int  # in 100 ns
+    sample_size: int  # in bytes
+    kind: int
+
+    @property
+    def width(self) -> int:
+        """Bytes of a value."""
+        return 2 if self.kind & HTK_COMPRESSED or self.kind & 0o77 in HTK_INTEGER_KINDS else 4
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of the file."""
+        return 12 + self.n_samples * self.sample_size + (2 if self.kind & HTK_CHECKSUM else 0)
+
+    def fits(self, size: int) -> bool:
+        """Check whether it announces whole values, and as many bytes as the file has."""
+        n_least = 4 if self.kind & HTK_COMPRESSED else 0
+        whole = self.n_samples >= n_least and self.sample_size >= 0 and self.sample_size % self.width == 0
+        return whole and self.n_bytes == size

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from speechgmm.arrays import Float32Array
+from speechgmm.audio.opening import RawFormat
 from speechgmm.audio.reading import Channel, audio_blocks, audio_warnings, duration
 from speechgmm.audio.samples import clipped_share, resample_blocks, silence_error
 from speechgmm.configuration import Configuration
@@ -28,12 +29,12 @@ MAX_OVERSHOOT = 0.5
 """Seconds by which a segment may end after its file, as in Kaldi; it then ends with the file."""
 
 
-def segment_stop(path: str, stop: float | None) -> float | None:
+def segment_stop(path: str, stop: float | None, raw: RawFormat | None = None) -> float | None:
     """Return the stop of a segment of a file in seconds; None stands for the file's end.
 
     A stop beyond the end by at most `MAX_OVERSHOOT` becomes None.
     """
-    whole = None if stop is None else duration(path)
+    whole = None if stop is None else duration(path, raw=raw)
     return None if stop is None or (whole is not None and whole < stop <= whole + MAX_OVERSHOOT) else stop
 
 
@@ -47,11 +48,12 @@ class Source:
     speech: tuple[tuple[float, float], ...] | None = None  # (start, stop), seconds from `start`, in place of the VAD
     start: float | None = None  # seconds; the segment of the file, by default all of it
     stop: float | None = None
+    raw: RawFormat | None = None  # the format of a file without a header
 
     @property
     def seconds(self) -> float:
         """Its length, by the file's header and the segment; 0 if the header cannot be read."""
-        whole = duration(self.path) or 0.0
+        whole = duration(self.path, raw=self.raw) or 0.0
         return max(0.0, min(whole, math.inf if self.stop is None else self.stop) - (self.start or 0.0))
 
 
@@ -189,9 +191,15 @@ def _extract(source: Source, is_last: bool, config: FeatureConfig, writer: "_Sha
         stream = _stream_or_none(config)
         if stream is not None:
             return _extract_long(source, config, stream, writer)
-    stop = segment_stop(source.path, source.stop)
+    stop = segment_stop(source.path, source.stop, source.raw)
     extraction = analyse(
-        source.path, config, channel=source.channel, start=source.start, stop=stop, speech=source.speech
+        source.path,
+        config,
+        channel=source.channel,
+        start=source.start,
+        stop=stop,
+        speech=source.speech,
+        raw=source.raw,
     )
     writer.append(extraction.frames)
     return _Measures(extraction.seconds, extraction.speech_seconds, extraction.clipped, extraction.warnings)
@@ -208,9 +216,8 @@ def _stream_or_none(config: FeatureConfig) -> FeatureStream | None:
 def _extract_long(source: Source, config: FeatureConfig, stream: FeatureStream, writer: "_ShardWriter") -> _Measures:
     """Extract as `_extract` does, but block by block: memory does not grow with the file."""
     start, totals = writer.n_rows, _SampleTotals()
-    blocks, file_rate = audio_blocks(
-        source.path, channel=source.channel, start=source.start, stop=segment_stop(source.path, source.stop)
-    )
+    stop = segment_stop(source.path, source.stop, source.raw)
+    blocks, file_rate = audio_blocks(source.path, channel=source.channel, start=source.start, stop=stop, raw=source.raw)
     check_rate(file_rate, config)
     blocks = totals.count(blocks)
     if file_rate != config.sample_rate:
@@ -222,7 +229,8 @@ def _extract_long(source: Source, config: FeatureConfig, stream: FeatureStream, 
     writer.append(stream.finish())
     seconds = totals.n_samples / file_rate
     speech_seconds = min((writer.n_rows - start) * config.shift_seconds, seconds)
-    return _Measures(seconds, speech_seconds, totals.n_clipped / totals.n_samples, audio_warnings(source.path))
+    clipped = totals.n_clipped / totals.n_samples
+    return _Measures(seconds, speech_seconds, clipped, audio_warnings(source.path, raw=source.raw))
 
 
 class _SampleTotals:
