@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from speechgmm.cli import gallery_audio as audio
 from speechgmm.cli import gallery_output as output
 from speechgmm.cli.common import exit_on_error
 from speechgmm.errors import GalleryError
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 gallery = typer.Typer(
     help="Enrol speakers in a folder, and recognise them in recordings.\n\n"
     "Exit status: 0 for success; 2 for an error that the user can correct, and nothing is done; 3 if some recordings "
-    "or speakers' files were unusable: they are listed, and the rest were processed.",
+    "or speakers' files were unusable: they are listed, and the rest were processed.\n\n"
+    "Recordings of another sample rate are resampled, and of several channels the mean is taken; "
+    "channel and resample in DIR/gallery.json change that.",
     no_args_is_help=True,
 )
 
@@ -33,7 +36,9 @@ def _finite(value: float | None) -> float | None:
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The gallery's folder.", show_default=False)]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the speaker.", show_default=False)]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="An audio file.", show_default=False)]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files.", show_default=False)]
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="Audio files, or folders of them.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Threshold = Annotated[
     float | None,
@@ -44,7 +49,8 @@ Threshold = Annotated[
     ),
 ]
 ClosedSet = Annotated[
-    bool, typer.Option("--closed-set", help="Always answer the best enrolled speaker, never 'unknown'.")
+    bool,
+    typer.Option("--closed-set", help="Answer the best enrolled speaker; 'unknown' only if two score equally."),
 ]
 
 
@@ -87,16 +93,17 @@ def enrol(folder: Folder, name: Name, files: Files) -> None:
     with exit_on_error("interrupted; the speaker is not enrolled"):
         from speechgmm.gallery.enrolment import check_free, record_each
         from speechgmm.gallery.enrolment import enrol as enrol_speaker
-        from speechgmm.gallery.gallery import Gallery
         from speechgmm.gallery.speakers import safe_name
 
-        opened = Gallery(folder)
+        opened = _open(folder)
         check_free(opened, safe_name(name))
-        recordings, unusable = record_each(opened, files)
+        found = audio.find_audio(files)
+        with audio.reading(found) as paths:
+            recordings, unusable = record_each(opened, paths)
         _check_any(recordings, unusable)
         speaker = enrol_speaker(opened, name, recordings)
         typer.echo(f"{speaker.name}: enrolled with {output.extent(speaker)}")
-        output.warn_of_short(opened, {speaker.name: speaker.speech_seconds})
+        output.warn_of_recordings(opened, speaker, recordings)
         output.exit_if_unusable(unusable)
 
 
@@ -109,14 +116,16 @@ def extend(folder: Folder, name: Name, files: Files) -> None:
     with exit_on_error("interrupted; no recording was added"):
         from speechgmm.gallery.enrolment import extend as extend_speaker
         from speechgmm.gallery.enrolment import record_each
-        from speechgmm.gallery.gallery import Gallery
 
-        opened = Gallery(folder)
-        recordings, unusable = record_each(opened, files, opened.speaker(name).recordings)
+        opened = _open(folder)
+        enrolled = opened.speaker(name).recordings
+        found = audio.find_audio(files)
+        with audio.reading(found) as paths:
+            recordings, unusable = record_each(opened, paths, enrolled)
         _check_any(recordings, unusable)
         speaker = extend_speaker(opened, name, recordings)
         typer.echo(f"{speaker.name}: {len(recordings)} added, now {output.extent(speaker)}")
-        output.warn_of_short(opened, {speaker.name: speaker.speech_seconds})
+        output.warn_of_recordings(opened, speaker, recordings)
         output.exit_if_unusable(unusable)
 
 
@@ -137,9 +146,8 @@ def forget(
     with exit_on_error("interrupted; list prints who is enrolled"):
         from speechgmm.gallery.enrolment import forget as forget_speaker
         from speechgmm.gallery.enrolment import forget_recording
-        from speechgmm.gallery.gallery import Gallery
 
-        opened = Gallery(folder)
+        opened = _open(folder)
         if recording is None:
             forget_speaker(opened, name)
             typer.echo(f"{name}: forgotten")
@@ -161,9 +169,9 @@ def list_(
     Exit status 3: some speakers' files are damaged; they are named, and the rest are listed.
     """
     with exit_on_error("interrupted"):
-        from speechgmm.gallery.gallery import Gallery, Roster
+        from speechgmm.gallery.gallery import Roster
 
-        opened = Gallery(folder)
+        opened = _open(folder)
         roster = opened.roster() if name is None else Roster((opened.speaker(name),), {})
         if json_:
             output.print_json(output.roster_data(opened, roster))
@@ -171,6 +179,7 @@ def list_(
             output.show_recordings(roster.speakers[0])
         else:
             output.show_speakers(opened, roster.speakers)
+        output.warn_of_shared(opened)
         output.exit_if_unusable(damaged=roster.damaged)
 
 
@@ -190,42 +199,55 @@ def identify(
     Exit status 3: some recordings or speakers' files were unusable (listed); the rest were processed.
     """
     with exit_on_error("interrupted"):
-        from speechgmm.gallery.gallery import Gallery
         from speechgmm.gallery.recognition import identify_recordings
 
-        opened = Gallery(folder)
+        opened = _open(folder)
         config = _identification(opened, threshold, closed_set)
-        identified = identify_recordings(opened, files, config)
+        found = audio.find_audio(files)
+        with audio.reading(found) as paths:
+            identified = identify_recordings(opened, paths, config)
         if json_:
             damaged = identified.damaged if identified.answers else opened.roster().damaged
             output.print_json(output.answers_data(opened, config, identified, top, damaged))
         _check_any(identified.answers, identified.unusable)
         if not json_:
             output.show_answers(opened, config, identified.answers, top)
+        audio.show_heard(opened, {answer.file: answer.audio for answer in identified.answers})
+        output.warn_of_ties({answer.file: answer.tied for answer in identified.answers if answer.decided})
+        output.warn_of_shared(opened)
+        output.warn_of_enrolled(opened, [answer.file for answer in identified.answers])
         output.warn_of_short(opened, {answer.file: answer.speech_seconds for answer in identified.answers})
         output.exit_if_unusable(identified.unusable, identified.damaged)
 
 
 @gallery.command()
-def verify(folder: Folder, name: Name, file: File, threshold: Threshold = None, json_: AsJson = False) -> None:
-    """Decide whether a recording is of one enrolled speaker.
+def verify(folder: Folder, name: Name, files: Files, threshold: Threshold = None, json_: AsJson = False) -> None:
+    """Decide whether each recording is of one enrolled speaker.
 
-    Without a calibration or --threshold, the score is printed and there is no decision. The exit status does not
-    depend on the decision.
+    Without a calibration or --threshold, scores are printed and there is no decision. The exit status does not depend
+    on the decisions.
+
+    Exit status 3: some recordings were unusable (listed); the rest were processed.
     """
     with exit_on_error("interrupted"):
-        from speechgmm.gallery.gallery import Gallery
-        from speechgmm.gallery.recognition import verify_speaker
+        from speechgmm.gallery.recognition import verify_recordings
 
-        opened = Gallery(folder)
-        opened.model(name)  # a name that is not enrolled is refused before the recording is read
-        extraction = opened.read(file)
-        verification = verify_speaker(opened, name, extraction.frames, threshold)
-        if json_:
-            output.print_json(output.verification_data(opened, name, file, extraction, verification))
+        opened = _open(folder)
+        opened.model(name)  # a name that is not enrolled is refused before any recording is read
+        found = audio.find_audio(files)
+        with audio.reading(found) as paths:
+            verified = verify_recordings(opened, name, paths, threshold)
+        _check_any(verified.decisions, verified.unusable)
+        if len(found) == 1:
+            output.show_decision(opened, name, verified.decisions[0], json_=json_)
+        elif json_:
+            output.print_json(output.decisions_data(opened, name, verified))
         else:
-            output.show_verification(opened, name, file, verification)
-        output.warn_of_short(opened, {str(file): extraction.speech_seconds})
+            output.show_decisions(opened, name, verified.decisions)
+        audio.show_heard(opened, {decision.file: decision.audio for decision in verified.decisions})
+        output.warn_of_enrolled(opened, [decision.file for decision in verified.decisions])
+        output.warn_of_short(opened, {decision.file: decision.speech_seconds for decision in verified.decisions})
+        output.exit_if_unusable(verified.unusable)
 
 
 @gallery.command()
@@ -248,32 +270,36 @@ def timeline(
     """Show who speaks when in a long recording, window by window, in a table and a plot.
 
     Each window is answered by itself; windows with less than a tenth of speech have no answer. Without a calibration or
-    --threshold, the answer is always an enrolled speaker.
+    --threshold, the answer is the best enrolled speaker.
 
     Exit status 3: some speakers' files were unusable (listed); the rest were processed.
     """
     with exit_on_error("interrupted"):
-        from speechgmm.gallery.gallery import Gallery
+        from speechgmm.gallery.gallery import hear
         from speechgmm.gallery.recognition import is_decidable
         from speechgmm.gallery.timeline import make_timeline, write_table
         from speechgmm.gallery.timeline_plot import check_plot_file, draw_timeline, read_envelope
 
         plot = out or Path(f"{file.stem}.timeline.png")
         check_plot_file(plot)
-        opened = Gallery(folder)
+        opened = _open(folder)
         config = _identification(opened, threshold, closed_set)
         if not is_decidable(opened, config):
             config = _identification(opened, None, closed_set=True)
-        extraction = opened.read(file)
-        answered = make_timeline(opened, extraction, window, config)
+        with audio.scoring("scoring windows") as report:
+            extraction = hear(opened, file)
+            answered = make_timeline(opened, extraction, window, config, on_scored=report)
         table = plot.with_suffix(".csv")
         write_table(table, answered)
-        waveform = read_envelope(file, extraction.seconds, channel=opened.config.channel)
+        waveform = read_envelope(file, extraction.seconds, channel=extraction.audio.channel)
         draw_timeline(plot, answered, waveform, f"{file.name}, windows of {window:g} s")
         if json_:
             output.print_json(output.timeline_data(opened, config, file, answered))
         else:
             output.show_timeline(config, file, answered, table, plot)
+        audio.show_heard(opened, {str(file): extraction.audio})
+        output.warn_of_tied_windows(answered)
+        output.warn_of_shared(opened)
         output.exit_if_unusable(damaged=answered.damaged)
 
 
@@ -292,4 +318,19 @@ def _identification(opened: "Gallery", threshold: float | None, closed_set: bool
 def _check_any(usable: Sized, unusable: Mapping[str, str]) -> None:
     """Refuse to go on without any usable recording, with the reason for each."""
     if not usable:
-        raise GalleryError("; ".join(f"{path}: {reason}" for path, reason in unusable.items()))
+        lines = audio.grouped(unusable)
+        title = f"none of {len(unusable):,} recordings could be used:\n  " if len(unusable) > 1 else ""
+        raise GalleryError(title + "\n  ".join(lines))
+
+
+def _open(folder: Path) -> "Gallery":
+    """Open a gallery; what is none is described."""
+    from speechgmm.gallery.gallery import Gallery
+    from speechgmm.recipe.results.places import not_gallery
+
+    try:
+        return Gallery(folder)
+    except GalleryError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise GalleryError(not_gallery(folder)) from error
+        raise

@@ -1,6 +1,7 @@
 """The output of ``speechgmm gallery``: tables, or one JSON document for programs."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from speechgmm.cli.gallery_audio import grouped, listed, show_heard, warn
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from speechgmm.features.extract import Extraction
     from speechgmm.gallery.gallery import Gallery, Roster
-    from speechgmm.gallery.recognition import Answer, Answers, Verification
-    from speechgmm.gallery.speakers import EnrolledSpeaker
+    from speechgmm.gallery.recognition import Answer, Answers, Decision, Decisions
+    from speechgmm.gallery.speakers import EnrolledSpeaker, Recording
     from speechgmm.gallery.timeline import Timeline
     from speechgmm.scoring.identification import IdentificationConfig
 
@@ -39,12 +41,65 @@ def warn_of_short(gallery: "Gallery", speech_seconds: Mapping[str, float]) -> No
     for name, seconds in speech_seconds.items():
         if decisions.is_short(seconds):
             written = _below(seconds, decisions.min_speech)
-            typer.secho(
-                f"warning: {name}: {written} s of speech, less than the {decisions.min_speech:g} s that this gallery "
-                "asks for",
-                fg="yellow",
-                err=True,
-            )
+            warn(f"{name}: {written} s of speech, less than the {decisions.min_speech:g} s that this gallery asks for")
+
+
+def warn_of_recordings(gallery: "Gallery", speaker: "EnrolledSpeaker", added: Sequence["Recording"]) -> None:
+    """Warn of what is odd about recordings that were added to a speaker, and of others who are enrolled with them."""
+    from speechgmm.gallery.gallery import speakers_by_recording
+
+    show_heard(gallery, {recording.file: recording.audio for recording in added if recording.audio is not None})
+    speakers_of = speakers_by_recording(gallery)
+    for other in dict.fromkeys(name for recording in added for name in speakers_of.get(recording.digest, ())):
+        files = [recording.file for recording in added if other in speakers_of.get(recording.digest, ())]
+        if other != speaker.name:
+            warn(f"{speaker.name}: enrolled with {_same(len(files))} as {other}: {listed(files)}")
+    warn_of_short(gallery, {speaker.name: speaker.speech_seconds})
+
+
+def warn_of_shared(gallery: "Gallery") -> None:
+    """Warn of speakers who are enrolled with the same recordings."""
+    from speechgmm.gallery.gallery import speakers_by_recording
+
+    shared = Counter(names for names in speakers_by_recording(gallery).values() if len(names) > 1)
+    for names, n in shared.items():
+        warn(f"{_joined(names)} are enrolled with {_same(n)}; forget removes a name, or a recording from one")
+
+
+def _same(n: int) -> str:
+    """Format a number of recordings that speakers share."""
+    return "the same recording" if n == 1 else f"{n} of the same recordings"
+
+
+def warn_of_enrolled(gallery: "Gallery", files: Sequence[str]) -> None:
+    """Warn of tests that are recordings of an enrolled speaker, whose scores say nothing about others."""
+    from speechgmm.gallery.audio import audio_digest
+    from speechgmm.gallery.gallery import speakers_by_recording
+
+    speakers_of = speakers_by_recording(gallery)
+    tests: dict[tuple[str, ...], list[str]] = {}
+    for file in files:
+        if names := speakers_of.get(audio_digest(Path(file))):
+            tests.setdefault(names, []).append(file)
+    for names, enrolled in tests.items():
+        these = "this very recording" if len(enrolled) == 1 else f"{len(enrolled)} of these very recordings"
+        warn(f"{_joined(names)} {'is' if len(names) == 1 else 'are'} enrolled with {these}: {listed(enrolled)}")
+
+
+def warn_of_ties(tied: Mapping[str, Sequence[str]]) -> None:
+    """Warn of recordings, by their names, whose answer is unknown because several speakers are best."""
+    recordings: dict[str, list[str]] = {}
+    for name, speakers in tied.items():
+        if speakers:
+            recordings.setdefault(_joined(speakers), []).append(name)
+    for equal, names in recordings.items():
+        warn(f"unknown, because {equal} score equally: {listed(names)}")
+
+
+def warn_of_tied_windows(timeline: "Timeline") -> None:
+    """Warn of windows whose answer is unknown because several speakers are best."""
+    for speakers, n in Counter(names for names in timeline.tied if names).items():
+        warn(f"{n} window{'s' * (n > 1)} unknown, because {_joined(speakers)} score equally")
 
 
 def exit_if_unusable(unusable: Mapping[str, str] | None = None, damaged: Mapping[str, str] | None = None) -> None:
@@ -53,9 +108,9 @@ def exit_if_unusable(unusable: Mapping[str, str] | None = None, damaged: Mapping
         if items:
             plural = "s" * (len(items) > 1)
             typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-            typer.echo(f"{len(items)} {noun}{plural} could not be used:", err=True)
-            for path, reason in items.items():
-                typer.echo(f"  {path}: {reason}", err=True)
+            typer.echo(f"{len(items):,} {noun}{plural} could not be used:", err=True)
+            for line in grouped(items):
+                typer.echo(f"  {line}", err=True)
     if unusable or damaged:
         raise typer.Exit(3)
 
@@ -96,6 +151,7 @@ def answers_data(
             "decided": answer.decided,
             "answer": answer.name,
             "p_unknown": answer.p_unknown,
+            **_if_any(tied=answer.tied, warnings=answer.warnings),
             "candidates": [
                 {
                     "name": candidate.name,
@@ -116,19 +172,27 @@ def answers_data(
     }
 
 
-def verification_data(
-    gallery: "Gallery", name: str, file: Path, extraction: "Extraction", verification: "Verification"
-) -> dict[str, Any]:
-    """Convert a verification to plain data."""
+def decisions_data(gallery: "Gallery", name: str, verified: "Decisions") -> dict[str, Any]:
+    """Convert decisions on several recordings to plain data."""
+    recordings = [_decision_data(decision) for decision in verified.decisions]
     return _document(gallery) | {
         "speaker": name,
-        "file": str(file),
-        "seconds": extraction.seconds,
-        "speech_seconds": extraction.speech_seconds,
-        "short": gallery.config.decisions.is_short(extraction.speech_seconds),
-        "score": verification.score,
-        "threshold": verification.threshold,
-        "accepted": verification.accepted,
+        "recordings": recordings,
+        "unusable": _reasons(verified.unusable),
+    }
+
+
+def _decision_data(decision: "Decision") -> dict[str, Any]:
+    """Convert a decision to plain data."""
+    return {
+        "file": decision.file,
+        "seconds": decision.seconds,
+        "speech_seconds": decision.speech_seconds,
+        "short": decision.short,
+        "score": decision.verification.score,
+        "threshold": decision.verification.threshold,
+        "accepted": decision.verification.accepted,
+        **_if_any(warnings=decision.warnings),
     }
 
 
@@ -136,9 +200,8 @@ def timeline_data(
     gallery: "Gallery", config: "IdentificationConfig", file: Path, timeline: "Timeline"
 ) -> dict[str, Any]:
     """Convert a timeline to plain data."""
-    rows = zip(
-        timeline.starts.tolist(), timeline.stops.tolist(), timeline.answers, timeline.scores.tolist(), strict=True
-    )
+    spans = timeline.starts.tolist(), timeline.stops.tolist()
+    rows = zip(*spans, timeline.answers, timeline.scores.tolist(), timeline.tied, strict=True)
     return _document(gallery) | {
         "file": str(file),
         "threshold": config.threshold,
@@ -150,8 +213,9 @@ def timeline_data(
                 "end": stop,
                 "best": answer,
                 "scores": None if answer is None else dict(zip(timeline.names, scores, strict=True)),
+                **_if_any(tied=tied),
             }
-            for start, stop, answer, scores in rows
+            for start, stop, answer, scores, tied in rows
         ],
         "damaged": _reasons(timeline.damaged),
     }
@@ -208,14 +272,36 @@ def show_answers(gallery: "Gallery", config: "IdentificationConfig", answers: Se
         typer.echo(NO_ANSWER)
 
 
-def show_verification(gallery: "Gallery", name: str, file: Path, verification: "Verification") -> None:
-    """Print a verification."""
-    decision = {True: f"accepted as {name}", False: f"rejected as {name}", None: f"no decision on {name}"}[
-        verification.accepted
-    ]
-    bound = "no threshold" if verification.threshold is None else f"threshold {verification.threshold:+.2f}"
+def show_decision(gallery: "Gallery", name: str, decision: "Decision", *, json_: bool) -> None:
+    """Print the decision on one recording, as a sentence or as one JSON document."""
+    if json_:
+        print_json(_document(gallery) | {"speaker": name} | _decision_data(decision))
+        return
+    verification = decision.verification
+    said = {True: f"accepted as {name}", False: f"rejected as {name}", None: f"no decision on {name}"}
     quantity, unit = gallery.config.score_quantity, gallery.config.score_unit
-    typer.echo(f"{file}: {decision}: {quantity} {verification.score:+.2f}, {bound}; {unit}")
+    typer.echo(
+        f"{decision.file}: {said[verification.accepted]}: {quantity} {verification.score:+.2f}, "
+        f"{_bound(verification.threshold)}; {unit}"
+    )
+
+
+def show_decisions(gallery: "Gallery", name: str, decisions: Sequence["Decision"]) -> None:
+    """Print a table of decisions, and what its columns mean."""
+    table = _table("recording", name, ">score")
+    said = {True: "accepted", False: "rejected", None: "-"}
+    for decision in decisions:
+        file = f"{decision.file}{' (short)' * decision.short}"
+        table.add_row(file, said[decision.verification.accepted], f"{decision.verification.score:+.2f}")
+    _print(table)
+    quantity, unit = gallery.config.score_quantity, gallery.config.score_unit
+    bound = _bound(decisions[0].verification.threshold)
+    typer.echo(f"score: {unit}; {bound}" if quantity == "score" else f"score: {quantity}, {unit}; {bound}")
+
+
+def _bound(threshold: float | None) -> str:
+    """Format a threshold."""
+    return "no threshold" if threshold is None else f"threshold {threshold:+.2f}"
 
 
 def show_timeline(config: "IdentificationConfig", file: Path, timeline: "Timeline", table: Path, plot: Path) -> None:
@@ -228,7 +314,7 @@ def show_timeline(config: "IdentificationConfig", file: Path, timeline: "Timelin
     n = len(timeline.answers)
     typer.echo(f"{file}: {n} window{'s' * (n > 1)}, {silent} of them with too little speech")
     if config.p_unknown == 0:
-        typer.echo("a closed set: the answer is always an enrolled speaker; with --threshold, others are 'unknown'")
+        typer.echo("a closed set: the answer is the best enrolled speaker; with --threshold, others are 'unknown'")
     typer.echo(f"scores in {timeline.unit}: {table}; plot: {plot}")
 
 
@@ -247,6 +333,16 @@ def _document(gallery: "Gallery") -> dict[str, Any]:
 def _reasons(reasons: Mapping[str, str]) -> list[dict[str, str]]:
     """Convert the reasons of unusable files to plain data."""
     return [{"file": path, "reason": reason} for path, reason in reasons.items()]
+
+
+def _if_any(**lists: Sequence[str]) -> dict[str, list[str]]:
+    """Convert lists that are not empty to plain data."""
+    return {key: list(values) for key, values in lists.items() if values}
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Join names, two or more with a last "and"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _table(*titles: str) -> "Table":

@@ -60,8 +60,11 @@ class GalleryConfig(Configuration):
         The `FeatureConfig` that the background model was trained with, as the model's file gives it.
     fingerprint : str
         Fingerprint of the front end.
-    channel : "mean", optional
-        Average the channels of a recording; when not given, recordings of several channels are refused.
+    channel : "mean", "loudest" or None
+        What is taken of a recording of several channels: their mean, or the one of the greatest mean power. None:
+        such recordings are refused.
+    resample : bool
+        Whether recordings of another rate are resampled to the front end's; otherwise they are refused.
     adaptation : section
         How a speaker's model is adapted from the statistics.
     scoring : section
@@ -77,7 +80,8 @@ class GalleryConfig(Configuration):
     format_version: Literal[1] = 1
     front_end: dict[str, JsonValue]
     fingerprint: str
-    channel: Literal["mean"] | None = None
+    channel: Literal["mean", "loudest"] | None = "mean"
+    resample: bool = True
     adaptation: AdaptationConfig
     scoring: ScoringConfig
     normalisation: ScoreNormalisationConfig = ScoreNormalisationConfig()

@@ -5,7 +5,7 @@ operating system, which ends with the process that holds it.
 """
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -27,7 +27,7 @@ from speechgmm.gallery.config import (
     model_front_end,
     read_calibration,
 )
-from speechgmm.gallery.gallery import Gallery, read_each, unknown_speaker_error
+from speechgmm.gallery.gallery import Gallery, hear, read_each, record_heard, unknown_speaker_error
 from speechgmm.gallery.layout import (
     CALIBRATION_FILE,
     COHORT_FILE,
@@ -56,7 +56,7 @@ def create_gallery(
     ubm: str | Path,
     *,
     front_end: FeatureConfig | None = None,
-    channel: Literal["mean"] | None = None,
+    channel: Literal["mean", "loudest"] | None = "mean",
     adaptation: AdaptationConfig | None = None,
     scoring: ScoringConfig | None = None,
     decisions: DecisionConfig | None = None,
@@ -74,8 +74,9 @@ def create_gallery(
         The file of the background model, which holds the front end; see `save_gmm`.
     front_end : FeatureConfig, optional
         The front end that the model is expected to have; a model of another one is refused.
-    channel : "mean", optional
-        Average the channels of a recording; when not given, recordings of several channels are refused.
+    channel : "mean", "loudest" or None
+        What is taken of a recording of several channels: their mean, or the one of the greatest mean power. With None,
+        such recordings are refused.
     adaptation, scoring, decisions : AdaptationConfig, ScoringConfig, DecisionConfig, optional
         How to adapt, score and decide; the defaults when not given.
     cohort : str or Path, optional
@@ -210,7 +211,7 @@ def check_free(gallery: Gallery, name: str) -> None:
 
 
 def record_each(
-    gallery: Gallery, files: Sequence[Path], enrolled: Collection[Recording] = ()
+    gallery: Gallery, files: Iterable[Path], enrolled: Collection[Recording] = ()
 ) -> tuple[list[Recording], dict[str, str]]:
     """Compute the statistics of audio files, and collect why unusable ones cannot be used, by their path.
 
@@ -220,7 +221,7 @@ def record_each(
 
     def record(path: Path) -> Recording:
         """Compute the statistics of a new recording."""
-        recording = gallery.record(path)
+        recording = record_heard(gallery, path, hear(gallery, path))
         if recording.digest in names:
             raise AudioError(f"{path}: the same recording as {names[recording.digest]}, which is there already")
         names[recording.digest] = recording.file
@@ -312,7 +313,9 @@ def _build(folder: Path, config: GalleryConfig, files: Mapping[str, Path]) -> No
             speakers_folder(temporary).mkdir()
             for name, path in files.items():
                 write_durably(temporary / name, path.read_bytes())
-            unset = {"channel"} if config.channel is None else None  # an earlier speechgmm does not know it
+            fields = GalleryConfig.model_fields
+            # An earlier speechgmm does not know these keys.
+            unset = {key for key in ("channel", "resample") if getattr(config, key) == fields[key].default}
             write_durably(temporary / CONFIG_FILE, config.model_dump_json(indent=2, exclude=unset).encode() + b"\n")
             temporary.chmod(0o777 & ~UMASK)
             temporary.rename(folder)

@@ -10,6 +10,7 @@ file is whole or absent. Readers need no lock. A damaged file is listed with the
 work.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ from pathlib import Path
 from typing import TypeVar
 from unicodedata import normalize
 
-from speechgmm.audio.reading import read_audio
-from speechgmm.errors import AudioError, ChannelError, GalleryError
-from speechgmm.features.extract import Extraction, FeatureConfig, analyse
+from speechgmm.errors import AudioError, AudioWarning, GalleryError
+from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import file_digest
+from speechgmm.gallery.audio import GalleryExtraction, audio_digest, extract_recording
 from speechgmm.gallery.cohort import Cohort, load_cohort
 from speechgmm.gallery.config import front_end_of, read_calibration, read_config
 from speechgmm.gallery.layout import (
@@ -35,7 +36,7 @@ from speechgmm.gallery.layout import (
     speakers_folder,
 )
 from speechgmm.gallery.normalisation import CohortNormaliser
-from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, load_speaker
+from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, load_digests, load_speaker
 from speechgmm.gmm.adaptation import map_adapt
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
@@ -157,7 +158,7 @@ class Gallery:
         OSError
             If the folder of the speakers cannot be read.
         """
-        speakers, damaged = self._read_all(self._speaker)
+        speakers, damaged = _read_all(self, self._speaker)
         return Roster(tuple(speakers.values()), damaged)
 
     def speaker(self, name: str) -> EnrolledSpeaker:
@@ -197,7 +198,7 @@ class Gallery:
         OSError
             If the folder of the speakers cannot be read.
         """
-        models, damaged = self._read_all(self._model)
+        models, damaged = _read_all(self, self._model)
         if damaged and not models:
             raise GalleryError(f"no speaker can be used; {'; '.join(map(': '.join, damaged.items()))}")
         if not models:
@@ -224,8 +225,11 @@ class Gallery:
         """
         return self._read_one(name, self._model)
 
-    def read(self, path: str | Path) -> Extraction:
+    def read(self, path: str | Path) -> GalleryExtraction:
         """Extract the features of a recording with the gallery's front end.
+
+        Audio of another rate is resampled, and of several channels the mean is taken, unless ``gallery.json`` says
+        otherwise (``resample``, ``channel``).
 
         Parameters
         ----------
@@ -235,25 +239,23 @@ class Gallery:
         Returns
         -------
         Extraction
-            The frames of speech (T, D), float32, and the lengths of the audio and of its speech in seconds.
+            The frames of speech (T, D), float32, and the lengths of the audio and of its speech in seconds. Its
+            ``warnings`` are those below.
 
         Raises
         ------
         AudioError
-            If the recording cannot be used, for example because its sample rate is not the front end's.
+            If the recording cannot be used, for example because there is no speech in it.
+
+        Warns
+        -----
+        AudioWarning
+            If the recording lacks frequencies that the features use, as speech from a telephone does in a gallery of
+            16 kHz, which makes its scores unreliable; or if something about its file is odd, as for `read_audio`.
         """
-        try:
-            samples, rate = read_audio(path, channel=self.config.channel)
-        except ChannelError as error:
-            choice = f'"channel": "mean" in {self.folder / CONFIG_FILE}, which takes their mean'
-            raise AudioError(f"{path}: several channels; expected a mono file, or {choice}") from error
-        expected = self.front_end.sample_rate
-        if rate != expected and not self.front_end.resample:
-            raise AudioError(f"{path}: sample rate {rate} Hz; this gallery takes {expected} Hz")
-        try:
-            return analyse(samples, self.front_end, sample_rate=rate)
-        except AudioError as error:
-            raise AudioError(f"{path}: {error}") from error
+        extraction = hear(self, Path(path))
+        _warn(path, extraction.warnings)
+        return extraction
 
     def record(self, path: str | Path) -> Recording:
         """Compute the statistics of a recording, which `enrol` stores.
@@ -273,12 +275,15 @@ class Gallery:
         ------
         AudioError
             If the recording cannot be used, as for `read`.
+
+        Warns
+        -----
+        AudioWarning
+            As `read` does.
         """
-        extraction = self.read(path)
-        statistics = accumulate(self.ubm, extraction.frames)
-        return Recording(
-            Path(path).name, file_digest(Path(path)), extraction.seconds, extraction.speech_seconds, statistics
-        )
+        extraction = hear(self, Path(path))
+        _warn(path, extraction.warnings)
+        return record_heard(self, Path(path), extraction)
 
     def _intact(self, name: str) -> Path:
         """Return the path of a file that the whole gallery depends on, if its digest is the one in the settings."""
@@ -290,19 +295,6 @@ class Gallery:
         if digest != self.config.digests.get(name):
             raise GalleryError(f"{path}: damaged, or another file than this gallery was made with")
         return path
-
-    def _read_all(self, read: Callable[[str], Result]) -> tuple[dict[str, Result], dict[str, str]]:
-        """Read every speaker by name, and collect why damaged files are unusable, by their path."""
-        results, damaged = {}, {}
-        for name in self.names:
-            path = speaker_file(self.folder, name)
-            try:
-                results[name] = read(name)
-            except FileNotFoundError:
-                continue  # forgotten meanwhile
-            except GalleryError as error:
-                damaged[str(path)] = str(error).removeprefix(f"{path}: ")
-        return results, damaged
 
     def _read_one(self, name: str, read: Callable[[str], Result]) -> Result:
         """Read one speaker, or refuse a name that is not enrolled."""
@@ -330,6 +322,52 @@ class Gallery:
         )
         self._models[name] = signature, model
         return model
+
+
+def _warn(path: str | Path, remarks: Iterable[str]) -> None:
+    """Warn of what is odd about a recording, where a method of the gallery is called."""
+    for remark in remarks:
+        warnings.warn(f"{path}: {remark}", AudioWarning, stacklevel=3)
+
+
+def hear(gallery: Gallery, path: Path) -> GalleryExtraction:
+    """Extract features as the gallery's `read` does, for a caller that shows the warnings in the result itself."""
+    return extract_recording(path, gallery.config, gallery.front_end)
+
+
+def record_heard(gallery: Gallery, path: Path, extraction: GalleryExtraction) -> Recording:
+    """Compute the statistics of a recording that `hear` has read."""
+    statistics = accumulate(gallery.ubm, extraction.frames)
+    seconds = extraction.seconds, extraction.speech_seconds
+    return Recording(path.name, audio_digest(path), *seconds, statistics, extraction.audio)
+
+
+def speakers_by_recording(gallery: Gallery) -> dict[str, tuple[str, ...]]:
+    """Find who is enrolled with each recording, by its digest; those whose files are damaged are left out."""
+
+    def read(name: str) -> tuple[str, ...]:
+        """Read the digests of a speaker's recordings."""
+        return load_digests(speaker_file(gallery.folder, name))
+
+    names: dict[str, tuple[str, ...]] = {}
+    for name, digests in _read_all(gallery, read)[0].items():
+        for digest in digests:
+            names[digest] = (*names.get(digest, ()), name)
+    return names
+
+
+def _read_all(gallery: Gallery, read: Callable[[str], Result]) -> tuple[dict[str, Result], dict[str, str]]:
+    """Read every speaker by name, and collect why damaged files are unusable, by their path."""
+    results, damaged = {}, {}
+    for name in gallery.names:
+        path = speaker_file(gallery.folder, name)
+        try:
+            results[name] = read(name)
+        except FileNotFoundError:
+            continue  # forgotten meanwhile
+        except GalleryError as error:
+            damaged[str(path)] = str(error).removeprefix(f"{path}: ")
+    return results, damaged
 
 
 def unknown_speaker_error(gallery: Gallery, name: str) -> GalleryError:

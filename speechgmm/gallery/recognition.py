@@ -1,7 +1,8 @@
 """Recognition of enrolled speakers: scores of recordings against a gallery, and the decisions that follow from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,15 @@ import numpy as np
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.costs import Costs, bayes_threshold
-from speechgmm.gallery.gallery import Gallery, read_each
+from speechgmm.gallery.audio import HeardAudio
+from speechgmm.gallery.gallery import Gallery, hear, read_each
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.scoring.calibration import duration_side
 from speechgmm.scoring.identification import Candidate, Identification, IdentificationConfig, identify
 from speechgmm.scoring.llr import score_matrix
+
+TESTS_AT_ONCE = 200
+"""Tests that are scored between two reports of progress."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +53,12 @@ class Answer:
     speech_seconds: float  # length of its speech
     short: bool  # whether that is less than the gallery asks for
     decided: bool  # whether there is an answer: an open set needs a calibration or a threshold
-    name: str | None  # of the speaker; None for a speaker who is not enrolled, or if not decided
+    name: str | None  # of the speaker; None for a speaker who is not enrolled, if several are best, or if not decided
     candidates: tuple[Candidate, ...]  # all speakers, the best first
     p_unknown: float | None  # posterior probability of a speaker who is not enrolled, if scores are calibrated
+    tied: tuple[str, ...]  # the names that would be the answer if they were not equal
+    audio: HeardAudio  # how the recording was read
+    warnings: tuple[str, ...]  # what makes its scores less reliable, or is odd about its file
 
 
 @dataclass(frozen=True)
@@ -62,14 +70,42 @@ class Answers:
     damaged: Mapping[str, str]  # why speakers' files are unusable, by their path; not looked for without any answer
 
 
-def score_tests(gallery: Gallery, tests: Sequence[FloatArray]) -> Scores:
+@dataclass(frozen=True)
+class Decision:
+    """The decision whether one recording is of one enrolled speaker."""
+
+    file: str  # as it was given
+    seconds: float  # length of the audio
+    speech_seconds: float  # length of its speech
+    short: bool  # whether that is less than the gallery asks for
+    verification: Verification
+    audio: HeardAudio  # how the recording was read
+    warnings: tuple[str, ...]  # what makes its score less reliable, or is odd about its file
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The decisions on several recordings, and what could not be used."""
+
+    decisions: tuple[Decision, ...]  # on the recordings that could be used, in the order given
+    unusable: Mapping[str, str]  # why each other recording could not be used, by its path
+
+
+def score_tests(
+    gallery: Gallery, tests: Sequence[FloatArray], *, on_scored: Callable[[int, int], None] | None = None
+) -> Scores:
     """Score tests, given by their frames (T, D), against all speakers of a gallery.
 
-    A ValueError is raised if no speaker is enrolled or usable, if frames have other features, or if a file that the
-    whole gallery depends on is damaged.
+    `on_scored` is called with the numbers of tests scored and to score. A ValueError is raised if no speaker is
+    enrolled or usable, if frames have other features, or if a file that the whole gallery depends on is damaged.
     """
     models, damaged = gallery.models()
-    raw = _raw_scores(gallery, models, tests)
+    blocks = []
+    for start in range(0, max(1, len(tests)), TESTS_AT_ONCE):
+        blocks.append(_raw_scores(gallery, models, tests[start : start + TESTS_AT_ONCE]))
+        if on_scored is not None:
+            on_scored(min(start + TESTS_AT_ONCE, len(tests)), len(tests))
+    raw = np.concatenate(blocks, axis=1)
     return Scores(tuple(models), _calibrate(gallery, raw, tests), raw, damaged)
 
 
@@ -90,7 +126,8 @@ def identify_speaker(
     Returns
     -------
     Identification
-        The answer, and all speakers ranked by their scores. Without a calibration the posteriors have no meaning.
+        The answer, and all speakers ranked by their scores. Without a calibration the posteriors have no meaning. If
+        several speakers are best, as two names with the same recordings are, there is no answer.
 
     Raises
     ------
@@ -132,14 +169,14 @@ def identify_speaker(
     return identify(scores.matrix[:, 0], scores.names, config, ranks=scores.raw[:, 0])
 
 
-def identify_recordings(gallery: Gallery, files: Sequence[Path], config: IdentificationConfig | None = None) -> Answers:
+def identify_recordings(gallery: Gallery, files: Iterable[Path], config: IdentificationConfig | None = None) -> Answers:
     """Identify the speakers of audio files, as ``speechgmm gallery identify`` does.
 
     Files that cannot be used are listed. A gallery that cannot decide ranks the speakers without an answer. Errors are
     those of `score_tests`.
     """
     config = gallery.config.decisions.identification if config is None else config
-    tests, unusable = read_each(files, gallery.read)
+    tests, unusable = read_each(files, partial(hear, gallery))
     if not tests:
         return Answers((), unusable, {})
     scores = score_tests(gallery, [extraction.frames for _, extraction in tests])
@@ -157,6 +194,9 @@ def identify_recordings(gallery: Gallery, files: Sequence[Path], config: Identif
                 name=identified.answer if decided else None,
                 candidates=identified.candidates,
                 p_unknown=identified.p_unknown if gallery.config.calibrated else None,
+                tied=identified.tied,
+                audio=extraction.audio,
+                warnings=extraction.warnings,
             )
         )
     return Answers(tuple(answers), unusable, scores.damaged)
@@ -227,6 +267,27 @@ def verify_speaker(gallery: Gallery, name: str, frames: FloatArray, threshold: f
     if threshold is None and gallery.config.calibrated:
         threshold = bayes_threshold(Costs(**decisions.costs.model_dump()))
     return Verification(score, threshold)
+
+
+def verify_recordings(gallery: Gallery, name: str, files: Iterable[Path], threshold: float | None = None) -> Decisions:
+    """Decide whether audio files are of one enrolled speaker, as ``speechgmm gallery verify`` does.
+
+    Files that cannot be used are listed. Errors are those of `verify_speaker`.
+    """
+    tests, unusable = read_each(files, partial(hear, gallery))
+    decisions = [
+        Decision(
+            file=str(path),
+            seconds=extraction.seconds,
+            speech_seconds=extraction.speech_seconds,
+            short=gallery.config.decisions.is_short(extraction.speech_seconds),
+            verification=verify_speaker(gallery, name, extraction.frames, threshold),
+            audio=extraction.audio,
+            warnings=extraction.warnings,
+        )
+        for path, extraction in tests
+    ]
+    return Decisions(tuple(decisions), unusable)
 
 
 def _raw_scores(gallery: Gallery, models: Mapping[str, DiagonalGMM], tests: Sequence[FloatArray]) -> Float64Array:

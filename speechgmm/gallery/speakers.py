@@ -15,8 +15,9 @@ import numpy as np
 
 from speechgmm.configuration import Configuration
 from speechgmm.errors import GalleryError
+from speechgmm.gallery.audio import HeardAudio
 from speechgmm.gmm.statistics import SufficientStats
-from speechgmm.tensors import Arrays, FileFormat, content_digest, load_arrays, refuse_damage, save_arrays
+from speechgmm.tensors import Arrays, FileFormat, content_digest, load_arrays, load_header, refuse_damage, save_arrays
 
 SPEAKER_FORMAT = FileFormat(
     "enrolled speaker",
@@ -41,10 +42,11 @@ class Recording:
     """One recording of a speaker: statistics of its speech, and where they are from."""
 
     file: str  # name of the audio file, without folders
-    digest: str  # SHA-256 of the audio file, 64 hexadecimal digits
+    digest: str  # SHA-256 of the audio file, or of the samples of one in an archive; 64 hexadecimal digits
     seconds: float  # length of the audio
     speech_seconds: float  # length of its speech
     statistics: SufficientStats  # of its speech frames under the background model
+    audio: HeardAudio | None = None  # how its audio was read; not stored, so None for an enrolled recording
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +134,12 @@ def load_speaker(path: Path, background: str) -> EnrolledSpeaker:
     if unicodedata.normalize("NFC", path.stem) != speaker.name:
         raise GalleryError(f"{path}: holds the speaker {speaker.name!r}; files are not to be renamed")
     return speaker
+
+
+def load_digests(path: Path) -> tuple[str, ...]:
+    """Read the digests of a speaker's recordings, without their statistics; errors are those of `load_speaker`."""
+    with refuse_damage(GalleryError, f"{path}: damaged header"):
+        return tuple(_Provenance(**entry).digest for entry in load_header(path, SPEAKER_FORMAT)["recordings"])
 
 
 class _Provenance(Configuration):

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Timeline:
     stops: Float64Array  # (W,) of each window, in seconds
     scores: Float64Array  # (W, M), NaN in windows with too little speech
     answers: tuple[str | None, ...]  # (W,) a name or `UNKNOWN`; None in windows with too little speech
+    tied: tuple[tuple[str, ...], ...]  # (W,) the names that would be the answer if they were not equal
     quantity: str  # what the scores are
     unit: str  # of the scores
     damaged: Mapping[str, str]  # why speakers' files are unusable, by their path
@@ -44,14 +45,20 @@ class Timeline:
 
 
 def make_timeline(
-    gallery: Gallery, extraction: Extraction, window: float, config: IdentificationConfig | None = None
+    gallery: Gallery,
+    extraction: Extraction,
+    window: float,
+    config: IdentificationConfig | None = None,
+    *,
+    on_scored: Callable[[int, int], None] | None = None,
 ) -> Timeline:
     """Identify the speaker in consecutive windows of a recording, which the gallery's `read` returned.
 
     `window` is in seconds, and the last window may be shorter. Prior and threshold are the gallery's own without
     `config`. A calibration holds for recordings of the length that it was trained on, so in short windows it is more
-    certain than it should be. If `window` is shorter than a frame, or no window has enough speech, a GalleryError is
-    raised, as are the errors of `identify_speaker`.
+    certain than it should be. `on_scored` is called with the numbers of windows scored and to score. If `window` is
+    shorter than a frame, or no window has enough speech, a GalleryError is raised, as are the errors of
+    `identify_speaker`.
     """
     if not (np.isfinite(window) and window >= gallery.front_end.shift_seconds):
         raise GalleryError(f"window of {window:g} s; expected at least a frame's {gallery.front_end.shift_seconds:g} s")
@@ -65,17 +72,27 @@ def make_timeline(
     spoken = np.array([len(piece) >= needed for piece in pieces])
     if not spoken.any():
         raise GalleryError(f"no window of {window:g} s has {LEAST_SPEECH:.0%} of speech")
-    scored = score_tests(gallery, [piece for piece, enough in zip(pieces, spoken, strict=True) if enough])
+    tests = [piece for piece, enough in zip(pieces, spoken, strict=True) if enough]
+    scored = score_tests(gallery, tests, on_scored=on_scored)
     scores = np.full((len(starts), len(scored.names)), np.nan)
     scores[spoken] = scored.matrix.T
     ranks = np.full_like(scores, np.nan)
     ranks[spoken] = scored.raw.T
-    answers = tuple(
-        (identify(row, scored.names, config, ranks=rank).answer or UNKNOWN) if enough else None
+    identified = [
+        identify(row, scored.names, config, ranks=rank) if enough else None
         for row, rank, enough in zip(scores, ranks, spoken, strict=True)
+    ]
+    return Timeline(
+        scored.names,
+        starts,
+        stops,
+        scores,
+        tuple(None if found is None else found.answer or UNKNOWN for found in identified),
+        tuple(() if found is None else found.tied for found in identified),
+        gallery.config.score_quantity,
+        gallery.config.score_unit,
+        scored.damaged,
     )
-    quantity, unit = gallery.config.score_quantity, gallery.config.score_unit
-    return Timeline(scored.names, starts, stops, scores, answers, quantity, unit, scored.damaged)
 
 
 def write_table(path: Path, timeline: Timeline) -> None:

@@ -9,8 +9,15 @@ import numpy.typing as npt
 from pydantic import Field
 from scipy.special import softmax
 
+from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
+
+TIE = 1e-6
+"""Speakers are equal whose scores differ by at most this, or by this share of them: rounding makes smaller differences.
+
+Two names with the same recordings are the usual reason.
+"""
 
 
 class IdentificationConfig(Configuration):
@@ -20,7 +27,7 @@ class IdentificationConfig(Configuration):
     ----------
     p_unknown : float, 0 <= p_unknown < 1
         Prior probability that the speaker is not enrolled; the enrolled speakers share the rest equally. 0 is a closed
-        set, where the answer is always an enrolled speaker.
+        set, where the answer is always an enrolled speaker unless several are equal.
     threshold : float, nats, or None
         The best speaker is the answer if its log-likelihood ratio is at least this. None: if no other answer, including
         "unknown", has a higher posterior.
@@ -48,9 +55,10 @@ class Candidate(NamedTuple):
 class Identification:
     """The answer for one test, with every enrolled speaker ranked."""
 
-    answer: str | None  # the best candidate's name; None for an unknown speaker
+    answer: str | None  # the best candidate's name; None for an unknown speaker, or if several are best
     candidates: tuple[Candidate, ...]  # all enrolled speakers, best first; complete ties are in the order of names
     p_unknown: float  # posterior probability that the speaker is not enrolled
+    tied: tuple[str, ...] = ()  # in order, the names that would be the answer if they were not equal
 
 
 def identify(
@@ -75,7 +83,8 @@ def identify(
     Identification
         Answer, ranked candidates and the posterior of "unknown". With the ratio r_m of speaker m against "unknown", the
         posteriors are proportional to ``(1 - p_unknown) / M e^r_m`` and, for "unknown", to ``p_unknown``. They sum to
-        1.
+        1. If several speakers are best, because they differ by no more than rounding, `tied` names them and there is
+        no answer, not even in a closed set.
 
     Raises
     ------
@@ -107,12 +116,21 @@ def identify(
     second = ratios if ranks is None else _finite_ratios(ranks, names)
     order = sorted(range(len(names)), key=lambda number: (-ratios[number], -second[number], names[number]))
     ranked = [candidates[number] for number in order]
-    best = ranked[0]
+    best, first = ranked[0], order[0]
+    equal = _is_near(ratios, ratios[first]) & _is_near(second, second[first])
     known = best.posterior >= unknown if config.threshold is None else best.llr >= config.threshold
-    return Identification(best.name if known else None, tuple(ranked), unknown)
+    answers = sorted(name for name, is_best in zip(names, equal, strict=True) if known and is_best)
+    tied = tuple(answers) if len(answers) > 1 else ()
+    return Identification(answers[0] if len(answers) == 1 else None, tuple(ranked), unknown, tied)
 
 
-def _finite_ratios(llrs: npt.ArrayLike, names: Sequence[str]) -> np.ndarray:
+def _is_near(scores: Float64Array, score: float) -> BoolArray:
+    """Check which scores differ from one by no more than rounding."""
+    near: BoolArray = np.abs(scores - score) <= TIE * max(1.0, abs(score))
+    return near
+
+
+def _finite_ratios(llrs: npt.ArrayLike, names: Sequence[str]) -> Float64Array:
     """Convert ratios to float64, one for each name; refuse repeated names and values that are missing or not finite."""
     ratios = np.asarray(llrs, dtype=np.float64)
     if len(names) == 0:

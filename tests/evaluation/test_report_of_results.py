@@ -282,14 +282,16 @@ def refused(*arguments):
 
 
 def test_what_is_no_folder_of_results_is_refused(tmp_path, results):
-    expected = "expected a folder of results, as results/NAME after a run"
-    assert f"nowhere: no such folder; {expected}" in refused(tmp_path / "nowhere")
-    assert f"report.html: a file; {expected}" in refused(results / "report.html")
+    expected = "expected the folder of a run, such as "
+    assert f"nowhere: no results folder (no such folder); {expected}" in refused(tmp_path / "nowhere")
+    assert f"report.html: no results folder (a file); {expected}" in refused(results / "report.html")
     (tmp_path / "empty").mkdir()
     assert expected in refused(tmp_path / "empty")
     (tmp_path / "series").mkdir()
     (tmp_path / "series" / "sweep.csv").touch()
-    assert "series: a series; " in refused(tmp_path / "series")
+    assert "series: no results folder (a series, with a results folder for each experiment); " in refused(
+        tmp_path / "series"
+    )
 
 
 def test_a_run_may_have_the_name_of_a_series(results):

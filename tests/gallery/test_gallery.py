@@ -276,11 +276,13 @@ def test_an_empty_gallery_says_so(empty):
         score_tests(empty, [np.zeros((3, 72), np.float32)])
 
 
-def test_audio_of_another_rate_is_refused_in_one_sentence(voices, filled, tmp_path):
+def test_audio_of_another_rate_is_refused_where_the_gallery_says_so(voices, gallery, tmp_path):
     samples, rate = soundfile.read(spoken(voices, "f001")[0])
     soundfile.write(tmp_path / "8k.wav", samples[::2], rate // 2)
-    with pytest.raises(AudioError, match=r"8k.wav: sample rate 8000 Hz; this gallery takes 16000 Hz$"):
-        filled.read(tmp_path / "8k.wav")
+    own = gallery.folder / "gallery.json"
+    own.write_text(json.dumps(json.loads(own.read_text()) | {"resample": False}))
+    with pytest.raises(AudioError, match=r"8k.wav: sample rate 8000 Hz; this gallery takes 16000 Hz, and its gallery"):
+        Gallery(gallery.folder).read(tmp_path / "8k.wav")
 
 
 def test_a_front_end_that_resamples_takes_another_rate(voices, tmp_path):

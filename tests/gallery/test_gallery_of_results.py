@@ -174,7 +174,7 @@ def test_a_gallery_takes_the_mean_of_channels_where_its_run_did(voices, results,
     mean = stereo(voices, tmp_path / "two.wav")
     folders(voices, results, channel="mean")
     gallery = gallery_of_results(results, tmp_path / "g")
-    assert json.loads((tmp_path / "g" / "gallery.json").read_text())["channel"] == "mean"
+    assert gallery.config.channel == "mean"
     config = FeatureConfig()
     np.testing.assert_array_equal(gallery.read(tmp_path / "two.wav").frames, extract(mean, config, sample_rate=16000))
     mono = spoken(voices, "f001")[0]
@@ -182,31 +182,46 @@ def test_a_gallery_takes_the_mean_of_channels_where_its_run_did(voices, results,
     enrolled = ["enrol", "g", "Ann", "two.wav", str(mono)]
     for words in (enrolled, ["identify", "g", "two.wav"], ["timeline", "g", "two.wav"]):
         done = CliRunner().invoke(app, ["gallery", *words])
-        assert (done.exit_code, done.stderr) == (0, ""), words
+        assert (done.exit_code, done.stderr.splitlines()[0]) == (0, "1 recording of several channels: their mean"), (
+            words
+        )
     assert len(Gallery("g").speaker("Ann").recordings) == 2
 
 
-def test_a_gallery_without_a_choice_of_channel_says_how_to_make_one(voices, results, tmp_path):
+def test_a_gallery_takes_the_channel_that_its_file_says(voices, results, tmp_path):
     mean = stereo(voices, tmp_path / "two.wav")
     gallery = gallery_of_results(results, tmp_path / "g")
     own = tmp_path / "g" / "gallery.json"
     data = json.loads(own.read_text())
-    assert "channel" not in data  # what an earlier speechgmm reads
-    with pytest.raises(AudioError) as raised:
-        gallery.read(tmp_path / "two.wav")
-    assert str(raised.value) == (
-        f'{tmp_path / "two.wav"}: several channels; expected a mono file, or "channel": "mean" in {own}, '
-        "which takes their mean"
-    )
-    enrol(gallery, "Ann", [gallery.record(spoken(voices, "f001")[0])])
-    own.write_text(json.dumps(data | {"channel": "mean"}))
-    edited = Gallery(tmp_path / "g")
-    frames = edited.read(tmp_path / "two.wav").frames
+    assert not {"channel", "resample"} & set(data)  # what an earlier speechgmm reads
+    frames = gallery.read(tmp_path / "two.wav").frames
     np.testing.assert_array_equal(frames, extract(mean, FeatureConfig(), sample_rate=16000))
-    assert not edited.roster().damaged
+    enrol(gallery, "Ann", [gallery.record(spoken(voices, "f001")[0])])
+    own.write_text(json.dumps(data | {"channel": None}))
+    with pytest.raises(
+        AudioError, match=r'two.wav: several channels; this gallery takes one, as its .* "channel": null'
+    ):
+        Gallery(tmp_path / "g").read(tmp_path / "two.wav")
+    own.write_text(json.dumps(data | {"channel": "loudest"}))
+    loudest = Gallery(tmp_path / "g")
+    for louder, channel in ((0.2, 1), (5.0, 0)):
+        samples, _ = soundfile.read(tmp_path / "two.wav", dtype="float32")
+        soundfile.write(tmp_path / "louder.wav", samples * [louder, 1] / 5, 16000, subtype="FLOAT")
+        read = loudest.read(tmp_path / "louder.wav")
+        assert read.audio.channel == channel
+        np.testing.assert_array_equal(read.frames, extract(tmp_path / "louder.wav", channel=channel))
+    assert not loudest.roster().damaged
     own.write_text(json.dumps(data | {"channel": "left"}))
-    with pytest.raises(GalleryError, match=r"gallery\.json: channel: Input should be 'mean'"):
+    with pytest.raises(GalleryError, match=r"gallery\.json: channel: Input should be 'mean' or 'loudest'"):
         Gallery(tmp_path / "g")
+
+
+def test_channels_that_cancel_are_refused_with_the_reason(voices, results, tmp_path):
+    samples, rate = soundfile.read(spoken(voices, "f001")[0], dtype="float32")
+    soundfile.write(tmp_path / "out-of-phase.wav", np.stack([samples, -samples], axis=1), rate, subtype="FLOAT")
+    gallery = gallery_of_results(results, tmp_path / "g")
+    with pytest.raises(AudioError, match=r"nothing but silence: all \d+ samples are 0, in the mean of its channels"):
+        gallery.read(tmp_path / "out-of-phase.wav")
 
 
 def test_a_folder_corpus_of_mono_files_leaves_no_choice(voices, results, tmp_path):

@@ -22,6 +22,7 @@ def some_timeline(names=("Ann", "Bo"), **changes):
     scores[2] = np.nan
     starts = np.array([0.0, 2.0, 4.0, 5.0])
     values = {"answers": (names[0], names[0], None, names[1]), "quantity": "score", "unit": "nats", "damaged": {}}
+    values["tied"] = ((),) * 4
     return Timeline(names, starts, np.array([2.0, 4.0, 5.0, 6.0]), scores, **(values | changes))
 
 

@@ -157,13 +157,13 @@ def test_other_trials_have_no_differences(results):
 
 def test_what_is_no_folder_of_results_is_said(results, tmp_path):
     with pytest.raises(
-        RecipeError, match=r"nowhere: no recipe\.yaml, no metrics\.json, no scores\.csv; expected a fol"
+        RecipeError, match=r"nowhere: no results folder \(no such folder\); expected the folder of a run"
     ):
         compare([results / "first", tmp_path / "nowhere"])
     with pytest.raises(RecipeError, match="1 folder of results to compare; expected two or more"):
         compare([results / "first"])
     (tmp_path / "sweep.csv").write_text("")
-    with pytest.raises(RecipeError, match="it holds a series"):
+    with pytest.raises(RecipeError, match=r"no results folder \(a series, with a results folder for each"):
         compare([results / "first", tmp_path])
     for name in ("recipe.yaml", "scores.csv"):
         (tmp_path / name).write_bytes((results / "first" / name).read_bytes())

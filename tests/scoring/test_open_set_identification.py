@@ -108,3 +108,23 @@ def test_ratios_and_names_that_identify_no_speaker_are_refused(llrs, names, mess
 def test_configurations_without_a_meaning_are_refused(keys):
     with pytest.raises(ValidationError):
         IdentificationConfig(**keys)
+
+
+@pytest.mark.parametrize("config", [OPEN, CLOSED, IdentificationConfig(threshold=0.5)])
+def test_speakers_who_are_equally_good_are_no_answer(config):
+    found = identify([2.0, 1.0, 2.0 + 1e-9], NAMES, config)
+    assert (found.answer, found.tied) == (None, ("ada", "eve"))
+    assert {one.name for one in found.candidates[:2]} == {"ada", "eve"}
+    assert identify([2.0, 1.0, 2.0 + 1e-3], NAMES, config).answer == "ada"
+    assert identify([-500.0, -1000.0, -500.0 - 1e-9], NAMES, CLOSED).tied == ("ada", "eve")
+
+
+def test_equal_speakers_who_are_not_the_answer_are_no_tie():
+    assert identify([-9.0, -9.0, -10.0], NAMES, OPEN).tied == ()
+    assert identify([2.0, 1.0, 1.0], NAMES, OPEN).answer == "eve"
+
+
+def test_what_a_calibration_makes_equal_is_no_tie_if_scores_differ():
+    found = identify([2.0, 2.0, 2.0], NAMES, CLOSED, ranks=[0.1, 0.3, 0.2])
+    assert (found.answer, found.tied) == ("bob", ())
+    assert identify([2.0, 2.0, 2.0], NAMES, CLOSED, ranks=[0.1, 0.3, 0.3]).tied == ("ada", "bob")

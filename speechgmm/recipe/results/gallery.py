@@ -3,15 +3,16 @@
 import json
 from pathlib import Path
 
-from speechgmm.corpus.formats.folders import LayoutConfig
 from speechgmm.errors import GalleryError
 from speechgmm.features.extract import FeatureConfig
+from speechgmm.files import is_file
 from speechgmm.gallery.config import DecisionConfig
 from speechgmm.gallery.enrolment import create_gallery
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.recipe.layout import CALIBRATION_FILE, COHORT_FILE, RECIPE_FILE, UBM_FILE
 from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.results.places import not_results
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.scoring.identification import IdentificationConfig
 
@@ -31,15 +32,14 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     Returns
     -------
     Gallery
-        With the front end, background model, settings, cohort and calibration of the run, and the corpus's choice of
-        a channel if it is one for all recordings. Decisions use the costs of the run; if the run has learnt a
-        threshold, verification and identification use that.
+        With the front end, background model, settings, cohort and calibration of the run. Decisions use the costs of
+        the run; if the run has learnt a threshold, verification and identification use that.
 
     Raises
     ------
     GalleryError, RecipeError, ModelError
-        If the results are not of one system with one background model, a file is missing or damaged, or the folder
-        is not empty.
+        If the folder is not that of a run, its results are not of one system with one background model, a file is
+        missing or damaged, or the folder of the gallery is not empty.
     OSError
         If the gallery cannot be written.
 
@@ -58,6 +58,8 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     'nats per frame, not calibrated'
     """
     results = Path(results)
+    if not is_file(results / RECIPE_FILE):
+        raise GalleryError(not_results(results))
     recipe = load_recipe(results / RECIPE_FILE)
     front_end, adaptation = check_results(results, recipe)
     calibration, cohort = results / CALIBRATION_FILE, results / COHORT_FILE
@@ -65,7 +67,6 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
         folder,
         results / UBM_FILE,
         front_end=front_end,
-        channel=recipe.corpus.channel if isinstance(recipe.corpus, LayoutConfig) else None,
         adaptation=adaptation,
         scoring=recipe.scoring,
         decisions=_decisions(recipe, calibration, min_speech),

@@ -36,6 +36,7 @@ from speechgmm.recipe.layout import (
     UBM_FILE,
 )
 from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.results.places import not_results
 from speechgmm.recipe.schema.recipe import Recipe
 
 T = TypeVar("T")
@@ -159,20 +160,17 @@ def open_results(folder: str | Path) -> Results:
 
 def _check_files(folder: Path) -> None:
     """Refuse a folder without results, or with only some of the files, and say what to do."""
-    expected = "expected a folder of results, as results/NAME after a run"
-    if not folder.is_dir():
-        raise ResultsError(f"{folder}: {'a file' if folder.exists() else 'no such folder'}; {expected}")
     has_run = (folder / METRICS_FILE).is_file()  # a run may have the name of a series
-    if (folder / SERIES_FILE).is_file() and not has_run:
-        raise ResultsError(f"{folder}: a series; {folder}/*/ are its results, one folder for each experiment")
+    if not folder.is_dir() or ((folder / SERIES_FILE).is_file() and not has_run):
+        raise ResultsError(not_results(folder))
     written_by_all_versions = (METRICS_FILE, SCORES_FILE, RECIPE_FILE, PROVENANCE_FILE)
     files = (*written_by_all_versions, SKIPPED_FILE, DATA_FILE, CONFUSION_FILE)
     missing = [name for name in files if not (folder / name).is_file()]
     if not missing:
         return
-    lacking = f"{folder}: no {', no '.join(missing)}"
     if not any((folder / name).is_file() for name in (*files, LOG_FILE)):
-        raise ResultsError(f"{lacking}; {expected}")
+        raise ResultsError(not_results(folder))
+    lacking = f"{folder}: no {', no '.join(missing)}"
     if all((folder / name).is_file() for name in written_by_all_versions):
         raise ResultsError(f"{lacking}: removed, or these results are of an earlier version; {RERUN_HINT}")
     raise ResultsError(f"{lacking}: the run was stopped, or is still running; run it again to resume it")

@@ -14,8 +14,10 @@ from speechgmm.arrays import Float64Array
 from speechgmm.errors import RecipeError
 from speechgmm.evaluation.bootstrap import ABSOLUTE, TrialGroup, differences, resampled
 from speechgmm.evaluation.summary import EvaluationConfig
-from speechgmm.recipe.layout import IN_LIST, METRICS_FILE, RECIPE_FILE, SCORES_FILE
+from speechgmm.files import is_file
+from speechgmm.recipe.layout import IN_LIST, METRICS_FILE, RECIPE_FILE, SCORES_FILE, SERIES_FILE
 from speechgmm.recipe.reading.yaml import read_document
+from speechgmm.recipe.results.places import not_results
 from speechgmm.recipe.series.sweep import flatten_metrics
 
 
@@ -112,10 +114,11 @@ class _Result(NamedTuple):
 def _read_results(folder: Path) -> _Result:
     """Read a results folder."""
     missing = [name for name in (RECIPE_FILE, METRICS_FILE, SCORES_FILE) if not (folder / name).is_file()]
+    if len(missing) == 3 or (METRICS_FILE in missing and is_file(folder / SERIES_FILE)):
+        raise RecipeError(not_results(folder))
     if missing:
-        hint = f"; it holds a series: {folder}/*/ are its results" if (folder / "sweep.csv").is_file() else ""
         raise RecipeError(
-            f"{folder}: no {', no '.join(missing)}; expected a folder of results, as results/NAME after a run{hint}"
+            f"{folder}: no {', no '.join(missing)}: the run was stopped, or is still running; run it again to resume it"
         )
     values = read_document(folder / RECIPE_FILE).values
     try:

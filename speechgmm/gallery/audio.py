@@ -1,0 +1,122 @@
+"""The audio of a recording in the form that a gallery takes: one channel at the front end's rate.
+
+Audio that has this form already is used as it is.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from speechgmm.arrays import Float32Array
+from speechgmm.audio.bandwidth import real_bandwidth
+from speechgmm.audio.reading import Channel, audio_file, load_audio
+from speechgmm.audio.samples import clipped_share, resample, silence_error
+from speechgmm.errors import AudioError, ChannelError
+from speechgmm.features.extract import Extraction, FeatureConfig, analyse
+from speechgmm.files import file_digest
+from speechgmm.gallery.config import GalleryConfig
+
+LoadedAudio = tuple[Float32Array, int, tuple[str, ...]]
+"""Samples (n,), their rate in Hz, and what is odd about the file: what `load_audio` returns."""
+
+MISSED_SHARE = 0.1
+"""Share of the front end's frequencies that audio may lack without a warning."""
+
+
+@dataclass(frozen=True)
+class HeardAudio:
+    """What a gallery found in an audio file, and what it made of it."""
+
+    sample_rate: int  # of the file, Hz
+    channel: Channel  # None for a file of one channel; otherwise what was taken
+    bandwidth: float  # up to which frequency there is sound, in Hz; see `real_bandwidth`
+    warnings: tuple[str, ...] = ()  # what is odd about the file, as `audio_warnings` lists it
+
+    def is_narrow(self, front_end: FeatureConfig) -> bool:
+        """Check whether the audio lacks more than `MISSED_SHARE` of the front end's frequencies."""
+        return self.bandwidth < (1 - MISSED_SHARE) * front_end.top_frequency
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GalleryExtraction(Extraction):
+    """The features of one recording, and how its audio was brought into the gallery's form."""
+
+    audio: HeardAudio
+
+
+def extract_recording(path: Path, config: GalleryConfig, front_end: FeatureConfig) -> GalleryExtraction:
+    """Extract the features of a recording of any rate and number of channels, as far as the gallery allows.
+
+    A recording that cannot be used raises an AudioError that names it.
+    """
+    channel, (samples, rate, remarks) = _one_channel(path, config)
+    if rate != front_end.sample_rate and not config.resample:
+        raise AudioError(
+            f"{path}: sample rate {rate} Hz; this gallery takes {front_end.sample_rate} Hz, and its gallery.json says "
+            '"resample": false'
+        )
+    try:
+        extraction = _analyse(samples, rate, front_end)
+    except AudioError as error:
+        mixed = ", in the mean of its channels" if channel == "mean" else ""
+        raise AudioError(f"{path}: {error}{mixed}") from error
+    heard = HeardAudio(rate, channel, real_bandwidth(samples, rate), remarks)
+    warnings = remarks
+    if heard.is_narrow(front_end):
+        warnings += (
+            f"holds sound up to {heard.bandwidth / 1000:.1f} kHz only, and the features of this gallery reach "
+            f"{front_end.top_frequency / 1000:.1f} kHz",
+        )
+    return GalleryExtraction(**vars(replace(extraction, warnings=warnings)), audio=heard)
+
+
+def audio_digest(path: Path) -> str:
+    """Compute the SHA-256 of an audio file, or of the mean of the channels of one in an archive; 64 digits."""
+    if audio_file(str(path)) == path:
+        return file_digest(path)
+    return hashlib.sha256(load_audio(path, channel="mean")[0].data).hexdigest()
+
+
+def _one_channel(path: Path, config: GalleryConfig) -> tuple[Channel, LoadedAudio]:
+    """Read one channel of a file; return what was taken of several channels, and what `load_audio` returns."""
+    try:
+        return None, load_audio(path)
+    except ChannelError as error:
+        if config.channel is None:
+            raise AudioError(
+                f'{path}: several channels; this gallery takes one, as its gallery.json says "channel": null; '
+                'expected a mono file, or "mean" or "loudest" there'
+            ) from error
+    mean = load_audio(path, channel="mean")
+    if config.channel == "mean":
+        return "mean", mean
+    return max(enumerate(_channels(path)), key=lambda item: float(np.mean(np.square(item[1][0], dtype=np.float64))))
+
+
+def _channels(path: Path) -> Iterator[LoadedAudio]:
+    """Read the channels of a file, of which every sample can be read, one after the other."""
+    for number in count():
+        try:
+            yield load_audio(path, channel=number)
+        except AudioError:  # there are no more
+            return
+
+
+def _analyse(samples: Float32Array, rate: int, front_end: FeatureConfig) -> Extraction:
+    """Extract the features of samples of any rate, even one too low for the highest filters."""
+    if rate == front_end.sample_rate:
+        return analyse(samples, front_end)
+    if np.ptp(samples) == 0:
+        raise silence_error(len(samples), float(samples[0]))
+    extraction = analyse(resample(samples, rate, front_end.sample_rate), front_end)
+    seconds = len(samples) / rate
+    return replace(
+        extraction,
+        seconds=seconds,
+        speech_seconds=min(extraction.speech_seconds, seconds),
+        clipped=clipped_share(samples),
+    )
