@@ -79,6 +79,7 @@ schema: .venv/.package  ## rewrite what is generated from docstrings: recipes/re
 
 benchmarks: .venv/.benchmarks  ## measure speed against other packages, as ratios within one run
 	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/audio_formats.py
 	$(BIN)/python benchmarks/em.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/scoring.py

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from speechgmm.audio.counts import flac_samples, stated_samples
 from speechgmm.audio.mpeg import Data
 
 Order = Literal["big", "little"]
@@ -114,9 +115,9 @@ def read_header(data: Data) -> Header:
             return _nist_header(data)
         case b"fLaC":
             next_file = max(data.find(head, 42) for head in FLAC_HEADS)
-            return _joined(data, 0, next_file) if next_file > 0 else Header()
+            return _joined(data, 0, next_file) if next_file > 0 else _flac_header(data)
         case _:
-            return Header()
+            return _counted_header(data)
 
 
 def finished(data: bytes) -> bytes:
@@ -223,10 +224,10 @@ def _after_samples(data: Data, present: int, position: int) -> Header:
     if head in MAGIC:
         return _joined(data, present, position)
     if head.startswith(TEXT_TAGS) or not any(data[position : position + 2**16]):
-        return Header(0, present)
+        return Header(0, present, stop=position)
     n_bytes = len(data) - position
     unread = f"{n_bytes:,} bytes follow after the samples that the header announces; they are not read"
-    return Header(0, present, warnings=(unread,))
+    return Header(0, present, stop=position, warnings=(unread,))
 
 
 def _joined(data: Data, present: int, position: int) -> Header:
@@ -276,6 +277,26 @@ def _nist_header(data: Data) -> Header:
     if size_in_bytes > present:
         return Header(size_in_bytes, present)
     return _after_samples(data, present, n_head + size_in_bytes)
+
+
+def _flac_header(data: Data) -> Header:
+    """Examine a FLAC file: libsndfile reads no more samples than its header counts."""
+    n_counted = int.from_bytes(data[21:26], "big") & (2**36 - 1)
+    n_samples = flac_samples(data)
+    if n_samples is None or not 0 < n_counted < n_samples:
+        return Header()
+    bits = int.from_bytes(data[21:26], "big") >> 36 << 36
+    why = f"the header counts {n_counted} samples, and {n_samples} are there; all are read"
+    return Header(replaced={21: (bits | n_samples).to_bytes(5, "big")}, warnings=(why,))
+
+
+def _counted_header(data: Data) -> Header:
+    """Examine a file of a less common format whose header counts its samples."""
+    samples = stated_samples(data)
+    if samples is None:
+        return Header()
+    present, size = max(0, len(data) - samples.start), samples.end - samples.start
+    return Header(size, present) if size > present else _after_samples(data, present, samples.end)
 
 
 def announced_samples(header: Header, file: SoundFileInfo) -> int:

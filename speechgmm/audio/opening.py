@@ -12,12 +12,18 @@ import numpy.typing as npt
 import soundfile
 
 from speechgmm.audio.headers import SAMPLE_BYTES, Header, OggFile, announced_samples, ogg_files, read_header
+from speechgmm.audio.media import open_media
 from speechgmm.audio.mpeg import Data, MpegFile, is_mpeg, mpeg_files
 from speechgmm.audio.views import FileView, buffered
 from speechgmm.errors import AudioError
+from speechgmm.files import MEDIA_SUFFIXES
 
 UNKNOWN_LENGTH = 2**62
 """Lengths from here on are libsndfile's way to report that a header gives none."""
+
+UNRECOGNISED = 1
+UNREAD_CODES = {UNRECOGNISED, 18, 29, 115}
+"""libsndfile's errors for what FFmpeg may read: no known format, shortened SPHERE, Speex, a VOC file without end."""
 
 LARGEST_BIT_RATE_RATIO = 64
 """More than the ratio of the highest to the lowest bit rate of MPEG audio."""
@@ -39,6 +45,7 @@ class AudioStream(Protocol):
     channels: int
     format: str
     subtype: str
+    warnings: tuple[str, ...]  # what only reading shows to be odd
 
     @property
     def frames(self) -> int:
@@ -82,6 +89,8 @@ Opener = Callable[[], AudioStream]
 class ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
     """A sound file read from front to back: soundfile seeks after each read in files that are seekable."""
 
+    warnings: tuple[str, ...] = ()
+
     def seekable(self) -> bool:
         """Return False, whatever the file."""
         return False
@@ -94,6 +103,8 @@ class ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile 
 
 class JoinedStream:
     """Files of one rate and number of channels, `n_samples` long in all, read one after the other as one file."""
+
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, openers: Sequence[Opener], n_samples: int) -> None:
         self._openers = openers
@@ -156,6 +167,22 @@ def open_audio(path: Path, raw: RawFormat | None = None) -> OpenAudio:
     if raw is not None:
         _check_raw(path, raw)
         return _opened(ForwardSoundFile(path, "r", *raw, "RAW"))
+    try:
+        return _open_known(path)
+    except soundfile.LibsndfileError as error:
+        if error.code not in UNREAD_CODES:
+            raise
+        try:
+            media = open_media(path)
+        except AudioError:
+            if error.code == UNRECOGNISED and path.suffix.lower() not in MEDIA_SUFFIXES:
+                raise error from None
+            raise
+        return OpenAudio(media, None, media.warnings)
+
+
+def _open_known(path: Path) -> OpenAudio:
+    """Open a file of a format that libsndfile reads."""
     with _mapped(path) as data:
         if bytes(data[:4]) == b"OggS":
             return _open_ogg(path, ogg_files(data))

@@ -4,6 +4,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -133,7 +134,7 @@ def load_audio(
     samples = _check_samples(source, blocks[0] if len(blocks) == 1 else np.concatenate(blocks), segment.first)
     if sample_rate is not None and sample_rate != file_rate:
         samples = resample(samples, file_rate, sample_rate)
-    return samples, sample_rate or file_rate, segment.opened.warnings
+    return samples, sample_rate or file_rate, _remarks(segment.opened)
 
 
 def audio_blocks(
@@ -165,21 +166,30 @@ def audio_blocks(
 def duration(source: str | Path, *, raw: RawFormat | None = None) -> float | None:
     """Return the seconds of an audio file that reading gives; None if it cannot be read.
 
-    The file is decoded only if nothing else shows its length.
+    The file is decoded only if nothing else shows its length, and once while it stays the same.
     """
     try:
         opened = _open_any(source, raw)
     except AudioError:
         return None
     with opened.stream as stream:
-        n_samples = opened.n_samples
-        if n_samples is None:
-            whole = _Segment(opened, 0, None)
-            try:
-                n_samples = sum(map(len, _decode(source, whole, max(1, READ_SAMPLES // int(stream.channels)))))
-            except AudioError:
-                return None
-        return n_samples / int(stream.samplerate)
+        if opened.n_samples is not None:
+            return opened.n_samples / int(stream.samplerate)
+    status = audio_file(str(source)).stat()
+    return _decoded_seconds(str(source), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=2**14)
+def _decoded_seconds(source: str, size: int, changed: int) -> float | None:
+    """Return the seconds that decoding a file gives, None if it fails; `size` and `changed` are what it is known by."""
+    del size, changed
+    opened = _open_any(source, None)
+    with opened.stream as stream:
+        try:
+            blocks = _decode(source, _Segment(opened, 0, None), max(1, READ_SAMPLES // int(stream.channels)))
+            return sum(map(len, blocks)) / int(stream.samplerate)
+        except AudioError:
+            return None
 
 
 def audio_warnings(source: str | Path, *, raw: RawFormat | None = None) -> tuple[str, ...]:
@@ -200,6 +210,11 @@ def audio_file(place: str) -> Path:
     """Return the file of a recording: its path, or the archive that holds it, as in Kaldi's ``FILE.ark:OFFSET``."""
     archived = ARCHIVED.fullmatch(place)
     return Path(archived["file"] if archived else place)
+
+
+def _remarks(opened: OpenAudio) -> tuple[str, ...]:
+    """List what is odd about a file that was read: some of it only reading to the end of it shows."""
+    return tuple(dict.fromkeys((*opened.warnings, *opened.stream.warnings)))
 
 
 def _open(
