@@ -48,7 +48,7 @@ def test_a_run_ends_with_a_table_and_the_path_of_the_results(recipe):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nowhere.yaml"], "nowhere.yaml: not readable"),
+        (["run", "nowhere.yaml"], "nowhere.yaml: no such file; recipes there: tiny.yaml"),
         (["run", "tiny.yaml", "--set", "ubm.n_componets=3"], "did you mean n_components?"),
         (["run", "tiny.yaml", "--set", "ubm.n_components=99999", "--set", "ubm.weight_floor=0"], "is more than the"),
         (["run", "tiny.yaml", "--engine", "threads"], "threads"),

@@ -296,7 +296,7 @@ def test_a_name_is_text_whatever_is_in_it(voices, folder):
         (("identify", "DIR", "x.wav", "--top", "0"), "--top"),
         (("timeline", "DIR", "x.wav", "--window", "inf"), "inf; expected a finite number"),
         (("timeline", "DIR", "x.wav", "--out", "x.txt"), "x.txt: suffix '.txt'; plots are written to .png"),
-        (("create", "nowhere", "--out", "g"), "nowhere/recipe.yaml: not readable"),
+        (("create", "nowhere", "--out", "g"), "nowhere/recipe.yaml: no such file"),
         (("create", "RESULTS", "--out", "DIR"), "there already; expected a new or an empty folder"),
         (("create", "RESULTS", "--out", "g", "--min-speech", "-1"), "--min-speech"),
         (("create", "RESULTS", "--out", "g", "--min-speech", "inf"), "inf; expected a finite number"),

@@ -307,7 +307,7 @@ def test_a_role_without_any_usable_recording_is_an_error(corpus, role, message):
     done = run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL).folder
     for line in (corpus / "lists" / role / "wav.scp").read_text().splitlines():
         (corpus / line.split(maxsplit=1)[1]).unlink()
-    with pytest.raises(ModelError, match=rf"{message}: none of \d+ utterances could be used, .*no such audio file"):
+    with pytest.raises(ModelError, match=rf"{message}: none of \d+ utterances could be used: no such audio file"):
         run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL)
     # What is left is of this run: what was skipped, and the log.
     assert {path.name for path in done.iterdir() if path.is_file()} == {"skipped.csv", "log.txt"}
