@@ -198,7 +198,7 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
                     warnings += _log_warnings(corpus.warnings() + _empty_filters(recipe))
                 case ExperimentFeatures() as features:
                     stores = features.open_stores()
-                    warnings += _log_warnings(_audio_warnings(stores) + clipped_warnings(_clipped_shares(stores)))
+                    warnings += _log_warnings(audio_warnings_of(stores) + clipped_warnings(_clipped_shares(stores)))
                     skipped = write_skipped(folder, corpus, stores)
                 case ExperimentSystems(systems=systems):
                     untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}
@@ -257,7 +257,7 @@ def _clipped_shares(stores: Mapping[str, Mapping[str, FeatureStore]]) -> dict[st
     }
 
 
-def _audio_warnings(stores: Mapping[str, Mapping[str, FeatureStore]]) -> tuple[str, ...]:
+def audio_warnings_of(stores: Mapping[str, Mapping[str, FeatureStore]]) -> tuple[str, ...]:
     """List what is odd about recordings that were read: one sentence for each oddity, with the first of them."""
     named: dict[str, dict[str, None]] = {}
     for store in (store for by_role in stores.values() for store in by_role.values()):
@@ -266,8 +266,8 @@ def _audio_warnings(stores: Mapping[str, Mapping[str, FeatureStore]]) -> tuple[s
                 named.setdefault(warning, {})[stored.utterance] = None
     sentences = [f"{warning}: {first_few(list(names))}" for warning, names in named.items()]
     if len(sentences) > MAX_ODDITIES:
-        others = {name for names in list(named.values())[MAX_ODDITIES:] for name in names}
-        sentences[MAX_ODDITIES:] = [f"other oddities of {len(others):,} more recordings, such as {next(iter(others))}"]
+        others = list(dict.fromkeys(name for names in list(named.values())[MAX_ODDITIES:] for name in names))
+        sentences[MAX_ODDITIES:] = [f"other oddities of {len(others):,} more recordings, such as {others[0]}"]
     return tuple(sentences)
 
 
