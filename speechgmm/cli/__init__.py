@@ -1,10 +1,10 @@
 """The command line. Each command imports what it needs when it runs, so that --help is quick.
 
-Exit status: 0 for success, 2 for an error that the user can fix (one message, no traceback), 130 for an interruption,
-1 for a bug.
+Exit status: `speechgmm.cli.help.EXIT_STATUS`.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from speechgmm.cli.compare import compare
 from speechgmm.cli.evaluate import evaluate
 from speechgmm.cli.features import features
 from speechgmm.cli.gallery import gallery
+from speechgmm.cli.help import EXIT_STATUS, SHORT_HELP, Command, Group, arrange_group, help_text
 from speechgmm.cli.init import init
 from speechgmm.cli.report import report
 from speechgmm.cli.run import run
@@ -24,11 +25,28 @@ from speechgmm.cli.sweep import sweep
 from speechgmm.cli.synthesise import synthesise
 from speechgmm.version import __version__
 
+EXPERIMENTS, GALLERIES, FEATURES, DATA = "Experiments", "Galleries", "Features", "Data and scores"
+"""The groups of the commands, in the order of --help."""
+
+GALLERY_EXAMPLES = {
+    "create": "speechgmm gallery create results/recordings --out people",
+    "enrol": "speechgmm gallery enrol people ann ann-1.wav ann-2.wav",
+    "extend": "speechgmm gallery extend people ann ann-3.wav",
+    "list_": "speechgmm gallery list people",
+    "identify": "speechgmm gallery identify people who.wav",
+    "verify": "speechgmm gallery verify people ann who.wav",
+    "timeline": "speechgmm gallery timeline people meeting.wav",
+    "forget": "speechgmm gallery forget people ann --recording ann-3.wav",
+}
+"""An example of each command of galleries, by the name of its function."""
+
 app = typer.Typer(
     name="speechgmm",
-    help="Speech features, Gaussian mixture models and scored speaker trials, from YAML recipes.",
+    cls=Group,
+    help="Speech features, Gaussian mixture models and scored speaker trials, from YAML recipes.\n\n"
+    f"Start with: speechgmm init FOLDER, for a folder of recordings.\n\n{EXIT_STATUS}",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings=SHORT_HELP,
     pretty_exceptions_enable=False,
 )
 
@@ -50,16 +68,22 @@ def options(
     """Parse the options that belong to no command."""
 
 
-app.command()(features)
-app.command()(cache)
-app.command()(init)
-app.command()(check)
-app.command()(run)
-app.command()(report)
-app.command()(show)
-app.command()(schema)
-app.command()(sweep)
-app.command()(compare)
-app.command()(evaluate)
-app.command()(synthesise)
-app.add_typer(gallery, name="gallery")
+def _add(command: Callable[..., Any], group: str, example: str) -> None:
+    """Add a command to a group of the program's help."""
+    app.command(cls=Command, help=help_text(command, example), rich_help_panel=group)(command)
+
+
+_add(init, EXPERIMENTS, "speechgmm init recordings")
+_add(check, EXPERIMENTS, "speechgmm check recordings.yaml")
+_add(show, EXPERIMENTS, "speechgmm show recordings.yaml")
+_add(run, EXPERIMENTS, "speechgmm run recordings.yaml --set seed=1 --name second")
+_add(sweep, EXPERIMENTS, "speechgmm sweep recordings.yaml --set seed=0,1")
+_add(report, EXPERIMENTS, "speechgmm report results/second")
+_add(compare, EXPERIMENTS, "speechgmm compare results/recordings results/second")
+_add(cache, EXPERIMENTS, "speechgmm cache --prune")
+_add(schema, EXPERIMENTS, "speechgmm schema > recipe.schema.json")
+arrange_group(gallery, GALLERY_EXAMPLES)
+app.add_typer(gallery, name="gallery", cls=Group, rich_help_panel=GALLERIES)
+_add(features, FEATURES, "speechgmm features recordings --out recordings.npz")
+_add(evaluate, DATA, "speechgmm evaluate scores.txt trials.txt")
+_add(synthesise, DATA, "speechgmm synthesise --out voices")

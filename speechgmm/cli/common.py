@@ -1,10 +1,12 @@
 """Options, checks and error handling that the commands share."""
 
 import io
+import os
+import re
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +35,42 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
+DETOUR = re.compile(r"""[^\s"'(),;:=<>|]*[^\s"'(),;:=<>|./]/\.\.(?![^\s"'(),;:=<>|/])[^\s"'(),;:=<>|]*""")
+"""A path that goes into a folder and out again, within a message."""
+
+MAX_EXAMPLES = 3
+"""Names that a line shows of those that share it."""
+
+
+def shorten_paths(text: str) -> str:
+    """Shorten the paths in a message: relative to the current folder if below it, and without detours (``a/..``).
+
+    A detour through a link stays, because it leads elsewhere.
+    """
+    with suppress(OSError):  # the current folder may be gone
+        if (here := os.path.join(os.getcwd(), "")) != os.sep:  # noqa: PTH109, PTH118  # ends with a separator
+            text = re.sub(rf"(?<![\w./~-]){re.escape(here)}(?=[\w.])", "", text)
+    return DETOUR.sub(lambda found: _without_detours(found[0]), text)
+
+
+def _without_detours(path: str) -> str:
+    """Remove ``a/..`` from a path if the rest is the same place."""
+    shorter = os.path.normpath(path)
+    return shorter if os.path.realpath(shorter) == os.path.realpath(path) else path
+
+
+def group_reasons(reasons: Iterable[tuple[str, str]]) -> list[str]:
+    """Format pairs of a name and a reason as a line for each reason, the most frequent first, with its first names."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        names.setdefault(reason, []).append(name)
+    lines = []
+    for reason, sharing in sorted(names.items(), key=lambda item: -len(item[1])):
+        more = f" and {len(sharing) - MAX_EXAMPLES:,} more" if len(sharing) > MAX_EXAMPLES else ""
+        lines.append(f"{', '.join(sharing[:MAX_EXAMPLES])}{more}: {reason}")
+    return lines
+
+
 @contextmanager
 def exit_on_error(
     interrupted: str = "interrupted; finished work is kept, run the same command again to continue",
@@ -56,5 +94,5 @@ def exit_on_error(
     else:
         return
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(printable(message), err=True)
+    typer.echo(printable(shorten_paths(message)), err=True)
     raise typer.Exit(status)

@@ -1,12 +1,13 @@
 """The command that runs an experiment."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechgmm.cli.common import JobsOption, exit_on_error, printable
+from speechgmm.cli.common import JobsOption, exit_on_error, group_reasons, printable, shorten_paths
 from speechgmm.cli.tables import show_identification, show_numbers
 from speechgmm.errors import RecipeError, SpeechGMMError
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from speechgmm.gmm.kernels.dense import TorchKernel
     from speechgmm.parallel.engine import Engine
     from speechgmm.recipe.running.runner import RunResult
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""The names that a recipe may have, copied from `speechgmm.recipe.schema.recipe` so that --help need not import it."""
+
+MAX_REASONS = 5
+"""Reasons that the end of a run lists for utterances that could not be used."""
 
 
 class Stage(StrEnum):
@@ -76,6 +84,15 @@ def build_engine(kind: EngineKind, jobs: int | None, scheduler: str | None) -> "
     return Engine(kind.value, jobs or available_cores(), scheduler)
 
 
+def _checked_name(name: str | None) -> str | None:
+    """Refuse a name that no folder of results can have."""
+    if name is not None and not NAME.fullmatch(name):
+        raise typer.BadParameter(
+            f"{name!r}; expected at most 100 letters, digits, '.', '_' and '-', the first a letter or a digit"
+        )
+    return name
+
+
 def run(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
     *,
@@ -83,8 +100,17 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in ubm.n_components=128. Repeatable."),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            callback=_checked_name,
+            help="Name of the folder of these results, as --set name=NAME.",
+            show_default="as the recipe says, else its file's name",
+        ),
+    ] = None,
     results: Annotated[
-        Path, typer.Option(help="Folder of all results; this run writes into the folder with the recipe's name.")
+        Path, typer.Option(help="Folder of all results; this run writes into the folder NAME in it.")
     ] = Path("results"),
     jobs: JobsOption = None,
     engine: EngineOption = EngineKind.processes,
@@ -98,14 +124,23 @@ def run(
     ] = None,
     from_: Annotated[
         Stage | None,
-        typer.Option("--from", help="Rerun this stage and those after it, even if their outputs are stored."),
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Rerun this stage and those after it, even if their outputs are stored; the stages are those of "
+            "--until.",
+        ),
     ] = None,
-    until: Annotated[Stage | None, typer.Option("--until", help="Stop after this stage.")] = None,
+    until: Annotated[
+        Stage | None,
+        typer.Option("--until", metavar="STAGE", help=f"Stop after this stage: {', '.join(Stage)}."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Rerun all stages.")] = False,
 ) -> None:
     """Run an experiment: features, background model, speaker models, scores, metrics and report.
 
-    Outputs that an earlier run has stored are used again if nothing that they depend on has changed.
+    Outputs that an earlier run has stored are used again if nothing that they depend on has changed. Results of
+    another recipe that had the same name are kept in NAME.previous.
     """
     from rich.console import Console
 
@@ -118,7 +153,7 @@ def run(
             raise RecipeError(f"--from {from_.value} is after --until {until.value}: nothing would be rerun")
         result = run_recipe(
             recipe,
-            overrides=set_ or (),
+            overrides=[*(set_ or ()), *([f"name='{name}'"] if name else [])],
             results=results,
             engine=build_engine(engine, jobs, scheduler),
             kernel=None if device is None else KERNELS[device],
@@ -129,25 +164,39 @@ def run(
         if result.metrics:
             _print_metrics(result)
         else:
-            _print_stages(result)
+            _print_stages(result, until or Stage.report)
 
 
-def _print_stages(result: "RunResult") -> None:
-    """Print the stages of a run that stopped before its metrics."""
+def _print_stages(result: "RunResult", until: Stage) -> None:
+    """Print the stages of a run that stopped before its metrics, and whether the last that was asked for was one."""
     for stage in result.stages:
         how = "stored before" if stage.reused else f"done in {stage.metadata['seconds']:.1f} s"
-        typer.echo(f"{stage.title}: {how}, in {stage.folder}")
+        typer.echo(shorten_paths(f"{stage.title}: {how}, in {stage.folder}"))
+    if all(stage.folder.parent.name != until.value for stage in result.stages):
+        typer.echo(f"{until.value}: nothing to do: this recipe has no such stage")
     _print_warnings(result)
 
 
 def _print_warnings(result: "RunResult") -> None:
-    """Print what makes the results look better than they are, and which stored outputs were damaged."""
+    """Print what makes the results look better than they are, what was skipped, and which outputs were damaged."""
     for warning in result.warnings:
         typer.secho(f"warning: {printable(warning)}", fg="yellow")
     for stage in result.stages:
         if stage.damage:
             message = f"{stage.title}: stored output was damaged ({stage.damage}); computed again"
             typer.secho(f"warning: {message}", fg="yellow")
+    unusable = {(item.id, item.reason): None for item in result.skipped if item.kind == "utterance"}
+    if unusable:
+        n = len({name for name, _ in unusable})
+        typer.secho(f"warning: {n:,} utterance{'s' * (n > 1)} could not be used:", fg="yellow")
+        lines = group_reasons(unusable)
+        for line in lines[:MAX_REASONS]:
+            typer.echo(printable(f"  {line}"))
+        more = f"{len(lines) - MAX_REASONS:,} more reasons" if len(lines) > MAX_REASONS else "each of them"
+        typer.echo(shorten_paths(f"  {more}: {result.folder / 'skipped.csv'}"))
+    if result.previous:
+        pair = shorten_paths(f"{result.previous} {result.folder}")
+        typer.echo(f"earlier results of this name, of another recipe: speechgmm compare {pair}")
 
 
 def _print_metrics(result: "RunResult") -> None:
@@ -169,6 +218,6 @@ def _print_metrics(result: "RunResult") -> None:
     _print_warnings(result)
     n_unscored = sum(numbers["n_unscored"] for numbers in lists.values())
     if n_unscored:
-        typer.echo(f"{n_unscored} trials have no score; reasons: {result.folder / 'skipped.csv'}")
-    typer.echo(f"report: {result.folder / 'report.html'}")
-    typer.echo(f"results: {result.folder}")
+        typer.echo(shorten_paths(f"{n_unscored} trials have no score; reasons: {result.folder / 'skipped.csv'}"))
+    typer.echo(shorten_paths(f"report: {result.folder / 'report.html'}"))
+    typer.echo(shorten_paths(f"results: {result.folder}"))

@@ -6,6 +6,9 @@ CACHE = ".cache"
 RESULTS_LOCK_PREFIX = "results-"
 """How the name of the lock begins that a run holds while it writes its results."""
 
+PREVIOUS = ".previous"
+"""How the name of a folder ends that keeps the results of another recipe, which a run of the same name replaced."""
+
 RECIPE_FILE, PROVENANCE_FILE, LOG_FILE = "recipe.yaml", "provenance.json", "log.txt"
 METRICS_FILE, SCORES_FILE, REPORT_FILE = "metrics.json", "scores.csv", "report.html"
 DATA_FILE, SKIPPED_FILE, CONFUSION_FILE = "data.csv", "skipped.csv", "confusion.csv"
@@ -18,6 +21,9 @@ PLOTS, SYSTEMS, SEXES = "plots", "systems", "sexes"
 
 SERIES_FILE = "sweep.csv"
 """The table of a series, beside the folders of its points."""
+
+PREVIOUS_SERIES_FILE = "sweep.previous.csv"
+"""The table of an earlier series of the same name, whose points had other recipes."""
 
 DATA_COLUMNS = ("system", "role", "id", "speaker", "model", "sex", "path", "seconds", "speech_seconds")
 CONFUSION_COLUMNS = ("model", "answer", "tests")

@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from helpers.commands import speechgmm as invoke
 from helpers.recipes import synthetic_corpus
 from speechgmm import __version__
 
@@ -48,7 +52,7 @@ def test_a_run_ends_with_a_table_and_the_path_of_the_results(recipe):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nowhere.yaml"], "nowhere.yaml: not readable"),
+        (["run", "nowhere.yaml"], "nowhere.yaml: no such file; recipes there: tiny.yaml"),
         (["run", "tiny.yaml", "--set", "ubm.n_componets=3"], "did you mean n_components?"),
         (["run", "tiny.yaml", "--set", "ubm.n_components=99999", "--set", "ubm.weight_floor=0"], "is more than the"),
         (["run", "tiny.yaml", "--engine", "threads"], "threads"),
@@ -57,6 +61,10 @@ def test_a_run_ends_with_a_table_and_the_path_of_the_results(recipe):
         (["run", "tiny.yaml", "--set", f"evaluation.bootstrap={10**22}"], "evaluation.bootstrap"),
         (["evaluate", "scores", "trials", "--bootstrap", f"{10**22}"], "'--bootstrap'"),
         (["run", "tiny.yaml", "--results", "tiny.yaml"], "tiny.yaml"),
+        (["run", "tiny.yaml", "--name", "a/b"], "'--name'"),
+        (["run", "tiny.yaml", "--name", ".hidden"], "the first a letter or a digit"),
+        (["run", "tiny.yaml", "--name", "x" * 101], "at most 100 letters"),
+        (["run", "tiny.yaml", "--name", ""], "expected at most 100 letters"),
         (["runn"], "runn"),
     ],
 )
@@ -66,6 +74,64 @@ def test_a_mistake_is_one_message_and_status_2(recipe, arguments, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def results_of(*arguments):
+    """Run an experiment without a report in the current folder and this process: its results, and what was printed."""
+    done = invoke("run", *arguments, "--engine", "serial", "--until", "evaluation")
+    assert done.exit_code == 0, done.stderr
+    (folder,) = (line.partition(": ")[2] for line in done.stdout.splitlines() if line.startswith("results: "))
+    return Path(folder), done
+
+
+@pytest.mark.parametrize("name", ["2024", "null", "a.b_c-d"])
+def test_a_name_is_that_of_the_results_and_changes_nothing_else(recipe, monkeypatch, name):
+    monkeypatch.chdir(recipe.parent)
+    (named, _), (own, _) = results_of("tiny.yaml", "--name", name), results_of("tiny.yaml")
+    assert (named, own) == (Path("results") / name, Path("results/tiny"))
+    for file in ("metrics.json", "scores.csv", "ubm.safetensors", "data.csv"):
+        assert (named / file).read_bytes() == (own / file).read_bytes()
+    stages = [json.loads((folder / "provenance.json").read_text())["stages"] for folder in (named, own)]
+    assert stages[0] == stages[1]
+
+
+def test_earlier_results_of_another_recipe_are_announced_with_the_command_that_compares(recipe, monkeypatch):
+    monkeypatch.chdir(recipe.parent)
+    results_of("tiny.yaml", "--name", "mine")
+    _, done = results_of("tiny.yaml", "--name", "mine", "--set", "seed=5")
+    assert done.stderr.startswith("note: results/mine had results of another recipe (seed: 0 -> 5): they are kept in ")
+    assert "of another recipe: speechgmm compare results/mine.previous results/mine\n" in done.stdout
+
+
+def test_a_stage_that_a_recipe_does_not_have_has_nothing_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    corpus = synthetic_corpus(n_speakers=2, n_background=2, n_background_utterances=1, n_enrol=1, n_test=1)
+    Path("alone.yaml").write_text(f"{corpus}\nspeakers: {{method: independent, n_components: 2}}\n")
+    for until, nothing in (("ubm", True), ("features", False)):
+        done = invoke("run", "alone.yaml", "--engine", "serial", "--until", until)
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert (f"{until}: nothing to do: this recipe has no such stage\n" in done.stdout) is nothing
+
+
+def test_recordings_that_cannot_be_used_are_one_line_for_each_reason(tmp_path, monkeypatch, rng):
+    monkeypatch.chdir(tmp_path)
+    for speaker in "abcdef":
+        for number, n_channels in enumerate((2, 1, 1)):
+            path = Path("voices", speaker, f"{number}.wav")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            loudness = np.repeat([0.001, 0.1], 8000)[:, None]
+            soundfile.write(path, loudness * rng.normal(size=(16000, n_channels)), 16000)
+    Path("voices/a/1.wav").write_bytes(b"")
+    Path("r.yaml").write_text(
+        "corpus: {kind: folder, root: voices, protocol: {n_enrol: 1, background: 0}}\n"
+        "speakers: {method: independent, n_components: 1}\nevaluation: {bootstrap: 0}\n"
+    )
+    _, done = results_of("r.yaml")
+    lines = done.stdout.splitlines()
+    start = lines.index("warning: 7 utterances could not be used:")
+    assert re.fullmatch(r"  \w/0, \w/0, \w/0 and 3 more: 2 channels.*", lines[start + 1])
+    assert lines[start + 2].startswith("  a/1: not readable as audio")
+    assert lines[start + 3] == "  each of them: results/r/skipped.csv"
 
 
 def test_a_bug_is_status_1(recipe, monkeypatch):

@@ -85,7 +85,7 @@ def test_a_full_disk(whole, folder, stage):
     told = run(folder, plant=partial(at, stage, fill, after=False))
     assert told.status == 2
     assert told.message.endswith(": File too large")  # what the system says where a quota is full
-    assert str(folder) in told.message
+    assert told.message.startswith("results/")
     assert_stopped(folder, stage)
 
 
@@ -113,7 +113,7 @@ def test_a_device_that_fails(folder, stage):
     forget(folder, stage)
     told = run(folder, plant=partial(at, stage, fail))
     assert told.status == 2
-    assert told.message == f"{folder / 'disk'}: Input/output error"
+    assert told.message == "disk: Input/output error"
     assert_stopped(folder, stage)
 
 

@@ -136,7 +136,7 @@ def test_recipes_without_a_corpus_or_a_mapping_are_refused(tmp_path, text, messa
 
 
 def test_missing_and_binary_files_are_named(tmp_path):
-    with pytest.raises(RecipeError, match=r"none\.yaml: not readable \(No such file"):
+    with pytest.raises(RecipeError, match=r"none\.yaml: no such file; expected a recipe"):
         load_recipe(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"name: x\n\xff\n")
     with pytest.raises(RecipeError, match=r"b\.yaml:2: not UTF-8"):

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +16,10 @@ from helpers.tables import read_rows
 from speechgmm import accumulate, load_gmm, map_adapt, run
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.evaluation.metrics import eer
-from speechgmm.features.store.store import open_store
+from speechgmm.features.store.store import StoredUtterance, open_store
 from speechgmm.gmm.storage import load_speakers
 from speechgmm.parallel.engine import Engine
+from speechgmm.recipe.running.runner import audio_warnings_of
 from speechgmm.recipe.stages import scores as scores_stage
 from speechgmm.recipe.stages import ubm as ubm_stage
 from speechgmm.scoring.llr import prepare
@@ -307,7 +310,7 @@ def test_a_role_without_any_usable_recording_is_an_error(corpus, role, message):
     done = run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL).folder
     for line in (corpus / "lists" / role / "wav.scp").read_text().splitlines():
         (corpus / line.split(maxsplit=1)[1]).unlink()
-    with pytest.raises(ModelError, match=rf"{message}: none of \d+ utterances could be used, .*no such audio file"):
+    with pytest.raises(ModelError, match=rf"{message}: none of \d+ utterances could be used: no such audio file"):
         run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL)
     # What is left is of this run: what was skipped, and the log.
     assert {path.name for path in done.iterdir() if path.is_file()} == {"skipped.csv", "log.txt"}
@@ -341,6 +344,36 @@ def test_plots_are_of_this_run_and_name_their_list(corpus):
     assert "Scores of trials" in (folder / "report.html").read_text()
     run(recipe, overrides=["corpus.trials=[only.txt]"], results=corpus.parent, engine=SERIAL)
     assert "det.svg" not in {path.name for path in (folder / "plots").iterdir()}
+
+
+def test_odd_recordings_are_one_warning_for_each_oddity(tmp_path):
+    def store(**warnings_of):
+        odd = [StoredUtterance(name, "", 0, 1, 1.0, 1.0, 0.0, warnings) for name, warnings in warnings_of.items()]
+        return SimpleNamespace(utterances=odd)
+
+    shared = dict.fromkeys(["a", "b", "c", "d"], ("its header was never finished",))
+    assert audio_warnings_of({"": {"test": store(**shared, e=())}}) == (
+        "its header was never finished: a, b, c and 1 more",
+    )
+    of_both_systems = {"one": {"test": store(a=("odd",))}, "two": {"test": store(a=("odd",))}}
+    assert audio_warnings_of(of_both_systems) == ("odd: a",)
+    different = {"": {"test": store(**{f"u{number}": (f"{number} bytes follow",) for number in range(9)})}}
+    *named, others = audio_warnings_of(different)
+    assert named == [f"{number} bytes follow: u{number}" for number in range(5)]
+    assert others == "other oddities of 4 more recordings, such as u5"
+
+
+def test_odd_recordings_are_in_the_log_and_the_report(corpus, monkeypatch):
+    def odd_store(folder):
+        store = open_store(folder)
+        utterances = tuple(replace(stored, warnings=("more follows its end",)) for stored in store.utterances)
+        return replace(store, utterances=utterances)
+
+    monkeypatch.setattr("speechgmm.recipe.stages.features.open_store", odd_store)
+    done = run(corpus.parent / "own.yaml", results=corpus.parent, engine=SERIAL)
+    (warning,) = (text for text in done.warnings if text.startswith("more follows its end: "))
+    assert warning in (done.folder / "log.txt").read_text()
+    assert warning in (done.folder / "report.html").read_text()
 
 
 def test_numbers_that_need_both_kinds_of_trial_are_null_without(corpus):

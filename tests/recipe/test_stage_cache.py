@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import time
 from importlib import metadata
 
@@ -190,6 +191,7 @@ def test_nothing_that_results_rest_on_is_pruned(tmp_path):
     recipe = tmp_path / "small.yaml"
     run(recipe, results=tmp_path, engine=SERIAL)
     run(recipe, overrides=["ubm.n_components=3"], results=tmp_path, engine=SERIAL)  # takes the first one's place
+    shutil.rmtree(tmp_path / "small.previous")  # where the first one's results are kept
     left = tmp_path / ".cache" / "ubm" / ".unfinished-0123"
     left.mkdir()
     (left / "state").write_bytes(bytes(1000))

@@ -9,8 +9,10 @@ from typing import NamedTuple, get_args
 
 from pydantic import JsonValue
 
+from speechgmm.errors import RecipeError
 from speechgmm.features.presets import PRESETS, preset_values
 from speechgmm.files import is_file
+from speechgmm.recipe.reading.mistaken import what_instead
 from speechgmm.recipe.reading.suggestions import suggest
 from speechgmm.recipe.reading.validation import models_in
 from speechgmm.recipe.reading.yaml import Document, Key, Place, Values, flow, parse_value, read_document
@@ -34,9 +36,11 @@ def resolve_recipe(path: Path, overrides: Sequence[str] = (), point: Point | Non
     """Read a recipe's file and everything that it names; arguments are as for `load_recipe`.
 
     The document has its bases merged, its paths absolute, and its systems in place of their paths. It notes every
-    problem instead of raising the first.
+    problem instead of raising the first; a RecipeError is raised for a path that is something else than a recipe.
     """
     document = read_document(path)
+    if document.problems and (mistake := what_instead(path)):
+        raise RecipeError(f"{path}: {mistake}")
     _name_after_file(path, document)
     changes = [_override_of_point(document, key, value) for key, value in (point or {}).items()]
     changes += parse_overrides(overrides, "ubm.n_components=128", document)
@@ -192,7 +196,7 @@ def _nested_keys(values: Values, at: Key) -> Iterator[Key]:
 
 def _path_named_at(place: Place, name: str) -> Path:
     """Return the path of a file that another file names: relative to the current folder if that file's path is."""
-    path = os.path.normpath(place.folder / name)
+    path = _normalised(place.folder / name)
     return Path(path if Path(place.source).is_absolute() else os.path.relpath(path))
 
 
@@ -219,7 +223,13 @@ def _resolve_paths(document: Document) -> None:
                 path = _expand_variables(path, key, document)
             elif ENVIRONMENT_VARIABLE.search(path):
                 document.refuse(key, f"{path}: environment variables are for the corpus's root alone")
-            values[name] = os.path.normpath(document.place_of(key).folder / path)
+            values[name] = _normalised(document.place_of(key).folder / path)
+
+
+def _normalised(path: Path) -> str:
+    """Remove ``a/..`` from a path, but not where ``a`` is a link, and the whole path something else that is there."""
+    shorter = os.path.normpath(path)
+    return str(path) if os.path.realpath(path) != os.path.realpath(shorter) and path.exists() else shorter
 
 
 def _expand_variables(path: str, key: Key, document: Document) -> str:

@@ -64,17 +64,23 @@ class ExperimentOutputs:
     git: str | None  # the commit that the recipe's folder is at
 
 
-def clear_results(folder: Path) -> None:
-    """Remove the files of an earlier run, so that a folder never shows two runs at once; files of other names stay."""
-    for name in (*RESULT_FILES, *MODEL_FILES):
-        (folder / name).unlink(missing_ok=True)
-    for suffix in ("svg", "png"):
-        for plot in (folder / layout.PLOTS).glob(f"*.{suffix}"):
-            plot.unlink()
-    for name in MODEL_FILES:
-        for below in (layout.SYSTEMS, layout.SEXES):
-            for path in (folder / below).rglob(name):
-                path.unlink()
+def result_files(folder: Path) -> list[Path]:
+    """List what a run writes into a folder and a later one replaces, but for the log; some may not be there."""
+    names = (*RESULT_FILES, *MODEL_FILES)
+    plots = [path for suffix in ("svg", "png") for path in (folder / layout.PLOTS).glob(f"*.{suffix}")]
+    below = (folder / layout.SYSTEMS, folder / layout.SEXES)
+    models = [path for name in MODEL_FILES for parent in below for path in parent.rglob(name)]
+    return [*(folder / name for name in names), *plots, *models]
+
+
+def clear_results(folder: Path, recipe_file: Path | None = None) -> None:
+    """Remove the files of an earlier run, so that a folder never shows two runs at once; files of other names stay.
+
+    So does the file of the recipe that runs, as a run that is stopped could not be repeated without it.
+    """
+    for path in result_files(folder):
+        if path != recipe_file:
+            path.unlink(missing_ok=True)
     for partial in folder.rglob(f"{WRITING}*"):  # of a run that was killed: no other run writes here now
         if partial.is_file():
             partial.unlink()

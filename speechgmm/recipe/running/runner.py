@@ -30,6 +30,7 @@ from speechgmm.recipe.graph.experiment import (
 )
 from speechgmm.recipe.layout import CACHE, LOG_FILE, RESULTS_LOCK_PREFIX
 from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.results.earlier import OtherResults, other_results
 from speechgmm.recipe.results.writing import ExperimentOutputs, clear_results, write_results, write_skipped
 from speechgmm.recipe.running.log import log_to
 from speechgmm.recipe.schema.recipe import Recipe
@@ -38,6 +39,9 @@ from speechgmm.recipe.stages.evaluation import load_metrics
 from speechgmm.recipe.stages.progress import ProgressBars
 
 logger = logging.getLogger(__name__)
+
+MAX_ODDITIES = 5
+"""Sentences about odd recordings in the warnings of a run."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class RunResult:
     metrics: dict[str, Any]  # what its metrics.json holds; empty if the run was to stop before
     warnings: tuple[str, ...]  # what makes results look better than they are, and what in the recipe does nothing
     stages: tuple[StageOutput, ...]  # in their order: where their outputs are, and which were stored already
+    skipped: tuple[SkippedItem, ...] = ()  # what could not be used, and why
+    previous: Path | None = None  # where the results of another recipe are kept that had this name before
 
 
 def run(
@@ -74,7 +80,7 @@ def run(
         ``KEY=VALUE`` for a recipe's file; see `load_recipe`.
     results : str or Path
         Folder in which the results go into a folder of the recipe's name. The outputs of stages, which experiments
-        share, go into its ``.cache``.
+        share, go into its ``.cache``. Results of another recipe that had this name are kept in ``NAME.previous``.
     engine : Engine, optional
         Where to run: in this process, on all cores (the default) or on a cluster. The results are the same, bit for
         bit.
@@ -99,7 +105,7 @@ def run(
     RecipeError, CorpusError, ModelError
         If the recipe is wrong, the lists cannot be read, or there are too few data for the experiment.
     ResultsError
-        If another run is writing these results.
+        If another run is writing these results, or their folder holds files that are not of a run.
     WorkerError
         If workers died, or the engine's scheduler does not answer.
     ValueError
@@ -122,7 +128,7 @@ def run(
     """
     rerun = frozenset(STAGES[_index(from_stage) :] if from_stage else ())
     until = STAGES[_index(until_stage)] if until_stage else STAGES[-1]
-    source = Path.cwd() if isinstance(recipe, Recipe) else Path(recipe).resolve().parent
+    source = None if isinstance(recipe, Recipe) else Path(recipe).resolve()
     recipe = _checked_recipe(recipe, overrides, kernel)
     if STAGES.index(until) > STAGES.index("features") and (missing := recipe.missing_kernels()):
         raise ModelError("; ".join(missing))  # before the results of an earlier run are cleared
@@ -132,13 +138,15 @@ def run(
     stored = Path(cache or results / CACHE).resolve()
     with (
         _only_run(stored / LOCKS, folder),
+        other_results(folder, recipe) as other,
         log_to(folder / LOG_FILE),
         ProgressBars(console) as bars,
         workers(engine),
     ):
         logger.info("run of %s, seed %d, on %s", recipe.name, recipe.seed, engine)
         runner = StageRunner(StageCache(stored, rerun), engine, bars, until)
-        done = _run_stages(recipe, folder, runner, _git_state(source))
+        replacing = _Replacing(folder, source, other, console)
+        done = _run_stages(recipe, replacing, runner, _git_state(source.parent if source else Path.cwd()))
         logger.info("results in %s", folder)
     return done
 
@@ -156,20 +164,41 @@ def _checked_recipe(recipe: str | Path | Recipe, overrides: Sequence[str], kerne
     return recipe
 
 
-def _run_stages(recipe: Recipe, folder: Path, runner: StageRunner, git: str | None) -> RunResult:
+@dataclass(frozen=True)
+class _Replacing:
+    """A folder of results, and what is in it that a run replaces."""
+
+    folder: Path
+    recipe_file: Path | None  # of the run
+    other: OtherResults | None  # results of another recipe, which are kept
+    console: Console | None
+
+    def clear(self) -> None:
+        """Remove earlier results; keep those of another recipe, and print where."""
+        if self.other:
+            kept = self.other.keep()
+            logger.warning("%s", kept)
+            if self.console:
+                self.console.print(f"note: {kept}", markup=False, highlight=False, soft_wrap=True)
+        clear_results(self.folder, self.recipe_file)
+
+
+def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: str | None) -> RunResult:
     """Run the stages, or find their outputs, and write what they give as soon as it is known."""
+    folder = earlier.folder
+    skipped: tuple[SkippedItem, ...] = ()
     warnings: list[str] = []
     metrics: dict[str, Any] = {}
     try:
         for step in experiment_stages(recipe, runner):
             match step:
                 case Corpus() as corpus:
-                    if not runner.stops_before("evaluation"):
-                        clear_results(folder)  # not before: a root that is misspelt leaves what is there
+                    if earlier.other or not runner.stops_before("evaluation"):
+                        earlier.clear()  # not before: a root that is misspelt leaves what is there
                     warnings += _log_warnings(corpus.warnings() + _empty_filters(recipe))
                 case ExperimentFeatures() as features:
                     stores = features.open_stores()
-                    warnings += _log_warnings(clipped_warnings(_clipped_shares(stores)))
+                    warnings += _log_warnings(audio_warnings_of(stores) + clipped_warnings(_clipped_shares(stores)))
                     skipped = write_skipped(folder, corpus, stores)
                 case ExperimentSystems(systems=systems):
                     untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}
@@ -195,7 +224,8 @@ def _run_stages(recipe: Recipe, folder: Path, runner: StageRunner, git: str | No
                     metrics = write_results(folder, recipe, outputs, report=not runner.stops_before("report"))
     except StoppedEarly:
         pass  # as the user asked
-    return RunResult(folder, metrics, tuple(warnings), tuple(runner.outputs))
+    previous = earlier.other.previous if earlier.other else None
+    return RunResult(folder, metrics, tuple(warnings), tuple(runner.outputs), skipped, previous)
 
 
 def _without_model(skipped: Sequence[SkippedItem]) -> tuple[str, ...]:
@@ -227,6 +257,20 @@ def _clipped_shares(stores: Mapping[str, Mapping[str, FeatureStore]]) -> dict[st
     }
 
 
+def audio_warnings_of(stores: Mapping[str, Mapping[str, FeatureStore]]) -> tuple[str, ...]:
+    """List what is odd about recordings that were read: one sentence for each oddity, with the first of them."""
+    named: dict[str, dict[str, None]] = {}
+    for store in (store for by_role in stores.values() for store in by_role.values()):
+        for stored in store.utterances:
+            for warning in stored.warnings:
+                named.setdefault(warning, {})[stored.utterance] = None
+    sentences = [f"{warning}: {first_few(list(names))}" for warning, names in named.items()]
+    if len(sentences) > MAX_ODDITIES:
+        others = list(dict.fromkeys(name for names in list(named.values())[MAX_ODDITIES:] for name in names))
+        sentences[MAX_ODDITIES:] = [f"other oddities of {len(others):,} more recordings, such as {others[0]}"]
+    return tuple(sentences)
+
+
 def _index(stage: str) -> int:
     """Return the place of a stage in their order."""
     if stage not in STAGES:
@@ -253,7 +297,9 @@ def _only_run(locks: Path, folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise ResultsError(f"{folder}: another run is writing these results; wait for it, or give it a name") from error
+        raise ResultsError(
+            f"{folder}: another run is writing these results; wait for it, or give this one another name (--name)"
+        ) from error
     try:
         yield
     finally:

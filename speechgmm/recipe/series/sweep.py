@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +14,18 @@ from rich.console import Console
 
 from speechgmm.files import replacing
 from speechgmm.parallel.engine import Engine, workers
-from speechgmm.recipe.layout import CACHE, LOG_FILE, PROVENANCE_FILE, RECIPE_FILE, REPORT_FILE, SERIES_FILE
+from speechgmm.recipe.layout import (
+    CACHE,
+    LOG_FILE,
+    METRICS_FILE,
+    PREVIOUS_SERIES_FILE,
+    PROVENANCE_FILE,
+    RECIPE_FILE,
+    REPORT_FILE,
+    SERIES_FILE,
+)
 from speechgmm.recipe.reading.loader import dump_recipe
+from speechgmm.recipe.results.earlier import differences_from
 from speechgmm.recipe.running.planning import plan
 from speechgmm.recipe.running.runner import run
 from speechgmm.recipe.schema.recipe import Recipe
@@ -48,13 +59,15 @@ def run_series(
     """Run the points of a series one after another, each using the stages that others have stored.
 
     The results of a point go into ``RESULTS/SERIES/POINT``. A point whose results are there, from the same recipe and
-    data, is not run again. One that fails is noted with its reason, and its ``log.txt`` has the traceback. After each
-    point, the table ``RESULTS/SERIES/sweep.csv`` is written again and `on_outcome` is called.
+    data, is not run again. Results of another recipe are kept in ``POINT.previous``, and the table of a series of
+    other recipes in ``sweep.previous.csv``. One that fails is noted with its reason, and its ``log.txt`` has the
+    traceback. After each point, the table ``RESULTS/SERIES/sweep.csv`` is written again and `on_outcome` is called.
 
     Raises OSError if the table cannot be written, and WorkerError if no scheduler answers at the engine's address.
     """
     folder = Path(results).resolve() / series.name
     folder.mkdir(parents=True, exist_ok=True)
+    _keep_table(folder, series)
     outcomes: list[Outcome] = []
     with workers(engine):
         for point in series.points:
@@ -90,6 +103,16 @@ def _flatten(values: dict[str, Any]) -> Iterator[tuple[str, float | int | None]]
             yield from ((f"{name}.{inner_name}", inner) for inner_name, inner in _flatten(value))
         else:
             yield name, value
+
+
+def _keep_table(folder: Path, series: Series) -> None:
+    """Keep the table of an earlier series if all results that are there are of other recipes than the points'."""
+    recipes = {folder / point.name: point.recipe for point in series.points if point.recipe}
+    there = [path for path in recipes if (path / METRICS_FILE).is_file()]
+    table = folder / SERIES_FILE
+    if there and table.is_file() and all(differences_from(path, recipes[path]) for path in there):
+        with replacing(folder / PREVIOUS_SERIES_FILE) as temporary:
+            shutil.copyfile(table, temporary)
 
 
 def _find_results(point: SeriesPoint, recipe: Recipe, folder: Path) -> Outcome | None:

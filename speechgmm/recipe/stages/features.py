@@ -26,6 +26,9 @@ from speechgmm.recipe.stages.progress import ProgressCallback
 VERSION = 2
 """Rises whenever the same inputs would give another output."""
 
+MAX_REASONS = 3
+"""Reasons that a message gives for utterances without features."""
+
 
 @dataclass(frozen=True)
 class RoleFeatures:
@@ -109,9 +112,14 @@ def opened_store(folder: Path) -> FeatureStore:
 
 
 def why_empty(store: FeatureStore) -> str:
-    """Say why a store is empty, by the first of its utterances."""
-    first = store.unusable[0]
-    return f"none of {len(store.unusable)} utterances could be used, {first.utterance} for one: {first.reason}"
+    """Say why a store is empty: the most frequent reasons, each with the first utterances that have it."""
+    names: dict[str, list[str]] = {}
+    for unusable in store.unusable:
+        names.setdefault(unusable.reason, []).append(unusable.utterance)
+    most_frequent = sorted(names, key=lambda reason: -len(names[reason]))[:MAX_REASONS]
+    reasons = "; ".join(f"{reason} ({first_few(names[reason])})" for reason in most_frequent)
+    more = f"; {len(names) - MAX_REASONS} more reasons" if len(names) > MAX_REASONS else ""
+    return f"none of {len(store.unusable):,} utterances could be used: {reasons}{more}"
 
 
 def digest_or_reason(path: Path) -> str:
