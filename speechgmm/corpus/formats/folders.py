@@ -8,16 +8,16 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from speechgmm.configuration import Configuration
 from speechgmm.corpus.manifest import Corpus, Role, Utterance, first_few
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
+from speechgmm.corpus.shared_recordings import SharedRecordingsConfig
 from speechgmm.corpus.trials import trial_lists
 from speechgmm.errors import CorpusError
 from speechgmm.files import files_below, is_audio, printable_name, read_text
 
 
-class LayoutConfig(Configuration):
+class LayoutConfig(SharedRecordingsConfig):
     """A corpus whose paths name the speakers.
 
     Parameters

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from speechgmm.audio.reading import Channel
-from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats.commands import is_command, split_command
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
+from speechgmm.corpus.shared_recordings import SharedRecordingsConfig
 from speechgmm.corpus.trials import check_names, trial_lists, write_trials
 from speechgmm.errors import CorpusError
 from speechgmm.files import numbered_lines, replacing
@@ -21,7 +21,7 @@ CHANNELS: dict[str, Channel] = {"A": 0, "B": 1}
 """Kaldi's names of the two channels of a call."""
 
 
-class KaldiConfig(Configuration):
+class KaldiConfig(SharedRecordingsConfig):
     """A corpus of Kaldi data directories and trial lists.
 
     Parameters

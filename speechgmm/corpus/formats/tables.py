@@ -16,6 +16,7 @@ from speechgmm.configuration import Configuration
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
+from speechgmm.corpus.shared_recordings import SharedRecordingsConfig
 from speechgmm.corpus.trials import trial_lists, write_trials
 from speechgmm.errors import CorpusError
 from speechgmm.files import read_text, write_csv
@@ -58,7 +59,7 @@ class ColumnsConfig(Configuration):
     model: str = "model"
 
 
-class CsvConfig(Configuration):
+class CsvConfig(SharedRecordingsConfig):
     """A corpus listed in a table.
 
     Parameters
