@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgmm.cli.common import JobsOption, exit_on_error
+from speechgmm.cli.common import JobsOption, exit_on_error, printable
 
 if TYPE_CHECKING:
-    from speechgmm.recipe.preparing.checking import CheckReport
+    from speechgmm.recipe.preparing.checking import CheckReport, Finding
 
 MOST_SHOWN = 3
-"""Cases of each kind of finding in the table."""
+"""Cases of each kind of finding in the table; those with the same message count as one."""
 
 
 def check(
@@ -23,16 +23,23 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every case.")] = False,
     jobs: JobsOption = None,
 ) -> None:
-    """Check a recipe and its data before anything is computed: lists, recording headers, speakers and trials.
+    """Check a recipe and its data before anything is computed: lists, recordings, speakers and trials.
+
+    Of recordings the headers are read, and those of the same length are compared.
 
     Exit status: 0 without errors, 2 with errors.
     """
+    from rich.console import Console
+
     from speechgmm.parallel.engine import Engine, available_cores
     from speechgmm.recipe.preparing.checking import check_recipe
     from speechgmm.recipe.reading.loader import load_recipe
+    from speechgmm.recipe.stages.progress import ProgressBars
 
     with exit_on_error("interrupted"):
-        report = check_recipe(load_recipe(recipe, set_ or ()), Engine("processes", jobs or available_cores()))
+        loaded = load_recipe(recipe, set_ or ())
+        with ProgressBars(Console(stderr=True)) as bars:
+            report = check_recipe(loaded, Engine("processes", jobs or available_cores()), bars)
     if json:
         _print_json(report)
     else:
@@ -54,7 +61,7 @@ def _print_tables(report: "CheckReport") -> None:
     """Print a table of the data and one of the findings."""
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     console = Console()
@@ -67,16 +74,32 @@ def _print_tables(report: "CheckReport") -> None:
             rates = ", ".join(map(str, data.sample_rates)) or "-"
             table.add_row(role, f"{data.n_speakers:,}", f"{data.n_utterances:,}", hours, rates)
         console.print(table)
-        typer.echo("trials: " + ", ".join(f"{count:,} in {name}" for name, count in report.n_trials.items()))
+        lists = (f"{count:,} in the list {name}" for name, count in report.n_trials.items())
+        typer.echo(f"trials: {', '.join(lists)}")
+    typer.echo(f"checked: {report.checked}")
     if not report.findings:
         typer.secho("nothing is wrong", fg="green")
         return
-    table = Table("", "what", "cases", "which", box=box.SIMPLE_HEAD, pad_edge=False)
+    what, which = Column("what", max_width=24), Column("which", overflow="fold")  # no name is cut short
+    table = Table("", what, "cases", which, box=box.SIMPLE_HEAD, pad_edge=False)
     for finding in report.findings:
         colour = "red" if finding.severity == "error" else "yellow"
-        shown = "\n".join(finding.items[:MOST_SHOWN])
-        if len(finding.items) > MOST_SHOWN:
-            shown += f"\nand {len(finding.items) - MOST_SHOWN:,} more"
-        table.add_row(Text(finding.severity, colour), finding.what, f"{len(finding.items):,}", Text(shown))
+        cases = Text(printable(_which(finding)))
+        table.add_row(Text(finding.severity, colour), finding.what, f"{len(finding.items):,}", cases)
     console.print(table)
     typer.echo(f"errors: {report.count('error'):,}, warnings: {report.count('warning'):,}")
+
+
+def _which(finding: "Finding") -> str:
+    """List the first cases of a finding, those with the same message in one line, and what to do about them."""
+    shown = finding.groups[:MOST_SHOWN]
+    unit = "lines" if finding.what == "in the lists" else "recordings"
+    lines = []
+    for group in shown:
+        if group.count > 1:
+            lines.append(f"{group.count:,} {unit}: {group.message}{group.first and f'; the first: {group.first}'}")
+        else:
+            lines.append(f"{group.first}{group.first and ': '}{group.message}")
+    if n_others := len(finding.items) - sum(group.count for group in shown):
+        lines.append(f"and {n_others:,} more")
+    return "\n".join([*lines, *([finding.expected] if finding.expected else [])])

@@ -1,10 +1,10 @@
 """Utterances, trials and corpora: plain values, checked when a corpus is built."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from speechgmm.audio.reading import Channel
 from speechgmm.corpus.problems import Problems
@@ -186,6 +186,11 @@ class Corpus:
         """The trials of all lists without repetitions, in order of first appearance."""
         return tuple(dict.fromkeys(trial for trials in self.trials.values() for trial in trials))
 
+    @cached_property
+    def compared(self) -> Set[tuple[str, str]]:
+        """The pairs of a model and a test that the trials of all lists compare."""
+        return {(trial.model, trial.test) for trials in self.trials.values() for trial in trials}
+
     def warnings(self) -> tuple[str, ...]:
         """List what was left out of the corpus, and what in it makes results look better than they are.
 
@@ -193,9 +198,14 @@ class Corpus:
         -------
         tuple of str
             One sentence each: the notes, speakers in both background and evaluation, audio in both enrolment and
-            test, and trial labels that contradict the speakers. Empty if there is nothing to warn of.
+            test that a trial compares, and trial labels that contradict the speakers. Empty if there is nothing to
+            warn of.
         """
-        warnings = list(self.notes)
+        return (*self.notes, *self._shared_speakers(), *shared_audio(self), *self._doubtful_labels())
+
+    def _shared_speakers(self) -> list[str]:
+        """List the speakers of the background who are enrolled or tested."""
+        warnings = []
         background = {utterance.speaker for utterance in self.background}
         overlap = sorted(background & set(self.speaker_of.values()))
         if overlap:
@@ -207,16 +217,7 @@ class Corpus:
             warnings.append(
                 f"{first_few(known)} in both background and test: the background model is trained on their speech"
             )
-        shared = sorted(
-            {utterance.audio for utterance in self.enrol} & {utterance.audio for utterance in self.test}, key=str
-        )
-        if shared:
-            warnings.append(
-                f"{first_few([path for path, *_ in shared])} in both enrolment and test: "
-                "the model is enrolled from the test recording"
-            )
-        warnings += self._doubtful_labels()
-        return tuple(warnings)
+        return warnings
 
     def _doubtful_labels(self) -> list[str]:
         """List the trials whose label contradicts the speakers of model and test."""
@@ -227,6 +228,25 @@ class Corpus:
             if trial.target != (speaker[trial.test] == self.speaker_of[trial.model])
         ]
         return [f"{first_few(doubtful)}: the label contradicts the speaker of the test"] if doubtful else []
+
+
+def shared_audio(corpus: Corpus) -> tuple[str, ...]:
+    """Warn of audio that a model is enrolled from and compared with; a file under another name is not noticed."""
+    models: dict[tuple[Any, ...], list[str]] = {}
+    for utterance in corpus.enrol:
+        models.setdefault(utterance.audio, []).append(utterance.enrols)
+    shared = sorted(
+        {
+            test.audio
+            for test in corpus.test
+            if any((model, test.id) in corpus.compared for model in models.get(test.audio, ()))
+        },
+        key=str,
+    )
+    if not shared:
+        return ()
+    paths = first_few([path for path, *_ in shared])
+    return (f"{paths} in both enrolment and test: the model is enrolled from the test recording",)
 
 
 def _check_ids(role: Role, utterances: Iterable[Utterance], problems: Problems) -> None:

@@ -60,7 +60,7 @@ def test_lists_with_commands_are_read_if_that_is_allowed(tmp_path, rng):
     config = KaldiConfig(root=str(tmp_path), background=None)
     with pytest.raises(CorpusError, match=r"wav\.scp:1: a-enrol is the output of a command; corpus\.allow_commands"):
         read_corpus(config)
-    allowed = config.model_copy(update={"allow_commands": True})
+    allowed = config.model_copy(update={"allow_commands": True, "allow_shared_recordings": True})
 
     def found():
         """The corpus, and whether its recordings were there already."""

@@ -289,3 +289,5 @@ def test_what_flatters_results_is_said(corpus, tmp_path):
     same = tuple(Utterance(each.id, each.speaker, corpus.enrol[0].path) for each in corpus.test)
     shared = Corpus(corpus.background, corpus.enrol, same, corpus.trials)
     assert "the model is enrolled from the test recording" in shared.warnings()[0]
+    apart = {"t": (Trial("b", "a-test0", False), Trial("b", "a-test1", False))}  # b is enrolled from other files
+    assert Corpus(corpus.background, corpus.enrol, same, apart).warnings() == ()

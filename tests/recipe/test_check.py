@@ -9,13 +9,16 @@ from typer.testing import CliRunner
 
 from helpers.paths import ROOT
 from speechgmm.cli import app
+from speechgmm.corpus.reading import read_corpus
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.preparing.checking import check_recipe
+from speechgmm.recipe.preparing.headers import read_headers
 from speechgmm.recipe.reading.loader import load_recipe
 
 RECIPE = """
 corpus: {kind: csv, root: .}
 features: {high_frequency: 3700}
+ubm: {n_components: 8}
 calibration: {method: none}
 """
 
@@ -89,11 +92,16 @@ def test_one_recording_under_two_names_is_found(recipe):
     rows = path.read_text().splitlines()
     path.write_text("\n".join(["id," + rows[0], *(f"u{n},{row}" for n, row in enumerate(rows[1:]))]))
     add(recipe, "again,x-background.wav,x,background", "u9,a-enrol.wav,b,test")
-    items = found(recipe)
-    assert items["warning", "one recording under several ids"] == ("background: u0, again are x-background.wav",)
-    assert items["warning", "in the lists"] == (
-        "a-enrol.wav in both enrolment and test: the model is enrolled from the test recording",
-    )
+    pair = "enrol u2 (a-enrol.wav), test u9 (a-enrol.wav)"
+    assert found(recipe) == {
+        ("error", "enrolled and tested on the same recording"): (f"model a: {pair}",),
+        ("warning", "one recording under several ids"): (
+            "background u0 (x-background.wav), background again (x-background.wav)",
+        ),
+        ("warning", "one recording of several speakers"): (f"a and b: {pair}",),
+    }
+    recipe.write_text(RECIPE.replace("root: .", "root: ., allow_shared_recordings: true"))
+    assert ("warning", "enrolled and tested on the same recording") in found(recipe)
 
 
 def test_parts_that_are_not_there_are_found(recipe):
@@ -102,6 +110,7 @@ def test_parts_that_are_not_there_are_found(recipe):
     cut = (f"u{n},0.5,1,,{row}" for n, row in enumerate(rows[1:]))
     path.write_text("\n".join([f"id,start,end,channel,{rows[0]}", *cut]))
     add(recipe, "nearly,2,3.4,0,y-background.wav,y,background")
+    recipe.write_text(RECIPE.replace("components: 8", "components: 2"))
     add(recipe, "late,2,9,0,y-background.wav,y,background", "third,,,2,x-background.wav,x,background")
     assert found(recipe) == {
         ("error", "unreadable audio"): (
@@ -123,7 +132,7 @@ def test_errors_in_lists_are_told_with_their_lines(recipe):
     }
 
 
-def test_trials_of_nobody_and_a_missing_background_are_found(recipe):
+def test_trials_of_unknown_models_and_a_missing_background_are_found(recipe):
     recipe.write_text(RECIPE.replace("root: .", "root: ., trials: [t.txt]"))
     (recipe.parent / "t.txt").write_text("a a-test target\nc a-test nontarget\n")
     assert found(recipe)["error", "in the lists"][0].startswith("t.txt:2: unknown model 'c'")
@@ -131,14 +140,16 @@ def test_trials_of_nobody_and_a_missing_background_are_found(recipe):
     path = recipe.parent / "utterances.csv"
     path.write_text("\n".join(row for row in path.read_text().splitlines() if "background" not in row))
     assert [*found(recipe)] == [("error", "no background")]
-    recipe.write_text(recipe.read_text() + "speakers: {method: independent}\n")
+    recipe.write_text(RECIPE.replace("ubm: {n_components: 8}", "speakers: {method: independent}"))
     assert found(recipe) == {}
 
 
 def test_the_command_prints_tables_or_json_and_leaves_with_a_status(recipe):
     done = CliRunner().invoke(app, ["check", str(recipe)])
     assert done.exit_code == 0
+    assert "trials: 4 in the list trials\nchecked: the recipe, lists, trials, speakers, headers of 6" in done.stdout
     assert "nothing is wrong" in done.stdout
+    assert done.stderr == ""  # a bar is for a terminal
     add(recipe, "gone.wav,b,background")
     done = CliRunner().invoke(app, ["check", str(recipe), "--jobs", "1"])
     assert done.exit_code == 2
@@ -173,3 +184,64 @@ def test_archives_that_are_missing_are_found(tmp_path):
         "background a-background: background.ark:5",
         "enrol a-enrol: enrol.ark:5",
     )
+
+
+def test_identical_errors_are_one_line_with_their_number(recipe, rng):
+    names = [f"stereo{number}" for number in range(12)]
+    for name in names:
+        soundfile.write(recipe.parent / f"{name}.wav", 0.1 * rng.normal(size=(9000, 2)), 16000)
+    add(recipe, *(f"{name}.wav,x,background" for name in names), "gone.wav,y,background", "off.wav,y,background")
+    done = CliRunner().invoke(app, ["check", str(recipe)], env={"COLUMNS": "250"})
+    line = (
+        "12 recordings: 2 channels; expected a mono file, or a choice: channel=0 to 1, or 'mean'; the first: background"
+    )
+    assert f"{line} stereo0: stereo0.wav\n" in done.stdout.replace(" " * 10, "").replace(" \n", "\n")
+    assert "2 recordings: no such audio file; the first: background gone: gone.wav" in done.stdout
+    assert "errors: 14, warnings: 0" in done.stdout
+    data = json.loads(CliRunner().invoke(app, ["check", str(recipe), "--json"]).stdout)
+    (unreadable,) = (each for each in data["findings"] if each["what"] == "unreadable audio")
+    assert [item.split(":")[1].strip() for item in unreadable["items"]] == [f"{name}.wav" for name in names]
+    (group,) = unreadable["groups"]
+    assert (group["count"], group["first"]) == (12, "background stereo0: stereo0.wav")
+    add(recipe, "a.wav,,test", "b.wav,,test")
+    done = CliRunner().invoke(app, ["check", str(recipe)], env={"COLUMNS": "250"})
+    assert "2 lines: no speaker; the first: utterances.csv:22" in done.stdout
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE", "PCM_16"])
+def test_samples_in_other_units_are_found(recipe, rng, subtype):
+    noise = rng.normal(size=16000) * (np.arange(16000) > 8000)
+    samples = 0.1 * noise if subtype == "PCM_16" else 1e15 * noise
+    soundfile.write(recipe.parent / "loud.wav", np.append(np.zeros(40000), samples), 16000, subtype=subtype)
+    add(recipe, "loud.wav,x,background")
+    items = found(recipe)
+    expected = [] if subtype == "PCM_16" else [("error", "unreadable audio")]
+    assert [*items] == expected
+    assert all("expected full scale at 1" in item for each in items.values() for item in each)
+
+
+def test_what_is_odd_about_a_file_is_a_warning_once_for_each_utterance(recipe, monkeypatch):
+    asked = []
+
+    def odd(path):
+        """Say what is odd, and note who was asked for."""
+        asked.append(path.rpartition("/")[2])
+        return ("its header was never finished",) if "x-" in path else ()
+
+    monkeypatch.setattr("speechgmm.recipe.preparing.headers.audio_warnings", odd)
+    path = recipe.parent / "utterances.csv"
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([f"id,start,end,{rows[0]}", *(f"u{n},,,{row}" for n, row in enumerate(rows[1:]))]))
+    add(recipe, "part,1,2,x-background.wav,x,background")
+    (finding,) = check_recipe(load_recipe(recipe)).findings
+    assert (finding.severity, finding.what) == ("warning", "doubtful audio")
+    assert [(each.message, each.count) for each in finding.groups] == [("its header was never finished", 2)]
+    assert len(asked) == len({*asked}) == 6
+
+
+def test_progress_is_reported_until_all_is_done(recipe):
+    calls = []
+    corpus = read_corpus(load_recipe(recipe).corpus)
+    headers = read_headers(corpus.test, progress=lambda *call: calls.append(call))
+    assert len(headers) == 2
+    assert calls == [(2, 2)]

@@ -8,11 +8,11 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats.sets import sex_of_set
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance, first_few
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
+from speechgmm.corpus.shared_recordings import SharedRecordingsConfig
 from speechgmm.corpus.trials import trial_lists
 from speechgmm.errors import CorpusError
 from speechgmm.files import (
@@ -26,7 +26,7 @@ from speechgmm.files import (
 )
 
 
-class LayoutConfig(Configuration):
+class LayoutConfig(SharedRecordingsConfig):
     """A corpus whose paths name the speakers.
 
     Parameters

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from speechgmm.audio.reading import Channel
-from speechgmm.configuration import Configuration
 from speechgmm.corpus.formats.commands import is_command, split_command
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
 from speechgmm.corpus.places import audio_path, list_path
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
+from speechgmm.corpus.shared_recordings import SharedRecordingsConfig
 from speechgmm.corpus.trials import check_names, trial_lists, write_trials
 from speechgmm.errors import CorpusError
 from speechgmm.files import numbered_lines, read_number, replacing
@@ -26,7 +26,7 @@ CHANNEL_NAMES = "AB"
 """Names of the channels that are written."""
 
 
-class KaldiConfig(Configuration):
+class KaldiConfig(SharedRecordingsConfig):
     """A corpus of Kaldi data directories and trial lists.
 
     Parameters

@@ -17,6 +17,7 @@ from speechgmm.corpus.named_columns import named_rows, read_column_names, read_h
 from speechgmm.corpus.places import audio_path, list_path
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
+from speechgmm.corpus.shared_recordings import SharedRecordingsConfig
 from speechgmm.corpus.trials import trial_lists, write_trials
 from speechgmm.errors import CorpusError
 from speechgmm.files import read_number, write_csv
@@ -60,7 +61,7 @@ class ColumnsConfig(Configuration):
     model: str = "model"
 
 
-class CsvConfig(Configuration):
+class CsvConfig(SharedRecordingsConfig):
     """A corpus listed in a table.
 
     Parameters

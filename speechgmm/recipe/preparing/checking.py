@@ -1,13 +1,15 @@
 """Checking the data of a recipe from its lists and the headers of its recordings, before anything is computed."""
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
+from speechgmm.corpus.manifest import ROLES, Corpus, Utterance, shared_audio
 from speechgmm.corpus.reading import read_corpus
+from speechgmm.corpus.shared_recordings import SharedRecordings, find_shared, name_shared, speakers_of
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import AudioError, CorpusError
 from speechgmm.features.extract import FeatureConfig, check_rate
@@ -15,14 +17,31 @@ from speechgmm.features.formats.reading import file_of_place
 from speechgmm.features.spectral.config import empty_filters
 from speechgmm.files import is_file
 from speechgmm.parallel.engine import Engine
+from speechgmm.recipe.preparing.duplicates import same_samples
 from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment, read_headers
+from speechgmm.recipe.preparing.plausibility import implausible_speakers, small_backgrounds
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.calibration import check_list
+from speechgmm.recipe.stages.corpus import shared_files
+from speechgmm.recipe.stages.progress import ProgressBars
 
 SHORT_SECONDS = 0.5
 """Utterances shorter than this get a warning."""
 
 Severity = Literal["error", "warning"]
+
+
+Cases = Iterable[tuple[str, str]]
+"""Cases of a mistake: where each is, or nothing where the message says so, and the message."""
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Cases of a mistake that differ in nothing but their place."""
+
+    message: str
+    count: int
+    first: str  # the place of the first case; empty if the message names it
 
 
 @dataclass(frozen=True)
@@ -35,6 +54,8 @@ class Finding:
     severity: Severity
     what: str  # the kind, in a few words
     items: tuple[str, ...]  # each case with its place; paths start at the root of the corpus
+    groups: tuple[Alike, ...]  # the same cases by their messages, in the order of the first of each
+    expected: str = ""  # what to do about all of them, where the cases do not say so
 
 
 @dataclass(frozen=True)
@@ -54,34 +75,59 @@ class CheckReport:
     findings: tuple[Finding, ...]  # errors first
     roles: dict[str, RoleData]  # empty if the lists cannot be read, or synthetic talkers are not recorded yet
     n_trials: dict[str, int]  # of each list
+    checked: str  # what was looked at, in words
 
     def count(self, severity: Severity) -> int:
         """Count the cases of a severity, of all kinds together."""
         return sum(len(finding.items) for finding in self.findings if finding.severity == severity)
 
 
-def check_recipe(recipe: Recipe, engine: Engine | None = None) -> CheckReport:
-    """Check the lists, recordings and kernels of a recipe; of recordings only the headers are read, on the engine."""
+@dataclass(frozen=True)
+class _Found:
+    """A finding as it is made, before paths are shortened and cases are grouped."""
+
+    severity: Severity
+    what: str
+    cases: Cases
+    expected: str = ""
+
+
+def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBars | None = None) -> CheckReport:
+    """Check the lists, recordings and kernels of a recipe, on the engine, and show progress.
+
+    Of recordings the headers are read. Those of the same length are compared: the first second of each before the rest.
+    """
     front_ends = _front_ends(recipe)
-    findings = [Finding("warning", "empty filters", empty_filters(front_end)) for front_end in front_ends]
-    findings.append(Finding("error", "kernel", recipe.missing_kernels()))
+    findings = [_Found("warning", "empty filters", _without_places(empty_filters(each))) for each in front_ends]
+    findings.append(_Found("error", "kernel", _without_places(recipe.missing_kernels())))
     if isinstance(recipe.corpus, SyntheticConfig):
-        return CheckReport(_sorted_findings(findings), {}, {})
+        return CheckReport(_sorted_findings(findings), {}, {}, "the recipe; its talkers are not recorded yet")
+    root = recipe.corpus.root
     try:
         corpus = read_corpus(recipe.corpus)
     except CorpusError as error:
-        findings.append(Finding("error", "in the lists", tuple(str(error).splitlines())))
-        return CheckReport(_sorted_findings(findings, recipe.corpus.root), {}, {})
+        findings.append(_Found("error", "in the lists", [_split_line(line) for line in str(error).splitlines()]))
+        return CheckReport(_sorted_findings(findings, root), {}, {}, "the recipe and its lists")
     findings += _list_findings(recipe, corpus)
+    bars = bars or ProgressBars(None)
+    headers: dict[AudioSegment, AudioHeader] = {}
     if front_ends:
-        headers = read_headers((utterance for _, utterance in _named_utterances(corpus)), engine)
+        named = _named_utterances(corpus)
+        headers = read_headers((utterance for _, utterance in named), engine, bars.callback("reading headers"))
+        digests = same_samples(headers, engine, bars)
         findings += _audio_findings(front_ends, corpus, headers)
+        small = small_backgrounds(recipe, corpus, headers)
+        findings.append(_Found("warning", "small background", _without_places(small)))
+        shared = find_shared(corpus, lambda utterance: digests.get(utterance.audio, utterance.audio))
     else:
-        headers = {}
         findings.append(_missing_features(corpus))
+        shared = shared_files(corpus, imported=True)
+    findings += _shared_findings(shared, allowed=recipe.corpus.allow_shared_recordings)
     roles: dict[str, RoleData] = {role: _role_data(corpus.role(role), headers) for role in ROLES}
     n_trials = {name: len(trials) for name, trials in corpus.trials.items()}
-    return CheckReport(_sorted_findings(findings, recipe.corpus.root), roles, n_trials)
+    read = f"headers of {len(headers):,} recordings" if front_ends else "files of features"
+    checked = f"the recipe, lists, trials, speakers, {read}, and whether two of them are the same"
+    return CheckReport(_sorted_findings(findings, root), roles, n_trials, checked)
 
 
 def _front_ends(recipe: Recipe) -> list[FeatureConfig]:
@@ -89,41 +135,69 @@ def _front_ends(recipe: Recipe) -> list[FeatureConfig]:
     return [system.features for system in recipe.systems_or_self if isinstance(system.features, FeatureConfig)]
 
 
-def _sorted_findings(findings: Iterable[Finding], root: str = "") -> tuple[Finding, ...]:
+def _without_places(messages: Iterable[str]) -> Cases:
+    """Return messages as cases that name their places themselves."""
+    return [("", message) for message in messages]
+
+
+def _split_line(text: str) -> tuple[str, str]:
+    """Split an error in a list into its file and line, if it names them, and the message."""
+    placed = re.fullmatch(r"(.+?:[0-9]+): (.+)", text)
+    return (placed[1], placed[2]) if placed else ("", text)
+
+
+def _sorted_findings(findings: Iterable[_Found], root: str = "") -> tuple[Finding, ...]:
     """Return the findings that have cases, errors first, with paths that start at the root of the corpus."""
-    with_cases = (
-        replace(finding, items=tuple(item.replace(f"{root}/", "") for item in finding.items) if root else finding.items)
-        for finding in findings
-        if finding.items
-    )
+    with_cases = []
+    for found in findings:
+        cases = [tuple(_shorten(text, root) for text in case) for case in found.cases]
+        if cases:
+            items = tuple(f"{place}: {message}" if place else message for place, message in cases)
+            messages = Counter(message for _, message in cases)
+            first = {message: place for place, message in reversed(cases)}
+            groups = tuple(Alike(message, count, first[message]) for message, count in messages.items())
+            with_cases.append(Finding(found.severity, found.what, items, groups, found.expected))
     return tuple(sorted(with_cases, key=lambda finding: finding.severity != "error"))
 
 
-def _list_findings(recipe: Recipe, corpus: Corpus) -> Iterator[Finding]:
+def _shorten(text: str, root: str) -> str:
+    """Write paths in a text from the root of the corpus on."""
+    return text.replace(f"{root}/", "") if root else text
+
+
+def _list_findings(recipe: Recipe, corpus: Corpus) -> Iterator[_Found]:
     """Find the mistakes that the lists show."""
     if not corpus.background and any(system.speakers.method == "map" for system in recipe.systems_or_self):
         needed = "the background model is trained on it; expected some, or speakers.method independent"
-        yield Finding("error", "no background", (needed,))
+        yield _Found("error", "no background", [("", needed)])
     try:
         check_list(recipe, corpus)
     except CorpusError as error:
-        yield Finding("error", "calibration", (str(error),))
-    yield Finding("warning", "in the lists", corpus.warnings())
-    repeated = []
-    for role in ROLES:
-        ids: defaultdict[AudioSegment, list[str]] = defaultdict(list)
-        for utterance in corpus.role(role):
-            if utterance.model is None:
-                ids[utterance.audio].append(utterance.id)
-        repeated += [f"{role}: {', '.join(same)} are {path}" for (path, *_), same in ids.items() if len(same) > 1]
-    yield Finding("warning", "one recording under several ids", tuple(repeated))
+        yield _Found("error", "calibration", [("", str(error))])
+    shared = shared_audio(corpus)  # which is found with all other recordings that have several names
+    yield _Found("warning", "in the lists", _without_places(each for each in corpus.warnings() if each not in shared))
+    yield _Found("warning", "speakers", _without_places(implausible_speakers(corpus)))
+
+
+def _shared_findings(shared: SharedRecordings, *, allowed: bool) -> Iterator[_Found]:
+    """List the recordings that have several names."""
+    tested = _without_places(f"model {pair[0][1].enrols}: {name_shared(pair)}" for pair in shared.tested)
+    expected = "expected different recordings, or corpus.allow_shared_recordings: true"
+    what = "enrolled and tested on the same recording"
+    yield _Found("warning", what, tested) if allowed else _Found("error", what, tested, expected)
+    overlapping = (name_shared(pair) for pair in shared.overlapping)
+    yield _Found("warning", "enrolled and tested on overlapping segments", _without_places(overlapping))
+    of_speakers = (f"{speakers_of(each)}: {name_shared(each)}" for each in shared.of_speakers)
+    yield _Found("warning", "one recording of several speakers", _without_places(of_speakers))
+    repeated = (name_shared(each) for each in shared.repeated)
+    yield _Found("warning", "one recording under several ids", _without_places(repeated))
 
 
 def _audio_findings(
-    front_ends: Sequence[FeatureConfig], corpus: Corpus, headers: dict[AudioSegment, AudioHeader]
-) -> Iterator[Finding]:
+    front_ends: Sequence[FeatureConfig], corpus: Corpus, headers: Mapping[AudioSegment, AudioHeader]
+) -> Iterator[_Found]:
     """Find the mistakes that headers show."""
-    cases: dict[str, list[str]] = {name: [] for name in ("missing", "unreadable", "unfit", "no frame", "short")}
+    cases: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     rates = Counter(header.sample_rate for header in headers.values() if header.sample_rate)
     unfit_rates = {rate: _why_unfit(rate, front_ends) for rate in rates}
     frame = max(front_end.frame_length for front_end in front_ends)
@@ -131,21 +205,30 @@ def _audio_findings(
         header = headers.get(utterance.audio)
         if header is None:
             continue
+        place = f"{name}: {utterance.path}"
+        cases["odd"] += [(place, warning) for warning in header.warnings]
         if header.sample_rate is None:
-            cases["missing" if header.missing else "unreadable"].append(f"{name}: {header.error}")
+            cases["missing" if header.missing else "unreadable"].append(_split_reason(name, utterance, header))
             continue
         if why := unfit_rates[header.sample_rate]:
-            cases["unfit"].append(f"{name}: {why}")
+            cases["unfit"].append((name, why))
         if header.seconds < SHORT_SECONDS:
-            length = f"{name}: {utterance.path}: {header.seconds:.3f} s"
-            cases["no frame" if header.seconds < frame else "short"].append(length)
-    yield Finding("error", "missing file", tuple(cases["missing"]))
-    yield Finding("error", "unreadable audio", tuple(cases["unreadable"]))
-    yield Finding("error", "sample rate", tuple(cases["unfit"]))
-    yield Finding("error", f"shorter than a frame of {frame:g} s", tuple(cases["no frame"]))
-    yield Finding("warning", f"shorter than {SHORT_SECONDS:g} s", tuple(cases["short"]))
+            cases["no frame" if header.seconds < frame else "short"].append((place, f"{header.seconds:.3f} s"))
+    yield _Found("error", "missing file", cases["missing"])
+    yield _Found("error", "unreadable audio", cases["unreadable"])
+    yield _Found("error", "sample rate", cases["unfit"])
+    yield _Found("error", f"shorter than a frame of {frame:g} s", cases["no frame"])
+    yield _Found("warning", f"shorter than {SHORT_SECONDS:g} s", cases["short"])
+    yield _Found("warning", "doubtful audio", cases["odd"])
     counts = ", ".join(f"{count:,} at {rate} Hz" for rate, count in rates.most_common())
-    yield Finding("warning", "mixed sample rates", (counts,) if len(rates) > 1 else ())
+    yield _Found("warning", "mixed sample rates", [("", counts)] if len(rates) > 1 else [])
+
+
+def _split_reason(name: str, utterance: Utterance, header: AudioHeader) -> tuple[str, str]:
+    """Split the reason why a recording cannot be used into the recording and what is wrong with it."""
+    reason = header.error or ""
+    message = reason.removeprefix(f"{Path(utterance.path)}: ")
+    return (name, reason) if message == reason else (f"{name}: {utterance.path}", message)
 
 
 def _why_unfit(rate: int, front_ends: Sequence[FeatureConfig]) -> str | None:
@@ -165,15 +248,14 @@ def _named_utterances(corpus: Corpus) -> Iterator[tuple[str, Utterance]]:
             yield f"{role} {utterance.id}", utterance
 
 
-def _missing_features(corpus: Corpus) -> Finding:
+def _missing_features(corpus: Corpus) -> _Found:
     """Find archives of features that do not exist."""
     named = [(name, utterance.path, file_of_place(utterance.path)) for name, utterance in _named_utterances(corpus)]
     exists = {file: is_file(Path(file)) for file in {file for *_, file in named}}
-    missing = tuple(f"{name}: {path}" for name, path, file in named if not exists[file])
-    return Finding("error", "missing file", missing)
+    return _Found("error", "missing file", [(name, path) for name, path, file in named if not exists[file]])
 
 
-def _role_data(utterances: Sequence[Utterance], headers: dict[AudioSegment, AudioHeader]) -> RoleData:
+def _role_data(utterances: Sequence[Utterance], headers: Mapping[AudioSegment, AudioHeader]) -> RoleData:
     """Count the data of a role."""
     known = [headers[each.audio] for each in utterances if each.audio in headers]
     rates = Counter(header.sample_rate for header in known if header.sample_rate)

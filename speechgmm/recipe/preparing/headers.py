@@ -1,10 +1,11 @@
-"""Headers of the recordings of a corpus: their lengths, sample rates and errors."""
+"""Headers of the recordings of a corpus: their lengths, sample rates, errors and warnings."""
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from functools import cache
 from typing import Any, NamedTuple
 
-from speechgmm.audio.reading import audio_blocks, duration
+from speechgmm.audio.probing import FIRST_SECONDS, check_units
+from speechgmm.audio.reading import audio_blocks, audio_file, audio_warnings, duration
 from speechgmm.corpus.formats.commands import is_command
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import AudioError
@@ -31,31 +32,38 @@ AudioSegment = tuple[str, float | None, float | None, Any]
 
 
 def read_headers(
-    utterances: Iterable[Utterance], engine: Engine | None = None, progress: Callable[[int, int], None] | None = None
+    utterances: Iterable[Utterance],
+    engine: Engine | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[AudioSegment, AudioHeader]:
-    """Read the headers of utterances by `Utterance.audio`, each once; the output of a command has no header to read."""
+    """Read the headers of utterances by `Utterance.audio`, each once; the output of a command has no header to read.
+
+    `progress` takes how many are read, and how many there are.
+    """
     wanted = list(dict.fromkeys(each.audio for each in utterances if not is_command(each.path)))
     blocks = [wanted[start : start + FILES_AT_ONCE] for start in range(0, len(wanted), FILES_AT_ONCE)]
     headers: list[AudioHeader] = []
     for block in map_in_order(_read_headers, blocks, engine):
         headers += block
-        if progress is not None:
+        if progress:
             progress(len(headers), len(wanted))
     return dict(zip(wanted, headers, strict=True))
 
 
 def _read_headers(block: Sequence[AudioSegment]) -> list[AudioHeader]:
-    """Read a block of headers, in a worker."""
-    return [_read_header(each) for each in block]
+    """Read a block of headers, in a worker; what is odd about a file is found once for all its segments."""
+    warnings_of = cache(audio_warnings)
+    return [_read_header(each, warnings_of) for each in block]
 
 
-def _read_header(audio: AudioSegment) -> AudioHeader:
-    """Read a header, and check that it has the segment and the channel."""
+def _read_header(audio: AudioSegment, warnings_of: Callable[[str], tuple[str, ...]]) -> AudioHeader:
+    """Read a header, and check that it has the segment and the channel, and samples in the usual units."""
     path, start, end, channel = audio
     try:
         end = segment_stop(path, end)
-        _, rate = audio_blocks(path, channel=channel, start=start, stop=end)
+        blocks, rate = audio_blocks(path, block_seconds=FIRST_SECONDS, channel=channel, start=start, stop=end)
+        check_units(path, blocks)
     except AudioError as error:
-        return AudioHeader(missing=not is_file(Path(path)), error=str(error))
+        return AudioHeader(missing=not is_file(audio_file(path)), error=str(error))
     stop = duration(path) if end is None else end
-    return AudioHeader((stop or 0.0) - (start or 0.0), rate)
+    return AudioHeader((stop or 0.0) - (start or 0.0), rate, warnings=warnings_of(path))

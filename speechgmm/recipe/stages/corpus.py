@@ -3,7 +3,7 @@
 Files: recordings, and for synthetic talkers Kaldi lists beside them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +13,15 @@ from speechgmm.corpus.formats.commands import commands_of, files_among, output_p
 from speechgmm.corpus.formats.kaldi import KaldiConfig
 from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
 from speechgmm.corpus.reading import CorpusConfig, read_corpus
+from speechgmm.corpus.shared_recordings import Shared, SharedRecordings, find_shared, name_shared, same_files
 from speechgmm.corpus.synthetic.recordings import write_recordings
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.corpus.synthetic.synthesis import plan as plan_recordings
+from speechgmm.errors import CorpusError
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.stages.context import NotYetKnown, StageContext, to_json
-from speechgmm.recipe.stages.features import digest_or_reason
+from speechgmm.recipe.stages.features import digest_or_reason, split_place
 from speechgmm.recipe.stages.progress import ProgressCallback
 
 VERSION = 1
@@ -35,7 +37,58 @@ def find_corpus(config: CorpusConfig, context: StageContext) -> Corpus:
         return _synthetic_corpus(config, context)
     corpus = read_corpus(config)
     commands = commands_of([utterance for role in ROLES for utterance in corpus.role(role)])
-    return _with_outputs(corpus, commands, Path(config.root), context) if commands else corpus
+    if commands:
+        corpus = _with_outputs(corpus, commands, Path(config.root), context)
+    shared = shared_files(corpus, imported=isinstance(config, KaldiConfig) and config.input == "features")
+    if shared.tested and not config.allow_shared_recordings:
+        raise CorpusError(tested_on_enrolment(shared.tested))
+    notes = _notes(shared)
+    return replace(corpus, notes=corpus.notes + notes) if notes else corpus
+
+
+def shared_files(corpus: Corpus, *, imported: bool) -> SharedRecordings:
+    """Find the recordings that have several names, by the bytes of their files; no audio is decoded."""
+    places = {each.path: split_place(each.path, imported=imported) for role in ROLES for each in corpus.role(role)}
+    first = same_files(file for file, _ in places.values())
+
+    def content(utterance: Utterance) -> Hashable:
+        """Return what is equal for utterances of the same bytes: the first such file, and the part of it."""
+        path, *part = utterance.audio
+        file, place = places[path]
+        return first.get(file, file), place, *part
+
+    return find_shared(corpus, content)
+
+
+def tested_on_enrolment(tested: Sequence[Shared]) -> str:
+    """Say which models are compared with their own enrolment, and what to do about it."""
+    n = len(tested)
+    trials = (
+        f"{n:,} trials compare models with recordings that they were"
+        if n > 1
+        else ("a trial compares a model with a recording that it was")
+    )
+    return (
+        f"{trials} enrolled from: {'; '.join(map(name_shared, tested[:3]))}{'; ...' if n > 3 else ''}; "
+        "expected other recordings: take these out of enrolment, tests or trials, or set "
+        "corpus.allow_shared_recordings: true"
+    )
+
+
+def _notes(shared: SharedRecordings) -> tuple[str, ...]:
+    """Warn of recordings that have several names; `Corpus.warnings` has those of one path in enrolment and test."""
+    renamed = [pair for pair in shared.tested if pair[0][1].audio != pair[1][1].audio]
+    kinds = [
+        ("the model is enrolled from the test recording", renamed),
+        ("these segments overlap, so that the model is enrolled from parts of the test", shared.overlapping),
+        ("the same recording of different speakers; one of the labels may be wrong", shared.of_speakers),
+        ("the same recording several times", shared.repeated),
+    ]
+    return tuple(
+        f"{name_shared(found[0])}{f' and {len(found) - 1:,} more' if len(found) > 1 else ''}: {what}"
+        for what, found in kinds
+        if found
+    )
 
 
 def _synthetic_corpus(config: SyntheticConfig, context: StageContext) -> Corpus:

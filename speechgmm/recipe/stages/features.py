@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from speechgmm.audio.reading import audio_file
 from speechgmm.corpus.manifest import Utterance, first_few
 from speechgmm.errors import CorpusError
 from speechgmm.features.extract import FeatureConfig
@@ -132,9 +133,20 @@ def digest_or_reason(path: Path) -> str:
         return f"unreadable: {error}"
 
 
+def split_place(path: str, *, imported: bool) -> tuple[str, str]:
+    """Split the path of an utterance into the file and the place in it, as in ``feats.ark`` and ``:42``."""
+    if imported:
+        file = file_of_place(path)
+        return file, path[len(file) :]
+    if audio_file(path) == Path(path):
+        return path, ""
+    file, colon, offset = path.rpartition(":")
+    return file, colon + offset
+
+
 def _files(utterances: Sequence[Utterance], *, imported: bool) -> list[str]:
     """List the files that utterances are in, each once."""
-    return list(dict.fromkeys(file_of_place(each.path) if imported else each.path for each in utterances))
+    return list(dict.fromkeys(split_place(each.path, imported=imported)[0] for each in utterances))
 
 
 def _stamp(file: str) -> tuple[int, int] | None:
@@ -152,9 +164,10 @@ def _digests(utterances: Sequence[Utterance], *, imported: bool) -> JsonValue:
     inputs: list[JsonValue] = []
     for utterance in utterances:
         path, *segment = utterance.audio
-        file = file_of_place(path) if imported else path
+        file, place = split_place(path, imported=imported)
         if file not in digests:
             digests[file] = digest_or_reason(Path(file))
-        part = [path[len(file) :]] if imported else segment if any(each is not None for each in segment) else []
+        bounds = segment if any(each is not None for each in segment) else []
+        part = [place] if imported else [*([place] if place else []), *bounds]
         inputs.append([utterance.id, digests[file], *part])
     return inputs
