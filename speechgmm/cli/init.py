@@ -120,6 +120,8 @@ def _print_plan(recordings: "Survey", chosen: "FirstRecipeSettings") -> None:
     rate = common_rate(counts)
     if others := Counter({other: count for other, count in counts.items() if other != rate}):
         typer.echo(f"sample rate: {rate} Hz; resampled to it: {_format_rates(others)}")
+    if any(each.channel == "mean" for each in recordings.utterances):
+        typer.echo("channels: averaged, where a recording has several")
     if chosen.has_background:
         typer.echo(f"plan: a background model of {chosen.n_components} Gaussians, and speaker models adapted from it")
     else:

@@ -7,7 +7,7 @@ from helpers.paths import ROOT
 
 FAULTS = ROOT / "tests" / "faults"
 HELD = tuple(FAULTS / name for name in ("test_stages_and_faults.py", "test_surroundings.py", "test_security.py"))
-ELSEWHERE = ("features/test_feature_formats.py", "gmm/test_bad_input.py")
+ELSEWHERE = ("features/test_feature_formats.py", "gmm/test_bad_input.py", "recipe/test_earlier_results.py")
 
 
 def names_in(path):

@@ -115,7 +115,7 @@ def test_parts_that_are_not_there_are_found(recipe):
     assert found(recipe) == {
         ("error", "unreadable audio"): (
             "background late: y-background.wav: has no segment from 2 s to 9 s; it is 3 s long",
-            "background third: x-background.wav: has no channel 2; it has 1, counted from 0, and their 'mean'",
+            "background third: x-background.wav: has no channel 2; it has 1, counted from 0, and their mean",
         )
     }
 
@@ -192,9 +192,7 @@ def test_identical_errors_are_one_line_with_their_number(recipe, rng):
         soundfile.write(recipe.parent / f"{name}.wav", 0.1 * rng.normal(size=(9000, 2)), 16000)
     add(recipe, *(f"{name}.wav,x,background" for name in names), "gone.wav,y,background", "off.wav,y,background")
     done = CliRunner().invoke(app, ["check", str(recipe)], env={"COLUMNS": "250"})
-    line = (
-        "12 recordings: 2 channels; expected a mono file, or a choice: channel=0 to 1, or 'mean'; the first: background"
-    )
+    line = "12 recordings: 2 channels; expected a mono file, or a channel: 0 to 1, or mean; the first: background"
     assert f"{line} stereo0: stereo0.wav\n" in done.stdout.replace(" " * 10, "").replace(" \n", "\n")
     assert "2 recordings: no such audio file; the first: background gone: gone.wav" in done.stdout
     assert "errors: 14, warnings: 0" in done.stdout

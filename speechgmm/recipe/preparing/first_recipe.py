@@ -112,8 +112,10 @@ def choose_settings(recordings: Survey) -> FirstRecipeSettings:
 
 
 def _ubm_size(seconds: float) -> int:
-    """Return the number of Gaussians of a background model that so many seconds train."""
-    return 256 if seconds >= 1200 else 64 if seconds >= 180 else 16
+    """Return the number of Gaussians of a background model that so many seconds train: a power of two."""
+    if seconds < 180:
+        return min(16, _independent_size(80 * seconds))  # if a fifth of it is no speech
+    return 256 if seconds >= 1200 else 64
 
 
 def _independent_size(frames: float) -> int:

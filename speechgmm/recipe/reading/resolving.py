@@ -229,6 +229,8 @@ def _resolve_paths(document: Document) -> None:
 def _normalised(path: Path) -> str:
     """Remove ``a/..`` from a path, but not where ``a`` is a link, and the whole path something else that is there."""
     shorter = os.path.normpath(path)
+    if "\0" in shorter:  # which no file's name can hold
+        return shorter
     return str(path) if os.path.realpath(path) != os.path.realpath(shorter) and path.exists() else shorter
 
 
