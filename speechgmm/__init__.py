@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from speechgmm.version import __version__
 
 if TYPE_CHECKING:
+    from speechgmm.audio.opening import RawFormat as RawFormat
     from speechgmm.audio.reading import read_audio as read_audio
     from speechgmm.corpus.manifest import Corpus as Corpus
     from speechgmm.corpus.manifest import Trial as Trial
     from speechgmm.corpus.manifest import Utterance as Utterance
     from speechgmm.corpus.reading import read_corpus as read_corpus
     from speechgmm.corpus.scored.evaluation import evaluate_scores as evaluate_scores
+    from speechgmm.errors import AudioWarning as AudioWarning
     from speechgmm.errors import SpeechGMMError as SpeechGMMError
     from speechgmm.evaluation.identification import identification_rate as identification_rate
     from speechgmm.evaluation.metrics import act_dcf as act_dcf
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "read_audio": "audio.reading",
+    "RawFormat": "audio.opening",
     "FeatureConfig": "features.extract",
     "extract": "features.extract",
     "FeatureStream": "features.streaming.stream",
@@ -147,6 +150,7 @@ _HOMES = {
     "open_results": "recipe.results.reading",
     "gallery_of_results": "recipe.results.gallery",
     "SpeechGMMError": "errors",
+    "AudioWarning": "errors",
 }
 
 __all__ = ["__version__", *_HOMES]

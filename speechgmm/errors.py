@@ -24,7 +24,27 @@ class AudioError(SpeechGMMError):
 
 
 class AudioWarning(UserWarning):
-    """An audio file was read, but something about it is odd: its header was never finished, or more follows its end."""
+    """An audio file was read, but something about it is odd: its header was never finished, or more follows its end.
+
+    Examples
+    --------
+    A recorder that crashed has left the length of 0 in the header of a WAV file:
+
+    >>> import warnings
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from speechgmm import AudioWarning, read_audio
+    >>> soundfile.write("crashed.wav", np.zeros(8000), 8000)
+    >>> content = Path("crashed.wav").read_bytes()
+    >>> n_written = Path("crashed.wav").write_bytes(content[:40] + bytes(4) + content[44:])
+    >>> with warnings.catch_warnings(record=True, category=AudioWarning, action="always") as caught:
+    ...     samples, sample_rate = read_audio("crashed.wav")
+    >>> samples.shape
+    (8000,)
+    >>> print(caught[0].message)
+    crashed.wav: the header was never finished (its length is 0); read to the end of the file
+    """
 
 
 class ChannelError(AudioError):

@@ -30,14 +30,29 @@ def _umask() -> int:
 
 
 AUDIO_SUFFIXES = (
-    *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".nist", ".aiff"),
+    *(
+        ".wav",
+        ".wave",
+        ".bwf",
+        ".w64",
+        ".rf64",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".mp2",
+        ".sph",
+        ".nist",
+        ".aiff",
+    ),
     *(".aif", ".aifc", ".au", ".snd", ".caf", ".voc", ".paf", ".svx", ".sf", ".ircam", ".pvf", ".avr", ".wve"),
 )
 """Suffixes of the audio files that libsndfile reads."""
 
 MEDIA_SUFFIXES = (
     *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".aac", ".webm", ".mkv", ".mka", ".wma", ".wmv", ".asf"),
-    *(".amr", ".awb", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".spx", ".avi", ".mpg", ".mpeg", ".flv", ".mp2", ".shn"),
+    *(".amr", ".awb", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".spx", ".avi", ".mpg", ".mpeg", ".flv", ".shn"),
 )
 """Suffixes of the other files that hold sound: read by the extra ``media``, or listed as unusable."""
 

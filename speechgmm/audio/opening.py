@@ -30,12 +30,33 @@ LARGEST_BIT_RATE_RATIO = 64
 
 
 class RawFormat(NamedTuple):
-    """The format of a file without a header."""
+    """The format of a file without a header.
 
-    sample_rate: int  # Hz
-    channels: int = 1  # interleaved
-    subtype: str = "PCM_16"  # also PCM_U8, PCM_S8, PCM_24, PCM_32, FLOAT, DOUBLE, ULAW or ALAW
-    endian: str = "LITTLE"  # or BIG: which byte of a sample comes first
+    Parameters
+    ----------
+    sample_rate : int > 0, Hz
+        The sample rate.
+    channels : int >= 1
+        The number of channels, whose samples alternate.
+    subtype : str
+        How a sample is written: PCM_U8, PCM_S8, PCM_16, PCM_24, PCM_32, FLOAT, DOUBLE, ULAW or ALAW.
+    endian : "LITTLE" or "BIG"
+        Which byte of a sample comes first: the lowest or the highest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import RawFormat, read_audio
+    >>> np.array([0, 16384, -32768], "<i2").tofile("dump.raw")
+    >>> samples, sample_rate = read_audio("dump.raw", raw=RawFormat(8000))
+    >>> samples.tolist(), sample_rate
+    ([0.0, 0.5, -1.0], 8000)
+    """
+
+    sample_rate: int
+    channels: int = 1
+    subtype: str = "PCM_16"
+    endian: str = "LITTLE"
 
 
 class AudioStream(Protocol):
