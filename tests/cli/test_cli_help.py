@@ -137,7 +137,5 @@ def test_bash_accepts_the_script_that_completes():
         [sys.executable, "-c", script, "--show-completion", "bash"],
         capture_output=True, text=True, check=True, env=environment,
     ).stdout  # fmt: skip
-    listed = subprocess.run(
-        ["bash", "-c", f"{shown}\ncomplete -p speechgmm"], capture_output=True, text=True, check=True
-    )
-    assert listed.stdout == "complete -o default -F _speechgmm_completion speechgmm\n"
+    done = subprocess.run(["bash", "-c", f"{shown}\ncomplete -p speechgmm"], capture_output=True, text=True, check=True)
+    assert done.stdout == "complete -o default -F _speechgmm_completion speechgmm\n"
