@@ -241,12 +241,12 @@ def check_rate(sample_rate: int, config: FeatureConfig) -> None:
     if 2 * config.top_frequency > sample_rate:
         raise AudioError(
             f"sample rate {sample_rate} Hz is too low for filters up to {config.top_frequency:g} Hz; "
-            f"set sample_rate to {sample_rate}, or high_frequency to at most {sample_rate / 2:g}"
+            f"set the key sample_rate to {sample_rate}"
         )
     if not config.resample:
         raise AudioError(
             f"sample rate {sample_rate} Hz, and the front end's is {config.sample_rate} Hz; "
-            f"set resample to true, or sample_rate to {sample_rate}"
+            f"set the key resample to true, or sample_rate to {sample_rate}"
         )
 
 

@@ -169,7 +169,7 @@ def bad_recordings(folder):
         write(folder / name, samples, subtype=subtype)
         said[name] = reason
     write(folder / "wide.wav", voice(rate=44100), 44100)
-    said["wide.wav"] = "sample rate 44100 Hz, and the front end's is 16000 Hz; set resample to true"
+    said["wide.wav"] = "sample rate 44100 Hz, and the front end's is 16000 Hz; set the key resample to true"
     write(folder / "narrow.wav", voice(rate=8000), 8000)
     said["narrow.wav"] = "sample rate 8000 Hz is too low for filters up to 7600 Hz"
     return said

@@ -75,7 +75,7 @@ def test_each_kind_of_trouble_is_found(recipe, rng):
     assert "cut short" in items["error", "unreadable audio"][2]
     slow, slower = items["error", "sample rate"]
     assert slow.startswith(
-        "background slow: sample rate 8000 Hz, and the front end's is 16000 Hz; set resample to true"
+        "background slow: sample rate 8000 Hz, and the front end's is 16000 Hz; set the key resample to true"
     )
     assert slower.startswith("background slower: sample rate 6000 Hz is too low for filters up to 3700 Hz")
     assert items["error", "shorter than a frame of 0.025 s"] == ("background click: click.wav: 0.010 s",)
