@@ -336,7 +336,7 @@ def test_a_table_of_files_and_speakers_is_enough(tmp_path):
     ("old", "new", "message"),
     [
         ("name;speaker", "name;who", r"list\.csv:1: no column 'speaker' among name, who, path, .*columns\.speaker"),
-        ("sex;from", "sex;sex", r"list\.csv:1: column 'sex' is there twice"),
+        ("sex;from", "sex;sex", r"list\.csv:1: 2 columns are called 'sex'; expected one"),
         ("u2;bob;b/1.wav;enrol", "u2;bob;b/1.wav;enrolment", r"list\.csv:3: role 'enrolment'; expected background"),
         ("u2;bob;b/1.wav", "u2;;b/1.wav", r"list\.csv:3: no speaker"),
         ("0.5;1.75", "1.75;0.5", r"list\.csv:3: start '1\.75', end '0\.5'; expected seconds"),
@@ -350,7 +350,7 @@ def test_a_table_of_files_and_speakers_is_enough(tmp_path):
         ("name;speaker", "sep=;\nname;who", r"list\.csv:2: no column 'speaker' among name, who, path"),
         ("1.5;;1;", "1.5;;left;", r"list\.csv:4: channel 'left'; expected a number from 0 on, or mean"),
         (";;;;;\n", ";;;;;;\n", r"list\.csv:6: 10 fields; expected 9"),
-        ("u2;bob", "u1;bob", r"list\.csv:3: u1 stands on line 2 already"),
+        ("u2;bob", "u1;bob", r"list\.csv:3: id u1 is on line 2 as well; expected different ids"),
         ('"u;4"', '"u;4', r"list\.csv:\d: unexpected end of data"),
         (TABLE, "name;speaker;path\n", r"list\.csv: no utterances"),
     ],
@@ -377,7 +377,7 @@ def test_parts_of_a_file_without_ids_are_called_by_their_channels_and_times(tmp_
         "c/calls-mean-12345678-end",
         "whole",
     ]
-    with pytest.raises(CorpusError, match=r"utterances\.csv:7: c/calls-00000000-00000500 stands on line 3 already"):
+    with pytest.raises(CorpusError, match=r"utterances\.csv:7: id c/calls-00000000-00000500 is on line 3 as well"):
         ids(tmp_path, text + "c/calls.wav,bob,0,0.5,\n")
 
 

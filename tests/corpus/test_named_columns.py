@@ -136,7 +136,7 @@ def test_blank_rows_are_skipped(table):
 
 
 def test_a_name_of_a_column_is_there_once(table):
-    with pytest.raises(CorpusError, match=r"table\.txt:2: column 'path' is there twice"):
+    with pytest.raises(CorpusError, match=r"table\.txt:2: 2 columns are called 'path'; expected one"):
         read(table, "sep=;\npath;path\n")
 
 

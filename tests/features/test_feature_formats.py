@@ -528,14 +528,14 @@ def test_unreadable_files_are_named(tmp_path):
 def test_an_id_that_is_there_twice_is_refused(tmp_path):
     twice = [Matrix.from_array("u", ramp()), Matrix.from_array("u", ramp())]
     for suffix in MANY:
-        with pytest.raises(CorpusError, match=rf"a{suffix}: utterance 'u' is there twice"):
+        with pytest.raises(CorpusError, match=rf"a{suffix}: utterance 'u' is given twice"):
             write_features(tmp_path / f"a{suffix}", twice)
     assert not list(tmp_path.iterdir())
     write(tmp_path / "a.ark", {"u": ramp()})
     (tmp_path / "b.ark").write_bytes(2 * (tmp_path / "a.ark").read_bytes())
     (tmp_path / "b.scp").write_text(2 * (tmp_path / "a.scp").read_text())
     for name in ("b.ark", "b.scp"):
-        with pytest.raises(CorpusError, match=rf"{name}: utterance 'u' is there twice"):
+        with pytest.raises(CorpusError, match=rf"{name}: utterance 'u' is in it twice"):
             read(tmp_path / name)
 
 

@@ -140,7 +140,7 @@ GOOD = {"rttm": "SPEAKER a 1 0 1 <NA> <NA> s <NA> <NA>", "segments": "first r 0 
         ("segments", "u r 1.0 nan", "expected utterance"),
         ("segments", "u r 1.0 2.0 0 0", "expected utterance"),
         ("segments", "u r 1.0 2.0 left", r"expected utterance.*\(A, B or its number\)"),
-        ("segments", "first r 1.0 2.0", "first stands on line 1 already"),
+        ("segments", "first r 1.0 2.0", "first is on line 1 as well"),
         ("ctm", "r 1 0.5 x word", "expected recording, channel, start, duration"),
         ("ctm", "r 1 0.5 1.0", "expected recording"),
         ("lbl", "1 0.5 s", "expected start, stop and a label"),

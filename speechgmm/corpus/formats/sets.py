@@ -72,7 +72,7 @@ def kind_of_set(name: str) -> SetKind | None:
     if NOISE_WORDS.intersection(words) and set(roles) <= {"background"}:
         return "noise"
     if roles:
-        return roles[0]
+        return "enrol" if "enrol" in roles else roles[0]
     if sex_of_set(name):
         return "sex"
     return "plain" if words and PLAIN_WORDS.issuperset(words) else None

@@ -111,7 +111,7 @@ def read_features(path: str | Path) -> Iterator[tuple[str, Float32Array]]:
     with _corpus_errors(str(path)):
         for utterance, array in _arrays(path):
             if utterance in seen:
-                raise CorpusError(f"{path}: utterance {utterance!r} is there twice")
+                raise CorpusError(f"{path}: utterance {utterance!r} is in it twice; expected each once")
             seen.add(utterance)
             yield utterance, as_frames(array, f"{path}: {utterance}")
 
