@@ -120,7 +120,8 @@ def _are_alike(line: str, other: str) -> bool:
 def separator_of(lines: Iterable[str]) -> str | None:
     """Find what separates the fields of lines that no line names: a semicolon, a comma, or None for white space."""
     first = next((line for line in lines if not line.startswith("#")), "")
-    return next((mark for mark in ";," if first.count(mark) > 1 and first.count(mark) >= len(first.split())), None)
+    words = {mark: len(re.sub(rf"{mark}\s+", mark, first).split()) for mark in ";,"}
+    return next((mark for mark in words if first.count(mark) >= max(2, words[mark])), None)
 
 
 def _open(path: Path) -> _Table:

@@ -381,6 +381,34 @@ def test_parts_of_a_file_without_ids_are_called_by_their_channels_and_times(tmp_
         ids(tmp_path, text + "c/calls.wav,bob,0,0.5,\n")
 
 
+def test_missing_values_and_numbers_are_read_as_pandas_and_r_write_them(tmp_path):
+    lines = [
+        "path,speaker,role,sex,start,end,channel",
+        "a.wav,None,Enroll,NA,NaN,1.5,0.0",
+        "b.wav,nan,TEST,f,0.5,,",
+        "c.wav,NA,test,m,nan,<NA>,1.0",
+    ]
+    (tmp_path / "utterances.csv").write_text("\n".join(lines))
+    (tmp_path / "trials.txt").write_text("None,b,1\nNone,c,0\n")
+    corpus = read_corpus(CsvConfig(root=str(tmp_path), trials=("trials.txt",)))
+    found = [(each.speaker, each.sex, each.start, each.end, each.channel) for each in (*corpus.enrol, *corpus.test)]
+    assert found == [
+        ("None", None, None, 1.5, 0),
+        ("nan", "f", 0.5, None, None),
+        ("NA", "m", None, None, 1),
+    ]
+
+
+def test_decimal_commas_are_named(tmp_path):
+    (tmp_path / "utterances.csv").write_text("path;speaker;start;end\na.wav;ann;0,5;1,25\nb.wav;ann;1,5;2\n")
+    with pytest.raises(CorpusError) as refused:
+        read_corpus(CsvConfig(root=str(tmp_path), protocol=ProtocolConfig()))
+    assert str(refused.value).splitlines()[:2] == [
+        f"{tmp_path}/utterances.csv:2: 0,5 and 1,25: a decimal comma; expected a decimal point, as in 1.5",
+        f"{tmp_path}/utterances.csv:3: 1,5: a decimal comma; expected a decimal point, as in 1.5",
+    ]
+
+
 def test_the_channels_of_a_call_without_ids_have_names(tmp_path):
     rows = (f"{n}.wav,{speaker},{channel}\n" for n in range(2) for channel, speaker in enumerate(("ann", "bob")))
     found = ids(tmp_path, "path,speaker,channel\n" + "".join(rows))
