@@ -341,6 +341,14 @@ def test_htk_files_are_read_in_either_byte_order(tmp_path, suffix, kind):
             read(path)
 
 
+@pytest.mark.parametrize("n_frames", [0, 1, 65536])
+def test_a_header_that_fits_in_both_byte_orders_is_that_of_features(tmp_path, n_frames):
+    frames = np.arange(n_frames, dtype=np.float32)[:, None]
+    for order in "<>":
+        (tmp_path / "a.htk").write_bytes(in_order(order, frames))
+        assert same(read(tmp_path / "a.htk"), [("a", frames)])
+
+
 def test_other_things_with_htk_suffixes_are_refused(tmp_path):
     for content in (b"not HTK at all, but some text\n", bytes(10), struct.pack("<iihh2h", 2, 625, 2, 0, 1, 2)):
         (tmp_path / "a.fea").write_bytes(content)

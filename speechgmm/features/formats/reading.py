@@ -407,7 +407,9 @@ def _htk_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     head, size = stream.read(12), _size(stream)
     with _corpus_errors(where):
         headers = {order: _HtkHeader(*struct.unpack(f"{order}iihH", head)) for order in "><"}
-    order = next((order for order, header in headers.items() if header.fits(size)), None)
+    fitting = [order for order, header in headers.items() if header.fits(size)]
+    fitting.sort(key=lambda order: headers[order].kind & 0o77 in HTK_INTEGER_KINDS)  # where both fit, that of features
+    order = next(iter(fitting), None)
     if order is None:
         header = headers[">"]
         raise CorpusError(
