@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -90,7 +90,7 @@ def named_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, 
     table = _open(path)
     line, names = table.header()
     if repeated := sorted({name for name in names if name and names.count(name) > 1}):
-        raise CorpusError(f"{path}:{line}: column {repeated[0]!r} is there twice")
+        raise CorpusError(f"{path}:{line}: {names.count(repeated[0])} columns are called {repeated[0]!r}; expected one")
     if _ends_in_separator(table, len(names)):
         names = [*names, ""]
     for number, row in islice(table.rows(), 1, None):
@@ -101,12 +101,40 @@ def named_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, 
         yield number, {name: field.strip() for name, field in zip(names, row, strict=False) if name}
 
 
+def without_comments(lines: Sequence[str]) -> Sequence[str]:
+    """Drop the comments before the first line of data: lines with ``#`` that do not have as many fields as it has."""
+    n_comments = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
+    if n_comments and _are_alike(lines[n_comments - 1].lstrip("#"), lines[n_comments]):
+        n_comments -= 1
+    return lines[n_comments:]
+
+
+def _are_alike(line: str, other: str) -> bool:
+    """Check whether two lines have the same number of fields."""
+    counts = [(line.count(mark), other.count(mark)) for mark in SEPARATORS]
+    if any(there for counted in counts for there in counted):
+        return any(one == two > 0 for one, two in counts)
+    return len(line.split()) == len(other.split())
+
+
+def separator_of(lines: Iterable[str]) -> str | None:
+    """Find what separates the fields of lines that no line names: a semicolon, a comma, or None for white space."""
+    first = next((line for line in lines if not line.startswith("#")), "")
+    words = {mark: len(re.sub(rf"{mark}\s+", mark, first).split()) for mark in ";,"}
+    return next((mark for mark in words if first.count(mark) >= max(2, words[mark])), None)
+
+
 def _open(path: Path) -> _Table:
-    """Read the text of a table, and find what separates its columns."""
+    """Read the text of a table without comments before it, and find what separates its columns."""
     text = read_text(path)
     if stated := SEPARATOR_LINE.match(text):
         return _Table(path, text[stated.end() :], 2, stated[1].replace("\\t", "\t"))
-    tables = {separator: _Table(path, text, 1, separator) for separator in SEPARATORS}
+    line = 1
+    if text.startswith("#"):
+        lines = [each[0] for each in LINE.finditer(text) if each[0]]
+        kept = without_comments(lines)
+        text, line = "".join(kept), 1 + len(lines) - len(kept)
+    tables = {separator: _Table(path, text, line, separator) for separator in SEPARATORS}
     evidence = {separator: _evidence(table) for separator, table in tables.items()}
     return tables[max(evidence, key=evidence.__getitem__) if any(evidence.values()) else ","]
 

@@ -5,23 +5,20 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from speechgmm.corpus.manifest import Trial
-from speechgmm.corpus.named_columns import named_rows, read_column_names, read_header
+from speechgmm.corpus.named_columns import (
+    named_rows,
+    read_column_names,
+    read_header,
+    separator_of,
+    without_comments,
+)
 from speechgmm.corpus.places import list_path
 from speechgmm.corpus.problems import Problems
+from speechgmm.corpus.vocabulary import EXPECTED_LABELS, column_roles, is_label, is_target, may_be_data
 from speechgmm.errors import CorpusError
 from speechgmm.files import is_audio, numbered_lines, replacing
 
-LABELS_FIRST = {"1": True, "0": False}
-LABELS_LAST = {"target": True, "nontarget": False, "tgt": True, "imp": False, **LABELS_FIRST}
-LABELS_IN_TABLES = {**LABELS_LAST, "true": True, "false": False}
-"""Whether a label means target: in the first column, the last, and in tables, where capitals do not matter."""
-
 EXPECTED_TRIAL = "a model, a test utterance and a label: target or nontarget, tgt or imp, 1 or 0"
-
-MODEL_COLUMNS = ("model", "modelid", "model_id", "enroll", "enrol", "enrollment", "enrolment", "enroll_id", "enrol_id")
-TEST_COLUMNS = ("test", "testid", "test_id", "segmentid", "segment_id", "segment")
-LABEL_COLUMNS = ("label", "targettype", "target_type", "target", "is_target")
-"""Usual names of the columns of a trial list that is a table, in any capitals; the first that is there counts."""
 
 TrialLine = tuple[int, Trial]
 """A trial and its line number."""
@@ -73,7 +70,8 @@ def parse_trials(path: Path, problems: Problems) -> list[TrialLine]:
     for number, trial, _, _ in labelled_rows(path, problems):
         first_line = first_lines.setdefault((trial.model, trial.test), number)
         if first_line != number:
-            problems.add(f"{path}:{number}: trial {trial.model} {trial.test} stands on line {first_line} already")
+            pair = f"{trial.model} {trial.test}"
+            problems.add(f"{path}:{number}: trial {pair} is on line {first_line} as well; expected each trial once")
             continue
         trials.append((number, trial))
     return trials
@@ -91,19 +89,16 @@ def labelled_rows(path: Path, problems: Problems) -> Iterator[tuple[int, Trial, 
         return
     if columns.label is None:
         line, names = read_header(path)
-        raise CorpusError(
-            f"{path}:{line}: no column {LABEL_COLUMNS[0]!r} among {', '.join(filter(None, names))}; "
-            "it marks target trials"
-        )
+        there = ", ".join(filter(None, names))
+        raise CorpusError(f"{path}:{line}: no column 'label' among {there}; it marks target trials")
     number = 0
     for number, row in named_rows(path, problems):
         model, test, label = (row[name] for name in columns if name is not None)
-        target = LABELS_IN_TABLES.get(label.lower())
+        target = is_target(label)
         if not model or not test:
             problems.add(f"{path}:{number}: {columns.model} {model!r}, {columns.test} {test!r}; expected both")
         elif target is None:
-            expected = ", ".join(LABELS_IN_TABLES)
-            problems.add(f"{path}:{number}: {columns.label} {label!r}; expected one of {expected}")
+            problems.add(f"{path}:{number}: {columns.label} {label!r}; expected one of {EXPECTED_LABELS}")
         else:
             yield number, Trial(model, test, target), label, row
     if not number:
@@ -115,18 +110,20 @@ def trial_columns(path: Path) -> TrialColumns | None:
 
     Raises `CorpusError` if it cannot be read.
     """
-    _, first = next(numbered_lines(path), (0, ""))
+    first, *others = without_comments([line for _, line in numbered_lines(path)])[:2] or [""]
     if not set(first) & set(",;\t"):
         return None
     try:
-        there = {name.lower(): name for name in reversed(read_column_names(path))}
+        names = read_column_names(path)
     except CorpusError:  # a list without column names has no quoting either
         return None
-    model, test, label = (
-        next((there[name] for name in names if name in there), None)
-        for names in (MODEL_COLUMNS, TEST_COLUMNS, LABEL_COLUMNS)
-    )
-    return None if model is None or test is None else TrialColumns(model, test, label)
+    roles = column_roles(names)
+    if not {"model", "test"} <= roles.keys():
+        return None
+    if not set(first) & set(",;") and may_be_data(names, roles, others[0].split("\t") if others else []):
+        return None
+    label = names[roles["label"]] if "label" in roles else None
+    return TrialColumns(names[roles["model"]], names[roles["test"]], label)
 
 
 def labelled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, Trial, str]]:
@@ -135,21 +132,24 @@ def labelled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, Trial,
     Formats and errors are those of `parse_trials`, but repeated trials are yielded again.
     """
     label_first: bool | None = None
+    separator: str | None = None
     number = 0
     for number, line in numbered_lines(path):
-        fields = line.split()
-        if line.startswith("#") and len(fields) != 3:  # a comment
-            continue
+        if label_first is None:
+            separator = separator_of([line])
+        fields = [field.strip() for field in line.split(separator)]
+        if line.startswith("#") and not (len(fields) == 3 and (is_label(fields[0]) or is_label(fields[2]))):
+            continue  # a comment
         if label_first is None and len(fields) == 3:
-            label_first = fields[0] in LABELS_FIRST and fields[2] not in LABELS_LAST
+            label_first = is_label(fields[0]) and not is_label(fields[2])
         label = fields[0 if label_first else -1]
-        labels = LABELS_FIRST if label_first else LABELS_LAST
-        if len(fields) != 3 or label not in labels:
+        target = is_target(label)
+        if len(fields) != 3 or target is None:
             expected = "1 or 0, an enrolment and a test" if label_first else EXPECTED_TRIAL
             problems.add(f"{path}:{number}: {line!r}; expected {expected}")
             continue
         model, test = fields[1:] if label_first else fields[:2]
-        yield number, Trial(model, test, labels[label]), label
+        yield number, Trial(model, test, target), label
     if not number:
         problems.add(f"{path}: no trials")
 

@@ -14,7 +14,7 @@ from speechgmm.features.store.store import UnusableUtterance
 from speechgmm.features.store.writing import Source
 from speechgmm.files import files_below
 
-NAMING_SUFFIXES = (".rttm", ".ctm", ".segments", "")
+NAMING_SUFFIXES = (".rttm", ".ctm", ".mlf", ".segments", "")
 """Suffixes of the files in a folder that name their recordings; one without is called ``segments``."""
 
 MAX_BEYOND = 10

@@ -122,6 +122,8 @@ def _find_in_folder(path: Path, notes: list[str], raw: RawFormat | None) -> Iter
     others = kinds_of_files(sorted({*names} - {*audio}))
     hint = "; --raw RATE,CHANNELS,FORMAT reads those without a header" if headerless and raw is None else ""
     if not audio:
+        if lists := [Path(name).parent.as_posix() for name in names if Path(name).name == "wav.scp"]:
+            hint += f"; to read Kaldi's data directories, give the folder of each wav.scp, as {path / lists[0]}"
         raise CorpusError(
             f"{path}: no audio among {count_of_files(names)}; expected names that end as in .wav or .flac{hint}"
         )
@@ -155,10 +157,13 @@ def _read_wav_scp(scp: Path, notes: list[str]) -> Iterator[_Recording]:
     """Read the recordings of a Kaldi data directory, and note where their paths start."""
     number = 0
     folders: Counter[Path] = Counter()
+    lines: dict[str, int] = {}
     for number, line in numbered_lines(scp):
         utterance, audio = (*line.split(maxsplit=1), "")[:2]
         if not audio:
             raise CorpusError(f"{scp}:{number}: {line!r}; expected an utterance and its file")
+        if lines.setdefault(utterance, number) != number:
+            raise CorpusError(f"{scp}:{number}: {utterance} is on line {lines[utterance]} as well; expected it once")
         if audio.endswith("|"):
             raise CorpusError(f"{scp}:{number}: {utterance} is the output of a command; only files are read")
         folder = _folder_of(audio, scp.parent)

@@ -35,7 +35,7 @@ def test_scores_with_labels_need_no_list():
     refused = evaluate("scores")
     assert (refused.exit_code, refused.stdout) == (2, "")
     expected = "expected scores with labels, or a trial list as well"
-    assert refused.stderr == f"error: scores: no labels beside scores; {expected}\n"
+    assert refused.stderr == f"error: scores: no models, tests, scores and labels in a known format; {expected}\n"
     document = json.loads(evaluate("labelled", "--json").stdout)
     assert (document["trials"]["n_target"], document["trials"]["n_nontarget"]) == (2, 1)
 

@@ -276,6 +276,8 @@ def test_a_filter_without_a_bin_is_warned_of(folder, tmp_path):
         (["--raw", "16000,1,s16le,4"], "expected RATE"),
         (["--raw", "16000,1,pcm"], "'pcm' in '16000,1,pcm'; expected one of u8, s8, s16le, s16be, s24le, s24be, "),
         (["kaldi4"], "kaldi4/wav.scp: empty"),
+        (["kaldi6"], "kaldi6/wav.scp:3: u1 is on line 1 as well; expected it once"),
+        (["above"], "give the folder of each wav.scp, as above/train"),
     ],
 )
 def test_a_mistake_is_one_message_and_writes_nothing(folder, tmp_path, monkeypatch, arguments, message):
@@ -283,11 +285,12 @@ def test_a_mistake_is_one_message_and_writes_nothing(folder, tmp_path, monkeypat
     (tmp_path / "file").write_text("mine")
     for path, text in {
         "full/index.json": "{}", "full/mine.txt": "", "empty/notes.txt": "", "empty/a.raw": "",
-        "kaldi/wav.scp": "u1 in/b.wav\nlonely\n", "kaldi2/wav.scp": "u1 cat in/b.wav |\n",
+        "kaldi/wav.scp": "u1 in/b.wav\nlonely\n", "kaldi6/wav.scp": "u1 in/b.wav\nu2 in/b.wav\nu1 in/b.wav\n",
+        "above/train/wav.scp": "u1 in/b.wav\n", "kaldi2/wav.scp": "u1 cat in/b.wav |\n",
         "kaldi3/wav.scp": "u1 in/b.wav\n", "kaldi3/segments": "s1 u9 0 1\n", "kaldi4/wav.scp": "",
         "kaldi5/wav.scp": "u1 in/b.wav\n", "kaldi5/segments": "s1 u1 0 1\nu2 u1 1\n",
     }.items():  # fmt: skip
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     before = sorted(tmp_path.rglob("*"))
     out = () if "--out" in arguments else ("--out", "f.npz")

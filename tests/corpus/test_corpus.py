@@ -40,6 +40,19 @@ def test_a_corpus_comes_back_as_it_was_written(corpus, written):
     assert read_corpus(written) == corpus
 
 
+def test_speakers_may_be_listed_with_their_utterances_instead(corpus, written, tmp_path):
+    folder = tmp_path / "lists" / "test"
+    (folder / "utt2spk").unlink()
+    (folder / "spk2utt").write_text("a a-test0 a-test1\r\nb\tb-test0  b-test1\r\n")
+    assert read_corpus(written).test == corpus.test
+    (folder / "spk2utt").write_text("a a-test0 a-test1\nb b-test0 b-test1 a-test0\nc d\n")
+    with pytest.raises(CorpusError) as refused:
+        read_corpus(written)
+    path = folder / "spk2utt"
+    assert f"{path}:2: a-test0 is on line 1 as well; expected it once" in str(refused.value)
+    assert f"{path}:3: d has no line in {folder / 'wav.scp'}" in str(refused.value)
+
+
 def test_models_and_trials_keep_their_order(corpus):
     assert corpus.models == ("a", "b")
     assert corpus.distinct_trials == corpus.trials["trials"]
@@ -58,7 +71,7 @@ def edit(path, old, new):
         ("trials.txt", "b a-test0 nontarget", "b nothing nontarget", r"trials\.txt:2: unknown test 'nothing'"),
         ("trials.txt", "b a-test0 nontarget", "b a-test0 maybe", r"trials\.txt:2: 'b a-test0 maybe'; expected a model"),
         ("trials.txt", "b a-test0 nontarget", "b a-test0", r"trials\.txt:2: .*; expected a model"),
-        ("trials.txt", "a b-test1", "b a-test0", r"trials\.txt:3: trial b a-test0 stands on line 2 already"),
+        ("trials.txt", "a b-test1", "b a-test0", r"trials\.txt:3: trial b a-test0 is on line 2 as well"),
         (
             "trials.hard.txt",
             "a a-test0 target",
@@ -67,8 +80,8 @@ def edit(path, old, new):
         ),
         ("lists/test/wav.scp", "a-test0 a/test 0.flac", "a-test0", r"test/wav\.scp:1: 'a-test0'; expected two fields"),
         ("lists/test/wav.scp", "a/test 0.flac", "sox a.wav |", r"wav\.scp:1: a-test0 is the output of a command"),
-        ("lists/test/wav.scp", "a-test1 ", "a-test0 ", r"wav\.scp:2: a-test0 stands on line 1 already"),
-        ("lists/test/utt2spk", "a-test0 a\n", "", r"wav\.scp:1: a-test0 has no line in .*utt2spk"),
+        ("lists/test/wav.scp", "a-test1 ", "a-test0 ", r"wav\.scp:2: a-test0 is on line 1 as well; expected it once"),
+        ("lists/test/utt2spk", "a-test0 a\n", "", r"wav\.scp:1: a-test0 is not in .*utt2spk"),
         ("lists/test/wav.scp", "a-test1 a/test 1.flac\n", "", r"utt2spk:2: a-test1 has no line in .*wav\.scp"),
     ],
 )
@@ -147,7 +160,7 @@ def check_segments(written, tmp_path):
         ("a-test0 one 0 nan", r"segments:1: .*; expected utterance, recording, start"),
         ("a-test0 one 0 1 C", r"segments:1: .*; expected .* channel A or B"),
         ("a-test0 two 0 1", r"segments:1: a-test0: recording two has no line in .*wav\.scp"),
-        ("a-test0 one 0 1\na-test0 one 1 2", r"segments:2: a-test0 stands on line 1 already"),
+        ("a-test0 one 0 1\na-test0 one 1 2", r"segments:2: a-test0 is on line 1 as well; expected it once"),
     ],
 )
 def test_bad_segments_are_named(written, tmp_path, line, message):

@@ -336,7 +336,7 @@ def test_a_table_of_files_and_speakers_is_enough(tmp_path):
     ("old", "new", "message"),
     [
         ("name;speaker", "name;who", r"list\.csv:1: no column 'speaker' among name, who, path, .*columns\.speaker"),
-        ("sex;from", "sex;sex", r"list\.csv:1: column 'sex' is there twice"),
+        ("sex;from", "sex;sex", r"list\.csv:1: 2 columns are called 'sex'; expected one"),
         ("u2;bob;b/1.wav;enrol", "u2;bob;b/1.wav;enrolment", r"list\.csv:3: role 'enrolment'; expected background"),
         ("u2;bob;b/1.wav", "u2;;b/1.wav", r"list\.csv:3: no speaker"),
         ("0.5;1.75", "1.75;0.5", r"list\.csv:3: start '1\.75', end '0\.5'; expected seconds"),
@@ -350,7 +350,7 @@ def test_a_table_of_files_and_speakers_is_enough(tmp_path):
         ("name;speaker", "sep=;\nname;who", r"list\.csv:2: no column 'speaker' among name, who, path"),
         ("1.5;;1;", "1.5;;left;", r"list\.csv:4: channel 'left'; expected a number from 0 on, or mean"),
         (";;;;;\n", ";;;;;;\n", r"list\.csv:6: 10 fields; expected 9"),
-        ("u2;bob", "u1;bob", r"list\.csv:3: u1 stands on line 2 already"),
+        ("u2;bob", "u1;bob", r"list\.csv:3: id u1 is on line 2 as well; expected different ids"),
         ('"u;4"', '"u;4', r"list\.csv:\d: unexpected end of data"),
         (TABLE, "name;speaker;path\n", r"list\.csv: no utterances"),
     ],
@@ -377,8 +377,36 @@ def test_parts_of_a_file_without_ids_are_called_by_their_channels_and_times(tmp_
         "c/calls-mean-12345678-end",
         "whole",
     ]
-    with pytest.raises(CorpusError, match=r"utterances\.csv:7: c/calls-00000000-00000500 stands on line 3 already"):
+    with pytest.raises(CorpusError, match=r"utterances\.csv:7: id c/calls-00000000-00000500 is on line 3 as well"):
         ids(tmp_path, text + "c/calls.wav,bob,0,0.5,\n")
+
+
+def test_missing_values_and_numbers_are_read_as_pandas_and_r_write_them(tmp_path):
+    lines = [
+        "path,speaker,role,sex,start,end,channel",
+        "a.wav,None,Enroll,NA,NaN,1.5,0.0",
+        "b.wav,nan,TEST,f,0.5,,",
+        "c.wav,NA,test,m,nan,<NA>,1.0",
+    ]
+    (tmp_path / "utterances.csv").write_text("\n".join(lines))
+    (tmp_path / "trials.txt").write_text("None,b,1\nNone,c,0\n")
+    corpus = read_corpus(CsvConfig(root=str(tmp_path), trials=("trials.txt",)))
+    found = [(each.speaker, each.sex, each.start, each.end, each.channel) for each in (*corpus.enrol, *corpus.test)]
+    assert found == [
+        ("None", None, None, 1.5, 0),
+        ("nan", "f", 0.5, None, None),
+        ("NA", "m", None, None, 1),
+    ]
+
+
+def test_decimal_commas_are_named(tmp_path):
+    (tmp_path / "utterances.csv").write_text("path;speaker;start;end\na.wav;ann;0,5;1,25\nb.wav;ann;1,5;2\n")
+    with pytest.raises(CorpusError) as refused:
+        read_corpus(CsvConfig(root=str(tmp_path), protocol=ProtocolConfig()))
+    assert str(refused.value).splitlines()[:2] == [
+        f"{tmp_path}/utterances.csv:2: 0,5 and 1,25: a decimal comma; expected a decimal point, as in 1.5",
+        f"{tmp_path}/utterances.csv:3: 1,5: a decimal comma; expected a decimal point, as in 1.5",
+    ]
 
 
 def test_the_channels_of_a_call_without_ids_have_names(tmp_path):

@@ -43,11 +43,14 @@ def speakers(corpus):
         ("train", ["train", "TRAIN", "training", "train-clean-100", "TrainSet", "trainset", "my_train_wav"]),
         ("dev", ["dev", "dev_set", "development", "val", "Valid", "validation", "devset", "vox1_dev_wav"]),
         ("test", ["test", "Testing", "test-other", "eval", "evaluation", "testdata", "eval2"]),
-        ("enrol", ["enrol", "enroll", "enrolment", "enrollment", "Enroll_wav"]),
+        ("enrol", ["enrol", "enroll", "enrolment", "enrollment", "Enroll_wav", "sre16_eval_enroll"]),
         ("background", ["background", "ubm-data"]),
         ("sex", ["male", "Female", "m", "F", "men", "women", "female_speakers", "boys"]),
-        ("plain", ["wav", "audio", "speech", "recordings", "clean", "other", "part1", "DR1", "wav_16k", "disc 2"]),
-        ("noise", ["noise", "musan", "music", "RIRS_NOISES"]),
+        (
+            "plain",
+            ["wav", "audio", "speech", "recordings", "clean", "other", "part1", "DR1", "wav_16k", "mp3", "m4a", "sph"],
+        ),
+        ("noise", ["noise", "musan", "music", "RIRS_NOISES", "_background_noise_"]),
         (None, ["alice", "F01", "m3", "p225", "speaker1", "spk_02", "id10270", "1272", "trainor", ""]),
     ],
 )
@@ -81,6 +84,25 @@ TREES = {
         [f"{top}/{who}/{who}_{n}.wav" for top in ("english", "german") for who in PEOPLE for n in range(2)],
         ("english", "german"),
     ),
+    "unknown names, speakers that say so": (
+        paths(("hall", "garden"), ("Speaker01", "Speaker02", "Actor_3")), ("garden", "hall"),
+    ),
+    "a set beside one of another language": (paths(("entrainement", "test"), PEOPLE), ("entrainement", "test")),
+    "background beside others": (
+        paths("UBM", [f"b{n}" for n in range(9)]) + paths("users", PEOPLE), ("UBM", "users"),
+    ),
+    "corpora with sets": (
+        paths(("one", "two"), ("train", "test"), PEOPLE), ("one/test", "one/train", "two/test", "two/train"),
+    ),
+    "ages with sexes": (
+        paths(("adults", "children"), ("boys", "girls"), ("1", "2")),
+        ("adults/boys", "adults/girls", "children/boys", "children/girls"),
+    ),
+    "formats": (paths(("wav", "mp3"), PEOPLE), ("mp3", "wav")),
+    "a set without speakers beside one with": (
+        paths("data", PEOPLE) + paths("eval", ("enroll", "test")), ("data",),
+    ),
+    "a speaker called test, with sessions": (paths(("test", *PEOPLE), ("s1", "s2")), ()),
     "a folder for each speaker": (paths(PEOPLE), ()),
     "sessions": (paths(PEOPLE, ("session1", "session2")), ()),
     "sessions of any names": (paths(PEOPLE, ("one", "two")), ()),
@@ -116,7 +138,40 @@ def test_what_only_a_user_can_know_is_said(tmp_path):
     assert discover(tmp_path / "sure").doubts == ()
 
 
-@pytest.mark.parametrize("names", [paths(("train", "test")), paths(("Training", "validation", "eval_set"))])
+@pytest.mark.parametrize(
+    ("names", "doubt"),
+    [
+        (paths(("1", "2"), ("1", "2", "3")), "the folders in a speaker's folder (1, 2, 3) taken as sessions"),
+        (
+            paths((*PEOPLE, "_background_noise_")),
+            "_background_noise_ taken as a speaker's name; if it holds noise, move",
+        ),
+        (paths(PEOPLE, ("enrol", "test")), "enrol, test in the folders of speakers taken as sessions, not as roles"),
+        (paths(("8kHz", "16kHz"), PEOPLE), "16kHz, 8kHz hold recordings of the same names, taken as different"),
+        (paths(("train", "test"), ("clean", "noisy"), PEOPLE), "test/clean, test/noisy, train/clean and 1 more hold"),
+        (paths("wav", PEOPLE) + paths("mp3", PEOPLE, suffix="mp3"), "mp3, wav hold recordings of the same names"),
+    ],
+)
+def test_a_guess_that_changes_results_is_said(tmp_path, names, doubt):
+    touch(tmp_path, *names)
+    (said,) = discover(tmp_path).doubts
+    assert said.startswith(doubt)
+
+
+def test_parts_of_different_recordings_are_no_guess(tmp_path):
+    touch(tmp_path, *(f"disc {n}/{who}/{n}.wav" for n in (1, 2) for who in PEOPLE))
+    assert discover(tmp_path).doubts == ()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        paths(("train", "test")),
+        paths(("Training", "validation", "eval_set")),
+        paths(("train", "test"), "wav"),
+        paths(("train", "test"), ("male", "female")),
+    ],
+)
 def test_sets_in_which_nothing_names_speakers_are_refused(tmp_path, names):
     touch(tmp_path, *names)
     with pytest.raises(CorpusError, match="named as sets, and nothing in them names the speakers; expected a folder"):
@@ -309,6 +364,16 @@ def test_data_directories_are_known_wherever_their_paths_start(tmp_path, prefix)
     assert {role: len(those) for role, those in alone.utterances.items()} == {None: 9}
 
 
+def test_data_directories_with_spk2utt_alone_are_known(tmp_path):
+    touch(tmp_path / "audio", *(f"{who}-{n}.wav" for who in PEOPLE for n in range(2)))
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "wav.scp").write_text("".join(f"{who}-{n} audio/{who}-{n}.wav\n" for who in PEOPLE for n in range(2)))
+    (data / "spk2utt").write_text("".join(f"{who} {who}-0 {who}-1\n" for who in PEOPLE))
+    found = discover(tmp_path)
+    assert (found.kind, speakers(found)) == ("kaldi", sorted(PEOPLE))
+
+
 def test_trial_lists_that_fit_are_used(tmp_path):
     touch(tmp_path, *(f"{name}.wav" for name in ids(*PEOPLE)))
     names = ids(*PEOPLE)
@@ -387,6 +452,34 @@ def test_a_table_behind_a_linked_folder_is_found(tmp_path, name):
         assert speakers(found) == [*PEOPLE]
         assert all((tmp_path / each.path).exists() for each in found.all_utterances)
         assert (found.root / found.keys["table"]).samefile(tmp_path / "table" / "validated.tsv")
+
+
+def test_columns_of_times_that_are_not_read_are_said(tmp_path):
+    touch(tmp_path, *paths(PEOPLE))
+    rows = [f"{who}/{n}.wav,{who},0.5,1.5" for who in PEOPLE for n in range(2)]
+    said = {
+        "path,speaker,start,duration": "duration not read: recordings are taken from start to the end of the file",
+        "path,speaker,start_ms,end_ms": "start_ms, end_ms not read: recordings are taken whole",
+        "path,speaker,offset,duration": "offset, duration not read: recordings are taken whole",
+        "path,speaker,start,end": None,
+        "path,speaker,age,duration": None,
+    }
+    for header, doubt in said.items():
+        (tmp_path / "t.csv").write_text("\n".join([header, *rows]))
+        doubts = discover(tmp_path).doubts
+        assert [each.partition(";")[0] for each in doubts] == ([doubt] if doubt else [])
+
+
+def test_a_table_that_cannot_be_read_is_named_with_the_reason(tmp_path):
+    touch(tmp_path, *paths(PEOPLE))
+    (tmp_path / "latin.csv").write_text("path,speaker\nalice/0.wav,Zo\xeb\n", encoding="latin-1")
+    (tmp_path / "loose.csv").write_text('path, speaker\nalice/0.wav, "Smith, Alice"\n')
+    found = discover(tmp_path)
+    assert found.kind == "folder"
+    assert found.ignored[:2] == (
+        "the table loose.csv:2: 3 fields; expected 2, as in the first line",
+        "the table latin.csv:2: not UTF-8 text",
+    )
 
 
 def test_a_table_whose_files_are_gone_is_left_out_and_named(tmp_path):

@@ -129,6 +129,14 @@ def test_rows_may_end_in_a_separator_if_all_do(table):
         read(table, "path,speaker\n1.wav,ann,\n2.wav,bob,x\n")
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_comments_may_come_before_the_header(table, mark):
+    lines = ["# made by hand", "# on Monday, by Ann, and Bob; twice", "#", f"path{mark}speaker", f"a.wav{mark}ann"]
+    assert read(table, "\n".join(lines)) == ([{"path": "a.wav", "speaker": "ann"}], [5])
+    assert read_header(table).line == 4
+    assert read(table, f"#path{mark}speaker\r\na.wav{mark}ann") == ([{"#path": "a.wav", "speaker": "ann"}], [2])
+
+
 def test_blank_rows_are_skipped(table):
     rows, numbers = read(table, "\n,,\npath,speaker\n\n1.wav,ann\n , \n")
     assert rows == [{"path": "1.wav", "speaker": "ann"}]
@@ -136,7 +144,7 @@ def test_blank_rows_are_skipped(table):
 
 
 def test_a_name_of_a_column_is_there_once(table):
-    with pytest.raises(CorpusError, match=r"table\.txt:2: column 'path' is there twice"):
+    with pytest.raises(CorpusError, match=r"table\.txt:2: 2 columns are called 'path'; expected one"):
         read(table, "sep=;\npath;path\n")
 
 

@@ -72,11 +72,17 @@ LABELLED = {
     "numpy-header": ("{m} {t} {one} {s}", "# model_id test_id label score"),
     "pandas": ("{m},{t},{s},{true}", "utt1,utt2,cosine,same_speaker"),
     "semicolons": ("{same};{s};{m};{t}", "Same/Different;Score;Enrolment;Probe"),
+    "comma-lines": ("{m},{t},{one},{s}", None),
+    "semicolon-lines": ("{m}; {t}; {s}; {word}", None),
+    "comment-lines": ("{m} {t} {s} {word}", "# scores of two systems\n# of today"),
+    "probabilities": ("{m},{t},{true},{s}", "# system A, 2024\nutterance1,utterance2,same_speaker,probability"),
     "tab-header": ("{m}\t{t}\t{one}.0\t{s}", "file_1\tfile_2\tTarget\tScore"),
 }
 UNLABELLED = {
     "Kaldi": ("{m} {t} {s}", None),
     "trainer": ("{s} {m} {t}", None),
+    "Kaldi-commas": ("{m},{t},{s}", None),
+    "Kaldi-comments": ("{m} {t} {s}", "# my test scores"),
     "NIST": ("{m}\t{t}\ta\t{s}", "modelid\tsegmentid\tside\tLLR"),
     "NIST-SRE16": ("{m}\t{t}\ta\t{s}", "modelid\tsegment\tside\tLLR"),
     "NIST-words": ("{m} {t} a {s}", None),
@@ -95,6 +101,10 @@ TRIALS = {
     "NIST-key": ("{m}\t{t}\ta\t{word}\tY\tmixer", "modelid\tsegmentid\tside\ttargettype\tphone_num_match\tsource"),
     "NIST-key-words": ("{m} {t} a {word}", None),
     "labels": ("{m},{t},{same}", "enroll,test,label"),
+    "comma-lines": ("{m},{t},{one}", None),
+    "semicolon-lines": ("{one};{m};{t}", None),
+    "capitals": ("{m} {t} {same}", "# trials\n# of two sets"),
+    "truth-first": ("{true} {m} {t}", None),
 }
 
 
@@ -105,7 +115,10 @@ def test_every_format_gives_every_number_of_kaldis(trials, tmp_path, form):
     scores = write(tmp_path / "scores", lines_of(trials, *(LABELLED | UNLABELLED)[form]))
     found = evaluated(scores, listed)
     assert found["trials"] == right
-    assert found["notes"][:-1] or form == "Kaldi"  # what was taken is said; the last note is on intervals
+    assert found["notes"][:-1] or form in (
+        "Kaldi",
+        "Kaldi-comments",
+    )  # what was taken is said; the last note is on intervals
     if form in LABELLED:
         assert evaluated(scores)["trials"] == right
     else:
@@ -122,6 +135,29 @@ def test_every_list_gives_the_same_numbers(trials, tmp_path, form):
     listed = write(tmp_path / "other", lines_of(trials, *TRIALS[form]))
     for each in ("SpeechBrain", "NIST", "Bob4", "LIA_RAL"):
         scores = write(tmp_path / "scores", lines_of(trials[::-1], *(LABELLED | UNLABELLED)[each]))
+        assert evaluated(scores, listed)["trials"] == right
+
+
+def test_names_in_other_columns_are_never_taken_for_the_order_of_the_list(trials, tmp_path):
+    listed = write(tmp_path / "list", lines_of(trials, *TRIALS["kaldi"]))
+    scores = write(tmp_path / "scores", lines_of(trials[::-1], "{m},{t},{s}", "anchor,candidate,score"))
+    with pytest.raises(CorpusError, match=r"scores:1: anchor and candidate hold models or tests of .*list; expected"):
+        evaluated(scores, listed)
+    numbered = [f"{number},{score}" for number, (*_, score) in enumerate(trials)]
+    write(scores, ["trial,score", *numbered])
+    right = evaluated(write(tmp_path / "kaldi", lines_of(trials, "{m} {t} {s}")), listed)["trials"]
+    assert evaluated(scores, listed)["trials"] == right
+
+
+def test_tests_before_models_are_named(trials, tmp_path):
+    listed = write(tmp_path / "list", lines_of(trials, *TRIALS["kaldi"]))
+    right = evaluated(write(tmp_path / "kaldi", lines_of(trials, "{m} {t} {s}")), listed)["trials"]
+    for form in ("{t} {m} {s}", "{t},{m},{s}"):
+        scores = write(tmp_path / "scores", lines_of(trials, form))
+        with pytest.raises(CorpusError, match=r"its tests in model; expected models before tests, or the names"):
+            evaluated(scores, listed)
+    for header in ("test model score", "# test model score"):
+        scores = write(tmp_path / "scores", lines_of(trials, "{t} {m} {s}", header))
         assert evaluated(scores, listed)["trials"] == right
 
 

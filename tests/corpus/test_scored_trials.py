@@ -53,7 +53,7 @@ def files(trials, tmp_path):
     return scores, write(tmp_path / "trials", lines)
 
 
-FEW = "fewer than 30 target or nontarget trials with scores, too few to say much"
+FEW = "fewer than 30 target or nontarget trials with scores: the numbers are rough estimates"
 LISTS = {
     "nist": ("{model} {test} {label}", "", ("target", "nontarget")),
     "short": ("{model}\t{test}\t{label}", "", ("tgt", "imp")),
@@ -135,7 +135,7 @@ FAULTS = {
         72,
     ),
     "again": (lambda scores, trials: ([*scores, scores[3]], trials), "line 4 says", "extra", 72),
-    "listed": (lambda scores, trials: (scores, [*trials, trials[3]]), "it is on line 4 already", "extra", 72),
+    "listed": (lambda scores, trials: (scores, [*trials, trials[3]]), "the same trial is on line 4", "extra", 72),
     "other": (lambda scores, trials: ([*scores, "s5 s5-11 77"], trials), "contradict", None, 0),
     "kind": (lambda scores, trials: (scores, [*trials, "s0 s0-0 nontarget"]), "contradict", None, 0),
     "label": (
@@ -154,7 +154,7 @@ FAULTS = {
         0,
     ),
     "short": (lambda _, trials: (["0.1", "0.2"], trials), "2 scores; expected one for each of the 72", None, 0),
-    "commas": (lambda _, trials: (["a,b,0.2"], trials), "or a table with columns model, test and score", None, 0),
+    "commas": (lambda _, trials: (["a,0.2"], trials), "or a table with columns model, test and score", None, 0),
 }
 
 
@@ -249,7 +249,7 @@ def test_the_parts_are_those_of_the_column(files, trials, tmp_path):
         sides = [[score for target, score in mine if target == side] for side in (True, False)]
         assert (part["n_target"], part["n_nontarget"]) == tuple(map(len, sides))
         assert part["eer"] == pytest.approx(float(naive.eer(*sides)), abs=1e-12)
-    of_parts = "fewer than 30 target or nontarget trials, too few to say much, where sex is f, m"
+    of_parts = "fewer than 30 target or nontarget trials, and so rough estimates, where sex is f, m"
     assert found["warnings"] == [FEW, of_parts]
     shown = evaluate(*files, "--by", "sex", "--manifest", manifest, columns=60)
     assert "…" not in shown.stdout
@@ -265,7 +265,7 @@ def test_a_column_that_is_nowhere_and_a_test_that_the_manifest_lacks_are_errors(
     write(manifest, ["name,sex", "s0-0,f"])
     assert "no column 'id' or 'path' among name, sex" in said(files, "sex", manifest)
     write(manifest, ["id,sex", "s0-0,f", "s0-0,f"])
-    assert "manifest.csv:3: utterance 's0-0' is there already" in said(files, "sex", manifest)
+    assert "manifest.csv:3: a second row for the utterance 's0-0'; expected one" in said(files, "sex", manifest)
 
 
 def said(files, by, manifest=None):

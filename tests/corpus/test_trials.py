@@ -52,10 +52,10 @@ def test_fields_and_lines_of_a_table_are_given(tmp_path):
         ("sep=;\nmodel;test\nm;t\n", r"list:2: no column 'label' among model, test"),
         ("model,test,label\nm,t,maybe\n", r"list:2: label 'maybe'; expected one of target, nontarget"),
         ("model,test,label\nm,,1\n", r"list:2: model 'm', test ''; expected both"),
-        ("model,test,label\nm,t,1\nm,t,1\n", r"list:3: trial m t stands on line 2 already"),
+        ("model,test,label\nm,t,1\nm,t,1\n", r"list:3: trial m t is on line 2 as well; expected each trial once"),
         ("model,test,label\nm,t\n", r"list:2: 2 fields; expected 3"),
         ("model,test,label\n", r"list: no trials"),
-        ("m,t,target\n", r"list:1: 'm,t,target'; expected a model, a test utterance and a label"),
+        ("m,t,maybe\n", r"list:1: 'm,t,maybe'; expected a model, a test utterance and a label"),
         ('m,"t target\n', r"list:1: 'm,\"t target'; expected a model"),
     ],
 )

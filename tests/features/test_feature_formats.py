@@ -341,6 +341,14 @@ def test_htk_files_are_read_in_either_byte_order(tmp_path, suffix, kind):
             read(path)
 
 
+@pytest.mark.parametrize("n_frames", [0, 1, 65536])
+def test_a_header_that_fits_in_both_byte_orders_is_that_of_features(tmp_path, n_frames):
+    frames = np.arange(n_frames, dtype=np.float32)[:, None]
+    for order in "<>":
+        (tmp_path / "a.htk").write_bytes(in_order(order, frames))
+        assert same(read(tmp_path / "a.htk"), [("a", frames)])
+
+
 def test_other_things_with_htk_suffixes_are_refused(tmp_path):
     for content in (b"not HTK at all, but some text\n", bytes(10), struct.pack("<iihh2h", 2, 625, 2, 0, 1, 2)):
         (tmp_path / "a.fea").write_bytes(content)
@@ -528,14 +536,14 @@ def test_unreadable_files_are_named(tmp_path):
 def test_an_id_that_is_there_twice_is_refused(tmp_path):
     twice = [Matrix.from_array("u", ramp()), Matrix.from_array("u", ramp())]
     for suffix in MANY:
-        with pytest.raises(CorpusError, match=rf"a{suffix}: utterance 'u' is there twice"):
+        with pytest.raises(CorpusError, match=rf"a{suffix}: utterance 'u' is given twice"):
             write_features(tmp_path / f"a{suffix}", twice)
     assert not list(tmp_path.iterdir())
     write(tmp_path / "a.ark", {"u": ramp()})
     (tmp_path / "b.ark").write_bytes(2 * (tmp_path / "a.ark").read_bytes())
     (tmp_path / "b.scp").write_text(2 * (tmp_path / "a.scp").read_text())
     for name in ("b.ark", "b.scp"):
-        with pytest.raises(CorpusError, match=rf"{name}: utterance 'u' is there twice"):
+        with pytest.raises(CorpusError, match=rf"{name}: utterance 'u' is in it twice"):
             read(tmp_path / name)
 
 

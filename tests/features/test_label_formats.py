@@ -63,6 +63,31 @@ def test_a_format_is_recognised_by_what_the_file_holds(write, name, text, format
     assert (found.format, found.speech) == (format_, speech)
 
 
+def test_master_labels_of_htk_are_of_many_recordings(write):
+    text = (
+        '#!MLF!#\n"*/one.lab"\n0 5000000 sil -9.5\n5000000 15000000 sil-ah+b -100.2 abba\n.\n'
+        '"C:\\data\\two 2.rec"\n0 3000000 x^a-pau+b=c@1_2/A:0\n3000000 4000000 well-known\n.\n"/d/three.lab"\n.\n'
+    )
+    found = read_labels(write("all.mlf", text))
+    assert found.format == "HTK master labels"
+    assert found.speech == {"one": ((0.5, 1.5),), "two 2": ((pytest.approx(0.3), pytest.approx(0.4)),), "three": ()}
+    assert dict(found.spoken) == {"ah": 1, "well-known": 1}
+    assert dict(found.silent) == {"sil": 1, "pau": 1}
+    for bad, message in (
+        (text.replace("two 2", "one"), r'all\.mlf:6: .*one\.rec"; expected the name of one recording'),
+        (text.replace("*/one", "*/*"), r'all\.mlf:2: "\*/\*\.lab"; expected the name of one recording'),
+        (text.replace('"*/one.lab"\n', ""), r"all\.mlf:2: '0 5000000 sil -9\.5'; expected a name as in"),
+        (text.replace("0 3000000", "3000000"), r"all\.mlf:7: .*; expected start, stop and a label"),
+    ):
+        with pytest.raises(CorpusError, match=message):
+            read_labels(write("all.mlf", bad))
+
+
+def test_decimal_commas_are_named(write):
+    with pytest.raises(CorpusError, match=r"a\.txt:1: .* has decimal commas; expected decimal points"):
+        read_labels(write("a.txt", "0,500000\t1,500000\tspeech\n"))
+
+
 def test_labels_of_speech_and_of_other_sounds_are_counted(write):
     found = read_labels(write("a.txt", "0\t1\tann\n1\t2\tMusic\n2\t3\tann\n3\t4\t<SIL>\n4\t5\t\n"))
     assert dict(found.spoken) == {"ann": 2, "": 1}
@@ -140,7 +165,7 @@ GOOD = {"rttm": "SPEAKER a 1 0 1 <NA> <NA> s <NA> <NA>", "segments": "first r 0 
         ("segments", "u r 1.0 nan", "expected utterance"),
         ("segments", "u r 1.0 2.0 0 0", "expected utterance"),
         ("segments", "u r 1.0 2.0 left", r"expected utterance.*\(A, B or its number\)"),
-        ("segments", "first r 1.0 2.0", "first stands on line 1 already"),
+        ("segments", "first r 1.0 2.0", "first is on line 1 as well"),
         ("ctm", "r 1 0.5 x word", "expected recording, channel, start, duration"),
         ("ctm", "r 1 0.5 1.0", "expected recording"),
         ("lbl", "1 0.5 s", "expected start, stop and a label"),
@@ -288,6 +313,18 @@ def save(path, tiers, form="short_textgrid"):
 def test_the_tier_with_speech_is_found(tmp_path, form, tiers, tier):
     found = read_labels(save(tmp_path / "a.TextGrid", tiers, form))
     assert (found.format, found.speech) == (f"Praat TextGrid, tier {tier}", ONE)
+
+
+def test_the_words_of_several_speakers_are_joined(tmp_path):
+    words = {
+        "ann - words": [Interval(0.5, 1, "yes")],
+        "ann - phones": [Interval(0.5, 0.7, "j"), Interval(0.7, 1, "spn")],
+        "bob - words": [Interval(0.9, 1.5, "no"), Interval(2, 2.5, "<eps>")],
+        "bob - phones": [Interval(0.9, 1.5, "n")],
+    }
+    path = tmp_path / "a.TextGrid"
+    save(path, words)
+    assert read_labels(path).speech == ONE
 
 
 def test_a_textgrid_without_speech_is_one(tmp_path):

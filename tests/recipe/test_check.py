@@ -126,7 +126,7 @@ def test_errors_in_lists_are_told_with_their_lines(recipe):
     assert items == {
         ("error", "in the lists"): (
             "utterances.csv:8: no speaker",
-            "utterances.csv:9: a-test stands on line 5 already",
+            "utterances.csv:9: id a-test is on line 5 as well; expected different ids",
             "utterances.csv:10: role 'nothing'; expected background, enrol, test, or nothing",
         )
     }

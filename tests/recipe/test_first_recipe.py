@@ -52,7 +52,7 @@ def test_a_folder_for_each_speaker_is_known(tmp_path, rng):
     assert "ignored: 1 other file: 1 .txt (notes.txt)" in said
     done = CliRunner().invoke(app, ["init", str(tmp_path / "my voices"), "--out", str(tmp_path / "r.yaml")])
     assert done.exit_code == 2
-    assert "is there already" in done.stderr
+    assert "exists; expected another name" in done.stderr
 
 
 def test_what_cannot_be_used_is_not_drawn(tmp_path, rng):
@@ -79,7 +79,7 @@ def test_what_cannot_be_used_is_not_drawn(tmp_path, rng):
     (tmp_path / "r.yaml").unlink()
     done = CliRunner().invoke(app, ["init", str(tmp_path / "v"), "--out", str(tmp_path / "r.yaml")])
     assert (done.exit_code, (tmp_path / "r.yaml").exists()) == (2, False)
-    assert "r-usable.csv: is there already" in done.stderr
+    assert "r-usable.csv: exists; expected another name" in done.stderr
 
 
 def test_rows_of_a_table_that_cannot_be_used_are_not_drawn(tmp_path, rng):
@@ -203,8 +203,8 @@ def test_what_cannot_be_an_experiment_is_refused(tmp_path, rng):
     with pytest.raises(CorpusError, match=r"t\.csv: columns file, age; expected columns path and speaker"):
         discover(tmp_path / "t.csv")
     record(tmp_path / "v" / "a" / "1.wav", rng)
-    with pytest.raises(CorpusError, match="1 speaker, 0 of them with two recordings or more"):
-        choose_settings(survey(discover(tmp_path / "v")))
+    with pytest.raises(CorpusError, match=r"/v/a: 1\.wav are in one folder, and nothing names the speakers"):
+        discover(tmp_path / "v")
     record(tmp_path / "v" / "b" / "1.wav", rng)
     with pytest.raises(CorpusError, match="2 speakers, 0 of them with two recordings or more"):
         choose_settings(survey(discover(tmp_path / "v")))

@@ -13,15 +13,15 @@ from speechgmm.corpus.formats.discovered import (
     likely_roots,
     relative_path,
 )
-from speechgmm.corpus.formats.kaldi import KaldiConfig, read_data_directory, read_kaldi
+from speechgmm.corpus.formats.kaldi import KaldiConfig, read_data_directory, read_kaldi, read_speakers
 from speechgmm.corpus.formats.sets import SetContents, kind_of_set, roles_of_sets
 from speechgmm.corpus.manifest import ROLES, Role, Utterance, first_few
 from speechgmm.corpus.problems import Problems
 from speechgmm.errors import CorpusError
 from speechgmm.files import is_audio, numbered_lines
 
-LISTS = ("wav.scp", "utt2spk")
-"""The files that make a folder a data directory of recordings."""
+SPEAKERS = {"utt2spk", "spk2utt"}
+"""The files of which a data directory of recordings has one beside ``wav.scp``."""
 
 MAX_TRIAL_LISTS = 5
 """Trial lists of a corpus that are tried, at most."""
@@ -55,7 +55,7 @@ def _data_directories(files: Iterable[str]) -> list[str]:
     for file in files:
         folder, _, name = file.rpartition("/")
         names.setdefault(folder or ".", set()).add(name)
-    found = [folder for folder, held in names.items() if held.issuperset(LISTS)]
+    found = [folder for folder, held in names.items() if "wav.scp" in held and held & SPEAKERS]
     above = {folder: set(map(str, PurePosixPath(folder).parents)) - {folder} for folder in found}
     return [folder for folder in found if not above[folder].intersection(found)]
 
@@ -64,7 +64,7 @@ def _check_incomplete(place: Path, files: Sequence[str]) -> None:
     """Refuse lists of Kaldi that lack what is needed, if there is nothing else to read."""
     if any(is_audio(name) for name in files):
         return
-    lists = {name: PurePosixPath(name).parent for name in files if PurePosixPath(name).name in (*LISTS, "feats.scp")}
+    lists = {name: PurePosixPath(name).parent for name in files if PurePosixPath(name).name in ("wav.scp", "feats.scp")}
     for name, folder in lists.items():
         here = {PurePosixPath(other).name for other, parent in lists.items() if parent == folder}
         if "wav.scp" in here:
@@ -78,7 +78,7 @@ def _check_incomplete(place: Path, files: Sequence[str]) -> None:
 
 def _contents(folder: Path) -> SetContents:
     """Count the utterances of each speaker of a data directory; its name says what it is for."""
-    speakers = Counter(line.split()[-1] for _, line in numbered_lines(folder / "utt2spk"))
+    speakers = Counter(speaker for _, speaker in read_speakers(folder, Problems()).values())
     return SetContents(kind_of_set(folder.name), speakers)
 
 

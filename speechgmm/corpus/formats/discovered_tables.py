@@ -47,6 +47,10 @@ SYNONYMS = {
 """Other usual names of the columns of `ColumnsConfig`, in small letters and without what separates words."""
 
 
+TIMES = ("start", "begin", "onset", "offset", "end", "stop", "duration")
+"""Beginnings of the names of columns that may hold times."""
+
+
 class _Table(NamedTuple):
     """A table with columns for files and speakers."""
 
@@ -71,7 +75,7 @@ def discover_tables(place: Path, files: Sequence[str]) -> tuple[DiscoveredCorpus
 
     Also returned is a sentence for each table above that names files that do not exist.
     """
-    rootless: list[str] = []
+    useless: list[str] = []
     names = [name for name in files if Path(name).suffix.lower() in TABLE_SUFFIXES and name.count("/") <= MAX_DEPTH]
     for depth in range(MAX_DEPTH + 1):
         tables = [_open_table(place / name) for name in names if name.count("/") == depth]
@@ -79,8 +83,29 @@ def discover_tables(place: Path, files: Sequence[str]) -> tuple[DiscoveredCorpus
         if rooted:
             largest = max((_corpus(*each) for each in rooted), key=lambda corpus: len(corpus.all_utterances))
             return replace(largest, ignored=(*largest.ignored, *_left_out(largest, place, files))), ()
-        rootless += [table.path.relative_to(place).as_posix() for table in tables if table]
-    return None, tuple(f"the table {name}, because its files do not exist" for name in rootless)
+        useless += [f"the table {_why_useless(table, place)}" for table in tables if table]
+        useless += _unreadable(place, [name for name in names if name.count("/") == depth])
+    return None, tuple(useless)
+
+
+def _why_useless(table: _Table, place: Path) -> str:
+    """Name a table whose files are not found, with the reason."""
+    name, problems = table.path.relative_to(place).as_posix(), Problems()
+    rows = list(read_rows(table.path, ColumnsConfig.model_validate(table.columns), problems))
+    if problems.lines and not rows:
+        return problems.lines[0].removeprefix(f"{place}/")
+    return f"{name}, because its files do not exist"
+
+
+def _unreadable(place: Path, names: Sequence[str]) -> list[str]:
+    """Name the tables that cannot be read, with the reason."""
+    reasons = []
+    for name in names:
+        try:
+            read_column_names(place / name)
+        except CorpusError as error:
+            reasons.append(f"the table {str(error).removeprefix(f'{place}/')}")
+    return reasons
 
 
 def _open_table(path: Path) -> _Table | None:
@@ -138,7 +163,21 @@ def _corpus(table: _Table, root: Path) -> DiscoveredCorpus:
     if table.columns:
         keys["columns"] = table.columns
     ignored = (f"columns {', '.join(unused)}",) if unused else ()
-    return DiscoveredCorpus("csv", root, utterances, f"the table {table.path.name}", keys, ignored)
+    doubts = _unread_times(table, unused)
+    return DiscoveredCorpus("csv", root, utterances, f"the table {table.path.name}", keys, ignored, doubts)
+
+
+def _unread_times(table: _Table, unused: Sequence[str]) -> tuple[str, ...]:
+    """Say that columns which may hold times are not read; one of durations alone may be those of whole files."""
+    has_start, has_end = ({ours, table.columns.get(ours)} & {*table.header} for ours in ("start", "end"))
+    times = [name for name in unused if re.sub(r"[\W_]+", "", name.lower()).startswith(TIMES)]
+    if not times or has_end or (not has_start and all("duration" in name.lower() for name in times)):
+        return ()
+    from_start = "from start to the end of the file" if has_start else "whole"
+    return (
+        f"{first_few(times)} not read: recordings are taken {from_start}; for segments, give columns start and end "
+        "in seconds",
+    )
 
 
 def _left_out(corpus: DiscoveredCorpus, place: Path, files: Sequence[str]) -> tuple[str, ...]:

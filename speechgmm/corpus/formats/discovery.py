@@ -1,7 +1,7 @@
 """Detection of how recordings are laid out: a table, Kaldi's lists, a known layout, or a folder for each speaker."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -10,7 +10,15 @@ from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue, coun
 from speechgmm.corpus.formats.discovered_lists import discover_lists
 from speechgmm.corpus.formats.discovered_tables import discover_table, discover_tables
 from speechgmm.corpus.formats.folders import LAYOUTS, FoundFiles, divide_by_folder, expected_path, find_utterances
-from speechgmm.corpus.formats.sets import FoundSets, find_sets, kind_of_set, role_sets, roles_of_sets
+from speechgmm.corpus.formats.sets import (
+    FoundSets,
+    find_sets,
+    is_role,
+    kind_of_set,
+    role_sets,
+    roles_of_sets,
+    sets_of_same_names,
+)
 from speechgmm.corpus.manifest import ROLES, Role, Utterance, first_few
 from speechgmm.errors import CorpusError
 from speechgmm.files import files_below, is_audio, kinds_of_files, printable_name
@@ -96,8 +104,11 @@ def _by_folders(place: Path, files: Sequence[str]) -> DiscoveredCorpus:
     while len(tops := {name.partition("/")[0] for name in audio}) == 1 and all(name.count("/") > 1 for name in audio):
         (top,) = tops
         root, audio = root / top, [name.partition("/")[2] for name in audio]
-    if not any("/" in name for name in audio):
-        raise CorpusError(f"{root}: {first_few(audio)} are in one folder, and nothing names the speakers; {EXPECTED}")
+    folders = {name.rpartition("/")[0] for name in audio}
+    if len(folders) == 1:
+        names = [name.rpartition("/")[2] for name in audio]
+        place = root / folders.pop()
+        raise CorpusError(f"{place}: {first_few(names)} are in one folder, and nothing names the speakers; {EXPECTED}")
     sets = find_sets(audio)
     if sets.flat:
         raise CorpusError(
@@ -111,25 +122,40 @@ def _by_folders(place: Path, files: Sequence[str]) -> DiscoveredCorpus:
     if sets.sets:
         how += f", in {first_few(sets.sets)}"
     keys: dict[str, KeyValue] = {"sets": sets.sets} if sets.sets else {}
-    return _with_roles(DiscoveredCorpus("folder", root, {}, how, keys, doubts=_doubts(sets, found)), found, sets.sets)
+    return _with_roles(
+        DiscoveredCorpus("folder", root, {}, how, keys, doubts=tuple(_doubts(sets, found))), found, sets.sets
+    )
 
 
-def _doubts(sets: FoundSets, found: FoundFiles) -> tuple[str, ...]:
+def _doubts(sets: FoundSets, found: FoundFiles) -> Iterator[str]:
     """Say what is guessed about the folders of speakers."""
-    if sets.doubtful:
-        return (
-            f"{first_few(sets.doubtful)} taken as a speaker's name; if it holds folders of speakers, list such folders "
-            "in corpus.sets",
+    noises = [name for name in sets.doubtful if kind_of_set(name) == "noise"]
+    if noises:
+        yield f"{first_few(noises)} taken as a speaker's name; if it holds noise, move it out of the folder"
+    if others := [name for name in sets.doubtful if name not in noises]:
+        yield (
+            f"{first_few(others)} taken as a speaker's name; if it holds folders of speakers, list such folders in "
+            "corpus.sets"
         )
-    if not sets.is_guess:
-        return ()
-    if not sets.sets:
-        inner = first_few(sorted({each.session for each in found.utterances if each.session}))
-        return (
-            f"the folders in a speaker's folder ({inner}) taken as sessions; if they are the speakers, list the "
-            "folders that hold them in corpus.sets",
+    sessions = sorted({each.session for each in found.utterances if each.session})
+    if sets.is_guess and sets.sets:
+        yield f"{first_few(sets.sets)} taken as sets of speakers; if they are the speakers, leave out corpus.sets"
+    elif sets.is_guess:
+        yield (
+            f"the folders in a speaker's folder ({first_few(sessions)}) taken as sessions; if they are the speakers, "
+            "list the folders that hold them in corpus.sets"
         )
-    return (f"{first_few(sets.sets)} taken as sets of speakers; if they are the speakers, leave out corpus.sets",)
+    roles = [name for name in sessions if is_role(name)]
+    if len({kind_of_set(name) for name in roles}) > 1:
+        yield (
+            f"{first_few(roles)} in the folders of speakers taken as sessions, not as roles; for roles, put the "
+            f"speakers into them: {roles[0]}/SPEAKER/NAME.wav"
+        )
+    if versions := sets_of_same_names(found.utterances, sets.sets):
+        yield (
+            f"{first_few(versions)} hold recordings of the same names, taken as different recordings; if they are "
+            "versions of the same ones, keep one of these folders in corpus.sets"
+        )
 
 
 def _with_roles(corpus: DiscoveredCorpus, found: FoundFiles, sets: Sequence[str] | None) -> DiscoveredCorpus:

@@ -37,8 +37,8 @@ class KaldiConfig(SharedRecordingsConfig):
         Folder that the other paths, and those in ``wav.scp`` and ``feats.scp``, are relative to. In a recipe it is
         relative to the recipe, and ``${NAME}`` or ``${NAME:-default}`` in it stands for an environment variable.
     background, enrol, test : str, or null
-        Data directories with ``utt2spk``, ``wav.scp`` or ``feats.scp``, and optionally ``segments``, ``spk2gender`` and
-        ``reco2file_and_channel``. Without a background, only models that need none are possible.
+        Data directories with ``utt2spk`` or ``spk2utt``, ``wav.scp`` or ``feats.scp``, and optionally ``segments``,
+        ``spk2gender`` and ``reco2file_and_channel``. Without a background, only models that need none are possible.
     data : str, optional
         One data directory instead of these; `protocol` or the trial lists divide its utterances into roles.
     trials : list of str
@@ -104,10 +104,10 @@ def read_kaldi(config: KaldiConfig) -> Corpus:
 def read_data_directory(folder: Path, root: Path, problems: Problems, *, config: KaldiConfig) -> tuple[Utterance, ...]:
     """Read one Kaldi data directory, in the order of ``segments``, or else of ``wav.scp`` or ``feats.scp``.
 
-    The folder holds ``utt2spk``, ``wav.scp`` or ``feats.scp``, and optionally ``spk2gender`` and ``segments`` (lines of
-    utterance, recording, start and end in seconds, -1 for the recording's end, and maybe a channel: A or B, or 0 or 1).
-    Two recordings of one file are the channels that ``reco2file_and_channel`` says. Relative paths start at `root`;
-    `problems` collects what is missing or malformed.
+    The folder holds ``utt2spk`` or ``spk2utt``, ``wav.scp`` or ``feats.scp``, and optionally ``spk2gender`` and
+    ``segments`` (lines of utterance, recording, start and end in seconds, -1 for the recording's end, and maybe a
+    channel: A or B, or 0 or 1). Two recordings of one file are the channels that ``reco2file_and_channel`` says.
+    Relative paths start at `root`; `problems` collects what is missing or malformed.
     """
     audio = config.input == "audio"
     scp = folder / ("wav.scp" if audio else "feats.scp")
@@ -117,7 +117,7 @@ def read_data_directory(folder: Path, root: Path, problems: Problems, *, config:
     }
     if audio and (folder / "reco2file_and_channel").exists():
         recordings = _with_channels(recordings, folder / "reco2file_and_channel", problems)
-    speakers = _read_pairs(folder / "utt2spk", problems)
+    speakers = read_speakers(folder, problems)
     sexes = _read_pairs(folder / "spk2gender", problems) if (folder / "spk2gender").exists() else {}
     utterances = []
     listed = folder / "segments" if audio and (folder / "segments").exists() else scp
@@ -127,7 +127,7 @@ def read_data_directory(folder: Path, root: Path, problems: Problems, *, config:
         segments = _read_segments(listed, recordings, problems)
     for id_, segment in segments.items():
         if id_ not in speakers:
-            problems.add(f"{listed}:{segment.line}: {id_} has no line in {folder / 'utt2spk'}")
+            problems.add(f"{listed}:{segment.line}: {id_} is not in {speakers_list(folder)}")
             continue
         speaker = speakers.pop(id_)[1]
         sex = sexes[speaker][1] if speaker in sexes else None
@@ -135,8 +135,28 @@ def read_data_directory(folder: Path, root: Path, problems: Problems, *, config:
         channel = recording.channel if segment.channel is None else segment.channel
         utterances.append(Utterance(id_, speaker, recording.path, sex, segment.start, segment.end, channel))
     for id_, (line, _) in speakers.items():
-        problems.add(f"{folder / 'utt2spk'}:{line}: {id_} has no line in {listed}")
+        problems.add(f"{speakers_list(folder)}:{line}: {id_} has no line in {listed}")
     return tuple(utterances)
+
+
+def speakers_list(folder: Path) -> Path:
+    """Return the file of a data directory that says who speaks: ``utt2spk``, or ``spk2utt`` if only that is there."""
+    utt2spk, spk2utt = folder / "utt2spk", folder / "spk2utt"
+    return spk2utt if spk2utt.exists() and not utt2spk.exists() else utt2spk
+
+
+def read_speakers(folder: Path, problems: Problems) -> dict[str, tuple[int, str]]:
+    """Read who speaks in a data directory: line number and speaker of each utterance."""
+    path = speakers_list(folder)
+    if path.name == "utt2spk":
+        return _read_pairs(path, problems)
+    speakers: dict[str, tuple[int, str]] = {}
+    for speaker, (line, utterances) in _read_pairs(path, problems).items():
+        for utterance in utterances.split():
+            first_line, _ = speakers.setdefault(utterance, (line, speaker))
+            if speakers[utterance] != (line, speaker):
+                problems.add(f"{path}:{line}: {utterance} is on line {first_line} as well; expected it once")
+    return speakers
 
 
 class _Segment(NamedTuple):
@@ -180,7 +200,8 @@ def _read_segments(path: Path, recordings: Mapping[str, _Recording], problems: P
             expected = f"utterance, recording, {times}, and perhaps channel A or B, or 0 or 1"
             problems.add(f"{path}:{number}: {line!r}; expected {expected}")
         elif fields[0] in segments:
-            problems.add(f"{path}:{number}: {fields[0]} stands on line {segments[fields[0]].line} already")
+            first_line = segments[fields[0]].line
+            problems.add(f"{path}:{number}: {fields[0]} is on line {first_line} as well; expected it once")
         elif fields[1] not in recordings:
             problems.add(
                 f"{path}:{number}: {fields[0]}: recording {fields[1]} has no line in {path.parent / 'wav.scp'}"
@@ -234,7 +255,7 @@ def _read_pairs(path: Path, problems: Problems) -> dict[str, tuple[int, str]]:
         if len(fields) != 2:
             problems.add(f"{path}:{number}: {line!r}; expected two fields")
         elif fields[0] in pairs:
-            problems.add(f"{path}:{number}: {fields[0]} stands on line {pairs[fields[0]][0]} already")
+            problems.add(f"{path}:{number}: {fields[0]} is on line {pairs[fields[0]][0]} as well; expected it once")
         else:
             pairs[fields[0]] = number, fields[1]
     return pairs

@@ -29,7 +29,7 @@ PLAIN_WORDS = frozenset(
     (
         *("set", "sets", "subset", "split", "part", "parts", "partition", "disc", "disk", "cd", "dvd", "volume", "vol"),
         *("batch", "fold", "group", "chunk", "shard", "archive", "data", "dataset", "corpus", "wav", "wavs", "flac"),
-        *("mp3", "ogg", "opus", "m4a", "aac", "webm", "audio", "audios", "speech", "recording", "recordings", "sounds"),
+        *("ogg", "opus", "aac", "webm", "sph", "audio", "audios", "speech", "recording", "recordings", "sounds"),
         *("voices", "utterances", "speakers", "files", "clips", "raw", "original", "clean", "other", "noisy", "dr"),
         *("region", "dialect", "accent"),
     )
@@ -49,9 +49,14 @@ SESSION_WORDS = (
 )
 SESSION_NAME = re.compile(
     rf"(?i:(?:{'|'.join(SESSION_WORDS)})[\W_]*[a-z]?\d*)|[\d\W_]+|.*\d{{4}}[-_]?\d\d[-_]?\d\d.*"
-    r"|(?=.*\d)(?=.*[A-Z])(?=.*[a-z])[\w-]{8,}"
+    r"|(?=.*\d)(?=.*[A-Z])(?=.*[a-z])(?!(?:[A-Z]?[a-z]+[\W_]*)+\d+$)[\w-]{8,}"
 )
-"""Names of sessions, dates, numbers and random letters rather than of speakers."""
+"""Names of sessions, dates, numbers and random letters rather than of speakers; ``Speaker01`` is none."""
+
+SPEAKER_NAME = re.compile(
+    r"(?i:(?:speaker|spkr?|talker|actor|subject|subj|participant|person|user|client|voice|id|[fm])[\W_]*\d+)"
+)
+"""Names of speakers that say so: words for speakers, or letters for their sex, with a number."""
 
 MAX_UNKNOWN_SETS = 8
 """Folders of unknown names are sets only if there are no more than this."""
@@ -64,10 +69,10 @@ def kind_of_set(name: str) -> SetKind | None:
     """Return what the name of a folder says about the recordings in it, or None if it may be a speaker's."""
     words = _words(name)
     roles = [ROLE_WORDS[word] for word in words if word in ROLE_WORDS]
-    if roles:
-        return roles[0]
-    if NOISE_WORDS.intersection(words):
+    if NOISE_WORDS.intersection(words) and set(roles) <= {"background"}:
         return "noise"
+    if roles:
+        return "enrol" if "enrol" in roles else roles[0]
     if sex_of_set(name):
         return "sex"
     return "plain" if words and PLAIN_WORDS.issuperset(words) else None
@@ -84,7 +89,7 @@ def sex_of_set(name: str) -> str | None:
 
 def _words(name: str) -> list[str]:
     """Split a name into words in small letters, without numbers: ``train-clean-100`` and ``TrainSet`` into two."""
-    name = re.sub(r"\d+ *k(?:hz)?(?![a-z])", " audio ", name, flags=re.IGNORECASE)
+    name = re.sub(r"\d+ *k(?:hz)?(?![a-z])|mp[34]|m4a", " audio ", name, flags=re.IGNORECASE)
     parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
     return [word for part in map(str.lower, parts) for word in _split_ending(part)]
 
@@ -122,12 +127,17 @@ def find_sets(names: Sequence[str]) -> FoundSets:
     if not kinds:
         return _sets_of_unknown_names(paths, tops)
     n_roles = len({kinds[top] for top in named} - {"sex", "plain"})
-    if n_roles < 2 and (not any(map(_is_plainly_set, named)) or (others and not _is_beside(paths, others, named))):
+    if n_roles < 2 and not any(map(_is_plainly_set, named)):
         return FoundSets(doubtful=tuple(kinds))
-    deep = [top for top in named if _names_at(paths, 1, (top,))]
-    if not deep:
-        return FoundSets(flat=tuple(named)) if n_roles > 1 else FoundSets(doubtful=tuple(kinds))
-    return FoundSets(tuple(each for top in deep for each in _inner_sets(paths, (top,))))
+    if n_roles < 2 and others and not _is_beside(paths, others, named):
+        known = {*named, *others}
+        by_structure = _sets_of_unknown_names([path for path in paths if path[0] in known], sorted(known))
+        return by_structure if by_structure.sets else FoundSets(doubtful=tuple(kinds))
+    sets = tuple(each for top in named if _names_at(paths, 1, (top,)) for each in _inner_sets(paths, (top,)))
+    if not sets:
+        is_flat = n_roles > 1 or any(_names_at(paths, 1, (top,)) for top in named)
+        return FoundSets(flat=tuple(named)) if is_flat else FoundSets(doubtful=tuple(kinds))
+    return FoundSets(sets)
 
 
 def _is_beside(paths: Sequence[Sequence[str]], others: Sequence[str], sets: Sequence[str]) -> bool:
@@ -142,13 +152,12 @@ def _names_at(paths: Iterable[Sequence[str]], depth: int, above: tuple[str, ...]
 
 
 def _inner_sets(paths: Sequence[Sequence[str]], above: tuple[str, ...]) -> list[str]:
-    """List the sets within a set, or the set itself if it holds speakers."""
+    """List the sets within a set, or the set itself if it holds speakers; none if nothing in it names speakers."""
     inner = _names_at(paths, len(above), above)
-    if inner and all(kind_of_set(name) and _is_plainly_set(name) for name in inner):
-        deeper = [name for name in inner if _names_at(paths, len(above) + 1, (*above, name))]
-        if deeper:
-            return [each for name in deeper for each in _inner_sets(paths, (*above, name))]
-    return ["/".join(above)]
+    if not inner or not all(kind_of_set(name) and _is_plainly_set(name) for name in inner):
+        return ["/".join(above)]
+    deeper = [(*above, name) for name in inner if _names_at(paths, len(above) + 1, (*above, name))]
+    return [each for name in deeper for each in _inner_sets(paths, name)]
 
 
 def _sets_of_unknown_names(paths: Sequence[Sequence[str]], tops: Sequence[str]) -> FoundSets:
@@ -157,18 +166,38 @@ def _sets_of_unknown_names(paths: Sequence[Sequence[str]], tops: Sequence[str]) 
     inner = {path[1] for path in deep}
     if not 1 < len(tops) <= MAX_UNKNOWN_SETS or not all(_names_at(paths, 1, (top,)) for top in tops):
         return FoundSets()
+    if _hold_sets(deep, inner):
+        return FoundSets(tuple(each for top in tops for each in _inner_sets(paths, (top,))), is_guess=True)
+    if _most_match(SPEAKER_NAME, inner) and not _most_match(SPEAKER_NAME, tops):
+        return FoundSets(tuple(tops))
     tops_are_sessions, inner_are_sessions = (
         sum(1 for name in names if SESSION_NAME.fullmatch(name) or kind_of_set(name)) > len(names) / 2
         for names in (tops, inner)
     )
-    if inner_are_sessions or _share_named(deep, 0) > 0.5:
-        return FoundSets(is_guess=not inner_are_sessions)
+    files_name_tops = _share_named(deep, 0) > 0.5
+    if inner_are_sessions or files_name_tops:
+        all_numbers = all(map(str.isdigit, (*tops, *inner)))
+        return FoundSets(is_guess=not inner_are_sessions or (all_numbers and not files_name_tops))
     if (tops_are_sessions and not any(top.isdigit() for top in tops)) or (
         _share_named(deep, 1) > 0.5 and len(inner) > len(tops)
     ):
         return FoundSets(tuple(tops))
     are_many = len(inner) >= SPEAKERS_PER_SET * len(tops) or (len(tops) == 2 and _repeats(paths, tops, inner))
     return FoundSets(tuple(tops) if are_many else (), is_guess=True)
+
+
+def _hold_sets(paths: Sequence[Sequence[str]], inner: Collection[str]) -> bool:
+    """Whether the folders within the top ones are sets for roles or sexes, which hold the folders of speakers."""
+    if not all(_is_plainly_set(name) and (kind_of_set(name) == "sex" or is_role(name)) for name in inner):
+        return False
+    deeper = {path[2] for path in paths if len(path) > 3}
+    are_sexes = any(kind_of_set(name) == "sex" for name in inner)
+    return bool(deeper) and (are_sexes or not _most_match(SESSION_NAME, deeper))
+
+
+def _most_match(pattern: re.Pattern[str], names: Collection[str]) -> bool:
+    """Whether more than half of the names match a pattern."""
+    return sum(1 for name in names if pattern.fullmatch(name)) > len(names) / 2
 
 
 def _share_named(paths: Sequence[Sequence[str]], depth: int) -> float:
@@ -186,6 +215,18 @@ def _repeats(paths: Sequence[Sequence[str]], tops: Sequence[str], inner: Collect
     return len(inner) > len(tops) and min(held) >= 0.8 * len(inner)
 
 
+def sets_of_same_names(utterances: Iterable[Utterance], sets: Sequence[str]) -> list[str]:
+    """List the sets without a role or sex whose recordings mostly have the names of those in another of them."""
+    within: dict[str, set[tuple[str, str]]] = {}
+    for utterance in utterances:
+        inside = max((each for each in sets if utterance.id.startswith(f"{each}/")), key=len, default="")
+        above, _, name = inside.rpartition("/")
+        if kind_of_set(name) == "plain":
+            within.setdefault(inside, set()).add((above, utterance.id.removeprefix(f"{inside}/")))
+    shared = [(name, others) for name in within for others in within if name != others]
+    return sorted({name for name, other in shared if 2 * len(within[name] & within[other]) > len(within[name])})
+
+
 def role_sets(root: Path, utterances: Iterable[Utterance], sets: Sequence[str] | None) -> dict[str, "SetContents"]:
     """Find the folders that are named as sets for roles, and who speaks in them.
 
@@ -194,7 +235,7 @@ def role_sets(root: Path, utterances: Iterable[Utterance], sets: Sequence[str] |
     speakers: dict[str, Counter[str]] = {}
     for utterance in utterances:
         above = _folders_above(PurePosixPath(utterance.path).relative_to(root), utterance.speaker, sets)
-        depth = next((number for number, name in enumerate(above, 1) if _is_role(name)), 0)
+        depth = next((number for number, name in enumerate(above, 1) if is_role(name)), 0)
         speakers.setdefault("/".join(above[:depth]), Counter())[utterance.speaker] += 1
     speakers.pop("", None)
     return {name: SetContents(kind_of_set(name.rpartition("/")[2]), counts) for name, counts in speakers.items()}
@@ -209,7 +250,7 @@ def _folders_above(path: PurePosixPath, speaker: str, sets: Sequence[str] | None
     return max(within, key=len, default=[])
 
 
-def _is_role(name: str) -> bool:
+def is_role(name: str) -> bool:
     """Whether the name of a folder states a role."""
     return kind_of_set(name) in ROLE_WORDS.values()
 

@@ -19,11 +19,21 @@ from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
 from speechgmm.corpus.shared_recordings import SharedRecordingsConfig
 from speechgmm.corpus.trials import trial_lists, write_trials
+from speechgmm.corpus.vocabulary import DECIMAL_COMMA
 from speechgmm.errors import CorpusError
 from speechgmm.files import read_number, write_csv
 
 NEEDED = ("path", "speaker")
-CHANNEL = re.compile(r"[0-9]{1,4}")
+CHANNEL = re.compile(r"([0-9]{1,4})(?:\.0)?")
+"""A channel; with a decimal zero as pandas writes it where others are missing."""
+
+MISSING = frozenset(("", "NA", "N/A", "<NA>", "NaN", "nan", "None", "null", "NULL"))
+"""What programs write where a value is missing, in columns that hold no names."""
+
+ROLE_NAMES: dict[str, Role] = {**{role: role for role in ROLES}, "enroll": "enrol"}
+
+WITHOUT_NAMES = ("role", "sex", "start", "end", "channel")
+"""Columns that hold no names, so that what stands for a missing value in them cannot be one."""
 
 
 class ColumnsConfig(Configuration):
@@ -125,7 +135,7 @@ def read_utterances(
             continue
         first_line = first_lines.setdefault((role, utterance.id), number)
         if first_line != number:
-            problems.add(f"{where}: {utterance.id} stands on line {first_line} already")
+            problems.add(f"{where}: id {utterance.id} is on line {first_line} as well; expected different ids")
             continue
         by_role.setdefault(role, []).append(utterance)
     if not first_lines and not problems.lines:
@@ -149,12 +159,13 @@ def read_rows(path: Path, columns: ColumnsConfig, problems: Problems) -> Iterato
                 f"set corpus.columns.{needed} if it has another name"
             )
     for number, row in named_rows(path, problems):
-        yield number, {ours: row.get(theirs, "") for ours, theirs in names.items()}
+        values = {ours: row.get(theirs, "") for ours, theirs in names.items()}
+        yield number, values | {ours: "" for ours in WITHOUT_NAMES if values[ours] in MISSING}
 
 
 def _role(text: str, where: str, problems: Problems) -> Role | None:
     """Read a role, or None if it is empty or unknown."""
-    role = next((role for role in ROLES if role == text), None)
+    role = ROLE_NAMES.get(text.lower())
     if text and role is None:
         problems.add(f"{where}: role {text!r}; expected {', '.join(ROLES)}, or nothing")
     return role
@@ -179,11 +190,14 @@ def _utterance(
         problems.add(f"{where}: no {' and no '.join(empty)}")
         return None
     start, end = _seconds(row["start"]), _seconds(row["end"])
-    if not (start or 0.0) < (math.inf if end is None else end) or (start or 0.0) < 0:
+    if commas := [text for text in (row["start"], row["end"]) if DECIMAL_COMMA.fullmatch(text)]:
+        problems.add(f"{where}: {' and '.join(commas)}: a decimal comma; expected a decimal point, as in 1.5")
+    elif not (start or 0.0) < (math.inf if end is None else end) or (start or 0.0) < 0:
         problems.add(
             f"{where}: start {row['start']!r}, end {row['end']!r}; expected seconds, 0 or more, and a later end"
         )
-    channel: Channel = int(row["channel"]) if CHANNEL.fullmatch(row["channel"]) else None
+    number = CHANNEL.fullmatch(row["channel"])
+    channel: Channel = int(number[1]) if number else None
     if row["channel"] == "mean":
         channel = "mean"
     if row["channel"] and channel is None:

@@ -1,64 +1,11 @@
-"""What the columns of score files and trial lists hold: formats of toolkits, names of columns, words for labels."""
+"""What the columns of score files and trial lists hold: the formats of toolkits, and columns that are named."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from speechgmm.corpus.trials import LABELS_LAST
+from speechgmm.corpus.vocabulary import DECIMAL_COMMA, NAMES, bare_name, column_roles, is_label
 from speechgmm.files import NUMBER
-
-LABEL_PAIRS = (
-    *(("target", "nontarget"), ("target", "non-target"), ("tgt", "imp"), ("tar", "non"), ("1", "0"), ("1.0", "0.0")),
-    *(("1", "-1"), ("same", "different"), ("same", "diff"), ("true", "false"), ("positive", "negative")),
-    *(("genuine", "impostor"), ("genuine", "imposter"), ("client", "impostor")),
-)
-"""Words for target and nontarget trials; in tables and score files they may be written in capitals."""
-
-LABELS: dict[str, bool] = {
-    form(word): target
-    for pair in LABEL_PAIRS
-    for word, target in zip(pair, (True, False), strict=True)
-    for form in (str.lower, str.upper, str.capitalize)
-} | LABELS_LAST
-"""Whether a label means target."""
-
-DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
-"""A number with a decimal comma."""
-
-FORMS = (
-    *("", "id", "name", "label", "utt", "uttid", "utterance", "utteranceid", "recording", "file", "fileid", "filename"),
-    *("path", "wav", "audio", "segment", "segmentid", "seg"),
-)
-SPEAKERS = ("speaker", "speakerid", "spk", "spkid")
-COUNTED = ("utt", "uttid", "utterance", "utteranceid", *FORMS[8:], "id", "name", "sample")
-
-NAMES: dict[str, tuple[str, ...]] = {
-    "model": (
-        *(who + form for form in FORMS for who in ("model", "enrol", "enroll", "enrolment", "enrollment")),
-        *(who + form for form in FORMS for who in ("reference", "ref", "template")),
-        *("biorefreferenceid", "bioreftemplateid", "biorefid"),
-        *(form + "1" for form in COUNTED),
-        *(who + form for form in SPEAKERS for who in ("model", "enrol", "enroll", "enrolment", "enrollment")),
-    ),
-    "test": (
-        *(who + form for form in FORMS for who in ("test", "probe", "query", "segment", "seg", "utterance", "utt")),
-        *("probereferenceid", "probetemplateid"),
-        *(form + "2" for form in COUNTED),
-    ),
-    "score": (
-        *("llr", "loglikelihoodratio", "score", "scores", "similarity", "similarityscore", "sim"),
-        *("cosine", "cosinesimilarity", "cosinescore", "cosscore", "cossim", "plda", "pldascore", "logit"),
-        *("distance", "dist", "cosinedistance", "euclideandistance"),
-    ),
-    "label": (
-        *("label", "labels", "targettype", "trialtype", "tgtimp", "targetnontarget", "istarget", "samedifferent"),
-        *("samespeaker", "issamespeaker", "same", "issame", "target", "groundtruth", "truth", "gt", "ytrue", "key"),
-    ),
-    "claimed": ("claimedid", "claimed", "claimedidentity", "biorefsubjectid"),
-    "real": ("realid", "real", "realidentity", "probesubjectid"),
-}
-"""Names of columns, the preferred ones first; without capitals, spaces and marks."""
 
 
 def may_be_score(text: str) -> bool:
@@ -68,7 +15,7 @@ def may_be_score(text: str) -> bool:
 
 CONTENT: dict[str, Callable[[str], bool]] = {
     **dict.fromkeys(("score", "begin", "end"), may_be_score),
-    "label": LABELS.__contains__,
+    "label": is_label,
     "gender": {"m", "f", "M", "F", "male", "female"}.__contains__,
     "decision": {"0", "1", "t", "f", "T", "F", "true", "false", "-1"}.__contains__,
     "side": {"a", "b", "A", "B"}.__contains__,
@@ -84,6 +31,7 @@ class Columns:
     names: tuple[str, ...]  # of all columns
     roles: Mapping[str, int]  # numbers of the columns model, test, score, label, claimed and real, those that exist
     header: Literal["words", "table"] | None = None  # how the first line names the columns, if it does
+    separator: str | None = None  # of the fields of lines; None for white space
 
     @property
     def has_trials(self) -> bool:
@@ -104,6 +52,10 @@ class Columns:
     def specificity(self) -> int:
         """Number of columns that not just any word fits."""
         return sum(name in CONTENT for name in self.names)
+
+    def split(self, line: str) -> list[str]:
+        """Split a line into its fields."""
+        return [field.strip() for field in line.split(self.separator)]
 
     def fit(self, fields: Sequence[str]) -> bool:
         """Check whether the fields of a line look like these columns."""
@@ -151,8 +103,7 @@ LINE_FORMATS = (
 
 def named_columns(names: Sequence[str], header: Literal["words", "table"]) -> Columns | None:
     """Find what columns hold by their names; None if they name neither models and tests nor scores."""
-    bare = [re.sub(r"[^0-9a-z]", "", name.lower()) for name in names]
-    roles = {role: bare.index(name) for role, known in NAMES.items() for name in reversed(known) if name in bare}
+    bare, roles = [bare_name(name) for name in names], column_roles(names)
     if {"claimed", "real"} <= roles.keys():
         roles = {"model": roles["claimed"]} | roles
     if not {"model", "test"} <= roles.keys():
@@ -162,20 +113,3 @@ def named_columns(names: Sequence[str], header: Literal["words", "table"]) -> Co
         source = "NIST"
     columns = Columns(source, tuple(names), roles, header)
     return columns if columns.has_trials or "score" in roles else None
-
-
-def may_be_data(columns: Columns, next_fields: Sequence[str]) -> bool:
-    """Check whether a line that could name columns may be data, as ``utt1 utt2 target`` is in a trial list.
-
-    `next_fields` are those of the line after it.
-    """
-    names, roles = columns.names, columns.roles
-    if columns.are_plain:
-        return False
-    if any(NUMBER.fullmatch(name) for name in names) or not roles.keys() & {"score", "label"}:
-        return True
-    label = roles.get("label", len(names))
-    if "score" in roles or label >= len(next_fields) or names[label] not in LABELS:
-        return False
-    counted = all(names[roles[role]][-1].isdigit() for role in ("model", "test"))
-    return counted and any({names[label], next_fields[label]} <= set(pair) for pair in LABEL_PAIRS)

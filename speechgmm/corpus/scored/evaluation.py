@@ -141,10 +141,10 @@ def _warnings(numbers: ListMetrics, by: str | None, parts: dict[str, ListMetrics
     if wrong := numbers["n_certain_errors"]:
         warnings.append(f"Cllr is infinite; targets that score -inf or nontargets that score inf: {wrong:,}")
     if too_few({"all": numbers}):
-        warnings.append(f"fewer than {FEWEST} target or nontarget trials with scores, too few to say much")
+        warnings.append(f"fewer than {FEWEST} target or nontarget trials with scores: the numbers are rough estimates")
     if few := [name or "(empty)" for name in too_few(parts)]:
         warnings.append(
-            f"fewer than {FEWEST} target or nontarget trials, too few to say much, where {by} is {first_few(few)}"
+            f"fewer than {FEWEST} target or nontarget trials, and so rough estimates, where {by} is {first_few(few)}"
         )
     return warnings
 

@@ -2,21 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from speechgmm.corpus.named_columns import read_column_names
-from speechgmm.corpus.scored.columns import (
-    LABELS,
-    LINE_FORMATS,
-    SCORE_FIRST,
-    VOXCELEB_LIST,
-    Columns,
-    may_be_data,
-    named_columns,
-)
+from speechgmm.corpus.named_columns import read_column_names, separator_of, without_comments
+from speechgmm.corpus.scored.columns import LINE_FORMATS, SCORE_FIRST, VOXCELEB_LIST, Columns, named_columns
 from speechgmm.corpus.scored.rows import Row, read_rows
 from speechgmm.corpus.scored.trial_list import FindTrial, TrialList, ways_to_find
+from speechgmm.corpus.vocabulary import is_target, may_be_data
 from speechgmm.errors import CorpusError
 from speechgmm.files import numbered_lines
 
@@ -33,14 +27,24 @@ NAME_THEM = "expected one format; name the columns in the first line, as in: mod
 
 def possible_columns(path: Path) -> list[Columns]:
     """List the columns that a file of scores or trials may have by its first lines, the most specific ones first."""
-    lines = [line for _, line in islice(numbered_lines(path), SAMPLE)]
+    lines = _first_lines(path)
     if lines and (named := _header(path, lines)):
         return [named]
+    separator = separator_of(lines)
     fields = _usual_fields(lines)
-    fitting = [columns for columns in LINE_FORMATS if 2 * sum(map(columns.fit, fields)) > len(fields)]
-    if VOXCELEB_LIST in fitting:  # not scores of 1 and 0
+    fitting = [
+        replace(columns, separator=separator)
+        for columns in LINE_FORMATS
+        if 2 * sum(map(columns.fit, fields)) > len(fields)
+    ]
+    if VOXCELEB_LIST.names in (columns.names for columns in fitting):  # not scores of 1 and 0
         fitting = [columns for columns in fitting if columns.names != SCORE_FIRST.names]
     return sorted(fitting, key=lambda columns: -columns.specificity)
+
+
+def _first_lines(path: Path) -> Sequence[str]:
+    """Read the lines at the start of a file, without comments before them."""
+    return without_comments([line for _, line in islice(numbered_lines(path), SAMPLE)])
 
 
 def _likely(candidates: Sequence[Columns]) -> list[Columns]:
@@ -55,17 +59,26 @@ def _header(path: Path, lines: Sequence[str]) -> Columns | None:
     if any(mark in first for mark in ",;\t"):
         columns = named_columns(read_column_names(path), "table")
         certain = any(mark in first for mark in ",;")
-        if columns and (certain or not may_be_data(columns, others[0].split("\t") if others else [])):
+        if columns and (certain or not _may_be_data(columns, others[0].split("\t") if others else [])):
             return columns
     columns = named_columns(first.lstrip("#").split(), "words")
-    return columns if columns and not may_be_data(columns, others[0].split() if others else []) else None
+    if columns is None or (first.startswith("#") and not columns.has_trials):
+        return None
+    return None if _may_be_data(columns, others[0].split() if others else []) else columns
 
 
-def _usual_fields(lines: Iterable[str]) -> list[list[str]]:
+def _may_be_data(columns: Columns, next_fields: Sequence[str]) -> bool:
+    """Check whether a line that could name columns may be data; `next_fields` are those of the line after it."""
+    return may_be_data(columns.names, columns.roles, next_fields)
+
+
+def _usual_fields(lines: Sequence[str]) -> list[list[str]]:
     """Return the fields of the lines that have the most common number of fields, without comments."""
-    fields = [line.split() for line in lines if not line.startswith("#")] or [line.split() for line in lines]
+    separator = separator_of(lines)
+    fields = [line.split(separator) for line in lines if not line.startswith("#")]
+    fields = fields or [line.split(separator) for line in lines]
     ((width, _),) = Counter(map(len, fields)).most_common(1) or [(0, 0)]
-    return [each for each in fields if len(each) == width]
+    return [[field.strip() for field in each] for each in fields if len(each) == width]
 
 
 def labelled_columns(path: Path) -> Columns | None:
@@ -77,7 +90,7 @@ def labelled_columns(path: Path) -> Columns | None:
         what = "marks target trials" if named.has_trials else "names the trials"
         raise CorpusError(f"{path}:1: no column {missing!r} among {', '.join(named.names)}; it {what}")
     labelled = [columns for columns in _likely(candidates) if columns.has_labels]
-    if not labelled or (len(labelled[0].names) == 3 and not named):
+    if not labelled or (len(labelled[0].names) == 3 and not named and labelled[0].separator is None):
         return None
     rivals = {columns.source: columns for columns in labelled}
     if len(rivals) > 1:
@@ -96,18 +109,36 @@ def score_columns(path: Path, trials: Path, trial_list: TrialList) -> tuple[Colu
     if not candidates:
         raise CorpusError(_why_no_scores(path))
     if not candidates[0].has_trials:
+        _check_unnamed(path, candidates[0], trials, trial_list)
         return candidates[0], exactly, ""
     found: list[tuple[Columns, FindTrial, str]] = []
     for n_rows in (SAMPLE, None):
         found = _fitting_trials(path, candidates, trial_list, n_rows)
         if len(found) == 1:
             return found[0]
+    if not found and (turned := [each for each in candidates if _are_turned(path, each, exactly)]):
+        test, model = (turned[0].names[turned[0].roles[role]] for role in ("model", "test"))
+        raise CorpusError(
+            f"{_first_line(path)}; the models of {trials} are in the column {model}, and its tests in {test}; expected "
+            "models before tests, or the names of the columns in the first line, as in: test model score"
+        )
     if not found and len(candidates) == 1:
         return candidates[0], exactly, ""  # the join lists what does not fit
     if not found:
         raise CorpusError(f"{_first_line(path)}; no trial of {trials} is in {_listed(candidates, ' nor in ')}")
     tied = _listed((columns for columns, *_ in found), " and ")
     raise CorpusError(f"{_first_line(path)}; with {trials} it fits {tied}; {NAME_THEM}")
+
+
+def _check_unnamed(path: Path, columns: Columns, trials: Path, trial_list: TrialList) -> None:
+    """Refuse a table without columns for models and tests if other columns hold them, perhaps in another order."""
+    rows = [fields for *_, fields in islice(_rows_so_far(path, columns), SAMPLE)]
+    known = {*trial_list.models, *trial_list.tests}
+    holding = [name for name in columns.names if rows and name and all(row.get(name) in known for row in rows)]
+    if holding:
+        raise CorpusError(
+            f"{path}:1: {' and '.join(holding)} hold models or tests of {trials}; expected columns model and test"
+        )
 
 
 def _fitting_trials(
@@ -140,13 +171,19 @@ def _rows_so_far(path: Path, columns: Columns) -> Iterator[Row]:
             return
 
 
+def _are_turned(path: Path, columns: Columns, find: FindTrial) -> bool:
+    """Check whether the first rows of a file name a trial's test before its model."""
+    rows = list(islice(_rows_so_far(path, columns), SAMPLE))
+    return bool(rows) and all(find((test, model)) is not None for _, model, test, *_ in rows)
+
+
 def _agreement(rows: Iterable[Row], find: FindTrial, trial_list: TrialList) -> tuple[int, int]:
     """Count the rows whose trial is in the list without another label, and all whose trial is in the list."""
     n_agreeing = n_found = 0
     for _, model, test, _, label, _ in rows:
         if (index := find((model, test))) is not None:
             n_found += 1
-            n_agreeing += LABELS.get(label, trial_list.target[index]) == trial_list.target[index]
+            n_agreeing += is_target(label) in (None, trial_list.target[index])
     return n_agreeing, n_found
 
 
@@ -163,7 +200,7 @@ def are_swapped(scores: Path, trials: Path) -> bool:
 
 def _why_no_scores(path: Path) -> str:
     """Explain that a file has no scores in a known format, with the formats tried."""
-    lines = [line for _, line in islice(numbered_lines(path), SAMPLE)]
+    lines = _first_lines(path)
     if not lines:
         return f"{path}: no scores; expected {EXPECTED_SCORES}"
     if named := _header(path, lines):

@@ -29,7 +29,7 @@ def _word_rows(path: Path, columns: Columns) -> Iterator[Row]:
     )
     named: Mapping[str, str] = {}
     for number, line in numbered_lines(path):
-        fields = line.split()
+        fields = columns.split(line)
         if columns.header and tuple(line.lstrip("#").split()) == columns.names:
             continue
         if line[0] == "#" and (len(fields) != width or not (columns.header or columns.fit(fields))):

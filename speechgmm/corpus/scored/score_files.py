@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgmm.arrays import BoolArray, Float64Array
-from speechgmm.corpus.scored.columns import DECIMAL_COMMA, KALDI, LABELS, Columns
+from speechgmm.corpus.scored.columns import KALDI, Columns
 from speechgmm.corpus.scored.mismatches import (
     COMMAS,
     CONTRADICTING,
@@ -28,6 +28,7 @@ from speechgmm.corpus.scored.mismatches import (
 from speechgmm.corpus.scored.recognition import are_swapped, labelled_columns, score_columns
 from speechgmm.corpus.scored.rows import read_rows
 from speechgmm.corpus.scored.trial_list import FindTrial, TrialList, read_trial_list
+from speechgmm.corpus.vocabulary import DECIMAL_COMMA, is_target
 from speechgmm.errors import CorpusError
 from speechgmm.files import read_number
 
@@ -106,8 +107,11 @@ def _labelled_scores(path: Path) -> Columns:
         columns = labelled_columns(path)
     except CorpusError as error:
         raise CorpusError(f"{error}; {hint}") from error
-    if columns is None or "score" not in columns.roles:
-        raise CorpusError(f"{path}: no labels beside scores; {hint}")
+    if columns is None:
+        raise CorpusError(f"{path}: no models, tests, scores and labels in a known format; {hint}")
+    if "score" not in columns.roles:
+        named = f"no column 'score' among {', '.join(columns.names)}" if columns.header else "no scores beside labels"
+        raise CorpusError(f"{path}: {named}; {hint}")
     return columns
 
 
@@ -149,7 +153,7 @@ def _join(
             mismatches.add(EXTRA, scores, number, f"{model} {test}")
             continue
         value = read_number(text)
-        if label and LABELS.get(label, target[index]) != target[index]:
+        if label and is_target(label) == (not target[index]):
             theirs = f"line {trial_list.line_numbers[index]} of {trials} has the other label"
             mismatches.add(OTHER_LABEL, scores, number, f"{model} {test} {label}; {theirs}")
         elif line_of[index]:

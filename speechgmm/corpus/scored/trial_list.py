@@ -7,10 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from speechgmm.corpus.problems import Problems
-from speechgmm.corpus.scored.columns import LABELS, Columns
+from speechgmm.corpus.scored.columns import Columns
 from speechgmm.corpus.scored.mismatches import CONTRADICTING, REPEATED, Mismatches
 from speechgmm.corpus.scored.rows import Row, read_rows
-from speechgmm.corpus.trials import LABELS_LAST, labelled_lines
+from speechgmm.corpus.trials import labelled_lines
+from speechgmm.corpus.vocabulary import EXPECTED_LABELS, is_target
 from speechgmm.files import is_audio
 
 
@@ -47,11 +48,11 @@ def read_trial_list(path: Path, columns: Columns | None, mismatches: Mismatches)
     rows = read_rows(path, columns) if columns else _plain_rows(path, problems)
     number = 0
     for number, model, test, _, label, fields in rows:
-        if label not in LABELS:
-            problems.add(f"{path}:{number}: label {label!r}; expected one of {', '.join(LABELS_LAST)}")
+        target = is_target(label)
+        if target is None:
+            problems.add(f"{path}:{number}: label {label!r}; expected one of {EXPECTED_LABELS}")
             continue
         pair = names.setdefault(model, model), names.setdefault(test, test)
-        target = LABELS[label]
         trials.labels[label] = target
         index = trials.index_of.setdefault(pair, len(trials.models))
         trials.index_of_line.append(index)
@@ -65,7 +66,7 @@ def read_trial_list(path: Path, columns: Columns | None, mismatches: Mismatches)
         else:
             kind = REPEATED if trials.target[index] == target else CONTRADICTING
             first = trials.line_numbers[index]
-            mismatches.add(kind, path, number, f"{' '.join(pair)} {label}; it is on line {first} already")
+            mismatches.add(kind, path, number, f"{' '.join(pair)} {label}; the same trial is on line {first}")
     if not number and not problems.lines:
         problems.add(f"{path}: no trials")
     problems.check()

@@ -39,7 +39,7 @@ def read_manifest(path: Path) -> Manifest:
         if not name:
             problems.add(f"{path}:{number}: no id and no path")
         elif manifest.setdefault(name, row) is not row:
-            problems.add(f"{path}:{number}: utterance {name!r} is there already")
+            problems.add(f"{path}:{number}: a second row for the utterance {name!r}; expected one")
     problems.check()
     return manifest
 

@@ -111,7 +111,7 @@ def read_features(path: str | Path) -> Iterator[tuple[str, Float32Array]]:
     with _corpus_errors(str(path)):
         for utterance, array in _arrays(path):
             if utterance in seen:
-                raise CorpusError(f"{path}: utterance {utterance!r} is there twice")
+                raise CorpusError(f"{path}: utterance {utterance!r} is in it twice; expected each once")
             seen.add(utterance)
             yield utterance, as_frames(array, f"{path}: {utterance}")
 
@@ -407,7 +407,9 @@ def _htk_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     head, size = stream.read(12), _size(stream)
     with _corpus_errors(where):
         headers = {order: _HtkHeader(*struct.unpack(f"{order}iihH", head)) for order in "><"}
-    order = next((order for order, header in headers.items() if header.fits(size)), None)
+    fitting = [order for order, header in headers.items() if header.fits(size)]
+    fitting.sort(key=lambda order: headers[order].kind & 0o77 in HTK_INTEGER_KINDS)  # where both fit, that of features
+    order = next(iter(fitting), None)
     if order is None:
         header = headers[">"]
         raise CorpusError(

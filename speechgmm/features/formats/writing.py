@@ -85,7 +85,7 @@ def _check_names(path: Path, utterances: Iterable[Matrix]) -> Iterator[Matrix]:
     for matrix in utterances:
         name = matrix.utterance
         if name in seen:
-            raise CorpusError(f"{path}: utterance {name!r} is there twice")
+            raise CorpusError(f"{path}: utterance {name!r} is given twice; expected each once")
         seen.add(name)
         match path.suffix.lower():
             case ".ark" if not name.isprintable() or name.split() != [name]:

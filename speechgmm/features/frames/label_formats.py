@@ -35,11 +35,17 @@ OTHER_SOUNDS = frozenset(
 )
 """Labels of stretches without speech; among words they are words, unless they stand in brackets."""
 
+TIER_OF_SPEAKER = re.compile(r".+ - words", re.IGNORECASE)
+"""The tier of a speaker's words, as the Montreal Forced Aligner calls it: ``ann - words``."""
+
 SPEECH_TIERS = ("speech", "vad", "sad", "words", "word")
 """Names of the tier to take where several tiers of a TextGrid hold labels."""
 
 HTK_UNIT = 1e-7
 """Seconds in HTK's unit of time."""
+
+MLF_MARK = "#!MLF!#"
+"""The first line of HTK's master label files."""
 
 MIN_HTK_STOP = 10**6
 """Whole numbers up to here are seconds, and HTK's units from here on: a tenth of a second, or eleven days."""
@@ -101,6 +107,8 @@ def read_labels(path: Path, *, channel: Channel = None) -> LabelFile:
     if _is_textgrid(path):
         return _read_textgrid(path)
     lines = [(number, line) for number, line in numbered_lines(path) if not line.startswith(";;")]
+    if lines and lines[0][1] == MLF_MARK:
+        return _read_master_labels(path, lines[1:])
     format_ = _recognise(path, lines)
     labels = _chosen(path, list(_parse_lines(path, format_, lines)), format_, channel)
     if format_ in (RTTM, SEGMENTS):
@@ -203,7 +211,7 @@ TIMED = _Format("labels", "start, stop and a label", _parse_timed)
 FORMATS = (RTTM, SEGMENTS, CTM, TIMED)
 """Where several fit, the first whose form all lines have."""
 
-BY_SUFFIX = {".rttm": RTTM, ".segments": SEGMENTS, ".ctm": CTM, ".lbl": TIMED, ".lab": TIMED}
+BY_SUFFIX = {".rttm": RTTM, ".segments": SEGMENTS, ".ctm": CTM, ".lbl": TIMED, ".lab": TIMED, ".mlf": TIMED}
 
 
 def _recognise(path: Path, lines: Sequence[tuple[int, str]]) -> _Format:
@@ -222,6 +230,8 @@ def _recognise(path: Path, lines: Sequence[tuple[int, str]]) -> _Format:
     if hinted is not None and (hinted in fitting or not fitting):
         return hinted
     if not fitting:
+        if re.match(r"-?[0-9]+,[0-9]+\s+-?[0-9]+,[0-9]", line):
+            raise CorpusError(f"{path}:{number}: {line!r} has decimal commas; expected decimal points, as in 1.5")
         forms = "; ".join(f"{format_.name}: {format_.expected}" for format_ in FORMATS)
         raise CorpusError(f"{path}:{number}: {line!r}; expected a line of {forms}; or a Praat TextGrid")
     whole = (format_ for format_ in fitting if all(_fits(format_, *each) for each in lines))
@@ -248,7 +258,7 @@ def _parse_lines(path: Path, format_: _Format, lines: Sequence[tuple[int, str]])
         if label is None:
             continue
         if format_ is SEGMENTS and seen.setdefault(label.text, number) != number:
-            raise CorpusError(f"{path}:{number}: {label.text} stands on line {seen[label.text]} already")
+            raise CorpusError(f"{path}:{number}: {label.text} is on line {seen[label.text]} as well; expected it once")
         yield label
 
 
@@ -304,9 +314,34 @@ def _read_timed(path: Path, lines: Sequence[tuple[int, str]], labels: Sequence[L
     return replace(found, speech={"": found.speech.get("", ())})
 
 
+def _read_master_labels(path: Path, lines: Sequence[tuple[int, str]]) -> LabelFile:
+    """Read HTK's labels of many recordings, each after a line of its name in quotation marks and ended by a point.
+
+    The name may start with a folder or ``*``, and ends in ``.lab`` or ``.rec``.
+    """
+    labels: list[Label] = []
+    recordings: dict[str, int] = {}
+    recording = ""
+    for number, line in lines:
+        if name := re.fullmatch(r'"(?:.*[/\\])?(?:\*|([^/\\]+?))(?:\.[A-Za-z]+)?"', line):
+            recording = name[1] or ""
+            if not recording or recordings.setdefault(recording, number) != number:
+                raise CorpusError(
+                    f"{path}:{number}: {line}; expected the name of one recording, which has no labels yet"
+                )
+        elif line == ".":
+            recording = ""
+        elif not recording:
+            raise CorpusError(f'{path}:{number}: {line!r}; expected a name as in "*/NAME.lab"')
+        elif label := next(_parse_lines(path, TIMED, [(number, line)]), None):
+            labels.append(_in_seconds(label)._replace(recording=recording))
+    found = _label_file("HTK master labels", labels, is_speech)
+    return replace(found, speech={name: found.speech.get(name, ()) for name in recordings})
+
+
 def _in_seconds(label: Label) -> Label:
-    """Convert HTK's times, and drop the scores and the names of words that may follow a label."""
-    text = "".join(label.text.split()[:1])
+    """Convert HTK's times, and drop what may follow a label, such as scores, and the neighbours of a phone in it."""
+    text = re.sub(r"^[^-]*-([^+-]+)\+.*", r"\1", "".join(label.text.split()[:1]))
     return label._replace(start=label.start * HTK_UNIT, stop=label.stop * HTK_UNIT, text=text)
 
 
@@ -335,6 +370,8 @@ def _read_textgrid(path: Path) -> LabelFile:
     files = {name: _read_tier(name, intervals) for name, intervals in _tiers(path).items()}
     spoken = [name for name, file in files.items() if file.speech.get("")]
     preferred = [name for name in spoken if name.strip().lower() in SPEECH_TIERS]
+    if words := [name for name in spoken if TIER_OF_SPEAKER.fullmatch(name)]:
+        return _joined([files[name] for name in words])
     if not spoken:
         return LabelFile(
             "Praat TextGrid", {"": ()}, Counter(), sum((each.silent for each in files.values()), Counter())
@@ -345,6 +382,16 @@ def _read_textgrid(path: Path) -> LabelFile:
             "speech"
         )
     return files[preferred[0] if len(preferred) == 1 else spoken[0]]
+
+
+def _joined(tiers: Sequence[LabelFile]) -> LabelFile:
+    """Join the speech of several speakers' tiers."""
+    return LabelFile(
+        ", ".join(dict.fromkeys(tier.format for tier in tiers)),
+        {"": merge_overlapping(pair for tier in tiers for pair in tier.speech[""])},
+        sum((tier.spoken for tier in tiers), Counter()),
+        sum((tier.silent for tier in tiers), Counter()),
+    )
 
 
 def _read_tier(name: str, intervals: Sequence[Label]) -> LabelFile:
@@ -387,7 +434,11 @@ def _tiers(path: Path) -> dict[str, list[Label]]:
 
 def _decode_textgrid(data: bytes) -> str:
     """Decode a TextGrid as praatio does."""
-    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8").replace("\r\n", "\n")
+    return (
+        data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+    )
 
 
 def _announced_sizes(text: str) -> list[int]:

@@ -148,7 +148,7 @@ def write_recipe(recordings: Survey, settings: FirstRecipeSettings, out: Path) -
     written = (out,) if table is None else (out, table)
     for path in written:
         if path.exists():
-            raise CorpusError(f"{path}: is there already; expected another name, as in --out other.yaml")
+            raise CorpusError(f"{path}: exists; expected another name, as in --out other.yaml")
     with ExitStack() as undo:
         if table is not None:
             undo.callback(table.unlink, missing_ok=True)
