@@ -106,12 +106,13 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, with or without a byte order mark.
+    """Read a text file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     A CorpusError names the file, and the line that is not text.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except OSError as error:
         raise CorpusError(f"{path}: not readable ({error.strerror})") from error
     except UnicodeDecodeError as error:

@@ -256,7 +256,9 @@ def test_a_file_and_its_samples_give_the_same(tmp_path):
 
 def test_audio_of_another_rate_is_resampled_or_refused():
     high, low = voice(rate=32000), voice(rate=8000)
-    with pytest.raises(AudioError, match=r"sample rate 32000 Hz.* is 16000 Hz; set the key resample to true, or sample_rate"):
+    with pytest.raises(
+        AudioError, match=r"sample rate 32000 Hz.* is 16000 Hz; set the key resample to true, or sample_rate"
+    ):
         extract(high, sample_rate=32000)
     assert np.isfinite(extract(high, FeatureConfig(resample=True), sample_rate=32000)).all()
     with pytest.raises(AudioError, match="sample rate 8000 Hz is too low for filters up to 7600 Hz"):
