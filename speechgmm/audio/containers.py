@@ -3,12 +3,15 @@
 FFmpeg reads what is left of a cut WebM, WMA, AVI or AMR file, and the first of several joined ones, without a word.
 """
 
-import mmap
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
+from speechgmm.audio.following import joined_warning, recording_at
 from speechgmm.audio.headers import STREAMED_SIZES
 from speechgmm.errors import AudioError
+
+MOST_TAGS = 2**20
+"""Bytes to read after the end of a container, to see what follows behind tags of text."""
 
 TAG_BYTES = 128
 """Bytes of an ID3v1 tag, which programs put at the end of any file."""
@@ -48,6 +51,10 @@ class Piece(NamedTuple):
     finished: bool = True  # false if its header gives no length
 
 
+PieceReader = Callable[[BinaryIO, int, int], Piece | None]
+"""Reads the header of a part in an open file, at a position, of so many bytes; None if there is none that is known."""
+
+
 def sound_extent(stream: BinaryIO) -> Extent:
     """Find the end of the container that a file starts with; an AudioError reports one that was cut.
 
@@ -63,21 +70,21 @@ def sound_extent(stream: BinaryIO) -> Extent:
         if head.startswith(magic):
             return _amr_extent(stream, n_bytes, magic, frame_bytes)
     if head[4:8] in MP4_BOXES:
-        return _mp4_extent(list(_pieces(stream, n_bytes, _mp4_box)), n_bytes)
+        return _mp4_extent(stream, n_bytes)
     if head.startswith(EBML.to_bytes(4, "big")):
-        return _plain_extent(_pieces(stream, n_bytes, _matroska_element), n_bytes)
+        return _extent(stream, n_bytes, _pieces(stream, n_bytes, _matroska_element))
     if head.startswith(ASF_HEADER):
-        return _first_extent(_pieces(stream, n_bytes, _asf_object), n_bytes, ASF_HEADER)
+        return _first_extent(stream, n_bytes, _asf_object)
     if head.startswith(b"FLV"):
-        return _first_extent(_pieces(stream, n_bytes, _flv_tag), n_bytes, b"FLV")
+        return _first_extent(stream, n_bytes, _flv_tag)
     if head.startswith((b"RIFF", b"RF64")):
-        return _plain_extent(_pieces(stream, n_bytes, _riff_chunk), n_bytes)
+        return _extent(stream, n_bytes, _pieces(stream, n_bytes, _riff_chunk))
+    if head.startswith(b"caff"):
+        return _extent(stream, n_bytes, _pieces(stream, n_bytes, _caf_chunk))
     return Extent(n_bytes)
 
 
-def _pieces(
-    stream: BinaryIO, n_bytes: int, read_piece: Callable[[BinaryIO, int, int], Piece | None]
-) -> Iterator[Piece]:
+def _pieces(stream: BinaryIO, n_bytes: int, read_piece: PieceReader) -> Iterator[Piece]:
     """Walk along the parts of a container at its top level, as far as they are known."""
     position = 0
     while position < n_bytes:
@@ -100,15 +107,15 @@ def _mp4_box(stream: BinaryIO, position: int, n_bytes: int) -> Piece | None:
     return Piece(name, position + size if size else n_bytes)
 
 
-def _mp4_extent(boxes: list[Piece], n_bytes: int) -> Extent:
+def _mp4_extent(stream: BinaryIO, n_bytes: int) -> Extent:
     """Check the boxes of the first file of those joined; without its index, nothing in it can be found."""
+    boxes = list(_pieces(stream, n_bytes, _mp4_box))
     names = [box.name for box in boxes]
     second = next((k for k in range(1, len(names)) if names[k] == b"ftyp" and b"moov" in names[:k]), None)
-    if second is None:
-        _check_whole(boxes, n_bytes)
+    extent = _extent(stream, n_bytes, iter(boxes)) if second is None else _more_follows(boxes[second - 1].end, n_bytes)
     if b"moov" not in names[:second]:
         raise AudioError("has no index (moov); expected one: the recording was never finished, or it was cut short")
-    return Extent(n_bytes) if second is None else _more_follows(boxes[second - 1].end, n_bytes)
+    return extent
 
 
 def _matroska_element(stream: BinaryIO, position: int, n_bytes: int) -> Piece | None:
@@ -143,9 +150,20 @@ def _riff_chunk(stream: BinaryIO, position: int, n_bytes: int) -> Piece | None:
     if head[:4] not in {b"RIFF", b"RF64"} or len(head) < 12:
         return None
     if size == 0 or any(0 <= streamed - size < 256 for streamed in STREAMED_SIZES):
-        return Piece(head[:4], n_bytes, finished=head[:4] == b"RF64")
+        return Piece(head[:4], n_bytes, finished=head[8:] == b"WAVE")  # of WAV, `headers` knows more
     end = position + 8 + size
     return Piece(head[:4], end + (size % 2 if end < n_bytes else 0))
+
+
+def _caf_chunk(stream: BinaryIO, position: int, n_bytes: int) -> Piece | None:
+    """Read the header of a chunk of CAF, or of the file."""
+    head = stream.read(12)
+    if head[:4] == b"caff":
+        return Piece(b"caff", position + 8)
+    size = int.from_bytes(head[4:], "big", signed=True)
+    if len(head) < 12 or not head[:4].isalnum():
+        return None
+    return Piece(head[:4], n_bytes if size < 0 else position + 12 + size)
 
 
 def _flv_tag(stream: BinaryIO, position: int, _: int) -> Piece | None:
@@ -153,55 +171,48 @@ def _flv_tag(stream: BinaryIO, position: int, _: int) -> Piece | None:
     head = stream.read(13)
     if head[:3] == b"FLV":
         return Piece(b"FLV", position + 13)
-    if len(head) < 11 or head[0] & 31 not in {8, 9, 18}:  # sound, pictures, script
+    if len(head) < 11 or head[0] not in {8, 9, 18}:  # sound, pictures, script
         return None
     return Piece(head[:1], position + 15 + int.from_bytes(head[1:4], "big"))
 
 
-def _plain_extent(pieces: Iterator[Piece], n_bytes: int) -> Extent:
-    """Check containers of which FFmpeg reads all that are joined."""
+def _extent(stream: BinaryIO, n_bytes: int, pieces: Iterator[Piece]) -> Extent:
+    """Check containers of which FFmpeg reads all that are joined; refuse one that ends before its last part does."""
     found = list(pieces)
-    _check_whole(found, n_bytes)
-    return Extent(
-        n_bytes,
-        ()
-        if all(piece.finished for piece in found)
-        else ("the header was never finished; read to the end of the file",),
-    )
+    end = found[-1].end if found else n_bytes
+    if end > n_bytes:
+        raise AudioError(f"cut short: {end} bytes expected, only {n_bytes} are there")
+    stream.seek(end)
+    if recording_at(stream.read(MOST_TAGS), 0):
+        return _more_follows(end, n_bytes)
+    return Extent(n_bytes, () if all(piece.finished for piece in found) else (UNFINISHED,))
 
 
-def _first_extent(pieces: Iterator[Piece], n_bytes: int, first_name: bytes) -> Extent:
+def _first_extent(stream: BinaryIO, n_bytes: int, read_piece: PieceReader) -> Extent:
     """Check a container of which FFmpeg reads the first alone if several are joined."""
     found: list[Piece] = []
-    for piece in pieces:
-        if found and piece.name == first_name:
+    for piece in _pieces(stream, n_bytes, read_piece):
+        if found and piece.name == found[0].name:
             return _more_follows(found[-1].end, n_bytes)
         found.append(piece)
-    return _plain_extent(iter(found), n_bytes)
-
-
-def _check_whole(pieces: list[Piece], n_bytes: int) -> None:
-    """Refuse a container that ends before its last part does."""
-    if pieces and pieces[-1].end > n_bytes:
-        raise AudioError(f"cut short: {pieces[-1].end} bytes expected, only {n_bytes} are there")
+    return _extent(stream, n_bytes, iter(found))
 
 
 def _more_follows(end: int, n_bytes: int) -> Extent:
     """Report a file after the first one."""
-    more = f"another recording of {n_bytes - end:,} bytes follows after its end (files joined?); only the first is read"
-    return Extent(end, (more,))
+    return Extent(end, (joined_warning(n_bytes - end),))
 
 
 def _amr_extent(stream: BinaryIO, n_bytes: int, magic: bytes, frame_bytes: tuple[int, ...]) -> Extent:
     """Walk along the frames of an AMR file."""
-    position = len(magic)
-    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        while position < n_bytes and not data[position] & 0x83:  # bits that are 0 in every frame
-            position += frame_bytes[data[position] >> 3 & 15]
-        if position > n_bytes:
-            raise AudioError(f"cut short: its last frame ends at byte {position}, only {n_bytes} are there")
-        if position == n_bytes:
-            return Extent(n_bytes)
-        if data[position : position + 5] == b"#!AMR":
-            return _more_follows(position, n_bytes)
+    stream.seek(0)
+    data, position = stream.read(n_bytes), len(magic)
+    while position < n_bytes and not data[position] & 0x83:  # bits that are 0 in every frame
+        position += frame_bytes[data[position] >> 3 & 15]
+    if position > n_bytes:
+        raise AudioError(f"cut short: its last frame ends at byte {position}, only {n_bytes} are there")
+    if position == n_bytes:
+        return Extent(n_bytes)
+    if recording_at(data, position):
+        return _more_follows(position, n_bytes)
     raise AudioError(f"damaged: no frame of AMR at byte {position} of {n_bytes}")

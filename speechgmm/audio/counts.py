@@ -47,6 +47,22 @@ def stated_samples(data: Data) -> Samples | None:
     return _matlab4_samples(data) if head[20:31] == b"samplerate\0" else None
 
 
+def is_stereo_svx(data: Data) -> bool:
+    """Check whether an 8SVX file holds two channels, which stand one after the other."""
+    return data[8:12] == b"8SVX" and b"CHAN\0\0\0\4\0\0\0\6" in data[:512]
+
+
+def has_more_voc_blocks(data: Data) -> bool:
+    """Check whether a VOC file is made of several blocks, up to a byte of 0 that ends it, and not of one."""
+    if not data[:20].startswith(b"Creative Voice File"):
+        return False
+    position, n_blocks = _number(data, 20, 2, "little"), 0
+    while position < len(data) and data[position] in range(1, 10):
+        position += 4 + _number(data, position + 1, 3, "little")
+        n_blocks += 1
+    return n_blocks > 1 and position < len(data) and data[position] == 0
+
+
 def _number(data: Data, at: int, n_bytes: int, order: Order) -> int:
     """Read a number."""
     return int.from_bytes(data[at : at + n_bytes], order)
@@ -74,9 +90,16 @@ def _matlab4_samples(data: Data) -> Samples | None:
     return Samples(start, start + n_rows * n_columns * MATLAB_BYTES[digit])
 
 
-def flac_samples(data: Data) -> int | None:
-    """Return the samples per channel of a FLAC file by the number in its last frame; None if none is found."""
-    first = _first_frame(data)
+class FlacFrame(NamedTuple):
+    """A frame of a FLAC file."""
+
+    start: int  # its first byte
+    stop: int  # the sample after its last
+
+
+def last_flac_frame(data: Data) -> FlacFrame | None:
+    """Find the last frame of a FLAC file; its number says how many samples there are. None if there is none."""
+    first = first_flac_frame(data)
     like = bytes(data[first : first + 4])  # all frames have the same rate, channels and bits
     if len(like) < 4:
         return None
@@ -88,7 +111,7 @@ def flac_samples(data: Data) -> int | None:
         head = tail[position : position + 16]
         is_alike = len(head) > 3 and _format(head) == _format(like)
         if is_alike and (end := _frame_end(head, block_size)) is not None:
-            return end
+            return FlacFrame(start + position, end)
     return None
 
 
@@ -98,7 +121,7 @@ def _format(head: bytes) -> tuple[int, int, int, int]:
     return head[1], head[2] & 15, 1 if channels >= 8 else channels, head[3] & 15  # from 8 on: two, by their difference
 
 
-def _first_frame(data: Data) -> int:
+def first_flac_frame(data: Data) -> int:
     """Find the first frame of a FLAC file, after the blocks that describe it; the end of the file if there is none."""
     position, is_last = 4, data[:4] != b"fLaC"
     while not is_last and position + 4 <= len(data):

@@ -7,16 +7,20 @@ follows after the end is noticed.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
-from speechgmm.audio.counts import flac_samples, stated_samples
+from speechgmm.audio.counts import first_flac_frame, has_more_voc_blocks, is_stereo_svx, last_flac_frame, stated_samples
+from speechgmm.audio.following import find_recording, joined_warning, recording_at
 from speechgmm.audio.mpeg import Data
 
 Order = Literal["big", "little"]
 
-STREAMED_SIZES = (0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+STREAMED_SIZES = (0x7F000000, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 """Sizes that programs write into the header of a pipe; some subtract the header's own size."""
+
+UNKNOWN_LENGTH = 2**62
+"""Lengths from here on are libsndfile's way to report that a header gives none."""
 
 STREAMED_LONG_SIZE = 2**62 - 256
 """In 64 bits, sizes from here on are not the real ones."""
@@ -34,11 +38,11 @@ SAMPLE_BYTES = {
 }
 """Bytes of a sample, for the subtypes in which all samples have the same size."""
 
-MAGIC = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC", b"OggS", b"caff", b".snd", b"NIST")
-"""First bytes of audio files."""
-
 FLAC_HEADS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 """First bytes of FLAC files: their mark, and the head of the block that describes the stream."""
+
+GUID_END = bytes.fromhex("000000001000800000aa00389b71")
+"""What follows the code of a format in its long form."""
 
 TEXT_TAGS = (b"TAG", b"ID3", b"APET", b"LYRI")
 """First bytes of tags that some programs append to any audio file."""
@@ -55,10 +59,17 @@ UNFINISHED = "the header was never finished (its length is {}); read to the end 
 class SoundFileInfo(Protocol):
     """What libsndfile reports about a file: the attributes of `soundfile.SoundFile` used here."""
 
-    format: str
-    subtype: str
-    channels: int
-    frames: int
+    @property
+    def subtype(self) -> str:
+        """The type of the samples."""
+
+    @property
+    def channels(self) -> int:
+        """Their number at a time."""
+
+    @property
+    def frames(self) -> int:
+        """Samples per channel."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,7 @@ class Header:
     replaced: Mapping[int, bytes] = field(default_factory=dict)  # bytes to put in place of others, by position
     stop: int | None = None  # where another file begins that was joined to it
     warnings: tuple[str, ...] = ()  # one sentence each
+    is_misread: bool = False  # whether libsndfile reads other samples than those that are there, or not all
 
 
 class _Chunk(NamedTuple):
@@ -114,8 +126,7 @@ def read_header(data: Data) -> Header:
         case b"NIST":
             return _nist_header(data)
         case b"fLaC":
-            next_file = max(data.find(head, 42) for head in FLAC_HEADS)
-            return _joined(data, 0, next_file) if next_file > 0 else _flac_header(data)
+            return _flac_header(data)
         case _:
             return _counted_header(data)
 
@@ -146,7 +157,8 @@ def _chunked_header(data: Data, container: _Container) -> Header:
     others: dict[bytes, _Chunk] = {}
     for chunk in _chunks(data, container, container.first):
         if chunk.name == container.data:
-            return _samples_header(data, container, chunk, others)
+            header = _samples_header(data, container, chunk, others)
+            return replace(header, replaced={**header.replaced, **_plain_format(data, container, others)})
         others[chunk.name] = chunk
     return Header()
 
@@ -158,16 +170,25 @@ def _samples_header(data: Data, container: _Container, chunk: _Chunk, others: Ma
     if b"ds64" in others and size >= 0xFFFFFFFF - 256:  # in RF64, sizes that do not fit 32 bits
         at = others[b"ds64"].body + 8
         size, sized = int.from_bytes(data[at : at + 8], "little"), _Chunk(b"ds64", at, at, 0)
-    if size <= 0 and present and not _is_empty(data, container, chunk):
+    is_missing = size <= 0 and present > 0 and not _is_empty(data, container, chunk)
+    if is_missing or _is_streamed(size, container):
         replaced = _with_size(data, container, sized, present, others)
-        return Header(0, present, replaced, warnings=(UNFINISHED.format(max(size, 0)),))
-    if _is_streamed(size, container):
         is_allowed = data[:4] == b"caff" and size + container.n_before == 2**64 - 1
-        replaced = _with_size(data, container, sized, present, others)
-        return Header(0, present, replaced, warnings=() if is_allowed else (UNFINISHED.format("that of a pipe"),))
-    if size <= present:
-        return _what_follows(data, container, start, size)
-    return _too_large(size, present, start)
+        why = UNFINISHED.format(max(size, 0) if is_missing else "that of a pipe")
+        return Header(0, present, replaced, warnings=() if is_allowed else (why,))
+    if size > present:
+        return _too_large(size, present, start)
+    return _what_follows(data, container, start, size)
+
+
+def _plain_format(data: Data, container: _Container, others: Mapping[bytes, _Chunk]) -> dict[int, bytes]:
+    """Return the plain code of a W64 file's format in place of the one that says to look further on.
+
+    libsndfile does not look, and takes floating-point numbers for integers.
+    """
+    at = others[b"fmt "].body if b"fmt " in others else len(data)
+    is_extensible = container.n_name == 16 and data[at : at + 2] == b"\xfe\xff" and data[at + 26 : at + 40] == GUID_END
+    return {at: bytes(data[at + 24 : at + 26])} if is_extensible else {}
 
 
 def _with_size(
@@ -196,34 +217,35 @@ def _is_streamed(size: int, container: _Container) -> bool:
 def _is_empty(data: Data, container: _Container, chunk: _Chunk) -> bool:
     """Check whether a chunk without samples is followed by other chunks to the very end of the file."""
     position = chunk.body + max(chunk.size, 0)
-    n_known = position
-    for following in _chunks(data, container, position):
-        if not following.name.decode("latin-1").isprintable() or following.body + following.size > len(data):
-            return False
-        n_known = following.body + following.size
-    return n_known >= len(data) - 1 and n_known > position
+    return _after_chunks(data, container, position) >= max(position + 1, len(data) - 1)
+
+
+def _after_chunks(data: Data, container: _Container, position: int) -> int:
+    """Return where the chunks end that begin at a position and are neither samples nor another recording."""
+    for chunk in _chunks(data, container, position):
+        is_text = min(chunk.name, default=0) >= ord(" ") and chunk.name != container.data
+        if not is_text or chunk.body + chunk.size > len(data) or recording_at(data, position):
+            return position
+        position = chunk.body + chunk.size
+        position += min(-position % container.align, len(data) - position)
+    return position
 
 
 def _what_follows(data: Data, container: _Container, start: int, size: int) -> Header:
     """Warn if the bytes after the samples are neither chunks, tags of text nor padding."""
-    position, present = start + size, len(data) - start
-    if data[position : position + 4] not in MAGIC:
-        position += -position % container.align
-    for chunk in _chunks(data, container, position):
-        here = chunk.size_at - container.n_name
-        is_printable = chunk.name.isascii() and chunk.name.decode().isprintable()
-        is_chunk = is_printable and chunk.name != container.data and chunk.body + chunk.size <= len(data)
-        if chunk.name in MAGIC or chunk.name.startswith(TEXT_TAGS) or not is_chunk:
-            return _after_samples(data, present, here)
-    return Header(0, present)
+    end = start + size
+    ends = [_after_chunks(data, container, place) for place in (end + -end % container.align, end)]  # padded or not
+    if max(ends) >= len(data) - 1:
+        return Header(0, len(data) - start)
+    position = next((place for place in ends if recording_at(data, place)), max(ends))
+    return _after_samples(data, len(data) - start, position)
 
 
 def _after_samples(data: Data, present: int, position: int) -> Header:
     """Warn of what follows after the samples, unless it is a tag of text or all zero."""
-    head = bytes(data[position : position + 4])
-    if head in MAGIC:
+    if recording_at(data, position):
         return _joined(data, present, position)
-    if head.startswith(TEXT_TAGS) or not any(data[position : position + 2**16]):
+    if data[position : position + 4].startswith(TEXT_TAGS) or not any(data[position : position + 2**16]):
         return Header(0, present, stop=position)
     n_bytes = len(data) - position
     unread = f"{n_bytes:,} bytes follow after the samples that the header announces; they are not read"
@@ -232,9 +254,7 @@ def _after_samples(data: Data, present: int, position: int) -> Header:
 
 def _joined(data: Data, present: int, position: int) -> Header:
     """Warn that another file begins at a position."""
-    n_bytes = len(data) - position
-    more = f"another recording of {n_bytes:,} bytes follows after its end (files joined?); only the first is read"
-    return Header(0, present, stop=position, warnings=(more,))
+    return Header(0, present, stop=position, warnings=(joined_warning(len(data) - position),))
 
 
 def _too_large(size: int, present: int, offset: int) -> Header:
@@ -282,16 +302,24 @@ def _nist_header(data: Data) -> Header:
 def _flac_header(data: Data) -> Header:
     """Examine a FLAC file: libsndfile reads no more samples than its header counts."""
     n_counted = int.from_bytes(data[21:26], "big") & (2**36 - 1)
-    n_samples = flac_samples(data)
-    if n_samples is None or not 0 < n_counted < n_samples:
+    first, last = first_flac_frame(data), last_flac_frame(data)
+    places = [place for head in FLAC_HEADS if (place := data.find(head, first)) > 0]
+    is_whole = last is not None and n_counted in {0, last.stop}  # so that no more than a last frame is left to search
+    if (other := find_recording(data, last.start if last and is_whole else first)) is not None:
+        places.append(other)
+    if places:
+        return _joined(data, 0, min(places))
+    if last is None or not 0 < n_counted < last.stop:
         return Header()
     bits = int.from_bytes(data[21:26], "big") >> 36 << 36
-    why = f"the header counts {n_counted} samples, and {n_samples} are there; all are read"
-    return Header(replaced={21: (bits | n_samples).to_bytes(5, "big")}, warnings=(why,))
+    why = f"the header counts {n_counted} samples, and {last.stop} are there; all are read"
+    return Header(replaced={21: (bits | last.stop).to_bytes(5, "big")}, warnings=(why,))
 
 
 def _counted_header(data: Data) -> Header:
     """Examine a file of a less common format whose header counts its samples."""
+    if is_stereo_svx(data) or has_more_voc_blocks(data):
+        return Header(is_misread=True)
     samples = stated_samples(data)
     if samples is None:
         return Header()
@@ -339,7 +367,8 @@ CHECKSUMS = _checksums()
 def ogg_files(data: Data) -> list[OggFile]:
     """Find the files that were joined in an Ogg stream, one usually, by walking through its pages (RFC 3533, 6)."""
     files: list[OggFile] = []
-    position, last = data.find(b"OggS\0"), 0
+    last_pages: list[int] = []  # of each file
+    position = data.find(b"OggS\0")
     in_head = False
     while position >= 0:
         n_segments = data[position + 26] if position + 26 < len(data) else 0
@@ -348,13 +377,16 @@ def ogg_files(data: Data) -> list[OggFile]:
         flags = data[position + 5] if position + 5 < len(data) else 0
         if flags & 2 and not in_head:
             files.append(OggFile(position, end, False, is_whole))
+            last_pages.append(position)
         in_head = bool(flags & 2)
         if files:
             files[-1] = OggFile(files[-1].start, min(end, len(data)), bool(flags & 4), is_whole)
-        last, position = position, data.find(b"OggS\0", end if is_whole else position + 4)
-    if files and files[-1].is_whole and not files[-1].has_end:
-        files[-1] = files[-1]._replace(end_mark=_end_mark(data[last : files[-1].stop], last))
-    return files
+            last_pages[-1] = position
+        position = data.find(b"OggS\0", end if is_whole else position + 4)
+    return [
+        file._replace(end_mark=_end_mark(data[page : file.stop], page)) if file.is_whole and not file.has_end else file
+        for file, page in zip(files, last_pages, strict=True)
+    ]
 
 
 def _end_mark(page: bytes, position: int) -> dict[int, bytes]:

@@ -5,7 +5,8 @@ what an encoder adds before the sound, and after it where the file says so. Opus
 before encoding if the file gives one, as libsndfile gives it for Opus in Ogg.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from shlex import quote
@@ -16,14 +17,13 @@ import soxr
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio.containers import UNFINISHED, Extent, sound_extent
+from speechgmm.audio.headers import UNKNOWN_LENGTH
+from speechgmm.audio.views import raising_lost_errors
 from speechgmm.errors import AudioError
-
-UNKNOWN_LENGTH = 2**62
-"""The length of a file that only decoding can tell, as libsndfile reports it."""
 
 CONTAINERS = (
     *("mov", "matroska", "asf", "aac", "amr", "ac3", "eac3", "mp3", "mpeg", "mpegts", "avi", "flv", "wv", "ape", "tta"),
-    *("shn", "nistsphere", "ogg", "wav", "w64", "aiff", "caf", "au", "loas", "flac", "voc"),
+    *("shn", "nistsphere", "ogg", "wav", "w64", "aiff", "caf", "au", "loas", "flac", "voc", "iff"),
 )
 """FFmpeg's names of the containers to read: none is a playlist or names other files to open."""
 
@@ -35,6 +35,9 @@ EXACT_LENGTHS = {"nistsphere", "tta", "wv", "ape"}
 
 ANNOUNCED_LENGTHS = {"mov", "matroska", "asf", "flv", "avi"}
 """Containers that give a length in seconds; of others, FFmpeg estimates it."""
+
+LENGTHS_OF_ALL = {"matroska", "flv", "asf"}
+"""Containers that give one length for all streams together."""
 
 FIRST_ALONE = {"tta", "ape"}
 """Containers without parts to walk along, of which FFmpeg reads the first if several are joined."""
@@ -62,8 +65,9 @@ class MediaFile:
     _n_ready: int  # samples in them
     _decoded_rate: int  # Hz, before `samplerate` is made of it
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, open_part: Callable[[], BinaryIO] | None = None) -> None:
         self.path = path
+        self._open_bytes: Callable[[], BinaryIO] = open_part or partial(_open_whole, path)
         self._av = _import_av(path)
         self._open()
 
@@ -77,9 +81,10 @@ class MediaFile:
         """Decode the next samples (n, channels), fewer at the end; other types and shapes are a TypeError."""
         if dtype != "float32" or not always_2d:
             raise TypeError(f"{dtype} samples, always_2d={always_2d}; expected float32 in two dimensions")
-        while self._n_ready < frames and (block := next(self._blocks, None)) is not None:
-            self._ready.append(block)
-            self._n_ready += len(block)
+        with raising_lost_errors():
+            while self._n_ready < frames and (block := next(self._blocks, None)) is not None:
+                self._ready.append(block)
+                self._n_ready += len(block)
         samples = np.concatenate(self._ready)
         self._ready, self._n_ready = [samples[frames:]], max(0, self._n_ready - frames)
         self._position += len(samples) - self._n_ready
@@ -98,11 +103,6 @@ class MediaFile:
         """Return the position of the next sample."""
         return self._position
 
-    @property
-    def can_enter(self) -> bool:
-        """Whether reading may begin in the middle."""
-        return True
-
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         if self._container is not None:
@@ -112,10 +112,15 @@ class MediaFile:
 
     def _open(self) -> None:
         """Open the file, and decode its first samples, which show the rate and the number of channels."""
+        with raising_lost_errors():
+            self._open_first()
+
+    def _open_first(self) -> None:
+        """Open the file up to its first samples; an AudioError says what is wrong with it."""
         self._source: BinaryIO | None = None
         self._container: Any = None
         try:
-            self._source = self.path.open("rb")
+            self._source = self._open_bytes()
             extent = self._extent(self._source)
             self._view = _View(self._source, extent.end)
             self._container = self._av.open(self._view, container_options=OPTIONS, metadata_errors="replace")
@@ -223,6 +228,8 @@ class MediaFile:
             )
         if kinds & {"matroska", "flv"}:  # a length of the stream itself is an estimate there
             announced = 0.0 if stream.duration else (self._container.duration or 0) / 1e6
+        if kinds & LENGTHS_OF_ALL and self._container.streams.video:  # pictures may last longer
+            announced = 0.0
         if kinds & ANNOUNCED_LENGTHS and UNFINISHED not in self.warnings and announced - seconds > MISSING_SECONDS:
             self.warnings += (f"its sound lasts {seconds:.2f} s, but the file announces {announced:.2f} s",)
         if kinds & FIRST_ALONE and self._view.holds_another(end):
@@ -270,18 +277,17 @@ class _View:
         return False
 
 
-def open_media(path: Path) -> MediaFile:
-    """Open a file that libsndfile cannot read; an AudioError names the file and what is wrong with it."""
-    return MediaFile(path)
+def open_media(path: Path, open_part: Callable[[], BinaryIO] | None = None) -> MediaFile:
+    """Open a file that libsndfile cannot read, or the part of it that `open_part` opens.
+
+    An AudioError names the file and what is wrong with it.
+    """
+    return MediaFile(path, open_part)
 
 
-def media_duration(path: Path) -> float | None:
-    """Return the seconds of sound that reading gives, by decoding all; None if that fails."""
-    try:
-        with open_media(path) as file:
-            return file.seek(UNKNOWN_LENGTH) / file.samplerate
-    except AudioError:
-        return None
+def _open_whole(path: Path) -> BinaryIO:
+    """Open a file."""
+    return path.open("rb")
 
 
 def _import_av(path: Path) -> Any:

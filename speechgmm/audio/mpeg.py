@@ -26,6 +26,9 @@ RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8
 
 LENGTH_TAGS = (b"Xing", b"Info", b"VBRI")
 
+ID3V1_BYTES = 128
+"""Length of the tag of text that stands at the end of a file."""
+
 TEXT_TAGS = (b"ID3", b"TAG", b"APE", b"LYR", b"\0\0\0")
 """First bytes of tags of text, and of padding, between frames."""
 
@@ -101,7 +104,7 @@ def mpeg_files(data: Data, start: int, stop: int) -> list[MpegFile]:
         header = _header_at(data, position)
         expected = files[-1].header.kind if files else None
         if header is None or (header.kind != expected and not _is_followed(data, position, header)):
-            after = _after_tag(data, position, stop) or _next_frame(data, position, stop)
+            after = min(stop, _after_tag(data, position) or _next_frame(data, position, stop))
             if files and after < stop and not data[position : position + 3].startswith(TEXT_TAGS):
                 files[-1] = files[-1]._replace(n_skipped=files[-1].n_skipped + after - position)
             position = after
@@ -133,12 +136,30 @@ def _is_followed(data: Data, position: int, header: FrameHeader) -> bool:
     return following is not None and following.kind == header.kind
 
 
-def _after_tag(data: Data, position: int, stop: int) -> int | None:
-    """Return where an ID3 tag ends that begins at a position, or None if there is none."""
-    if data[position : position + 3] != b"ID3" or position + 10 > stop:
-        return None
-    digits = data[position + 6 : position + 10]  # its size in four times seven bits
-    return min(stop, position + 10 + sum(digit << shift for digit, shift in zip(digits, (21, 14, 7, 0), strict=True)))
+def starts_frames(data: Data, position: int) -> bool:
+    """Check whether frames of MPEG audio begin at a position."""
+    header = _header_at(data, position)
+    return header is not None and _is_followed(data, position, header)
+
+
+def after_tags(data: Data, position: int) -> int:
+    """Return where the tags of text end (ID3, APE) that begin at a position; the position itself if there are none."""
+    while (end := _after_tag(data, position)) is not None:
+        position = end
+    return position
+
+
+def _after_tag(data: Data, position: int) -> int | None:
+    """Return where a tag of text ends that begins at a position, or None if there is none."""
+    head = bytes(data[position : position + 32])
+    if head[:3] == b"ID3" and len(head) >= 10:  # its size in four times seven bits, and 10 more bytes for a footer
+        size = sum(digit << shift for digit, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+        return min(len(data), position + 10 + size + 10 * (head[5] >> 4 & 1))
+    if head[:8] == b"APETAGEX" and len(head) == 32:  # its size counts the items after this header, and a footer
+        return min(len(data), position + 32 + (int.from_bytes(head[12:16], "little") if head[23] & 0x20 else 0))
+    if head[:3] == b"TAG" and position + ID3V1_BYTES <= len(data):
+        return position + ID3V1_BYTES
+    return None
 
 
 def _next_frame(data: Data, position: int, stop: int) -> int:

@@ -1,29 +1,40 @@
 """Opening an audio file of any kind, with what is odd about it: libsndfile reads it, or else FFmpeg's libraries do."""
 
+import io
 import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from speechgmm.audio.headers import SAMPLE_BYTES, Header, OggFile, announced_samples, ogg_files, read_header
+from speechgmm.audio.following import joined_warning, recording_at
+from speechgmm.audio.headers import (
+    SAMPLE_BYTES,
+    UNKNOWN_LENGTH,
+    Header,
+    OggFile,
+    announced_samples,
+    ogg_files,
+    read_header,
+)
 from speechgmm.audio.media import open_media
-from speechgmm.audio.mpeg import Data, MpegFile, is_mpeg, mpeg_files
-from speechgmm.audio.views import FileView, buffered
+from speechgmm.audio.mpeg import ID3V1_BYTES, Data, MpegFile, is_mpeg, mpeg_files
+from speechgmm.audio.views import FileView, buffered, raising_lost_errors
 from speechgmm.errors import AudioError
 from speechgmm.files import MEDIA_SUFFIXES
 
-UNKNOWN_LENGTH = 2**62
-"""Lengths from here on are libsndfile's way to report that a header gives none."""
-
 UNRECOGNISED = 1
-UNREAD_CODES = {UNRECOGNISED, 18, 29, 115}
-"""libsndfile's errors for what FFmpeg may read: no known format, shortened SPHERE, Speex, a VOC file without end."""
+UNREAD_CODES = {UNRECOGNISED, 4, 18, 26, 29, 64, 65, 115, 161}
+"""libsndfile's errors for what FFmpeg may read.
+
+1: no known format; 4, 64, 65: an encoding that libsndfile lacks; 18: shortened SPHERE; 26: a tag before the file;
+29: Speex, Ogg with pictures; 115: a VOC file without end; 161: FLAC in Ogg.
+"""
 
 LARGEST_BIT_RATE_RATIO = 64
 """More than the ratio of the highest to the lowest bit rate of MPEG audio."""
@@ -81,10 +92,6 @@ class AudioStream(Protocol):
     def tell(self) -> int:
         """Return the position in samples."""
 
-    @property
-    def can_enter(self) -> bool:
-        """Whether reading may begin in the middle."""
-
     def close(self) -> None:
         """Close the file."""
 
@@ -112,14 +119,30 @@ class ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile 
 
     warnings: tuple[str, ...] = ()
 
+    def __init__(self, *args: Any) -> None:
+        with raising_lost_errors():
+            super().__init__(*args)
+
     def seekable(self) -> bool:
         """Return False, whatever the file."""
         return False
 
-    @property
-    def can_enter(self) -> bool:
-        """Whether reading may begin in the middle."""
-        return bool(super().seekable())
+    def read(self, frames: int, dtype: str, always_2d: bool) -> npt.NDArray[Any]:
+        """Read the next samples (n, channels), fewer at the end."""
+        with raising_lost_errors():
+            samples: npt.NDArray[Any] = super().read(frames, dtype, always_2d)
+        return samples
+
+    def seek(self, frames: int, whence: int = 0) -> int:
+        """Move to a sample, counted as in `io`; in files that are not seekable, by reading up to it."""
+        if whence == 0 and not super().seekable():
+            return _skip(self, frames)
+        with raising_lost_errors():
+            return int(super().seek(frames, whence))
+
+    def tell(self) -> int:
+        """Return the position in samples; 0 in files that are not seekable."""
+        return int(super().tell()) if super().seekable() else 0
 
 
 class JoinedStream:
@@ -133,7 +156,7 @@ class JoinedStream:
         self._open_next()
         self._position = 0
         self.samplerate, self.channels = self._stream.samplerate, self._stream.channels
-        self.format, self.subtype = self._stream.format, self._stream.subtype
+        self.format, self.subtype = self._stream.format, "joined"
         self.frames = n_samples
 
     def read(self, frames: int, dtype: str, always_2d: bool) -> npt.NDArray[Any]:
@@ -149,18 +172,11 @@ class JoinedStream:
 
     def seek(self, frames: int) -> int:
         """Move forward to a sample, by reading up to it."""
-        while self._position < frames and len(self.read(min(2**16, frames - self._position), "float32", True)):
-            pass
-        return self._position
+        return self._position + _skip(self, frames - self._position)
 
     def tell(self) -> int:
         """Return the position in samples."""
         return self._position
-
-    @property
-    def can_enter(self) -> bool:
-        """Whether reading may begin in the middle."""
-        return True
 
     def close(self) -> None:
         """Close the file that is open."""
@@ -188,32 +204,24 @@ def open_audio(path: Path, raw: RawFormat | None = None) -> OpenAudio:
     if raw is not None:
         _check_raw(path, raw)
         return _opened(ForwardSoundFile(path, "r", *raw, "RAW"))
-    try:
-        return _open_known(path)
-    except soundfile.LibsndfileError as error:
-        if error.code not in UNREAD_CODES:
-            raise
-        try:
-            media = open_media(path)
-        except AudioError:
-            if error.code == UNRECOGNISED and path.suffix.lower() not in MEDIA_SUFFIXES:
-                raise error from None
-            raise
-        return OpenAudio(media, None, media.warnings)
-
-
-def _open_known(path: Path) -> OpenAudio:
-    """Open a file of a format that libsndfile reads."""
     with _mapped(path) as data:
         if bytes(data[:4]) == b"OggS":
-            return _open_ogg(path, ogg_files(data))
-        if is_mpeg(data[:16]) and (files := mpeg_files(data, 0, len(data))):
-            return _open_mpeg(path, files)
+            return _with_what_follows(data, _open_ogg(path, files := ogg_files(data)), files)
+        if is_mpeg(data[:16]) and (parts := mpeg_files(data, 0, len(data))):
+            return _open_mpeg(path, data, parts)
         header = read_header(data)
-    if header.replaced or header.stop:
-        view = FileView(path, 0, header.stop, replaced=header.replaced)
-        return _checked(path, ForwardSoundFile(buffered(view)), header)
-    return _checked(path, ForwardSoundFile(path), header)
+        if header.is_misread:
+            return _opened(open_media(path))
+        is_whole = not header.replaced and header.stop is None
+        stream = _open_file(path) if is_whole else _open_part(path, 0, header.stop, header.replaced)
+        opened = _checked(path, stream, header)
+        if not stream.subtype.startswith("MPEG_LAYER") or not (
+            parts := mpeg_files(data, 0, len(data) if header.stop is None else header.stop)
+        ):
+            return opened
+        stream.close()  # libsndfile has found frames behind other bytes, and would estimate their number
+        mpeg = _open_mpeg(path, data, parts)
+        return mpeg._replace(warnings=tuple(dict.fromkeys((*header.warnings, *mpeg.warnings))))
 
 
 def open_archived(path: Path, start: int) -> OpenAudio:
@@ -233,16 +241,46 @@ def open_archived(path: Path, start: int) -> OpenAudio:
         if stop > len(data):
             raise AudioError(f"{path}:{start}: cut short: {stop:,} bytes expected, {len(data):,} are there")
         header = read_header(data[start:stop] if head[:4] == b"RIFF" else b"")
-    return _checked(path, ForwardSoundFile(buffered(FileView(path, start, stop, replaced=header.replaced))), header)
+    replaced = {start + place: other for place, other in header.replaced.items()}
+    return _checked(path, _open_part(path, start, stop, replaced), header)
+
+
+def _open_file(path: Path) -> AudioStream:
+    """Open a file with libsndfile, or else with FFmpeg's libraries."""
+    return _with_either(path, partial(ForwardSoundFile, path), None)
+
+
+def _open_part(path: Path, start: int, stop: int | None, replaced: Mapping[int, bytes] | None = None) -> AudioStream:
+    """Open a part of a file as a file, with bytes replaced by position, as `_open_file` does."""
+
+    def open_bytes() -> io.BufferedReader:
+        return buffered(FileView(path, start, stop, replaced=replaced))
+
+    return _with_either(path, lambda: ForwardSoundFile(open_bytes()), open_bytes)
+
+
+def _with_either(path: Path, open_sound: Opener, open_bytes: Callable[[], BinaryIO] | None) -> AudioStream:
+    """Open with libsndfile, or else with FFmpeg's libraries; `open_bytes` opens the part to read, if it is not all."""
+    try:
+        return open_sound()
+    except soundfile.LibsndfileError as error:
+        if error.code not in UNREAD_CODES:
+            raise
+        try:
+            return open_media(path, open_bytes)
+        except AudioError:
+            if error.code == UNRECOGNISED and path.suffix.lower() not in MEDIA_SUFFIXES:
+                raise error from None
+            raise
 
 
 def _opened(stream: AudioStream, warnings: tuple[str, ...] = ()) -> OpenAudio:
-    """Return an open file with what libsndfile knows about its length."""
+    """Return an open file with what is known about its length."""
     n_samples = None if stream.frames >= UNKNOWN_LENGTH else int(stream.frames)
-    return OpenAudio(stream, n_samples, warnings)
+    return OpenAudio(stream, n_samples, (*stream.warnings, *warnings))
 
 
-def _checked(path: Path, stream: ForwardSoundFile, header: Header) -> OpenAudio:
+def _checked(path: Path, stream: AudioStream, header: Header) -> OpenAudio:
     """Return an open file that has all samples that its header announces."""
     if (expected := announced_samples(header, stream)) > stream.frames:
         stream.close()
@@ -253,27 +291,37 @@ def _checked(path: Path, stream: ForwardSoundFile, header: Header) -> OpenAudio:
 def _open_ogg(path: Path, files: Sequence[OggFile]) -> OpenAudio:
     """Open an Ogg file, or several that were joined."""
     if len(files) < 2 and all(file.has_end for file in files):
-        opened = _opened(ForwardSoundFile(path))
+        opened = _opened(_open_file(path))
     else:
-        opened = _open_joined([partial(_part, path, file.start, file.stop, file.end_mark) for file in files])
+        opened = _open_joined([partial(_open_part, path, file.start, file.stop, file.end_mark) for file in files])
     if files and not files[-1].is_whole:
         opened.stream.close()
-        raise AudioError(f"{path}: cut short: {opened.n_samples} samples can be read, then its end is missing")
+        n_readable = "" if opened.n_samples is None else f"{opened.n_samples} samples can be read, then "
+        raise AudioError(f"{path}: cut short: {n_readable}its end is missing")
     if files and not files[-1].has_end:
         unmarked = "its last page is not marked as the end, so more may be missing"
         return opened._replace(warnings=(*opened.warnings, unmarked))
     return opened
 
 
-def _open_mpeg(path: Path, files: Sequence[MpegFile]) -> OpenAudio:
+def _open_mpeg(path: Path, data: Data, files: Sequence[MpegFile]) -> OpenAudio:
     """Open an MPEG file, or several that were joined; a length that libsndfile would only estimate is counted."""
     n_skipped = sum(file.n_skipped for file in files)
     damaged = (f"{n_skipped:,} bytes between its frames are no audio and were skipped",) if n_skipped else ()
     if len(files) > 1:
         opened = _open_joined([partial(_mpeg_part, path, file) for file in files])
+    elif files[0].has_right_tag and len(data) - files[0].stop <= ID3V1_BYTES:
+        opened = _opened(ForwardSoundFile(path))
     else:
-        opened = _opened(ForwardSoundFile(path) if files[0].has_right_tag else _untagged(path, files[0]))
-    return opened._replace(warnings=(*opened.warnings, *damaged))
+        opened = _opened(_mpeg_part(path, files[0]))
+    return _with_what_follows(data, opened._replace(warnings=(*opened.warnings, *damaged)), files)
+
+
+def _with_what_follows(data: Data, opened: OpenAudio, files: Sequence[OggFile] | Sequence[MpegFile]) -> OpenAudio:
+    """Warn if a recording of another kind follows after the last of the files that are read."""
+    if not files or not recording_at(data, files[-1].stop):
+        return opened
+    return opened._replace(warnings=(*opened.warnings, joined_warning(len(data) - files[-1].stop)))
 
 
 def _open_joined(openers: Sequence[Opener]) -> OpenAudio:
@@ -296,14 +344,9 @@ def _open_joined(openers: Sequence[Opener]) -> OpenAudio:
     return _opened(stream, (f"{joined}; {which}",))
 
 
-def _part(path: Path, start: int, stop: int, replaced: Mapping[int, bytes] | None = None) -> AudioStream:
-    """Open a part of a file as a file, with bytes replaced by position."""
-    return ForwardSoundFile(buffered(FileView(path, start, stop, replaced=replaced)))
-
-
 def _mpeg_part(path: Path, file: MpegFile) -> AudioStream:
     """Open one of several MPEG files that were joined."""
-    return _part(path, file.start, file.stop) if file.has_right_tag else _untagged(path, file)
+    return _open_part(path, file.start, file.stop) if file.has_right_tag else _untagged(path, file)
 
 
 def _untagged(path: Path, file: MpegFile) -> AudioStream:
@@ -315,6 +358,14 @@ def _untagged(path: Path, file: MpegFile) -> AudioStream:
     n_bytes = file.stop - file.audio_start
     view = FileView(path, file.audio_start, file.stop, length=n_bytes * LARGEST_BIT_RATE_RATIO)
     return JoinedStream([partial(ForwardSoundFile, buffered(view))], file.n_samples)
+
+
+def _skip(stream: AudioStream, n_samples: int) -> int:
+    """Read up to `n_samples` and drop them; return how many there were."""
+    n_left = n_samples
+    while n_left > 0 and (n_read := len(stream.read(min(2**16, n_left), dtype="float32", always_2d=True))):
+        n_left -= n_read
+    return n_samples - n_left
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 
 from speechgmm.arrays import Float32Array
+from speechgmm.audio.headers import UNKNOWN_LENGTH
 from speechgmm.audio.opening import (
-    UNKNOWN_LENGTH,
     AudioStream,
     OpenAudio,
     RawFormat,
@@ -31,6 +31,13 @@ ARCHIVED = re.compile(r"(?P<file>.+\.ark):(?P<offset>[0-9]+)")
 """The place of a recording in a Kaldi archive."""
 
 Channel = int | Literal["mean"] | None
+
+
+class _Decoded(NamedTuple):
+    """What decoding all of a file shows."""
+
+    seconds: float | None  # None if it fails
+    warnings: tuple[str, ...] = ()
 
 
 class _Segment(NamedTuple):
@@ -175,35 +182,41 @@ def duration(source: str | Path, *, raw: RawFormat | None = None) -> float | Non
     with opened.stream as stream:
         if opened.n_samples is not None:
             return opened.n_samples / int(stream.samplerate)
-    status = audio_file(str(source)).stat()
-    return _decoded_seconds(str(source), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=2**14)
-def _decoded_seconds(source: str, size: int, changed: int) -> float | None:
-    """Return the seconds that decoding a file gives, None if it fails; `size` and `changed` are what it is known by."""
-    del size, changed
-    opened = _open_any(source, None)
-    with opened.stream as stream:
-        try:
-            blocks = _decode(source, _Segment(opened, 0, None), max(1, READ_SAMPLES // int(stream.channels)))
-            return sum(map(len, blocks)) / int(stream.samplerate)
-        except AudioError:
-            return None
+    return _decoded(str(source), _stamp(source)).seconds
 
 
 def audio_warnings(source: str | Path, *, raw: RawFormat | None = None) -> tuple[str, ...]:
     """List what is odd about an audio file that can be read, one sentence each without its name.
 
     Its header was never finished or counts too much, or more follows after its end. Empty for a file that cannot be
-    read.
+    read. The file is decoded as `duration` does.
     """
     try:
         opened = _open_any(source, raw)
     except AudioError:
         return ()
     opened.stream.close()
-    return opened.warnings
+    return opened.warnings if opened.n_samples is not None else _decoded(str(source), _stamp(source)).warnings
+
+
+def _stamp(source: str | Path) -> tuple[int, int]:
+    """Return what shows that a file has changed: its size and its time."""
+    status = audio_file(str(source)).stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=2**14)
+def _decoded(source: str, stamp: tuple[int, int]) -> _Decoded:
+    """Decode a file, once while it stays the same."""
+    del stamp
+    opened = _open_any(source, None)
+    with opened.stream as stream:
+        try:
+            blocks = _decode(source, _Segment(opened, 0, None), max(1, READ_SAMPLES // int(stream.channels)))
+            seconds = sum(map(len, blocks)) / int(stream.samplerate)
+            return _Decoded(seconds, _remarks(opened))
+        except AudioError:
+            return _Decoded(None)
 
 
 def audio_file(place: str) -> Path:
@@ -262,8 +275,6 @@ def _segment(source: str | Path, opened: OpenAudio, start: float | None, stop: f
     bounds = (start or 0.0) * rate, end if stop is None else stop * rate
     if 0 <= bounds[0] <= bounds[1] < np.inf:  # false for NaN
         first, last = round(bounds[0]), round(bounds[1])
-        if first and not stream.can_enter:
-            raise AudioError(f"{source}: start {start:g} s; {stream.subtype} audio can only be read from its beginning")
         if first < last <= end:
             return _Segment(opened, first, None if last == UNKNOWN_LENGTH else last)
     length = "of unknown length" if n is None else f"{n / rate:g} s long"
@@ -339,7 +350,7 @@ def _decode(source: str | Path, segment: _Segment, size: int) -> Iterator[Float3
             if len(block) < n_wanted:
                 break
     except soundfile.LibsndfileError as error:
-        if last is None or not stream.can_enter:
+        if last is None:
             raise AudioError(f"{source}: damaged after sample {position} ({error.error_string.rstrip('.')})") from error
         raise truncation_error(source, last, max(position, stream.tell())) from error
     if last is not None and position < last:

@@ -1,11 +1,20 @@
-"""A part of a file as a file of its own, with some bytes replaced, for libsndfile to read."""
+"""A part of a file as a file of its own, with some bytes replaced, for libsndfile and FFmpeg's libraries to read.
+
+They read it by calling Python, which has its own errors to report.
+"""
 
 import io
+import sys
+import threading
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 
 class Stretch(NamedTuple):
@@ -98,3 +107,61 @@ class FileView(io.RawIOBase):
 def buffered(view: FileView) -> io.BufferedReader:
     """Return a view whose reads are whole, as libsndfile expects them."""
     return io.BufferedReader(view, 2**16)
+
+
+class _Lost(threading.local):
+    """What was raised in Python in this thread while a library called it."""
+
+    errors: list[BaseException] | None = None  # None where no one asks for it
+
+
+class _Hook:
+    """Python's hook for errors that no one can catch, set while at least one thread asks for them."""
+
+    def __init__(self) -> None:
+        self.lost = _Lost()
+        self._lock = threading.Lock()
+        self._n_askers = 0
+        self._before = sys.unraisablehook
+
+    def ask(self) -> None:
+        """Set the hook, unless it is set."""
+        with self._lock:
+            if self._n_askers == 0:
+                self._before, sys.unraisablehook = sys.unraisablehook, self._keep
+            self._n_askers += 1
+
+    def leave(self) -> None:
+        """Set the earlier hook again, unless another thread still asks."""
+        with self._lock:
+            self._n_askers -= 1
+            if self._n_askers == 0:
+                sys.unraisablehook = self._before
+
+    def _keep(self, unraisable: "UnraisableHookArgs") -> None:
+        """Keep an error of a thread that asks, and report others as before."""
+        if self.lost.errors is None or unraisable.exc_value is None:
+            self._before(unraisable)
+        else:
+            self.lost.errors.append(unraisable.exc_value)
+
+
+_hook = _Hook()
+
+
+@contextmanager
+def raising_lost_errors() -> Iterator[None]:
+    """Raise in the end what was raised in Python while a library called it.
+
+    The libraries would only print it: an interrupt, or a fault of the disk, would look like the end of the file.
+    """
+    earlier, errors = _hook.lost.errors, list[BaseException]()
+    _hook.lost.errors = errors
+    _hook.ask()
+    try:
+        yield
+    finally:
+        _hook.leave()
+        _hook.lost.errors = earlier
+        if errors:
+            raise errors[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechgmm.audio.counts import flac_samples, stated_samples
+from speechgmm.audio.counts import last_flac_frame, stated_samples
 
 NOISE = np.random.default_rng(2).integers(-3000, 3000, (20011, 2)).astype(np.int16)
 
@@ -33,13 +33,13 @@ def test_the_last_frame_of_a_flac_file_counts_its_samples(tmp_path, subtype, n_s
     for n_channels in (1, 2):
         path = tmp_path / "a.flac"
         soundfile.write(path, NOISE[:n_samples, :n_channels], 44100, subtype)
-        assert flac_samples(path.read_bytes()) == n_samples
+        assert last_flac_frame(path.read_bytes()).stop == n_samples
 
 
 def test_a_file_without_a_count_has_none(tmp_path):
     soundfile.write(tmp_path / "a.wav", NOISE, 8000)
     content = (tmp_path / "a.wav").read_bytes()
-    assert (stated_samples(content), flac_samples(content)) == (None, None)
+    assert (stated_samples(content), last_flac_frame(content)) == (None, None)
     for head in (
         b"",
         b"fLaC",
@@ -50,4 +50,4 @@ def test_a_file_without_a_count_has_none(tmp_path):
         b"Creative Voice File",
     ):
         stated_samples(head)
-        assert flac_samples(head) is None
+        assert last_flac_frame(head) is None

@@ -14,7 +14,9 @@ import soundfile
 import soxr
 
 from helpers.containers import amr_wideband, encode, encode_video, nist_header, shorten
-from speechgmm.audio.media import UNKNOWN_LENGTH, MediaFile, media_duration, open_media
+from speechgmm.audio.headers import UNKNOWN_LENGTH
+from speechgmm.audio.media import MediaFile, open_media
+from speechgmm.audio.reading import duration
 from speechgmm.errors import AudioError
 
 RATE = 16000
@@ -235,8 +237,8 @@ def test_the_duration_is_that_of_what_is_read(tmp_path, name):
     rate = {".amr": 8000, ".ac3": 48000}.get(Path(name).suffix, RATE)
     path = media(tmp_path, name, codec.get(Path(name).suffix, "aac"), rate)
     with open_media(path) as file:
-        assert media_duration(path) == len(read(path)[0]) / file.samplerate
-    assert media_duration(tmp_path / "none.m4a") is None
+        assert duration(path) == len(read(path)[0]) / file.samplerate
+    assert duration(tmp_path / "none.m4a") is None
 
 
 CUT = {
@@ -270,7 +272,7 @@ def test_a_file_that_was_cut_is_refused(tmp_path, name):
         path.write_bytes(data[: round(share * len(data)) | 1])
         with pytest.raises(AudioError, match=rf"{name}: {CUT[name]}"):
             read(path)
-        assert media_duration(path) is None
+        assert duration(path) is None
 
 
 def test_an_mp4_file_without_its_index_is_refused(tmp_path):
