@@ -39,11 +39,16 @@ def find_corpus(config: CorpusConfig, context: StageContext) -> Corpus:
     commands = commands_of([utterance for role in ROLES for utterance in corpus.role(role)])
     if commands:
         corpus = _with_outputs(corpus, commands, Path(config.root), context)
-    shared = shared_files(corpus, imported=isinstance(config, KaldiConfig) and config.input == "features")
+    shared = shared_by_bytes(config, corpus)
     if shared.tested and not config.allow_shared_recordings:
         raise CorpusError(tested_on_enrolment(shared.tested))
-    notes = _notes(shared)
+    notes = shared_notes(shared)
     return replace(corpus, notes=corpus.notes + notes) if notes else corpus
+
+
+def shared_by_bytes(config: CorpusConfig, corpus: Corpus) -> SharedRecordings:
+    """Find the recordings of a recipe's corpus that have several names, as `shared_files` does."""
+    return shared_files(corpus, imported=isinstance(config, KaldiConfig) and config.input == "features")
 
 
 def shared_files(corpus: Corpus, *, imported: bool) -> SharedRecordings:
@@ -75,7 +80,7 @@ def tested_on_enrolment(tested: Sequence[Shared]) -> str:
     )
 
 
-def _notes(shared: SharedRecordings) -> tuple[str, ...]:
+def shared_notes(shared: SharedRecordings) -> tuple[str, ...]:
     """Warn of recordings that have several names; `Corpus.warnings` has those of one path in enrolment and test."""
     renamed = [pair for pair in shared.tested if pair[0][1].audio != pair[1][1].audio]
     kinds = [
