@@ -195,8 +195,8 @@ def _print_warnings(result: "RunResult") -> None:
         more = f"{len(lines) - MAX_REASONS:,} more reasons" if len(lines) > MAX_REASONS else "each of them"
         typer.echo(shorten_paths(f"  {more}: {result.folder / 'skipped.csv'}"))
     if result.previous:
-        pair = shorten_paths(f"{result.previous} {result.folder}")
-        typer.echo(f"earlier results of this name, of another recipe: speechgmm compare {pair}")
+        compare = f"speechgmm compare {result.previous} {result.folder}" if result.metrics else f"{result.previous}"
+        typer.echo(shorten_paths(f"earlier results of this name, of another recipe: {compare}"))
 
 
 def _print_metrics(result: "RunResult") -> None:
