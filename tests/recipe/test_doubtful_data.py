@@ -164,6 +164,27 @@ def test_a_run_knows_the_same_samples_in_other_files_by_their_frames(recipe, nam
     assert f"warning: background m ({name}), {pair}: the same recording of different speakers" in shown
 
 
+def test_files_without_sound_are_no_recordings_that_are_there_twice(recipe):
+    """Recorders that fail leave many files of the same bytes; such files are listed as unusable."""
+    for number in range(2):
+        soundfile.write(recipe.parent / f"empty{number}.wav", np.zeros(0), 16000)
+        soundfile.write(recipe.parent / f"silent{number}.wav", np.zeros(16000), 16000)
+        (recipe.parent / f"page{number}.wav").write_text("<html>not found</html>")
+    names = ("empty", "silent", "page")
+    write_table(
+        recipe.parent,
+        *(f"{name}0,{name}0.wav,ann,enrol," for name in names),
+        *(f"{name}1,{name}1.wav,ann,test," for name in names),
+        *(f"{name}2,{name}1.wav,bob,test," for name in names),
+    )
+    assert not any("recording " in what for what in found(recipe))
+    assert planned(recipe).notes == ()
+    options = "--until", "features", "--set", "features.vad.method=none"
+    done = speechgmm("run", recipe, "--results", recipe.parent / "results", *options)
+    assert done.exit_code == 0
+    assert "9 utterances could not be used" in done.stdout
+
+
 def test_a_few_frames_may_be_equal_by_chance():
     def stored(name, n_frames, value, seconds=3.0):
         return StoredUtterance(name, "shard", value, value + n_frames, seconds, seconds, 0.0)

@@ -24,7 +24,7 @@ from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment, read_h
 from speechgmm.recipe.preparing.plausibility import implausible_speakers, small_backgrounds
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.calibration import check_list
-from speechgmm.recipe.stages.corpus import shared_files
+from speechgmm.recipe.stages.corpus import shared_files, with_sound
 from speechgmm.recipe.stages.progress import ProgressBars
 
 SHORT_SECONDS = 0.5
@@ -120,7 +120,7 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
         findings += _audio_findings(front_ends, corpus, headers, _how_to_choose_channels(recipe.corpus))
         small = small_backgrounds(recipe, corpus, headers)
         findings.append(_Found("warning", "small background", _without_places(small)))
-        shared = find_shared(corpus, lambda utterance: digests.get(utterance.audio, utterance.audio))
+        shared = with_sound(find_shared(corpus, lambda utterance: digests.get(utterance.audio, utterance.audio)))
     else:
         findings.append(_missing_features(corpus))
         shared = shared_files(corpus, imported=True)
