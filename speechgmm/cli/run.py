@@ -180,7 +180,7 @@ def _print_stages(result: "RunResult", until: Stage) -> None:
 def _print_warnings(result: "RunResult") -> None:
     """Print what makes the results look better than they are, what was skipped, and which outputs were damaged."""
     for warning in result.warnings:
-        typer.secho(f"warning: {printable(warning)}", fg="yellow")
+        typer.secho(f"warning: {shorten_paths(printable(warning))}", fg="yellow")
     for stage in result.stages:
         if stage.damage:
             message = f"{stage.title}: stored output was damaged ({stage.damage}); computed again"
