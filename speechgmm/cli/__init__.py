@@ -25,7 +25,7 @@ from speechgmm.cli.sweep import sweep
 from speechgmm.cli.synthesise import synthesise
 from speechgmm.version import __version__
 
-EXPERIMENTS, GALLERIES, FEATURES, DATA = "Experiments", "Galleries", "Features", "Data and scores"
+GROUPS = EXPERIMENTS, GALLERIES, FEATURES, DATA = "Experiments", "Galleries", "Features", "Data and scores"
 """The groups of the commands, in the order of --help."""
 
 GALLERY_EXAMPLES = {
@@ -40,9 +40,19 @@ GALLERY_EXAMPLES = {
 }
 """An example of each command of galleries, by the name of its function."""
 
+
+class _Program(Group):
+    """The program, whose help lists the commands group by group."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands; typer has those that hold others at the end."""
+        commands: Any = self.commands
+        return sorted(super().list_commands(ctx), key=lambda name: GROUPS.index(commands[name].rich_help_panel))
+
+
 app = typer.Typer(
     name="speechgmm",
-    cls=Group,
+    cls=_Program,
     help="Speech features, Gaussian mixture models and scored speaker trials, from YAML recipes.\n\n"
     f"Start with: speechgmm init FOLDER, for a folder of recordings.\n\n{EXIT_STATUS}",
     no_args_is_help=True,

@@ -237,12 +237,13 @@ def verify(folder: Folder, name: Name, files: Files, threshold: Threshold = None
         found = audio.find_audio(files)
         with audio.reading(found) as paths:
             verified = verify_recordings(opened, name, paths, threshold)
-        _check_any(verified.decisions, verified.unusable)
-        if len(found) == 1:
-            output.show_decision(opened, name, verified.decisions[0], json_=json_)
-        elif json_:
+        one_file = found == files and len(files) == 1
+        if json_ and not one_file:
             output.print_json(output.decisions_data(opened, name, verified))
-        else:
+        _check_any(verified.decisions, verified.unusable)
+        if one_file:
+            output.show_decision(opened, name, verified.decisions[0], json_=json_)
+        elif not json_:
             output.show_decisions(opened, name, verified.decisions)
         audio.show_heard(opened, {decision.file: decision.audio for decision in verified.decisions})
         output.warn_of_enrolled(opened, [decision.file for decision in verified.decisions])
@@ -280,6 +281,8 @@ def timeline(
         from speechgmm.gallery.timeline import make_timeline, write_table
         from speechgmm.gallery.timeline_plot import check_plot_file, draw_timeline, read_envelope
 
+        if file.is_dir():
+            raise GalleryError(f"{file}: a folder; expected one audio file, as a timeline is of one recording")
         plot = out or Path(f"{file.stem}.timeline.png")
         check_plot_file(plot)
         opened = _open(folder)

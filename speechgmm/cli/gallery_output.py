@@ -46,12 +46,12 @@ def warn_of_short(gallery: "Gallery", speech_seconds: Mapping[str, float]) -> No
 
 def warn_of_recordings(gallery: "Gallery", speaker: "EnrolledSpeaker", added: Sequence["Recording"]) -> None:
     """Warn of what is odd about recordings that were added to a speaker, and of others who are enrolled with them."""
-    from speechgmm.gallery.gallery import speakers_by_recording
+    from speechgmm.gallery.gallery import enrolled_recordings
 
     show_heard(gallery, {recording.file: recording.audio for recording in added if recording.audio is not None})
-    speakers_of = speakers_by_recording(gallery)
-    for other in dict.fromkeys(name for recording in added for name in speakers_of.get(recording.digest, ())):
-        files = [recording.file for recording in added if other in speakers_of.get(recording.digest, ())]
+    enrolled = enrolled_recordings(gallery)
+    for other in dict.fromkeys(name for recording in added for name in enrolled.speakers_of(recording.digest)):
+        files = [recording.file for recording in added if other in enrolled.speakers_of(recording.digest)]
         if other != speaker.name:
             warn(f"{speaker.name}: enrolled with {_same(len(files))} as {other}: {listed(files)}")
     warn_of_short(gallery, {speaker.name: speaker.speech_seconds})
@@ -59,9 +59,9 @@ def warn_of_recordings(gallery: "Gallery", speaker: "EnrolledSpeaker", added: Se
 
 def warn_of_shared(gallery: "Gallery") -> None:
     """Warn of speakers who are enrolled with the same recordings."""
-    from speechgmm.gallery.gallery import speakers_by_recording
+    from speechgmm.gallery.gallery import enrolled_recordings
 
-    shared = Counter(names for names in speakers_by_recording(gallery).values() if len(names) > 1)
+    shared = Counter(names for names in enrolled_recordings(gallery).speakers.values() if len(names) > 1)
     for names, n in shared.items():
         warn(f"{_joined(names)} are enrolled with {_same(n)}; forget removes a name, or a recording from one")
 
@@ -74,16 +74,16 @@ def _same(n: int) -> str:
 def warn_of_enrolled(gallery: "Gallery", files: Sequence[str]) -> None:
     """Warn of tests that are recordings of an enrolled speaker, whose scores say nothing about others."""
     from speechgmm.gallery.audio import audio_digest
-    from speechgmm.gallery.gallery import speakers_by_recording
+    from speechgmm.gallery.gallery import enrolled_recordings
 
-    speakers_of = speakers_by_recording(gallery)
+    enrolled = enrolled_recordings(gallery)
     tests: dict[tuple[str, ...], list[str]] = {}
     for file in files:
-        if names := speakers_of.get(audio_digest(Path(file))):
+        if names := enrolled.speakers_of(audio_digest(Path(file))):
             tests.setdefault(names, []).append(file)
-    for names, enrolled in tests.items():
-        these = "this very recording" if len(enrolled) == 1 else f"{len(enrolled)} of these very recordings"
-        warn(f"{_joined(names)} {'is' if len(names) == 1 else 'are'} enrolled with {these}: {listed(enrolled)}")
+    for names, same in tests.items():
+        these = "this very recording" if len(same) == 1 else f"{len(same)} of these very recordings"
+        warn(f"{_joined(names)} {'is' if len(names) == 1 else 'are'} enrolled with {these}: {listed(same)}")
 
 
 def warn_of_ties(tied: Mapping[str, Sequence[str]]) -> None:

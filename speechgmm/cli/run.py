@@ -180,7 +180,7 @@ def _print_stages(result: "RunResult", until: Stage) -> None:
 def _print_warnings(result: "RunResult") -> None:
     """Print what makes the results look better than they are, what was skipped, and which outputs were damaged."""
     for warning in result.warnings:
-        typer.secho(f"warning: {printable(warning)}", fg="yellow")
+        typer.secho(f"warning: {shorten_paths(printable(warning))}", fg="yellow")
     for stage in result.stages:
         if stage.damage:
             message = f"{stage.title}: stored output was damaged ({stage.damage}); computed again"
@@ -195,8 +195,8 @@ def _print_warnings(result: "RunResult") -> None:
         more = f"{len(lines) - MAX_REASONS:,} more reasons" if len(lines) > MAX_REASONS else "each of them"
         typer.echo(shorten_paths(f"  {more}: {result.folder / 'skipped.csv'}"))
     if result.previous:
-        pair = shorten_paths(f"{result.previous} {result.folder}")
-        typer.echo(f"earlier results of this name, of another recipe: speechgmm compare {pair}")
+        compare = f"speechgmm compare {result.previous} {result.folder}" if result.metrics else f"{result.previous}"
+        typer.echo(shorten_paths(f"earlier results of this name, of another recipe: {compare}"))
 
 
 def _print_metrics(result: "RunResult") -> None:

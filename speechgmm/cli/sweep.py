@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechgmm.cli.common import JobsOption, exit_on_error
+from speechgmm.cli.common import JobsOption, exit_on_error, group_reasons, printable, shorten_paths
 from speechgmm.cli.run import EngineKind, EngineOption, SchedulerOption, build_engine
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _ProgressLines:
     def add(self, outcome: "Outcome") -> None:
         """Print the line of one experiment."""
         self._done += 1
-        state = "done" if outcome.metrics else f"failed: {outcome.reason}"
+        state = "done" if outcome.metrics else f"failed: {shorten_paths(printable(outcome.reason))}"
         state = "kept" if outcome.reused else f"{state} ({outcome.seconds:.1f} s)"
         if outcome.point.recipe is not None:
             typer.echo(f"{self._done}/{self._total} {outcome.point.name}: {state}")
@@ -120,11 +120,10 @@ def _print_table(series: "Series", outcomes: "Sequence[Outcome]", sort: str) -> 
         cells = [_format_cell(_value(numbers, metric), metric) for numbers, metric in pairs]
         table.add_row(*(Text(value) for value in values), *(cells or ["failed"][: len(lists)]))
     Console().print(table)
-    for outcome in outcomes:
-        if outcome.metrics is None:
-            typer.secho(f"failed: {outcome.point.name}: {outcome.reason}", fg="red")
+    for line in group_reasons((outcome.point.name, outcome.reason) for outcome in outcomes if not outcome.metrics):
+        typer.secho(f"failed: {shorten_paths(printable(line))}", fg="red")
     for warning in dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings):
-        typer.secho(f"warning: {warning}", fg="yellow")
+        typer.secho(f"warning: {shorten_paths(printable(warning))}", fg="yellow")
 
 
 def _sort_value(outcome: "Outcome", metric: str) -> float:

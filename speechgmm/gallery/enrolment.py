@@ -5,7 +5,7 @@ operating system, which ends with the process that holds it.
 """
 
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -217,16 +217,23 @@ def record_each(
 
     A recording that is among `enrolled`, or twice in `files`, cannot be used again.
     """
-    names = {recording.digest: recording.file for recording in enrolled}
+    names: dict[Hashable, str] = {}
+
+    def add(recording: Recording) -> None:
+        """Note a recording, by its file and by what is in it."""
+        names[recording.digest] = names[recording.content] = recording.file
 
     def record(path: Path) -> Recording:
         """Compute the statistics of a new recording."""
         recording = record_heard(gallery, path, hear(gallery, path))
-        if recording.digest in names:
-            raise AudioError(f"{path}: the same recording as {names[recording.digest]}, which is there already")
-        names[recording.digest] = recording.file
+        same = names.get(recording.digest) or names.get(recording.content)
+        if same:
+            raise AudioError(f"{path}: the same recording as {same}, which is there already")
+        add(recording)
         return recording
 
+    for each in enrolled:
+        add(each)
     recorded, unusable = read_each(files, record)
     return [recording for _, recording in recorded], unusable
 

@@ -11,13 +11,13 @@ work.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from unicodedata import normalize
 
 from speechgmm.errors import AudioError, AudioWarning, GalleryError
@@ -36,7 +36,7 @@ from speechgmm.gallery.layout import (
     speakers_folder,
 )
 from speechgmm.gallery.normalisation import CohortNormaliser
-from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, load_digests, load_speaker
+from speechgmm.gallery.speakers import EnrolledSpeaker, Provenance, Recording, load_provenance, load_speaker
 from speechgmm.gmm.adaptation import map_adapt
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
@@ -158,7 +158,7 @@ class Gallery:
         OSError
             If the folder of the speakers cannot be read.
         """
-        speakers, damaged = _read_all(self, self._speaker)
+        speakers, damaged = _read_all(self, self.names, self._speaker)
         return Roster(tuple(speakers.values()), damaged)
 
     def speaker(self, name: str) -> EnrolledSpeaker:
@@ -198,7 +198,7 @@ class Gallery:
         OSError
             If the folder of the speakers cannot be read.
         """
-        models, damaged = _read_all(self, self._model)
+        models, damaged = _read_all(self, self.names, self._model)
         if damaged and not models:
             raise GalleryError(f"no speaker can be used; {'; '.join(map(': '.join, damaged.items()))}")
         if not models:
@@ -342,24 +342,51 @@ def record_heard(gallery: Gallery, path: Path, extraction: GalleryExtraction) ->
     return Recording(path.name, audio_digest(path), *seconds, statistics, extraction.audio)
 
 
-def speakers_by_recording(gallery: Gallery) -> dict[str, tuple[str, ...]]:
-    """Find who is enrolled with each recording, by its digest; those whose files are damaged are left out."""
+class EnrolledRecordings(NamedTuple):
+    """Who is enrolled with each recording, whatever files it is in; speakers whose files are damaged are left out."""
 
-    def read(name: str) -> tuple[str, ...]:
-        """Read the digests of a speaker's recordings."""
-        return load_digests(speaker_file(gallery.folder, name))
+    speakers: Mapping[str, tuple[str, ...]]  # by the digest of its first file
+    first: Mapping[str, str]  # that digest, by the digests of other files with the same samples
 
+    def speakers_of(self, digest: str) -> tuple[str, ...]:
+        """Return who is enrolled with the recording in a file, by the file's digest."""
+        return self.speakers.get(self.first.get(digest, digest), ())
+
+
+def enrolled_recordings(gallery: Gallery) -> EnrolledRecordings:
+    """Find who is enrolled with each recording."""
+    provenance, _ = _read_all(gallery, gallery.names, lambda name: load_provenance(speaker_file(gallery.folder, name)))
+    first = _first_digests(gallery, provenance)
     names: dict[str, tuple[str, ...]] = {}
-    for name, digests in _read_all(gallery, read)[0].items():
-        for digest in digests:
+    for name, recordings in provenance.items():
+        for digest in dict.fromkeys(first.get(each.digest, each.digest) for each in recordings):
             names[digest] = (*names.get(digest, ()), name)
-    return names
+    return EnrolledRecordings(names, first)
 
 
-def _read_all(gallery: Gallery, read: Callable[[str], Result]) -> tuple[dict[str, Result], dict[str, str]]:
-    """Read every speaker by name, and collect why damaged files are unusable, by their path."""
+def _first_digests(gallery: Gallery, provenance: Mapping[str, Sequence[Provenance]]) -> dict[str, str]:
+    """Find files with the same samples: the digest of the first of them, by the digests of the others.
+
+    Statistics are read of those speakers alone who have a recording as long as another.
+    """
+    digests: dict[tuple[float, float], set[str]] = {}
+    for each in (each for recordings in provenance.values() for each in recordings):
+        digests.setdefault((each.seconds, each.speech_seconds), set()).add(each.digest)
+    as_long = {digest for same in digests.values() if len(same) > 1 for digest in same}
+    doubtful = [name for name, recordings in provenance.items() if any(each.digest in as_long for each in recordings)]
+    speakers, _ = _read_all(gallery, doubtful, gallery.speaker)
+    first: dict[tuple[int, str], str] = {}
+    recordings = [each for speaker in speakers.values() for each in speaker.recordings]
+    of_content = {each.digest: first.setdefault(each.content, each.digest) for each in recordings}
+    return {digest: same for digest, same in of_content.items() if same != digest}
+
+
+def _read_all(
+    gallery: Gallery, names: Iterable[str], read: Callable[[str], Result]
+) -> tuple[dict[str, Result], dict[str, str]]:
+    """Read speakers by name, and collect why damaged files are unusable, by their path."""
     results, damaged = {}, {}
-    for name in gallery.names:
+    for name in names:
         path = speaker_file(gallery.folder, name)
         try:
             results[name] = read(name)

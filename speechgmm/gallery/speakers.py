@@ -48,6 +48,11 @@ class Recording:
     statistics: SufficientStats  # of its speech frames under the background model
     audio: HeardAudio | None = None  # how its audio was read; not stored, so None for an enrolled recording
 
+    @property
+    def content(self) -> tuple[int, str]:
+        """What is equal for the same samples in files of any format: the frames, and their log-likelihood."""
+        return self.statistics.n_frames, f"{self.statistics.log_likelihood:.9g}"
+
 
 @dataclass(frozen=True, eq=False)
 class EnrolledSpeaker:
@@ -110,7 +115,7 @@ def save_speaker(path: Path, speaker: EnrolledSpeaker, background: str) -> None:
         "n_frames": np.array([stats.n_frames for stats in statistics], np.int64),
         "skipped": np.array([stats.skipped for stats in statistics]),
     }
-    keys = _Provenance.model_fields
+    keys = Provenance.model_fields
     header = {
         "background": background,
         "name": speaker.name,
@@ -136,14 +141,14 @@ def load_speaker(path: Path, background: str) -> EnrolledSpeaker:
     return speaker
 
 
-def load_digests(path: Path) -> tuple[str, ...]:
-    """Read the digests of a speaker's recordings, without their statistics; errors are those of `load_speaker`."""
+def load_provenance(path: Path) -> tuple["Provenance", ...]:
+    """Read where a speaker's recordings are from, without their statistics; errors are those of `load_speaker`."""
     with refuse_damage(GalleryError, f"{path}: damaged header"):
-        return tuple(_Provenance(**entry).digest for entry in load_header(path, SPEAKER_FORMAT)["recordings"])
+        return tuple(Provenance(**entry) for entry in load_header(path, SPEAKER_FORMAT)["recordings"])
 
 
-class _Provenance(Configuration):
-    """The header's entry of a recording."""
+class Provenance(Configuration):
+    """The header's entry of a recording, as in `Recording`."""
 
     file: str
     digest: str
@@ -160,7 +165,7 @@ def _recordings(provenance: Sequence[Mapping[str, Any]], arrays: Arrays) -> tupl
             raise TypeError(f"{key} of type {array.dtype}")
     return tuple(
         Recording(
-            **_Provenance(**entry).model_dump(),
+            **Provenance(**entry).model_dump(),
             statistics=SufficientStats(
                 arrays["zeroth"][row],
                 arrays["first"][row],

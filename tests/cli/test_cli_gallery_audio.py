@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def mixed(voices, tmp_path, team):
     (folder / "more").mkdir(parents=True)
     samples = soundfile.read(spoken(voices, "f001")[0], dtype="float32")[0]
     for name, rate, n_channels in (("a", 44100, 2), ("b", 44100, 1), ("c", 8000, 1), ("more/d", 16000, 3)):
-        channels = np.stack([resample(samples, 16000, rate)] * n_channels, axis=1)
+        channels = np.stack([resample(samples, 16000, rate)] * n_channels, axis=1) * (0.9 if name == "b" else 1)
         soundfile.write(folder / f"{name}.wav", channels, rate)
     for name in ("text.txt", "table.csv", "more/other.txt"):
         (folder / name).write_text("no audio")
@@ -108,11 +109,24 @@ def test_several_recordings_are_verified_in_a_table(mixed, voices):
     several = json.loads(gallery("verify", "team", "Ann", good, other, "--json").stdout)
     assert several["recordings"][0]["score"] == single["score"]
     assert several["unusable"] == []
+    Path("alone").mkdir()
+    shutil.copy(good, "alone")
+    alone = json.loads(gallery("verify", "team", "Ann", "alone", "--json").stdout)
+    assert alone["recordings"][0]["score"] == single["score"]
     done = gallery("verify", "team", "Ann", good, "none.wav", "gone.wav")
     assert done.exit_code == 3
     assert "2 recordings could not be used: 2 files: no such audio file: none.wav, gone.wav" in message_of(done)
     done = gallery("verify", "team", "Ann", "none.wav", "gone.wav")
     assert (done.exit_code, done.stdout) == (2, "")
+    done = gallery("verify", "team", "Ann", "none.wav", "gone.wav", "--json")
+    data = json.loads(done.stdout)
+    assert (done.exit_code, data["recordings"], len(data["unusable"])) == (2, [], 2)
+
+
+def test_a_timeline_of_a_folder_is_refused(mixed):
+    done = gallery("timeline", "team", "mixed")
+    expected = "error: mixed: a folder; expected one audio file, as a timeline is of one recording"
+    assert (done.exit_code, message_of(done)) == (2, expected)
 
 
 def test_a_folder_without_audio_is_refused_with_what_it_holds(team, tmp_path):
@@ -151,6 +165,28 @@ def test_a_name_with_the_recordings_of_another_is_warned_of_and_ties(team, voice
     done = gallery("extend", "team", "Bo", first[0])
     assert f"Bo: enrolled with the same recording as Ann: {first[0].name}" in done.stderr
     assert f"Bo: enrolled with the same recording as Anna: {first[0].name}" in done.stderr
+
+
+def test_the_same_samples_in_another_file_are_the_same_recording(team, voices, tmp_path):
+    first, second, _ = enrolment(voices, "f001")
+    copies = [tmp_path / "first.wav", tmp_path / "second.aiff"]
+    for path, copy in zip((first, second), copies, strict=True):
+        samples, rate = soundfile.read(path, dtype="int16")
+        soundfile.write(copy, samples, rate, subtype="PCM_24" if copy.suffix == ".aiff" else None)
+    done = gallery("enrol", "team", "Anna", *copies)
+    assert done.stderr == "warning: Anna: enrolled with 2 of the same recordings as Ann: first.wav, second.aiff\n"
+    shared = "warning: Ann and Anna are enrolled with 2 of the same recordings; forget removes"
+    assert shared in gallery("list", "team").stderr
+    assert (
+        f"warning: Ann and Anna are enrolled with this very recording: {first}\n"
+        in gallery("verify", "team", "Ann", first).stderr
+    )
+    done = gallery("enrol", "team", "Ruth", first, copies[0], second)
+    assert (done.exit_code, done.stdout.startswith("Ruth: enrolled with 2 recordings")) == (3, True)
+    assert f"{copies[0]}: the same recording as {first.name}, which is there already" in done.stderr
+    done = gallery("extend", "team", "Ann", copies[1])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"the same recording as {second.name}, which is there already" in message_of(done)
 
 
 def test_a_test_that_is_enrolled_is_warned_of(team, voices):

@@ -39,7 +39,7 @@ def test_help_is_short_for_it_too_and_shows_no_type_of_flags(path):
 
 def test_commands_are_in_groups_and_the_exit_status_is_explained():
     shown = speechgmm("--help").output
-    places = [shown.index(f"─ {group} ─") for group in ("Experiments", "Features", "Data and scores", "Galleries")]
+    places = [shown.index(f"─ {group} ─") for group in ("Experiments", "Galleries", "Features", "Data and scores")]
     assert places == sorted(places)
     assert places[0] < shown.index("│ sweep ") < places[1]
     for status in ("0 for success", "2 for an error", "3 if some", "130 if interrupted", "1 for a bug"):

@@ -12,7 +12,7 @@ from speechgmm import FeatureConfig, extract, load_gmm, save_gmm
 from speechgmm.audio.samples import resample
 from speechgmm.errors import AudioWarning
 from speechgmm.gallery.enrolment import create_gallery, enrol, record_each
-from speechgmm.gallery.gallery import Gallery, hear, speakers_by_recording
+from speechgmm.gallery.gallery import Gallery, enrolled_recordings, hear
 from speechgmm.gallery.recognition import identify_recordings, identify_speaker, verify_recordings
 from speechgmm.gallery.timeline import make_timeline
 from speechgmm.scoring.identification import IdentificationConfig
@@ -128,7 +128,7 @@ def test_names_with_the_same_recordings_tie_and_are_no_answer(voices, gallery):
     assert (timeline.answers, timeline.tied) == (("unknown",), (("again", "f001"),))
     other = identify_speaker(gallery, gallery.read(spoken(voices, "m002")[0]).frames, CLOSED)
     assert (other.answer, other.tied) == ("m002", ())
-    shared = {names for names in speakers_by_recording(gallery).values() if len(names) > 1}
+    shared = {names for names in enrolled_recordings(gallery).speakers.values() if len(names) > 1}
     assert shared == {("again", "f001")}
 
 

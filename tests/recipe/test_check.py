@@ -196,6 +196,7 @@ def test_identical_errors_are_one_line_with_their_number(recipe, rng):
     assert f"{line} stereo0: stereo0.wav\n" in done.stdout.replace(" " * 10, "").replace(" \n", "\n")
     assert "2 recordings: no such audio file; the first: background gone: gone.wav" in done.stdout
     assert "errors: 14, warnings: 0" in done.stdout
+    assert "for recordings of several channels, add a column channel to the table: a number from 0" in done.stdout
     data = json.loads(CliRunner().invoke(app, ["check", str(recipe), "--json"]).stdout)
     (unreadable,) = (each for each in data["findings"] if each["what"] == "unreadable audio")
     assert [item.split(":")[1].strip() for item in unreadable["items"]] == [f"{name}.wav" for name in names]

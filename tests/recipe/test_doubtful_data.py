@@ -8,6 +8,7 @@ from helpers.cases import case
 from helpers.commands import message_of, speechgmm
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.errors import CorpusError
+from speechgmm.features.store.store import FeatureStore, StoredUtterance
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageCache
 from speechgmm.recipe.preparing import duplicates
@@ -21,6 +22,7 @@ from speechgmm.recipe.stages.context import StagePlanner
 from speechgmm.recipe.stages.corpus import find_corpus
 from speechgmm.recipe.stages.features import role_features
 from speechgmm.recipe.stages.progress import ProgressBars
+from speechgmm.recipe.stages.shared_frames import FEWEST_FRAMES, same_frames
 
 HEAD = "id,path,speaker,role,channel"
 ROWS = ["x,x.wav,x,background,", "a,a.wav,ann,enrol,", "b,b.wav,bob,enrol,", "c,c.wav,ann,test,", "d,d.wav,bob,test,"]
@@ -132,6 +134,85 @@ def test_a_run_refuses_to_test_a_model_on_its_own_enrolment(recipe):
     assert "a.wav in both enrolment and test: the model is enrolled from the test recording" in shown
     assert "warning: enrol a (a.wav), test n (copy.wav): the model is enrolled from the test recording\n" in shown
     assert "enrol a (a.wav), test n (copy.wav), test m (a.wav): the same recording of different speakers" in shown
+
+
+@pytest.mark.parametrize("name", ["same.flac", "same.w64", "float.wav", "two.wav"])
+def test_a_run_knows_the_same_samples_in_other_files_by_their_frames(recipe, name):
+    samples, _ = soundfile.read(recipe.parent / "a.wav", dtype="int16")
+    write_same(recipe.parent / name, samples)
+    channel = "1" if name == "two.wav" else ""
+    write_table(recipe.parent, f"n,{name},ann,test,{channel}", f"m,{name},x,background,{channel}")
+    command = (
+        "run",
+        recipe,
+        "--results",
+        recipe.parent / "results",
+        "--until",
+        "features",
+        "--set",
+        "features.vad.method=none",
+    )
+    done = speechgmm(*command)
+    shown = message_of(done).replace(f"{recipe.parent}/", "")
+    assert done.exit_code == 2
+    pair = f"enrol a (a.wav), test n ({name})"
+    assert f"a trial compares a model with a recording that it was enrolled from: {pair};" in shown
+    done = speechgmm(*command, "--set", "corpus.allow_shared_recordings=true")
+    shown = done.stdout.replace(f"{recipe.parent}/", "")
+    assert done.exit_code == 0
+    assert f"warning: {pair}: the model is enrolled from the test recording\n" in shown
+    assert f"warning: background m ({name}), {pair}: the same recording of different speakers" in shown
+
+
+def test_files_without_sound_are_no_recordings_that_are_there_twice(recipe):
+    """Recorders that fail leave many files of the same bytes; such files are listed as unusable."""
+    for number in range(2):
+        soundfile.write(recipe.parent / f"empty{number}.wav", np.zeros(0), 16000)
+        soundfile.write(recipe.parent / f"silent{number}.wav", np.zeros(16000), 16000)
+        (recipe.parent / f"page{number}.wav").write_text("<html>not found</html>")
+    names = ("empty", "silent", "page")
+    write_table(
+        recipe.parent,
+        *(f"{name}0,{name}0.wav,ann,enrol," for name in names),
+        *(f"{name}1,{name}1.wav,ann,test," for name in names),
+        *(f"{name}2,{name}1.wav,bob,test," for name in names),
+    )
+    assert not any("recording " in what for what in found(recipe))
+    assert planned(recipe).notes == ()
+    options = "--until", "features", "--set", "features.vad.method=none"
+    done = speechgmm("run", recipe, "--results", recipe.parent / "results", *options)
+    assert done.exit_code == 0
+    assert "9 utterances could not be used" in done.stdout
+
+
+def test_a_few_frames_may_be_equal_by_chance():
+    def stored(name, n_frames, value, seconds=3.0):
+        return StoredUtterance(name, "shard", value, value + n_frames, seconds, seconds, 0.0)
+
+    utterances = {
+        "background": [stored("x", FEWEST_FRAMES - 1, 1), stored("y", 20, 2), stored("z", 20, 4, seconds=4.0)],
+        "enrol": [stored("a", FEWEST_FRAMES - 1, 1), stored("b", 20, 2)],
+        "test": [stored("t", 20, 3), stored("u", 21, 2)],
+    }
+    roles = {
+        role: tuple(Utterance(each.utterance, each.utterance, f"{each.utterance}.wav") for each in stored)
+        for role, stored in utterances.items()
+    }
+
+    class Store(FeatureStore):
+        """All frames of an utterance are its first row's number."""
+
+        def frames(self, utterance):
+            row = next(each for each in self.utterances if each.utterance == utterance)
+            return np.full((row.stop - row.start, 2), row.start, np.float32)
+
+        def blocks(self, utterance):
+            yield self.frames(utterance)
+
+    stores = {role: Store(None, 2, {}, tuple(each), ()) for role, each in utterances.items()}
+    same = same_frames(Corpus(*roles.values(), {"t": (Trial("a", "t", target=False),)}), stores)
+    assert {audio[0] for audio in same} == {"y.wav", "b.wav"}
+    assert len(set(same.values())) == 1
 
 
 def test_a_run_names_what_else_is_there_twice(recipe):

@@ -236,6 +236,22 @@ def test_a_run_up_to_an_early_stage_mixes_no_two_recipes(place):
     assert {path.name for path in rerun(until="features").folder.iterdir()} >= {"log.txt", "skipped.csv"}
 
 
+def test_a_run_that_is_not_complete_is_not_offered_for_comparison(place):
+    shown = speechgmm("run", "tiny.yaml", "--set", "seed=3", "--until", "corpus").stdout
+    assert shown.endswith("earlier results of this name, of another recipe: results/tiny.previous\n")
+
+
+def test_where_they_cannot_be_kept_the_message_names_where_they_should_be(place, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", "somewhere")
+
+    before = content(place / "results" / "tiny")
+    monkeypatch.setattr("speechgmm.recipe.results.earlier._link", refuse)
+    with pytest.raises(PermissionError, match=r"Permission denied: '.*/results/tiny\.previous'$"):
+        rerun("seed=3")
+    assert content(place / "results" / "tiny") == before
+
+
 def test_without_links_on_the_file_system_they_are_copied(place, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.EPERM, "no links here")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from helpers.commands import speechgmm
 from helpers.paths import ROOT
 from helpers.recipes import synthetic_corpus
 from helpers.tables import read_rows
@@ -198,6 +199,20 @@ def test_a_failing_point_is_reported_and_the_others_are_in_the_table(whole):
     assert table[2]["trials.eer"] == ""
     log = (folder / "results" / "tiny" / table[2]["member"] / "log.txt").read_text()
     assert "Traceback" in log
+
+
+def test_points_that_fail_for_the_same_reason_share_a_line(tmp_path):
+    for name in ("x.wav", "a.wav", "b.wav"):
+        (tmp_path / name).write_text(f"{name} is no audio")
+    rows = ["path,speaker,role", "x.wav,x,background", "a.wav,ann,enrol", "b.wav,ann,test"]
+    (tmp_path / "utterances.csv").write_text("\n".join(rows))
+    (tmp_path / "bad.yaml").write_text(f"corpus: {{kind: csv, root: {tmp_path}}}")
+    done = speechgmm(
+        "sweep", tmp_path / "bad.yaml", "--set", "seed=0,1", "--results", tmp_path / "results", "--engine", "serial"
+    )
+    (failed,) = (line for line in done.stdout.splitlines() if line.startswith("failed: "))
+    assert failed.startswith("failed: seed-0, seed-1: there is nothing to train the UBM on: none of 1 utterances")
+    assert done.exit_code == 3
 
 
 def test_points_are_what_they_would_be_alone_and_share_what_they_can(whole, tmp_path):

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from speechgmm.corpus.formats.folders import LayoutConfig
+from speechgmm.corpus.formats.tables import CsvConfig
 from speechgmm.corpus.manifest import ROLES, Corpus, Utterance, shared_audio
-from speechgmm.corpus.reading import read_corpus
+from speechgmm.corpus.reading import CorpusConfig, read_corpus
 from speechgmm.corpus.shared_recordings import SharedRecordings, find_shared, name_shared, speakers_of
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import AudioError, CorpusError
@@ -22,7 +24,7 @@ from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment, read_h
 from speechgmm.recipe.preparing.plausibility import implausible_speakers, small_backgrounds
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.calibration import check_list
-from speechgmm.recipe.stages.corpus import shared_files
+from speechgmm.recipe.stages.corpus import shared_files, with_sound
 from speechgmm.recipe.stages.progress import ProgressBars
 
 SHORT_SECONDS = 0.5
@@ -115,10 +117,10 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
         named = _named_utterances(corpus)
         headers = read_headers((utterance for _, utterance in named), engine, bars.callback("reading headers"))
         digests = same_samples(headers, engine, bars)
-        findings += _audio_findings(front_ends, corpus, headers)
+        findings += _audio_findings(front_ends, corpus, headers, _how_to_choose_channels(recipe.corpus))
         small = small_backgrounds(recipe, corpus, headers)
         findings.append(_Found("warning", "small background", _without_places(small)))
-        shared = find_shared(corpus, lambda utterance: digests.get(utterance.audio, utterance.audio))
+        shared = with_sound(find_shared(corpus, lambda utterance: digests.get(utterance.audio, utterance.audio)))
     else:
         findings.append(_missing_features(corpus))
         shared = shared_files(corpus, imported=True)
@@ -194,9 +196,12 @@ def _shared_findings(shared: SharedRecordings, *, allowed: bool) -> Iterator[_Fo
 
 
 def _audio_findings(
-    front_ends: Sequence[FeatureConfig], corpus: Corpus, headers: Mapping[AudioSegment, AudioHeader]
+    front_ends: Sequence[FeatureConfig],
+    corpus: Corpus,
+    headers: Mapping[AudioSegment, AudioHeader],
+    choose_channels: str,
 ) -> Iterator[_Found]:
-    """Find the mistakes that headers show."""
+    """Find the mistakes that headers show; `choose_channels` is what to do where recordings have several channels."""
     cases: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     rates = Counter(header.sample_rate for header in headers.values() if header.sample_rate)
     unfit_rates = {rate: _why_unfit(rate, front_ends) for rate in rates}
@@ -215,13 +220,23 @@ def _audio_findings(
         if header.seconds < SHORT_SECONDS:
             cases["no frame" if header.seconds < frame else "short"].append((place, f"{header.seconds:.3f} s"))
     yield _Found("error", "missing file", cases["missing"])
-    yield _Found("error", "unreadable audio", cases["unreadable"])
+    several = any(header.several_channels for header in headers.values())
+    yield _Found("error", "unreadable audio", cases["unreadable"], choose_channels if several else "")
     yield _Found("error", "sample rate", cases["unfit"])
     yield _Found("error", f"shorter than a frame of {frame:g} s", cases["no frame"])
     yield _Found("warning", f"shorter than {SHORT_SECONDS:g} s", cases["short"])
     yield _Found("warning", "doubtful audio", cases["odd"])
     counts = ", ".join(f"{count:,} at {rate} Hz" for rate, count in rates.most_common())
     yield _Found("warning", "mixed sample rates", [("", counts)] if len(rates) > 1 else [])
+
+
+def _how_to_choose_channels(config: CorpusConfig | SyntheticConfig) -> str:
+    """Say where a corpus of this kind names the channel of a recording that has several."""
+    if isinstance(config, LayoutConfig):
+        return "for recordings of several channels, set corpus.channel: mean"
+    if isinstance(config, CsvConfig):
+        return "for recordings of several channels, add a column channel to the table: a number from 0 on, or mean"
+    return "for recordings of several channels, name one in segments or reco2file_and_channel"
 
 
 def _split_reason(name: str, utterance: Utterance, header: AudioHeader) -> tuple[str, str]:

@@ -1,9 +1,7 @@
 """Recordings with the same samples, found without decoding more than is needed."""
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 from speechgmm.audio.probing import samples_digest
 from speechgmm.errors import AudioError
@@ -11,11 +9,10 @@ from speechgmm.features.store.writing import segment_stop
 from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment
 from speechgmm.recipe.stages.progress import ProgressBars, ProgressCallback
+from speechgmm.recipe.stages.shared_frames import alike
 
 RECORDINGS_AT_ONCE = 50
 """Recordings that a worker decodes in one task."""
-
-Measure = TypeVar("Measure", bound=Hashable)
 
 
 def same_samples(
@@ -31,15 +28,9 @@ def same_samples(
         for audio, header in headers.items()
         if header.sample_rate
     }
-    first = _digests(_alike(lengths), engine, bars.callback("comparing recordings of the same length"), first_only=True)
-    alike = _alike({audio: (lengths[audio], digest) for audio, digest in first.items()})
-    return _alike(_digests(alike, engine, bars.callback("comparing recordings that begin alike")))
-
-
-def _alike(measures: Mapping[AudioSegment, Measure]) -> dict[AudioSegment, Measure]:
-    """Return the recordings whose measure another recording has too."""
-    counts = Counter(measures.values())
-    return {audio: measure for audio, measure in measures.items() if counts[measure] > 1}
+    first = _digests(alike(lengths), engine, bars.callback("comparing recordings of the same length"), first_only=True)
+    begun = alike({audio: (lengths[audio], digest) for audio, digest in first.items()})
+    return alike(_digests(begun, engine, bars.callback("comparing recordings that begin alike")))
 
 
 def _digests(

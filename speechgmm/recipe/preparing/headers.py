@@ -8,7 +8,7 @@ from speechgmm.audio.probing import FIRST_SECONDS, check_units
 from speechgmm.audio.reading import audio_blocks, audio_file, audio_warnings, duration
 from speechgmm.corpus.formats.commands import is_command
 from speechgmm.corpus.manifest import Utterance
-from speechgmm.errors import AudioError
+from speechgmm.errors import AudioError, ChannelError
 from speechgmm.features.store.writing import segment_stop
 from speechgmm.files import is_file
 from speechgmm.parallel.engine import Engine, map_in_order
@@ -24,6 +24,7 @@ class AudioHeader(NamedTuple):
     sample_rate: int | None = None  # Hz; None if the recording cannot be used
     missing: bool = False  # whether the file does not exist
     error: str | None = None  # why the recording cannot be used
+    several_channels: bool = False  # whether that is because none of several channels is chosen
     warnings: tuple[str, ...] = ()  # what is odd about it, as `audio_warnings` lists it
 
 
@@ -64,6 +65,7 @@ def _read_header(audio: AudioSegment, warnings_of: Callable[[str], tuple[str, ..
         blocks, rate = audio_blocks(path, block_seconds=FIRST_SECONDS, channel=channel, start=start, stop=end)
         check_units(path, blocks)
     except AudioError as error:
-        return AudioHeader(missing=not is_file(audio_file(path)), error=str(error))
+        several = isinstance(error, ChannelError)
+        return AudioHeader(missing=not is_file(audio_file(path)), error=str(error), several_channels=several)
     stop = duration(path) if end is None else end
     return AudioHeader((stop or 0.0) - (start or 0.0), rate, warnings=warnings_of(path))

@@ -73,8 +73,7 @@ def other_results(folder: Path, recipe: Recipe) -> Iterator[OtherResults | None]
     _check_replaceable(other)
     shutil.rmtree(other.linked, ignore_errors=True)
     try:
-        for path in (*result_files(folder), folder / LOG_FILE):
-            _link(path, other.linked / path.relative_to(folder))
+        _link_all(other)
         yield other
     finally:
         with suppress(OSError):  # whatever ended the run is the error to report
@@ -123,6 +122,16 @@ def _check_replaceable(other: OtherResults) -> None:
             f"{_shown(previous)}: not earlier results of {other.folder.name}, which are to be kept there "
             f"(another recipe: {other.differences}); rename it, or choose another --name"
         )
+
+
+def _link_all(other: OtherResults) -> None:
+    """Give all results a second place."""
+    try:
+        for path in (*result_files(other.folder), other.folder / LOG_FILE):
+            _link(path, other.linked / path.relative_to(other.folder))
+    except OSError as error:
+        error.filename = str(other.previous)  # the user has never seen the other one
+        raise
 
 
 def _link(source: Path, target: Path) -> None:

@@ -37,6 +37,7 @@ from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.context import STAGES, StageRunner, StoppedEarly
 from speechgmm.recipe.stages.evaluation import load_metrics
 from speechgmm.recipe.stages.progress import ProgressBars
+from speechgmm.recipe.stages.shared_frames import check_shared_frames
 
 logger = logging.getLogger(__name__)
 
@@ -199,6 +200,8 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
                 case ExperimentFeatures() as features:
                     stores = features.open_stores()
                     warnings += _log_warnings(audio_warnings_of(stores) + clipped_warnings(_clipped_shares(stores)))
+                    first_stores = next(iter(stores.values()))
+                    warnings += _log_warnings(check_shared_frames(recipe.corpus, corpus, first_stores))
                     skipped = write_skipped(folder, corpus, stores)
                 case ExperimentSystems(systems=systems):
                     untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}

@@ -4,12 +4,15 @@ Files: recordings, and for synthetic talkers Kaldi lists beside them.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 from pydantic import JsonValue
 
-from speechgmm.corpus.formats.commands import commands_of, files_among, output_paths, write_outputs
+from speechgmm.audio.reading import audio_blocks
+from speechgmm.corpus.formats.commands import commands_of, files_among, is_command, output_paths, write_outputs
 from speechgmm.corpus.formats.kaldi import KaldiConfig
 from speechgmm.corpus.manifest import ROLES, Corpus, Utterance
 from speechgmm.corpus.reading import CorpusConfig, read_corpus
@@ -17,7 +20,8 @@ from speechgmm.corpus.shared_recordings import Shared, SharedRecordings, find_sh
 from speechgmm.corpus.synthetic.recordings import write_recordings
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.corpus.synthetic.synthesis import plan as plan_recordings
-from speechgmm.errors import CorpusError
+from speechgmm.errors import AudioError, CorpusError
+from speechgmm.features.store.writing import segment_stop
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.stages.context import NotYetKnown, StageContext, to_json
@@ -39,11 +43,39 @@ def find_corpus(config: CorpusConfig, context: StageContext) -> Corpus:
     commands = commands_of([utterance for role in ROLES for utterance in corpus.role(role)])
     if commands:
         corpus = _with_outputs(corpus, commands, Path(config.root), context)
-    shared = shared_files(corpus, imported=isinstance(config, KaldiConfig) and config.input == "features")
+    shared = shared_by_bytes(config, corpus)
     if shared.tested and not config.allow_shared_recordings:
         raise CorpusError(tested_on_enrolment(shared.tested))
-    notes = _notes(shared)
+    notes = shared_notes(shared)
     return replace(corpus, notes=corpus.notes + notes) if notes else corpus
+
+
+def shared_by_bytes(config: CorpusConfig, corpus: Corpus) -> SharedRecordings:
+    """Find the recordings of a recipe's corpus that have several names, as `shared_files` does."""
+    imported = isinstance(config, KaldiConfig) and config.input == "features"
+    shared = shared_files(corpus, imported=imported)
+    return shared if imported else with_sound(shared)
+
+
+def with_sound(shared: SharedRecordings) -> SharedRecordings:
+    """Leave out recordings that no model is made of: broken and silent files are often the same, and are unusable."""
+    heard = cache(_holds_sound)
+    kinds = (getattr(shared, kind.name) for kind in fields(SharedRecordings))
+    return SharedRecordings(*(tuple(each for each in groups if heard(each[0][1])) for groups in kinds))
+
+
+def _holds_sound(utterance: Utterance) -> bool:
+    """Whether a recording can be read and its samples are not all the same; of a command that is not known."""
+    if is_command(utterance.path):
+        return True
+    try:
+        stop = segment_stop(utterance.path, utterance.end)
+        blocks, _ = audio_blocks(
+            utterance.path, block_seconds=1.0, channel=utterance.channel, start=utterance.start, stop=stop
+        )
+        return any(np.ptp(block) > 0 for block in blocks)
+    except AudioError:
+        return False
 
 
 def shared_files(corpus: Corpus, *, imported: bool) -> SharedRecordings:
@@ -75,7 +107,7 @@ def tested_on_enrolment(tested: Sequence[Shared]) -> str:
     )
 
 
-def _notes(shared: SharedRecordings) -> tuple[str, ...]:
+def shared_notes(shared: SharedRecordings) -> tuple[str, ...]:
     """Warn of recordings that have several names; `Corpus.warnings` has those of one path in enrolment and test."""
     renamed = [pair for pair in shared.tested if pair[0][1].audio != pair[1][1].audio]
     kinds = [
