@@ -82,6 +82,22 @@ def test_what_cannot_be_used_is_not_drawn(tmp_path, rng):
     assert "r-usable.csv: exists; expected another name" in done.stderr
 
 
+def test_the_table_of_an_earlier_recipe_is_not_taken_for_the_corpus(tmp_path, rng):
+    for speaker in "abc":
+        for number in range(3):
+            record(tmp_path / speaker / f"{number}.wav", rng)
+    (tmp_path / "a" / "0.wav").write_bytes(b"")
+    started(tmp_path, tmp_path / "mine.yaml", status=3)
+    record(tmp_path / "a" / "0.wav", rng)
+    record(tmp_path / "d" / "0.wav", rng)
+    record(tmp_path / "d" / "1.wav", rng)
+    recipe, corpus, said = started(tmp_path, tmp_path / "again.yaml")
+    assert (recipe.corpus.kind, corpus.models) == ("folder", ("a", "b", "c", "d"))
+    assert "ignored: the table mine-usable.csv, because init wrote it for mine.yaml\n" in said
+    (tmp_path / "mine.yaml").unlink()
+    assert discover(tmp_path).how == "the table mine-usable.csv"
+
+
 def test_rows_of_a_table_that_cannot_be_used_are_not_drawn(tmp_path, rng):
     rows = ["speaker,file,begin,end,gender"]
     for speaker in "ab":

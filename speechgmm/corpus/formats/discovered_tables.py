@@ -26,6 +26,11 @@ from speechgmm.files import files_below, is_audio, is_file
 
 TABLE_SUFFIXES = (".csv", ".tsv")
 
+WRITTEN = "-usable.csv"
+"""How the names of tables end that `init` writes beside its recipes, after those of the recipes."""
+
+RECIPE_SUFFIXES = (".yml", ".yaml")
+
 MAX_DEPTH = 2
 """Folders between the given one and a table, at most."""
 
@@ -86,6 +91,14 @@ def discover_tables(place: Path, files: Sequence[str]) -> tuple[DiscoveredCorpus
         useless += [f"the table {_why_useless(table, place)}" for table in tables if table]
         useless += _unreadable(place, [name for name in names if name.count("/") == depth])
     return None, tuple(useless)
+
+
+def written_by_init(files: Sequence[str]) -> dict[str, str]:
+    """Find the tables that `init` wrote, each with its recipe: later recordings of the folder are not in them."""
+    tables = [name for name in files if name.endswith(WRITTEN)]
+    recipes = {(name, name.removesuffix(WRITTEN) + suffix) for name in tables for suffix in RECIPE_SUFFIXES}
+    there = {*files}
+    return {table: recipe for table, recipe in sorted(recipes) if recipe in there}
 
 
 def _why_useless(table: _Table, place: Path) -> str:

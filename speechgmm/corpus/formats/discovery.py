@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue, counted
 from speechgmm.corpus.formats.discovered_lists import discover_lists
-from speechgmm.corpus.formats.discovered_tables import discover_table, discover_tables
+from speechgmm.corpus.formats.discovered_tables import discover_table, discover_tables, written_by_init
 from speechgmm.corpus.formats.folders import LAYOUTS, FoundFiles, divide_by_folder, expected_path, find_utterances
 from speechgmm.corpus.formats.sets import (
     FoundSets,
@@ -45,10 +45,13 @@ def discover(place: Path) -> DiscoveredCorpus:
     if not place.is_dir():
         raise CorpusError(f"{place}: no such folder or table")
     files = files_below(place)
+    written = written_by_init(files)
+    files = [name for name in files if name not in written]
     by_table, useless = discover_tables(place, files)
+    useless += tuple(f"the table {table}, because init wrote it for {recipe}" for table, recipe in written.items())
     found = by_table or discover_lists(place, files)
     if found:
-        return found
+        return replace(found, ignored=(*found.ignored, *useless))
     if not any(map(is_audio, files)):
         held = f"{counted(files, 'file')}, none of them audio ({kinds_of_files(files)})" if files else "no files"
         raise CorpusError(f"{place}: {held}; expected recordings, which end as in .wav or .flac")
