@@ -164,9 +164,9 @@ def test_who_is_background_is_said_once_and_is_there(tmp_path):
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
-    touch(tmp_path, "a/0.wav", "a/0.flac", "b/0.wav")
-    with pytest.raises(CorpusError, match=r"a/0\.flac and .*a/0\.wav would share the id a/0"):
-        read_corpus(FolderConfig(root=str(tmp_path)))
+    touch(tmp_path, "one/0_ann_0.wav", "two/0_ann_0.wav", "two/0_bob_0.wav")
+    with pytest.raises(CorpusError, match=r"one/0_ann_0\.wav and .*two/0_ann_0\.wav would share the id 0_ann_0"):
+        read_corpus(FsddConfig(root=str(tmp_path)))
 
 
 def test_a_folder_without_audio_as_expected_says_so(tmp_path):

@@ -187,8 +187,9 @@ def _left_out(found: FoundFiles, corpus: DiscoveredCorpus, sets: Sequence[str]) 
     """List the files that are no recordings of the corpus: one sentence for each kind."""
     taken = {Path(utterance.path).relative_to(corpus.root).as_posix() for utterance in found.utterances}
     stems = {name.rpartition(".")[0] for name in taken}
-    copies = [name for name in found.others if name.rpartition(".")[0] in taken | stems]
-    strays = sorted({*found.others} - {*copies})
+    converted = [name for name in found.others if name.rpartition(".")[0] in taken | stems]
+    strays = sorted({*found.others} - {*converted})
+    copies = sorted((*converted, *found.copies))
     layout = expected_path(corpus.kind, sets)
     left_out = []
     if copies:
