@@ -310,6 +310,25 @@ def test_stereo_recordings_of_lists_are_read_as_those_in_folders(tmp_path, rng):
         assert "resampled to it: 6 at 44100 Hz" in said
 
 
+def test_headers_are_read_once_and_those_of_stereo_recordings_twice(tmp_path, rng, monkeypatch):
+    for name, channels in (("a/1", 1), ("a/2", 2), ("b/1", 1), ("b/2", 1)):
+        record(tmp_path / f"{name}.wav", rng, channels=channels)
+    read = []
+
+    def counted(utterances, *others):
+        utterances = list(utterances)
+        read.extend(each.id for each in utterances)
+        return read_headers(utterances, *others)
+
+    monkeypatch.setattr("speechgmm.recipe.preparing.survey.read_headers", counted)
+    shown = []
+    found = survey(discover(tmp_path), progress=lambda *numbers: shown.append(numbers))
+    assert read == ["a/1", "a/2", "b/1", "b/2", "a/2"]
+    assert shown == [(4, 4), (1, 1)]
+    assert {each.channel for each in found.utterances} == {"mean"}
+    assert found.headers == read_headers(found.utterances)
+
+
 def test_trials_of_kaldi_lists_stay_those_of_the_recipe(tmp_path, rng):
     names = [f"{speaker}-{number}" for speaker in ("ann", "bob", "cid") for number in range(2)]
     for name in names:
