@@ -388,6 +388,17 @@ def test_trial_lists_that_fit_are_used(tmp_path):
     assert discover(tmp_path).keys["trials"] == ()
 
 
+@pytest.mark.parametrize("where", ["data", "."])
+def test_files_beside_data_directories_are_counted(tmp_path, where):
+    touch(tmp_path, *(f"audio/{name}.wav" for name in [*ids(*PEOPLE), "extra", "more"]), "audio/notes.txt", "x/a.json")
+    write_lists(tmp_path / where, ids(*PEOPLE), "audio/")
+    (tmp_path / where / "text").touch()
+    assert discover(tmp_path).ignored == (
+        "2 audio files that no wav.scp names: audio/extra.wav, audio/more.wav",
+        "2 other files: 1 .json (x/a.json), 1 .txt (audio/notes.txt)",
+    )
+
+
 def test_data_directories_that_cannot_be_read_say_why(tmp_path):
     write_lists(tmp_path / "a", ids(*PEOPLE), "sox x -t wav - | cat ")
     (tmp_path / "a" / "wav.scp").write_text("alice-0 sox x.wav -t wav - |\n")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue, counted
+from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue, counted, other_files
 from speechgmm.corpus.formats.discovered_lists import discover_lists
 from speechgmm.corpus.formats.discovered_tables import discover_table, discover_tables, written_by_init
 from speechgmm.corpus.formats.folders import LAYOUTS, FoundFiles, divide_by_folder, expected_path, find_utterances
@@ -196,9 +196,7 @@ def _left_out(found: FoundFiles, corpus: DiscoveredCorpus, sets: Sequence[str]) 
         left_out.append(f"{counted(copies, 'audio file')} beside recordings of the same name: {first_few(copies)}")
     if strays:
         left_out.append(f"{kinds_of_files(strays)}, not named as {layout}: {first_few(strays)}")
-    if found.rest:
-        left_out.append(f"{counted(found.rest, 'other file')}: {kinds_of_files(found.rest)}")
-    return tuple(left_out)
+    return (*left_out, *other_files(found.rest))
 
 
 def _with_suffix(expected: str, utterances: Iterable[Utterance]) -> str:
