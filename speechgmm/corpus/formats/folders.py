@@ -1,7 +1,7 @@
 """Corpora whose paths name the speakers: a folder for each speaker, and the layouts of known corpora."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -266,10 +266,10 @@ def find_utterances(root: Path, kind: str, sets: Sequence[str] = (), files: Sequ
     files = files_below(root) if files is None else files
     audio, copies = _without_copies([name for name in files if is_audio(name)])
     sexes = _sexes(root / layout.table, layout.row) if layout.row else {}
-    utterances, others, folders = [], [], set()
+    utterances, others, folders, among = [], [], set(), frozenset(sets)
     for name in audio:
         shown = printable_name(name)
-        inside = _set_of(name, sets)
+        inside = _set_of(name, among)
         stem = Path(shown).with_suffix("").as_posix()
         within = Path(printable_name(name.removeprefix(f"{inside}/"))).with_suffix("").as_posix() if inside else stem
         match = None if sets and inside is None else layout.pattern.fullmatch(within)
@@ -312,9 +312,12 @@ def _without_copies(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return [name for name in names if name not in copies], sorted(copies)
 
 
-def _set_of(name: str, sets: Sequence[str]) -> str | None:
+def _set_of(name: str, sets: Collection[str]) -> str | None:
     """Return the innermost of the sets that a file is in."""
-    return max((each for each in sets if name.startswith(f"{each}/")), key=len, default=None)
+    folder = name.rpartition("/")[0]
+    while folder and folder not in sets:
+        folder = folder.rpartition("/")[0]
+    return folder or None
 
 
 def _sex_of_sets(name: str | None) -> str | None:
