@@ -218,7 +218,7 @@ def test_what_cannot_be_an_experiment_is_refused(tmp_path, rng):
     with pytest.raises(CorpusError, match=r"/v/a: 1\.wav are in one folder, and nothing names the speakers"):
         discover(tmp_path / "v")
     record(tmp_path / "v" / "b" / "1.wav", rng)
-    with pytest.raises(CorpusError, match="2 speakers, 0 of them with two recordings or more"):
+    with pytest.raises(CorpusError, match=r"0 of them with two recordings or more .*; expected two speakers with two"):
         choose_settings(survey(discover(tmp_path / "v")))
 
 
@@ -421,6 +421,7 @@ def test_what_is_odd_about_a_recording_is_printed_once(tmp_path, rng, monkeypatc
         ("table.xlsx", r"a \.xlsx file; .* Save a table as \.csv"),
         ("results/recipe.yaml results/metrics.json", "a results folder; .* speechgmm report results; "),
         ("gallery/gallery.json", "a gallery; .* speechgmm gallery identify gallery FILE"),
+        ("wav.scp", r"a list of a Kaldi data directory; .* Give its folder: \."),
         ("empty/", "no files; expected recordings"),
         ("text/a.txt text/b.txt", r"2 files, none of them audio \(2 \.txt\)"),
         ("", "nowhere: no such folder or table"),

@@ -92,7 +92,7 @@ def choose_settings(recordings: Survey) -> FirstRecipeSettings:
         n = len(speakers)
         raise CorpusError(
             f"{recordings.corpus.root}: {n} speaker{'s' * (n != 1)}, {len(evaluated)} of them with two "
-            f"recordings or more ({recordings.corpus.how}); expected two or more"
+            f"recordings or more ({recordings.corpus.how}); expected two speakers with two recordings or more each"
         )
     draws = not background and len(speakers) >= ENOUGH_SPEAKERS
     separate = all(len({each.session for each in utterances}) > 1 for utterances in evaluated)
