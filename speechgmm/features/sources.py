@@ -129,6 +129,13 @@ def _find_in_folder(path: Path, notes: list[str], raw: RawFormat | None) -> Iter
         )
     if others:
         notes.append(f"{path}: left out, because of their names: {others}{hint}")
+    stems = Counter(Path(name).with_suffix("").as_posix() for name in audio)
+    if several := [stem for stem, count in stems.items() if count > 1]:
+        shown = " and ".join(name for name in audio if Path(name).with_suffix("").as_posix() == several[0])
+        notes.append(
+            f"{path}: {len(several):,} recording{'s' * (len(several) > 1)} in several formats, as {shown}; each file "
+            "is read, and its id keeps the suffix"
+        )
     for name in audio:
         yield _Recording(Path(name).with_suffix("").as_posix(), name, str(path / name))
 

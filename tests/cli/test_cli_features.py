@@ -609,6 +609,14 @@ def test_the_case_without_a_header_has_48000_samples(tmp_path):
     assert len(np.load(tmp_path / "f.npy")) == 1 + (48000 - 400) // 160
 
 
+def test_copies_in_other_formats_are_read_and_counted(tmp_path):
+    for name in ("a.wav", "a.flac", "b.wav", "c/a.wav"):
+        write(tmp_path / "in" / name, voice())
+    done = features(tmp_path / "in", "--out", tmp_path / "f.npz")
+    assert f"note: {tmp_path}/in: 1 recording in several formats, as a.flac and a.wav; each file is read" in done.stdout
+    assert sorted(np.load(tmp_path / "f.npz")) == ["a.flac", "a.wav", "b", "c/a"]
+
+
 def test_audio_of_a_kind_that_cannot_be_read_is_listed(tmp_path):
     write(tmp_path / "in" / "a.wav", voice())
     for name in ("b.m4a", "c.webm", "d.AMR", "e.json", "f.json"):

@@ -36,7 +36,7 @@ def test_what_only_a_shell_can_do_is_refused(command):
         split_command(command)
 
 
-def test_a_chain_is_run_and_its_failures_are_told(tmp_path):
+def test_a_chain_is_run_and_its_failures_are_listed(tmp_path):
     (tmp_path / "in.txt").write_text("abc")
     assert run_command(f"cat in.txt | {COPY} |", tmp_path) == b"cba"
     assert files_among(f"cat in.txt | {COPY} |", tmp_path) == [tmp_path / "in.txt", tmp_path / sys.executable]

@@ -219,7 +219,7 @@ def test_a_corpus_without_background_is_written_and_read(corpus, tmp_path):
     assert read_corpus(config) == alone
 
 
-def test_all_that_is_wrong_is_told_at_once(written, tmp_path):
+def test_all_that_is_wrong_is_listed_at_once(written, tmp_path):
     edit(tmp_path / "trials.txt", "a a-test0 target", "a nothing target")
     edit(tmp_path / "trials.txt", "a b-test1", "nobody b-test1")
     with pytest.raises(CorpusError) as caught:

@@ -164,9 +164,9 @@ def test_who_is_background_is_said_once_and_is_there(tmp_path):
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
-    touch(tmp_path, "a/0.wav", "a/0.flac", "b/0.wav")
-    with pytest.raises(CorpusError, match=r"a/0\.flac and .*a/0\.wav would share the id a/0"):
-        read_corpus(FolderConfig(root=str(tmp_path)))
+    touch(tmp_path, "one/0_ann_0.wav", "two/0_ann_0.wav", "two/0_bob_0.wav")
+    with pytest.raises(CorpusError, match=r"one/0_ann_0\.wav and .*two/0_ann_0\.wav would share the id 0_ann_0"):
+        read_corpus(FsddConfig(root=str(tmp_path)))
 
 
 def test_a_folder_without_audio_as_expected_says_so(tmp_path):
@@ -273,7 +273,7 @@ def test_trial_lists_make_a_model_of_an_utterance(tmp_path, target, nontarget):
     assert corpus.warnings() == (f"{names[2]}: not in any trial, though their speakers are; left out",)
 
 
-def test_trials_of_what_is_not_there_are_told(tmp_path):
+def test_trials_of_what_is_not_there_are_listed(tmp_path):
     touch(tmp_path, "id10000/v/0.wav", "id10000/v/1.wav")
     (tmp_path / "t.txt").write_text("1 id10000/v/0.wav id10000/v/1.wav\n1 id10009/v/0.wav id10000/v/8.wav\n2 a b\n")
     with pytest.raises(CorpusError) as caught:
@@ -424,7 +424,7 @@ def test_a_file_in_one_row_of_each_role_keeps_its_id(tmp_path):
     ]
 
 
-def test_all_bad_rows_are_told_at_once(tmp_path):
+def test_all_bad_rows_are_listed_at_once(tmp_path):
     (tmp_path / "utterances.csv").write_text("path,speaker,role\n,,\nx,,\n,a,none\n")
     with pytest.raises(CorpusError) as caught:
         read_corpus(CsvConfig(root=str(tmp_path)))

@@ -107,7 +107,7 @@ TREES = {
     "sessions": (paths(PEOPLE, ("session1", "session2")), ()),
     "sessions of any names": (paths(PEOPLE, ("one", "two")), ()),
     "dates": (paths(PEOPLE[:2], ("2024-01-03", "2024-02-01", "2024-03-09")), ()),
-    "places": (paths(PEOPLE[:2], ("kitchen", "office", "street")), ()),
+    "days": (paths(PEOPLE[:2], ("Monday", "tue", "sept 3")), ()),
     "chapters": ([f"{r}/{c}/{r}-{c}-{n}.wav" for r in ("84", "17") for c in ("12", "13", "14") for n in range(2)], ()),
     "sets in the folder of each speaker": (paths(PEOPLE[:2], ("train", "dev", "test")), ()),
     "a folder for the files of each speaker": (paths(PEOPLE, "wav"), ()),
@@ -147,6 +147,7 @@ def test_what_only_a_user_can_know_is_said(tmp_path):
             "_background_noise_ taken as a speaker's name; if it holds noise, move",
         ),
         (paths(PEOPLE, ("enrol", "test")), "enrol, test in the folders of speakers taken as sessions, not as roles"),
+        (paths(PEOPLE[:2], ("kitchen", "office", "street")), "alice, bob taken as sets of speakers; if they are the"),
         (paths(("8kHz", "16kHz"), PEOPLE), "16kHz, 8kHz hold recordings of the same names, taken as different"),
         (paths(("train", "test"), ("clean", "noisy"), PEOPLE), "test/clean, test/noisy, train/clean and 1 more hold"),
         (paths("wav", PEOPLE) + paths("mp3", PEOPLE, suffix="mp3"), "mp3, wav hold recordings of the same names"),
@@ -386,6 +387,17 @@ def test_trial_lists_that_fit_are_used(tmp_path):
     assert found.ignored == ("old_trials.txt: its trials are of other models or tests",)
     (tmp_path / "test" / "trials").unlink()
     assert discover(tmp_path).keys["trials"] == ()
+
+
+@pytest.mark.parametrize("where", ["data", "."])
+def test_files_beside_data_directories_are_counted(tmp_path, where):
+    touch(tmp_path, *(f"audio/{name}.wav" for name in [*ids(*PEOPLE), "extra", "more"]), "audio/notes.txt", "x/a.json")
+    write_lists(tmp_path / where, ids(*PEOPLE), "audio/")
+    (tmp_path / where / "text").touch()
+    assert discover(tmp_path).ignored == (
+        "2 audio files that no wav.scp names: audio/extra.wav, audio/more.wav",
+        "2 other files: 1 .json (x/a.json), 1 .txt (audio/notes.txt)",
+    )
 
 
 def test_data_directories_that_cannot_be_read_say_why(tmp_path):

@@ -217,7 +217,7 @@ def test_a_choice_between_formats_is_made_by_the_trials(tmp_path, listed):
     assert numbers(named) == numbers(two, listed)
 
 
-def test_numbers_as_names_are_told_apart_by_the_list(tmp_path):
+def test_numbers_as_names_are_distinguished_by_the_list(tmp_path):
     listed = write(tmp_path / "list", ["1001 7 target", "1001 8 nontarget"])
     assert numbers(write(tmp_path / "kaldi", ["1001 7 2", "1001 8 1"]), listed)["eer"] == 0
     assert numbers(write(tmp_path / "trainer", ["2 1001 7", "1 1001 8"]), listed)["eer"] == 0

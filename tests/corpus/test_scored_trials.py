@@ -89,8 +89,8 @@ def test_every_file_gives_the_numbers_of_the_scores(trials, tmp_path, kind, form
     rates = {rate: float(naive.miss_rate_at(*sides, rate)) for rate in ("0.01", "0.001")}
     assert found["trials"]["p_miss_at_fa"] == rates
     assert (found["trials"]["n_target"], found["trials"]["n_nontarget"]) == (12, 60)
-    told = f"labels: {labels[0]} for target, {labels[1]} for nontarget"
-    assert (told in found["notes"]) == (kind in ("short", "numbers", "voxceleb"))
+    said = f"labels: {labels[0]} for target, {labels[1]} for nontarget"
+    assert (said in found["notes"]) == (kind in ("short", "numbers", "voxceleb"))
 
 
 def test_a_page_is_never_written_over_what_is_evaluated(files, tmp_path):
@@ -178,7 +178,7 @@ def test_what_does_not_fit_is_counted_and_named_and_an_error_unless_allowed(file
         assert any(message in note and "left out" in note for note in found["notes"])
 
 
-def test_infinite_scores_are_ranks_and_those_that_are_wrong_are_told(files, trials, tmp_path):
+def test_infinite_scores_are_ranks_and_those_that_are_wrong_are_reported(files, trials, tmp_path):
     lines = files[0].read_text().splitlines()
     target = next(f"{model} {test}" for model, test, is_target, _ in trials if is_target)
     spoiled = write(
@@ -195,11 +195,11 @@ def test_infinite_scores_are_ranks_and_those_that_are_wrong_are_told(files, tria
     ]
     assert found["eer"] == pytest.approx(float(naive.eer(*sides)), abs=1e-12)
     assert found["auc"] == pytest.approx(float(naive.auc(*sides)), abs=1e-12)
-    told = "Cllr is infinite; targets that score -inf or nontargets that score inf: 1"
-    assert document["warnings"] == [told, FEW]
+    said = "Cllr is infinite; targets that score -inf or nontargets that score inf: 1"
+    assert document["warnings"] == [said, FEW]
     shown = evaluate(spoiled, files[1]).stdout
     assert re.search(r"^ ?Cllr +inf ", shown, re.MULTILINE)
-    assert f"warning: {told}" in shown
+    assert f"warning: {said}" in shown
     right = write(tmp_path / "right", [f"{target} inf" if line.startswith(f"{target} ") else line for line in lines])
     found = numbers(right, files[1])
     assert found["trials"]["n_certain_errors"] == 0

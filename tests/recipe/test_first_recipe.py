@@ -82,6 +82,22 @@ def test_what_cannot_be_used_is_not_drawn(tmp_path, rng):
     assert "r-usable.csv: exists; expected another name" in done.stderr
 
 
+def test_the_table_of_an_earlier_recipe_is_not_taken_for_the_corpus(tmp_path, rng):
+    for speaker in "abc":
+        for number in range(3):
+            record(tmp_path / speaker / f"{number}.wav", rng)
+    (tmp_path / "a" / "0.wav").write_bytes(b"")
+    started(tmp_path, tmp_path / "mine.yaml", status=3)
+    record(tmp_path / "a" / "0.wav", rng)
+    record(tmp_path / "d" / "0.wav", rng)
+    record(tmp_path / "d" / "1.wav", rng)
+    recipe, corpus, said = started(tmp_path, tmp_path / "again.yaml")
+    assert (recipe.corpus.kind, corpus.models) == ("folder", ("a", "b", "c", "d"))
+    assert "ignored: the table mine-usable.csv, because init wrote it for mine.yaml\n" in said
+    (tmp_path / "mine.yaml").unlink()
+    assert discover(tmp_path).how == "the table mine-usable.csv"
+
+
 def test_rows_of_a_table_that_cannot_be_used_are_not_drawn(tmp_path, rng):
     rows = ["speaker,file,begin,end,gender"]
     for speaker in "ab":
@@ -97,17 +113,13 @@ def test_rows_of_a_table_that_cannot_be_used_are_not_drawn(tmp_path, rng):
 
 
 def test_nothing_is_left_where_a_table_cannot_list_what_can_be_used(tmp_path, rng):
-    for name in ("a/1.wav", "a/1.flac", "b/1.wav", "b/2.wav"):
-        record(tmp_path / "v" / name, rng)
-        record(tmp_path / "w" / f" {name}".replace("flac", "ogg"), rng)
-    (tmp_path / "v" / "a" / "3.wav").touch()
+    for name in (" a/1.wav", " a/2.ogg", " b/1.wav", " b/2.wav"):
+        record(tmp_path / "w" / name, rng)
     (tmp_path / "w" / " a" / "3.wav").touch()
-    (tmp_path / "w" / " a" / "1.ogg").rename(tmp_path / "w" / " a" / "2.ogg")
-    for place, why in (("v", "would share the id a/1"), ("w", "a table cannot list that name")):
-        done = CliRunner().invoke(app, ["init", str(tmp_path / place), "--out", str(tmp_path / "r.yaml")])
-        assert done.exit_code == 2
-        assert why in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["v", "w"]
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "w"), "--out", str(tmp_path / "r.yaml")])
+    assert done.exit_code == 2
+    assert "a table cannot list that name" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w"]
 
 
 def test_recordings_that_are_left_out_do_not_decide_the_rate(tmp_path, rng):
@@ -206,17 +218,22 @@ def test_what_cannot_be_an_experiment_is_refused(tmp_path, rng):
     with pytest.raises(CorpusError, match=r"/v/a: 1\.wav are in one folder, and nothing names the speakers"):
         discover(tmp_path / "v")
     record(tmp_path / "v" / "b" / "1.wav", rng)
-    with pytest.raises(CorpusError, match="2 speakers, 0 of them with two recordings or more"):
+    with pytest.raises(CorpusError, match=r"0 of them with two recordings or more .*; expected two speakers with two"):
         choose_settings(survey(discover(tmp_path / "v")))
 
 
-def test_nothing_is_written_where_two_recordings_share_a_name(tmp_path, rng):
-    for name in ("a/1.wav", "a/1.flac", "b/1.wav", "b/2.wav"):
-        record(tmp_path / "v" / name, rng)
-    done = CliRunner().invoke(app, ["init", str(tmp_path / "v"), "--out", str(tmp_path / "r.yaml")])
-    assert done.exit_code == 2
-    assert "would share the id a/1" in done.stderr
-    assert not (tmp_path / "r.yaml").exists()
+def test_copies_in_other_formats_are_left_out(tmp_path, rng):
+    for name in ("a/memo1", "a/memo2", "b/memo1", "b/memo2"):
+        record(tmp_path / f"{name}.wav", rng)
+        (tmp_path / f"{name}.m4a").touch()  # as `ffmpeg -i memo1.m4a memo1.wav` leaves it
+    record(tmp_path / "b" / "memo3.wav", rng)
+    record(tmp_path / "b" / "memo3.flac", rng)
+    _, corpus, said = started(tmp_path, tmp_path / "mine.yaml")
+    names = {Path(each.path).relative_to(tmp_path).as_posix() for each in (*corpus.enrol, *corpus.test)}
+    assert names == {"a/memo1.wav", "a/memo2.wav", "b/memo1.wav", "b/memo2.wav", "b/memo3.flac"}
+    left_out = "a/memo1.m4a, a/memo2.m4a, b/memo1.m4a and 2 more"
+    assert f"ignored: 5 audio files beside recordings of the same name: {left_out}\n" in said
+    assert f"{left_out}: beside a recording of the same name; left out" in corpus.notes
 
 
 def test_the_story_in_the_readme_is_true(speech_data, tmp_path, monkeypatch):
@@ -293,6 +310,25 @@ def test_stereo_recordings_of_lists_are_read_as_those_in_folders(tmp_path, rng):
         assert "resampled to it: 6 at 44100 Hz" in said
 
 
+def test_headers_are_read_once_and_those_of_stereo_recordings_twice(tmp_path, rng, monkeypatch):
+    for name, channels in (("a/1", 1), ("a/2", 2), ("b/1", 1), ("b/2", 1)):
+        record(tmp_path / f"{name}.wav", rng, channels=channels)
+    read = []
+
+    def counted(utterances, *others):
+        utterances = list(utterances)
+        read.extend(each.id for each in utterances)
+        return read_headers(utterances, *others)
+
+    monkeypatch.setattr("speechgmm.recipe.preparing.survey.read_headers", counted)
+    shown = []
+    found = survey(discover(tmp_path), progress=lambda *numbers: shown.append(numbers))
+    assert read == ["a/1", "a/2", "b/1", "b/2", "a/2"]
+    assert shown == [(4, 4), (1, 1)]
+    assert {each.channel for each in found.utterances} == {"mean"}
+    assert found.headers == read_headers(found.utterances)
+
+
 def test_trials_of_kaldi_lists_stay_those_of_the_recipe(tmp_path, rng):
     names = [f"{speaker}-{number}" for speaker in ("ann", "bob", "cid") for number in range(2)]
     for name in names:
@@ -339,19 +375,19 @@ def test_reasons_that_are_alike_are_one_line(tmp_path, rng):
     for speaker in "ab":
         for number in range(3):
             record(tmp_path / "v" / speaker / f"{number}.wav", rng)
-            (tmp_path / "v" / speaker / f"{number}.m4a").write_bytes(b"no sound")
+            (tmp_path / "v" / speaker / f"m{number}.m4a").write_bytes(b"no sound")
         record(tmp_path / "v" / speaker / "short.wav", rng, seconds=0.01 if speaker == "a" else 0.02)
     done = CliRunner().invoke(app, ["init", str(tmp_path / "v"), "--out", str(tmp_path / "r.yaml"), "--jobs", "1"])
     assert done.exit_code == 3
     lines = done.stdout.splitlines()
     place = lines.index("recordings that cannot be used: 8")
-    assert lines[place + 1].startswith("  a/0.m4a, a/1.m4a, a/2.m4a and 3 more: ")
+    assert lines[place + 1].startswith("  a/m0.m4a, a/m1.m4a, a/m2.m4a and 3 more: ")
     assert lines[place + 2] == "  a/short.wav, b/short.wav: 0.010 s; shorter than a frame of 0.025 s"
     for path in (tmp_path / "v").rglob("*.wav"):
         path.unlink()
     done = CliRunner().invoke(app, ["init", str(tmp_path / "v"), "--out", str(tmp_path / "none.yaml"), "--jobs", "1"])
     assert done.exit_code == 3
-    assert "a/0.m4a, a/1.m4a, a/2.m4a and 3 more: " in done.stderr
+    assert "a/m0.m4a, a/m1.m4a, a/m2.m4a and 3 more: " in done.stderr
     assert "none of the recordings can be used; nothing is written" in done.stderr
     assert not (tmp_path / "none.yaml").exists()
 
@@ -385,6 +421,7 @@ def test_what_is_odd_about_a_recording_is_printed_once(tmp_path, rng, monkeypatc
         ("table.xlsx", r"a \.xlsx file; .* Save a table as \.csv"),
         ("results/recipe.yaml results/metrics.json", "a results folder; .* speechgmm report results; "),
         ("gallery/gallery.json", "a gallery; .* speechgmm gallery identify gallery FILE"),
+        ("wav.scp", r"a list of a Kaldi data directory; .* Give its folder: \."),
         ("empty/", "no files; expected recordings"),
         ("text/a.txt text/b.txt", r"2 files, none of them audio \(2 \.txt\)"),
         ("", "nowhere: no such folder or table"),

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from speechgmm.audio.reading import audio_file
-from speechgmm.corpus.manifest import Role, Utterance
-from speechgmm.files import is_file
+from speechgmm.corpus.manifest import Role, Utterance, first_few
+from speechgmm.files import is_audio, is_file, kinds_of_files
 
 KeyValue = str | None | tuple[str, ...] | Mapping[str, str]
 
@@ -51,6 +52,25 @@ def relative_path(path: Path, folder: Path) -> str:
     """Return a path relative to a folder, or the absolute path if a link between them stands in the way."""
     relative = os.path.relpath(path, folder)
     return Path(relative).as_posix() if (folder / relative).resolve() == path.resolve() else str(path)
+
+
+def unlisted_audio(listed: Iterable[str], place: Path, files: Iterable[str], why: str) -> tuple[str, ...]:
+    """List the audio files in a folder that are not listed, as one sentence or none; `why` says who does not."""
+    real_path = cache(os.path.realpath)
+
+    def split(path: str) -> tuple[str, str]:
+        """Return the folder of a file, as it is behind all links, and its name."""
+        folder, name = os.path.split(path)
+        return real_path(folder), name
+
+    there = set(map(split, listed))
+    unlisted = [name for name in files if is_audio(name) and split(f"{place}/{name}") not in there]
+    return (f"{counted(unlisted, 'audio file')} that {why}: {first_few(unlisted)}",) if unlisted else ()
+
+
+def other_files(names: Sequence[str]) -> tuple[str, ...]:
+    """List files that are not audio by their kinds, as one sentence or none."""
+    return (f"{counted(names, 'other file')}: {kinds_of_files(names)}",) if names else ()
 
 
 def counted(names: Sequence[str], noun: str) -> str:

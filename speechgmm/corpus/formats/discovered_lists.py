@@ -5,17 +5,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from speechgmm.audio.reading import audio_file
 from speechgmm.corpus.formats.commands import is_command
 from speechgmm.corpus.formats.discovered import (
     DiscoveredCorpus,
     KeyValue,
     find_root,
     likely_roots,
+    other_files,
     relative_path,
+    unlisted_audio,
 )
 from speechgmm.corpus.formats.kaldi import KaldiConfig, read_data_directory, read_kaldi, read_speakers
 from speechgmm.corpus.formats.sets import SetContents, kind_of_set, roles_of_sets
 from speechgmm.corpus.manifest import ROLES, Role, Utterance, first_few
+from speechgmm.corpus.places import audio_path
 from speechgmm.corpus.problems import Problems
 from speechgmm.errors import CorpusError
 from speechgmm.files import is_audio, numbered_lines
@@ -43,10 +47,26 @@ def discover_lists(place: Path, files: Sequence[str]) -> DiscoveredCorpus | None
     kind = "Kaldi data directories" if len(folders) > 1 else "a Kaldi data directory"
     how = f"{kind}: {(place / words).name if words in folders else words}"
     keys = {key: None if folder is None else names[folder] for key, folder in chosen.items()}
-    found = _read(root, keys, _trial_lists(place, files, root), how)
+    trials = _trial_lists(place, files, root)
+    found = _read(root, keys, trials, how)
     others = [folder for folder in folders if folder not in chosen.values()]
     ignored = (f"data directories {first_few(others)}",) if others else ()
-    return replace(found, ignored=(*ignored, *found.ignored))
+    return replace(found, ignored=(*ignored, *found.ignored, *_left_out(place, files, folders, root, trials)))
+
+
+def _left_out(
+    place: Path, files: Sequence[str], folders: Sequence[str], root: Path, trials: Sequence[str]
+) -> tuple[str, ...]:
+    """List the audio that no data directory names, and the other files outside them: one sentence for each."""
+    paths = [line.split(maxsplit=1)[-1] for folder in folders for _, line in numbered_lines(place / folder / "wav.scp")]
+    named = {str(audio_file(audio_path(root, path))) for path in paths}
+    others = [
+        name
+        for name in files
+        if not (is_audio(name) or f"{place}/{name}" in named or relative_path(place / name, root) in trials)
+        and not {str(PurePosixPath(name).parent), *map(str, PurePosixPath(name).parents[:-1])} & {*folders}
+    ]
+    return (*unlisted_audio(named, place, files, "no wav.scp names"), *other_files(others))
 
 
 def _data_directories(files: Iterable[str]) -> list[str]:

@@ -1,10 +1,8 @@
 """Detection of tables of recordings: the columns that name files and speakers, and where the files are."""
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,19 +10,24 @@ from speechgmm.audio.reading import audio_file
 from speechgmm.corpus.formats.discovered import (
     DiscoveredCorpus,
     KeyValue,
-    counted,
     find_root,
     likely_roots,
     relative_path,
+    unlisted_audio,
 )
 from speechgmm.corpus.formats.tables import ColumnsConfig, read_rows, read_utterances
 from speechgmm.corpus.manifest import first_few
 from speechgmm.corpus.named_columns import read_column_names
 from speechgmm.corpus.problems import Problems
 from speechgmm.errors import CorpusError
-from speechgmm.files import files_below, is_audio, is_file
+from speechgmm.files import files_below, is_file
 
 TABLE_SUFFIXES = (".csv", ".tsv")
+
+WRITTEN = "-usable.csv"
+"""How the names of tables end that `init` writes beside its recipes, after those of the recipes."""
+
+RECIPE_SUFFIXES = (".yml", ".yaml")
 
 MAX_DEPTH = 2
 """Folders between the given one and a table, at most."""
@@ -82,10 +85,20 @@ def discover_tables(place: Path, files: Sequence[str]) -> tuple[DiscoveredCorpus
         rooted = [(table, root) for table in tables if table and (root := _find_root(table))]
         if rooted:
             largest = max((_corpus(*each) for each in rooted), key=lambda corpus: len(corpus.all_utterances))
-            return replace(largest, ignored=(*largest.ignored, *_left_out(largest, place, files))), ()
+            listed = [each.path for each in largest.all_utterances]
+            unlisted = unlisted_audio(listed, place, files, "the table does not name")
+            return replace(largest, ignored=(*largest.ignored, *unlisted)), ()
         useless += [f"the table {_why_useless(table, place)}" for table in tables if table]
         useless += _unreadable(place, [name for name in names if name.count("/") == depth])
     return None, tuple(useless)
+
+
+def written_by_init(files: Sequence[str]) -> dict[str, str]:
+    """Find the tables that `init` wrote, each with its recipe: later recordings of the folder are not in them."""
+    tables = [name for name in files if name.endswith(WRITTEN)]
+    recipes = {(name, name.removesuffix(WRITTEN) + suffix) for name in tables for suffix in RECIPE_SUFFIXES}
+    there = {*files}
+    return {table: recipe for table, recipe in sorted(recipes) if recipe in there}
 
 
 def _why_useless(table: _Table, place: Path) -> str:
@@ -177,15 +190,4 @@ def _unread_times(table: _Table, unused: Sequence[str]) -> tuple[str, ...]:
     return (
         f"{first_few(times)} not read: recordings are taken {from_start}; for segments, give columns start and end "
         "in seconds",
-    )
-
-
-def _left_out(corpus: DiscoveredCorpus, place: Path, files: Sequence[str]) -> tuple[str, ...]:
-    """List the audio files in a folder that its table does not name, as one sentence or none."""
-    real_path = cache(os.path.realpath)
-    listed = {(real_path(Path(each.path).parent), Path(each.path).name) for each in corpus.all_utterances}
-    audio = [name for name in files if is_audio(name)]
-    unlisted = [name for name in audio if (real_path((place / name).parent), Path(name).name) not in listed]
-    return (
-        (f"{counted(unlisted, 'audio file')} that the table does not name: {first_few(unlisted)}",) if unlisted else ()
     )

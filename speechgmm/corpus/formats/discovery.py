@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue, counted
+from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue, counted, other_files
 from speechgmm.corpus.formats.discovered_lists import discover_lists
-from speechgmm.corpus.formats.discovered_tables import discover_table, discover_tables
+from speechgmm.corpus.formats.discovered_tables import discover_table, discover_tables, written_by_init
 from speechgmm.corpus.formats.folders import LAYOUTS, FoundFiles, divide_by_folder, expected_path, find_utterances
 from speechgmm.corpus.formats.sets import (
     FoundSets,
@@ -45,10 +45,13 @@ def discover(place: Path) -> DiscoveredCorpus:
     if not place.is_dir():
         raise CorpusError(f"{place}: no such folder or table")
     files = files_below(place)
+    written = written_by_init(files)
+    files = [name for name in files if name not in written]
     by_table, useless = discover_tables(place, files)
+    useless += tuple(f"the table {table}, because init wrote it for {recipe}" for table, recipe in written.items())
     found = by_table or discover_lists(place, files)
     if found:
-        return found
+        return replace(found, ignored=(*found.ignored, *useless))
     if not any(map(is_audio, files)):
         held = f"{counted(files, 'file')}, none of them audio ({kinds_of_files(files)})" if files else "no files"
         raise CorpusError(f"{place}: {held}; expected recordings, which end as in .wav or .flac")
@@ -184,17 +187,16 @@ def _left_out(found: FoundFiles, corpus: DiscoveredCorpus, sets: Sequence[str]) 
     """List the files that are no recordings of the corpus: one sentence for each kind."""
     taken = {Path(utterance.path).relative_to(corpus.root).as_posix() for utterance in found.utterances}
     stems = {name.rpartition(".")[0] for name in taken}
-    copies = [name for name in found.others if name.rpartition(".")[0] in taken | stems]
-    strays = sorted({*found.others} - {*copies})
+    converted = [name for name in found.others if name.rpartition(".")[0] in taken | stems]
+    strays = sorted({*found.others} - {*converted})
+    copies = sorted((*converted, *found.copies))
     layout = expected_path(corpus.kind, sets)
     left_out = []
     if copies:
         left_out.append(f"{counted(copies, 'audio file')} beside recordings of the same name: {first_few(copies)}")
     if strays:
         left_out.append(f"{kinds_of_files(strays)}, not named as {layout}: {first_few(strays)}")
-    if found.rest:
-        left_out.append(f"{counted(found.rest, 'other file')}: {kinds_of_files(found.rest)}")
-    return tuple(left_out)
+    return (*left_out, *other_files(found.rest))
 
 
 def _with_suffix(expected: str, utterances: Iterable[Utterance]) -> str:

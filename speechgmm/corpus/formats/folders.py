@@ -1,7 +1,7 @@
 """Corpora whose paths name the speakers: a folder for each speaker, and the layouts of known corpora."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -235,6 +235,7 @@ class FoundFiles(NamedTuple):
 
     utterances: tuple[Utterance, ...]  # the recordings that match the layout, in the order of their paths
     others: tuple[str, ...]  # the other audio files, relative to the root
+    copies: tuple[str, ...]  # and those beside a recording that differ from it in the suffix alone
     rest: tuple[str, ...]  # files that are not audio by their names, relative to the root
     like_audio: tuple[str, ...]  # those of them beside the recordings that may be audio after all
 
@@ -243,6 +244,8 @@ class FoundFiles(NamedTuple):
         notes = []
         if self.others:
             notes.append(f"{first_few(self.others)}: not a {expected}; left out")
+        if self.copies:
+            notes.append(f"{first_few(self.copies)}: beside a recording of the same name; left out")
         if self.like_audio:
             notes.append(f"{kinds_of_files(self.like_audio)}: not audio by their names; left out")
         return tuple(notes)
@@ -261,12 +264,12 @@ def find_utterances(root: Path, kind: str, sets: Sequence[str] = (), files: Sequ
     """
     layout = LAYOUTS[kind]
     files = files_below(root) if files is None else files
-    audio = [name for name in files if is_audio(name)]
+    audio, copies = _without_copies([name for name in files if is_audio(name)])
     sexes = _sexes(root / layout.table, layout.row) if layout.row else {}
-    utterances, others, folders = [], [], set()
+    utterances, others, folders, among = [], [], set(), frozenset(sets)
     for name in audio:
         shown = printable_name(name)
-        inside = _set_of(name, sets)
+        inside = _set_of(name, among)
         stem = Path(shown).with_suffix("").as_posix()
         within = Path(printable_name(name.removeprefix(f"{inside}/"))).with_suffix("").as_posix() if inside else stem
         match = None if sets and inside is None else layout.pattern.fullmatch(within)
@@ -288,14 +291,33 @@ def find_utterances(root: Path, kind: str, sets: Sequence[str] = (), files: Sequ
     return FoundFiles(
         _tell_sexes_apart(utterances) if sets else tuple(utterances),
         tuple(others),
+        tuple(map(printable_name, copies)),
         tuple(map(printable_name, rest)),
         tuple(map(printable_name, like_audio)),
     )
 
 
-def _set_of(name: str, sets: Sequence[str]) -> str | None:
+def _without_copies(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide audio files into recordings and copies of them in other formats, which differ in the suffix alone.
+
+    A format that libsndfile reads comes before others, and then the first by name.
+    """
+    by_stem: dict[str, list[str]] = {}
+    for name in names:
+        by_stem.setdefault(Path(name).with_suffix("").as_posix(), []).append(name)
+    copies: set[str] = set()
+    for those in by_stem.values():
+        kept = min(those, key=lambda name: (not name.lower().endswith(AUDIO_SUFFIXES), name))
+        copies.update(name for name in those if name != kept)
+    return [name for name in names if name not in copies], sorted(copies)
+
+
+def _set_of(name: str, sets: Collection[str]) -> str | None:
     """Return the innermost of the sets that a file is in."""
-    return max((each for each in sets if name.startswith(f"{each}/")), key=len, default=None)
+    folder = name.rpartition("/")[0]
+    while folder and folder not in sets:
+        folder = folder.rpartition("/")[0]
+    return folder or None
 
 
 def _sex_of_sets(name: str | None) -> str | None:

@@ -38,18 +38,26 @@ ENDINGS = re.compile(r"(?:sets?|data|wavs?|audio|speech|speakers|clean|other|par
 """Words that are written together with others, as in ``trainset``."""
 
 SESSION_WORDS = (
-    *("session", "sess", "ses", "day", "visit", "take", "part", "rec", "recording", "chapter", "video", "call", "tape"),
-    *("week", "month", "year", "round", "phase", "wav", "wavs", "flac", "audio", "mon", "tue", "wed", "thu", "fri"),
-    *("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "sat", "sun", "january"),
-    *("february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"),
-    *("morning", "noon", "afternoon", "evening", "night", "phone", "mic", "microphone", "headset", "far", "near"),
-    *("home", "office", "car", "kitchen", "street", "room", "lab", "normal", "slow", "fast", "loud", "soft", "whisper"),
-    *("reading", "read", "spontaneous", "clean", "noisy", "neutral", "happy", "sad", "angry", "anger", "fear", "calm"),
-    *("surprise", "disgust"),
+    "session",
+    "sess",
+    "ses",
+    "day",
+    "week",
+    "visit",
+    "take",
+    "part",
+    "recording",
+    "chapter",
+    "video",
+    "call",
+)
+DAYS_AND_MONTHS = (
+    r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|mon|tue|wed|thu|fri|sat|sun"
+    r"|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|(?:sept?|oct|nov|dec)(?:(?:em|o)?ber)?"
 )
 SESSION_NAME = re.compile(
-    rf"(?i:(?:{'|'.join(SESSION_WORDS)})[\W_]*[a-z]?\d*)|[\d\W_]+|.*\d{{4}}[-_]?\d\d[-_]?\d\d.*"
-    r"|(?=.*\d)(?=.*[A-Z])(?=.*[a-z])(?!(?:[A-Z]?[a-z]+[\W_]*)+\d+$)[\w-]{8,}"
+    rf"(?i:(?:{'|'.join(SESSION_WORDS)}|{DAYS_AND_MONTHS}|wavs?|flac|audio)[\W_]*[a-z]?\d*)|[\d\W_]+"
+    r"|.*\d{4}[-_]?\d\d[-_]?\d\d.*|(?=.*\d)(?=.*[A-Z])(?=.*[a-z])(?!(?:[A-Z]?[a-z]+[\W_]*)+\d+$)[\w-]{8,}"
 )
 """Names of sessions, dates, numbers and random letters rather than of speakers; ``Speaker01`` is none."""
 
@@ -105,6 +113,10 @@ def _is_plainly_set(name: str) -> bool:
     return {*ROLE_WORDS, *SEX_WORDS, *PLAIN_WORDS}.issuperset(_words(name))
 
 
+Folders = Mapping[tuple[str, ...], Sequence[str]]
+"""The names of the folders in each folder that has some, by its path."""
+
+
 class FoundSets(NamedTuple):
     """The folders that hold the folders of speakers, and what is not certain about them."""
 
@@ -120,54 +132,59 @@ def find_sets(names: Sequence[str]) -> FoundSets:
     `names` are the paths of audio files, relative to the folder that holds the sets or speakers.
     """
     paths = [name.split("/") for name in names]
-    tops = _names_at(paths, 0)
+    inside = _folders_inside(paths)
+    tops = inside.get((), [])
     kinds = {top: kind for top in tops if (kind := kind_of_set(top))}
     named = [top for top, kind in kinds.items() if kind != "noise"]
     others = [top for top in tops if top not in kinds]
     if not kinds:
-        return _sets_of_unknown_names(paths, tops)
+        return _sets_of_unknown_names(paths, inside, tops)
     n_roles = len({kinds[top] for top in named} - {"sex", "plain"})
     if n_roles < 2 and not any(map(_is_plainly_set, named)):
         return FoundSets(doubtful=tuple(kinds))
-    if n_roles < 2 and others and not _is_beside(paths, others, named):
+    if n_roles < 2 and others and not _is_beside(inside, others, named):
         known = {*named, *others}
-        by_structure = _sets_of_unknown_names([path for path in paths if path[0] in known], sorted(known))
+        by_structure = _sets_of_unknown_names([path for path in paths if path[0] in known], inside, sorted(known))
         return by_structure if by_structure.sets else FoundSets(doubtful=tuple(kinds))
-    sets = tuple(each for top in named if _names_at(paths, 1, (top,)) for each in _inner_sets(paths, (top,)))
+    sets = tuple(each for top in named if (top,) in inside for each in _inner_sets(inside, (top,)))
     if not sets:
-        is_flat = n_roles > 1 or any(_names_at(paths, 1, (top,)) for top in named)
+        is_flat = n_roles > 1 or any((top,) in inside for top in named)
         return FoundSets(flat=tuple(named)) if is_flat else FoundSets(doubtful=tuple(kinds))
     return FoundSets(sets)
 
 
-def _is_beside(paths: Sequence[Sequence[str]], others: Sequence[str], sets: Sequence[str]) -> bool:
+def _is_beside(inside: Folders, others: Sequence[str], sets: Sequence[str]) -> bool:
     """Whether folders hold files alone, and are fewer than the folders of speakers in the sets beside them."""
-    speakers = {name for top in sets for name in _names_at(paths, 1, (top,))}
-    return len(others) < len(speakers) and not any(_names_at(paths, 1, (top,)) for top in others)
+    speakers = {name for top in sets for name in inside.get((top,), ())}
+    return len(others) < len(speakers) and not any((top,) in inside for top in others)
 
 
-def _names_at(paths: Iterable[Sequence[str]], depth: int, above: tuple[str, ...] = ()) -> list[str]:
-    """List the folders at a depth, in order; `above` are the folders that they are in."""
-    return sorted({path[depth] for path in paths if len(path) > depth + 1 and tuple(path[: len(above)]) == above})
+def _folders_inside(paths: Iterable[Sequence[str]]) -> Folders:
+    """List the folders in each folder that has some, in order."""
+    inside: dict[tuple[str, ...], set[str]] = {}
+    for folder in {tuple(path[:-1]) for path in paths}:
+        for depth, name in enumerate(folder):
+            inside.setdefault(folder[:depth], set()).add(name)
+    return {above: sorted(names) for above, names in inside.items()}
 
 
-def _inner_sets(paths: Sequence[Sequence[str]], above: tuple[str, ...]) -> list[str]:
+def _inner_sets(inside: Folders, above: tuple[str, ...]) -> list[str]:
     """List the sets within a set, or the set itself if it holds speakers; none if nothing in it names speakers."""
-    inner = _names_at(paths, len(above), above)
+    inner = inside.get(above, ())
     if not inner or not all(kind_of_set(name) and _is_plainly_set(name) for name in inner):
         return ["/".join(above)]
-    deeper = [(*above, name) for name in inner if _names_at(paths, len(above) + 1, (*above, name))]
-    return [each for name in deeper for each in _inner_sets(paths, name)]
+    deeper = [(*above, name) for name in inner if (*above, name) in inside]
+    return [each for name in deeper for each in _inner_sets(inside, name)]
 
 
-def _sets_of_unknown_names(paths: Sequence[Sequence[str]], tops: Sequence[str]) -> FoundSets:
+def _sets_of_unknown_names(paths: Sequence[Sequence[str]], inside: Folders, tops: Sequence[str]) -> FoundSets:
     """Decide from the structure whether folders of unknown names are sets: few of them, with many folders in each."""
     deep = [path for path in paths if len(path) > 2]
     inner = {path[1] for path in deep}
-    if not 1 < len(tops) <= MAX_UNKNOWN_SETS or not all(_names_at(paths, 1, (top,)) for top in tops):
+    if not 1 < len(tops) <= MAX_UNKNOWN_SETS or not all((top,) in inside for top in tops):
         return FoundSets()
     if _hold_sets(deep, inner):
-        return FoundSets(tuple(each for top in tops for each in _inner_sets(paths, (top,))), is_guess=True)
+        return FoundSets(tuple(each for top in tops for each in _inner_sets(inside, (top,))), is_guess=True)
     if _most_match(SPEAKER_NAME, inner) and not _most_match(SPEAKER_NAME, tops):
         return FoundSets(tuple(tops))
     tops_are_sessions, inner_are_sessions = (
@@ -182,7 +199,7 @@ def _sets_of_unknown_names(paths: Sequence[Sequence[str]], tops: Sequence[str]) 
         _share_named(deep, 1) > 0.5 and len(inner) > len(tops)
     ):
         return FoundSets(tuple(tops))
-    are_many = len(inner) >= SPEAKERS_PER_SET * len(tops) or (len(tops) == 2 and _repeats(paths, tops, inner))
+    are_many = len(inner) >= SPEAKERS_PER_SET * len(tops) or (len(tops) == 2 and _repeats(inside, tops, inner))
     return FoundSets(tuple(tops) if are_many else (), is_guess=True)
 
 
@@ -209,9 +226,9 @@ def _share_named(paths: Sequence[Sequence[str]], depth: int) -> float:
     return named / len(paths)
 
 
-def _repeats(paths: Sequence[Sequence[str]], tops: Sequence[str], inner: Collection[str]) -> bool:
+def _repeats(inside: Folders, tops: Sequence[str], inner: Collection[str]) -> bool:
     """Whether each top folder holds nearly all of the inner names, which are more than the top folders."""
-    held = [len(_names_at(paths, 1, (top,))) for top in tops]
+    held = [len(inside[(top,)]) for top in tops]
     return len(inner) > len(tops) and min(held) >= 0.8 * len(inner)
 
 

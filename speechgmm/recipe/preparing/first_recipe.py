@@ -12,6 +12,7 @@ from statistics import median_low
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue
+from speechgmm.corpus.formats.discovered_tables import WRITTEN
 from speechgmm.corpus.formats.tables import ColumnsConfig, read_utterances, write_utterances
 from speechgmm.corpus.manifest import Utterance, by_speaker, first_few
 from speechgmm.corpus.problems import Problems
@@ -91,7 +92,7 @@ def choose_settings(recordings: Survey) -> FirstRecipeSettings:
         n = len(speakers)
         raise CorpusError(
             f"{recordings.corpus.root}: {n} speaker{'s' * (n != 1)}, {len(evaluated)} of them with two "
-            f"recordings or more ({recordings.corpus.how}); expected two or more"
+            f"recordings or more ({recordings.corpus.how}); expected two speakers with two recordings or more each"
         )
     draws = not background and len(speakers) >= ENOUGH_SPEAKERS
     separate = all(len({each.session for each in utterances}) > 1 for utterances in evaluated)
@@ -144,7 +145,7 @@ def write_recipe(recordings: Survey, settings: FirstRecipeSettings, out: Path) -
     CorpusError, and writes nothing, if one of the files exists, recordings share an id, or a table cannot hold their
     names.
     """
-    table = out.with_name(f"{out.stem}-usable.csv") if recordings.needs_table else None
+    table = out.with_name(f"{out.stem}{WRITTEN}") if recordings.needs_table else None
     written = (out,) if table is None else (out, table)
     for path in written:
         if path.exists():

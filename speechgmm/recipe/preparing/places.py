@@ -31,6 +31,8 @@ def check_place(place: Path) -> None:
             f"{place}: one recording; {EXPECTED}, with a folder for each speaker. For the features of this one: "
             f"speechgmm features {place} --out {place.stem}.npy"
         )
+    elif place.name == "wav.scp":
+        raise CorpusError(f"{place}: a list of a Kaldi data directory; {EXPECTED}. Give its folder: {place.parent}")
     elif suffix in (".yaml", ".yml"):
         raise CorpusError(f"{place}: a YAML file; {EXPECTED}. If it is a recipe, run it: speechgmm run {place}")
     elif suffix in ARCHIVE_SUFFIXES:

@@ -70,14 +70,19 @@ class Survey:
 def survey(corpus: DiscoveredCorpus, engine: Engine | None = None, progress: Progress | None = None) -> Survey:
     """Read the headers of recordings; files with several channels are averaged unless a list names a channel.
 
-    `progress` is called with the number of headers read and of all.
+    Recordings that cannot be read as they are, are read once more with their channels averaged. `progress` is called
+    with the number of headers read and of all, each time.
     """
     headers = read_headers(corpus.all_utterances, engine, progress)
     unread = [each for each in corpus.all_utterances if each.channel is None and not headers[each.audio].sample_rate]
-    mixes = _can_be_mixed(unread, engine)
+    mixed_headers = read_headers(_mixed(unread), engine, progress)
+    mixes = any(header.sample_rate for header in mixed_headers.values())
     if mixes:
         corpus = replace(corpus, utterances={role: _mixed(those) for role, those in corpus.utterances.items()})
-        headers = read_headers(corpus.all_utterances, engine)
+        headers = {
+            (path, start, end, "mean" if channel is None else channel): header
+            for (path, start, end, channel), header in headers.items()
+        } | mixed_headers
     has_key = corpus.kind not in WITHOUT_CHANNEL
     if mixes and has_key:
         corpus = replace(corpus, keys={**corpus.keys, "channel": "mean"})
@@ -118,12 +123,6 @@ def _grouped(reasons: Iterable[tuple[str, str]], root: Path) -> tuple[str, ...]:
         f"{first_few([path.removeprefix(f'{root}/') for path, _ in those])}: {those[0][1].replace(f'{root}/', '')}"
         for those in sorted(groups.values(), key=len, reverse=True)
     )
-
-
-def _can_be_mixed(unread: Sequence[Utterance], engine: Engine | None) -> bool:
-    """Whether some of the recordings can be used if their channels are averaged."""
-    headers = read_headers([replace(each, channel="mean") for each in unread], engine)
-    return any(header.sample_rate for header in headers.values())
 
 
 def _without_frameless(audio: AudioSegment, header: AudioHeader) -> AudioHeader:
