@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from speechgmm.audio.following import joined_warning, recording_at
-from speechgmm.audio.headers import STREAMED_SIZES
+from speechgmm.audio.headers import is_streamed
 from speechgmm.errors import AudioError
 
 MOST_TAGS = 2**20
@@ -149,7 +149,7 @@ def _riff_chunk(stream: BinaryIO, position: int, n_bytes: int) -> Piece | None:
     size = int.from_bytes(head[4:8], "little")
     if head[:4] not in {b"RIFF", b"RF64"} or len(head) < 12:
         return None
-    if size == 0 or any(0 <= streamed - size < 256 for streamed in STREAMED_SIZES):
+    if size == 0 or is_streamed(size):
         return Piece(head[:4], n_bytes, finished=head[8:] == b"WAVE")  # of WAV, `headers` knows more
     end = position + 8 + size
     return Piece(head[:4], end + (size % 2 if end < n_bytes else 0))

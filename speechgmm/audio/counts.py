@@ -12,8 +12,8 @@ Order = Literal["big", "little"]
 MATLAB_BYTES = (8, 4, 4, 2, 2, 1)
 """Bytes of a number by the second digit of the type of a matrix in MATLAB's format 4."""
 
-FLAC_TAIL = 2**20
-"""Bytes before the end of a FLAC file in which its last frame begins; frames are smaller."""
+FLAC_TAILS = (2**15, 2**20)
+"""Bytes before the end of a FLAC file in which to look for its last frame: first few, then more than any frame has."""
 
 
 class Samples(NamedTuple):
@@ -103,9 +103,15 @@ def last_flac_frame(data: Data) -> FlacFrame | None:
     like = bytes(data[first : first + 4])  # all frames have the same rate, channels and bits
     if len(like) < 4:
         return None
-    start = max(first, len(data) - FLAC_TAIL)
-    tail = bytes(data[start:])
     block_size = int.from_bytes(data[10:12], "big")  # of every frame but the last, if all are of one size
+    starts = (max(first, len(data) - n_bytes) for n_bytes in FLAC_TAILS)
+    found = (_last_frame_from(data, start, like, block_size) for start in starts)
+    return next((frame for frame in found if frame is not None), None)
+
+
+def _last_frame_from(data: Data, start: int, like: bytes, block_size: int) -> FlacFrame | None:
+    """Find the last frame that begins from a position on, and whose head says what others say."""
+    tail = bytes(data[start:])
     position = len(tail)
     while (position := tail.rfind(b"\xff", 0, position)) >= 0:
         head = tail[position : position + 16]

@@ -1,6 +1,7 @@
 """What follows after the end of a recording: another one, behind tags of text or not."""
 
 import re
+from collections.abc import Sequence
 
 from speechgmm.audio.mpeg import Data, after_tags, starts_frames
 
@@ -22,10 +23,10 @@ def recording_at(data: Data, position: int) -> bool:
     return RECORDING.match(data, start) is not None or starts_frames(data, start)
 
 
-def find_recording(data: Data, start: int) -> int | None:
-    """Find the first recording that begins from a position on; None if there is none."""
+def find_recording(data: Data, start: int, marks: Sequence[bytes] = MARKS) -> int | None:
+    """Find the first recording that begins from a position on, by its marks; None if there is none."""
     places = []
-    for mark in MARKS:
+    for mark in marks:
         place = start
         while (place := data.find(mark, place)) >= 0:
             first = place - 4 * (mark == b"ftyp")

@@ -17,7 +17,7 @@ from speechgmm.audio.mpeg import Data
 Order = Literal["big", "little"]
 
 STREAMED_SIZES = (0x7F000000, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-"""Sizes that programs write into the header of a pipe; some subtract the header's own size."""
+"""Sizes that programs write into the header of a pipe; some subtract or add the header's own size."""
 
 UNKNOWN_LENGTH = 2**62
 """Lengths from here on are libsndfile's way to report that a header gives none."""
@@ -37,9 +37,6 @@ SAMPLE_BYTES = {
     "DOUBLE": 8,
 }
 """Bytes of a sample, for the subtypes in which all samples have the same size."""
-
-FLAC_HEADS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
-"""First bytes of FLAC files: their mark, and the head of the block that describes the stream."""
 
 GUID_END = bytes.fromhex("000000001000800000aa00389b71")
 """What follows the code of a format in its long form."""
@@ -158,7 +155,8 @@ def _chunked_header(data: Data, container: _Container) -> Header:
     for chunk in _chunks(data, container, container.first):
         if chunk.name == container.data:
             header = _samples_header(data, container, chunk, others)
-            return replace(header, replaced={**header.replaced, **_plain_format(data, container, others)})
+            plain = _plain_format(data, container, others)
+            return replace(header, replaced={**header.replaced, **plain}) if plain else header
         others[chunk.name] = chunk
     return Header()
 
@@ -186,8 +184,10 @@ def _plain_format(data: Data, container: _Container, others: Mapping[bytes, _Chu
 
     libsndfile does not look, and takes floating-point numbers for integers.
     """
-    at = others[b"fmt "].body if b"fmt " in others else len(data)
-    is_extensible = container.n_name == 16 and data[at : at + 2] == b"\xfe\xff" and data[at + 26 : at + 40] == GUID_END
+    if container.n_name != 16 or b"fmt " not in others:
+        return {}
+    at = others[b"fmt "].body
+    is_extensible = data[at : at + 2] == b"\xfe\xff" and data[at + 26 : at + 40] == GUID_END
     return {at: bytes(data[at + 24 : at + 26])} if is_extensible else {}
 
 
@@ -211,7 +211,12 @@ def _is_streamed(size: int, container: _Container) -> bool:
     """Check whether a size stands for an unknown one."""
     if container.n_size == 8 or size > 0xFFFFFFFF:
         return size >= STREAMED_LONG_SIZE
-    return any(0 <= unknown - size < 256 for unknown in STREAMED_SIZES)
+    return is_streamed(size)
+
+
+def is_streamed(size: int) -> bool:
+    """Check whether a size of 32 bits is one that programs write into a pipe, where they cannot know it."""
+    return any(abs(unknown - size) < 256 for unknown in STREAMED_SIZES)
 
 
 def _is_empty(data: Data, container: _Container, chunk: _Chunk) -> bool:
@@ -275,7 +280,7 @@ def _au_header(data: Data, order: Order) -> Header:
         return Header(0, present, replaced, warnings=(UNFINISHED.format(0),))
     if size == 0xFFFFFFFF:  # Sun's own way to say that it is not known
         return Header(0, present)
-    if any(0 <= unknown - size < 256 for unknown in STREAMED_SIZES):
+    if is_streamed(size):
         return Header(0, present, warnings=(UNFINISHED.format("that of a pipe"),))
     if size > present:
         return _too_large(size, present, offset)
@@ -303,12 +308,10 @@ def _flac_header(data: Data) -> Header:
     """Examine a FLAC file: libsndfile reads no more samples than its header counts."""
     n_counted = int.from_bytes(data[21:26], "big") & (2**36 - 1)
     first, last = first_flac_frame(data), last_flac_frame(data)
-    places = [place for head in FLAC_HEADS if (place := data.find(head, first)) > 0]
     is_whole = last is not None and n_counted in {0, last.stop}  # so that no more than a last frame is left to search
-    if (other := find_recording(data, last.start if last and is_whole else first)) is not None:
-        places.append(other)
-    if places:
-        return _joined(data, 0, min(places))
+    places = [find_recording(data, first, (b"fLaC",)), find_recording(data, last.start if last and is_whole else first)]
+    if found := [place for place in places if place is not None]:
+        return _joined(data, 0, min(found))
     if last is None or not 0 < n_counted < last.stop:
         return Header()
     bits = int.from_bytes(data[21:26], "big") >> 36 << 36
@@ -338,61 +341,3 @@ def announced_samples(header: Header, file: SoundFileInfo) -> int:
     if width:
         return header.announced // (width * int(file.channels))
     return int(file.frames) * header.announced // max(1, header.present)
-
-
-class OggFile(NamedTuple):
-    """One file of an Ogg stream: several, if files were joined end to end, which the format allows."""
-
-    start: int
-    stop: int
-    has_end: bool  # whether its last page is marked as the last
-    is_whole: bool  # whether its last page is complete
-    end_mark: Mapping[int, bytes] = {}  # what to put in place of other bytes so that its last page is marked
-
-
-def _checksums() -> tuple[int, ...]:
-    """Tabulate the checksum of Ogg pages for each byte: the remainder by the polynomial of RFC 3533."""
-    values = []
-    for byte in range(256):
-        value = byte << 24
-        for _ in range(8):
-            value = (value << 1 ^ (0x04C11DB7 if value & 0x80000000 else 0)) & 0xFFFFFFFF
-        values.append(value)
-    return tuple(values)
-
-
-CHECKSUMS = _checksums()
-
-
-def ogg_files(data: Data) -> list[OggFile]:
-    """Find the files that were joined in an Ogg stream, one usually, by walking through its pages (RFC 3533, 6)."""
-    files: list[OggFile] = []
-    last_pages: list[int] = []  # of each file
-    position = data.find(b"OggS\0")
-    in_head = False
-    while position >= 0:
-        n_segments = data[position + 26] if position + 26 < len(data) else 0
-        end = position + 27 + n_segments + sum(data[position + 27 : position + 27 + n_segments])
-        is_whole = position + 27 + n_segments <= len(data) and end <= len(data)
-        flags = data[position + 5] if position + 5 < len(data) else 0
-        if flags & 2 and not in_head:
-            files.append(OggFile(position, end, False, is_whole))
-            last_pages.append(position)
-        in_head = bool(flags & 2)
-        if files:
-            files[-1] = OggFile(files[-1].start, min(end, len(data)), bool(flags & 4), is_whole)
-            last_pages[-1] = position
-        position = data.find(b"OggS\0", end if is_whole else position + 4)
-    return [
-        file._replace(end_mark=_end_mark(data[page : file.stop], page)) if file.is_whole and not file.has_end else file
-        for file, page in zip(files, last_pages, strict=True)
-    ]
-
-
-def _end_mark(page: bytes, position: int) -> dict[int, bytes]:
-    """Return the bytes that mark a page as the last, and make its checksum right, by their position in the file."""
-    flags = bytes([page[5] | 4])
-    checksum = 0
-    for byte in page[:5] + flags + page[6:22] + bytes(4) + page[26:]:
-        checksum = (checksum << 8 & 0xFFFFFFFF) ^ CHECKSUMS[checksum >> 24 ^ byte]
-    return {position + 5: flags, position + 22: checksum.to_bytes(4, "little")}

@@ -48,7 +48,7 @@ class MpegFile(NamedTuple):
     audio_start: int  # the first byte after the length tag
     stop: int  # the byte after the last frame
     n_frames: int  # with audio: without the length tag
-    n_tagged: int | None  # frames that the length tag announces, 0 if it is silent about it; None without a tag
+    n_tagged: int | None  # frames that the length tag announces, 0 if libsndfile finds none in it; None without a tag
     header: FrameHeader  # of the first frame
     n_skipped: int = 0  # bytes between its frames that are neither frames nor tags of text
 
@@ -118,9 +118,21 @@ def mpeg_files(data: Data, start: int, stop: int) -> list[MpegFile]:
         elif header.kind != expected:
             files.append(MpegFile(position, position, end, 1, None, header))
         else:
-            files[-1] = files[-1]._replace(stop=end, n_frames=files[-1].n_frames + 1)
+            n_frames, end = _consecutive(data, position, stop, expected)
+            files[-1] = files[-1]._replace(stop=end, n_frames=files[-1].n_frames + n_frames)
         position = end
     return [file for file in files if file.n_frames]
+
+
+def _consecutive(data: Data, position: int, stop: int, kind: tuple[int, int, int]) -> tuple[int, int]:
+    """Count the frames of a kind that follow one another from a position to a length tag, and find their end."""
+    n_frames = 0
+    while (header := _header_at(data, position)) is not None and header.kind == kind:
+        if position + header.n_bytes > stop or (n_frames and _length_tag(data, position, header) is not None):
+            break
+        position += header.n_bytes
+        n_frames += 1
+    return n_frames, position
 
 
 def _header_at(data: Data, position: int) -> FrameHeader | None:
@@ -172,16 +184,14 @@ def _next_frame(data: Data, position: int, stop: int) -> int:
 
 
 def _length_tag(data: Data, position: int, header: FrameHeader) -> int | None:
-    """Return the number of frames that a length tag announces, 0 if it is silent about it; None for other frames."""
+    """Return the number of frames that a length tag announces, 0 if libsndfile finds none in it; None without a tag."""
     if header.kind[1] != 3:
         return None
     is_mono = data[position + 3] >> 6 == 3
     side = ((17, 9) if is_mono else (32, 17))[header.kind[0] != 3]
-    crc = 0 if data[position + 1] & 1 else 2
-    place = position + 4 + side
-    for at in {place, place + crc}:
-        name, flags = data[at : at + 4], data[at + 7 : at + 8]
-        if name in LENGTH_TAGS[:2]:
-            return int.from_bytes(data[at + 8 : at + 12], "big") if flags and flags[0] & 1 else 0
-    at = position + 36
-    return int.from_bytes(data[at + 14 : at + 18], "big") if data[at : at + 4] == LENGTH_TAGS[2] else None
+    head = data[position + 4 + side : position + 4 + side + 14]
+    for at in (0, 2):  # without and with a checksum
+        if head[at : at + 4] in LENGTH_TAGS[:2]:
+            flags = int.from_bytes(head[at + 4 : at + 8], "big")
+            return int.from_bytes(head[at + 8 : at + 12], "big") if flags & 1 else 0
+    return 0 if data[position + 36 : position + 40] == LENGTH_TAGS[2] else None  # libsndfile knows nothing of VBRI

@@ -1,40 +1,29 @@
-"""Opening an audio file of any kind, with what is odd about it: libsndfile reads it, or else FFmpeg's libraries do."""
+"""Opening an audio file of any kind, with what is odd about it: its own bytes show how long it is and what follows."""
 
-import io
 import mmap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, Self
-
-import numpy as np
-import numpy.typing as npt
-import soundfile
+from typing import NamedTuple
 
 from speechgmm.audio.following import joined_warning, recording_at
 from speechgmm.audio.headers import (
     SAMPLE_BYTES,
     UNKNOWN_LENGTH,
     Header,
-    OggFile,
     announced_samples,
-    ogg_files,
+    is_streamed,
     read_header,
 )
 from speechgmm.audio.media import open_media
 from speechgmm.audio.mpeg import ID3V1_BYTES, Data, MpegFile, is_mpeg, mpeg_files
-from speechgmm.audio.views import FileView, buffered, raising_lost_errors
+from speechgmm.audio.ogg import OggFile, ogg_files
+from speechgmm.audio.streams import AudioStream, ForwardSoundFile, JoinedStream, Opener, Part
 from speechgmm.errors import AudioError
-from speechgmm.files import MEDIA_SUFFIXES
 
-UNRECOGNISED = 1
-UNREAD_CODES = {UNRECOGNISED, 4, 18, 26, 29, 64, 65, 115, 161}
-"""libsndfile's errors for what FFmpeg may read.
-
-1: no known format; 4, 64, 65: an encoding that libsndfile lacks; 18: shortened SPHERE; 26: a tag before the file;
-29: Speex, Ogg with pictures; 115: a VOC file without end; 161: FLAC in Ogg.
-"""
+MOST_READ = 2**19
+"""Bytes of files that are read as a whole to be examined."""
 
 LARGEST_BIT_RATE_RATIO = 64
 """More than the ratio of the highest to the lowest bit rate of MPEG audio."""
@@ -70,130 +59,12 @@ class RawFormat(NamedTuple):
     endian: str = "LITTLE"
 
 
-class AudioStream(Protocol):
-    """An open audio file that is read from front to back."""
-
-    samplerate: int
-    channels: int
-    format: str
-    subtype: str
-    warnings: tuple[str, ...]  # what only reading shows to be odd
-
-    @property
-    def frames(self) -> int:
-        """Samples per channel; `UNKNOWN_LENGTH` or more if they are not known."""
-
-    def read(self, frames: int, dtype: str, always_2d: bool) -> npt.NDArray[Any]:
-        """Read the next samples (n, channels), fewer at the end."""
-
-    def seek(self, frames: int) -> int:
-        """Move to a sample, counted from the beginning."""
-
-    def tell(self) -> int:
-        """Return the position in samples."""
-
-    def close(self) -> None:
-        """Close the file."""
-
-    def __enter__(self) -> Self:
-        """Return the stream."""
-
-    def __exit__(self, *args: object) -> None:
-        """Close the file."""
-
-
 class OpenAudio(NamedTuple):
     """An open audio file, and what is known about it."""
 
     stream: AudioStream
     n_samples: int | None  # per channel; None if only decoding can show it
     warnings: tuple[str, ...] = ()  # what is odd about the file, one sentence each, without its name
-
-
-Opener = Callable[[], AudioStream]
-"""Opens a file, from its beginning."""
-
-
-class ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A sound file read from front to back: soundfile seeks after each read in files that are seekable."""
-
-    warnings: tuple[str, ...] = ()
-
-    def __init__(self, *args: Any) -> None:
-        with raising_lost_errors():
-            super().__init__(*args)
-
-    def seekable(self) -> bool:
-        """Return False, whatever the file."""
-        return False
-
-    def read(self, frames: int, dtype: str, always_2d: bool) -> npt.NDArray[Any]:
-        """Read the next samples (n, channels), fewer at the end."""
-        with raising_lost_errors():
-            samples: npt.NDArray[Any] = super().read(frames, dtype, always_2d)
-        return samples
-
-    def seek(self, frames: int, whence: int = 0) -> int:
-        """Move to a sample, counted as in `io`; in files that are not seekable, by reading up to it."""
-        if whence == 0 and not super().seekable():
-            return _skip(self, frames)
-        with raising_lost_errors():
-            return int(super().seek(frames, whence))
-
-    def tell(self) -> int:
-        """Return the position in samples; 0 in files that are not seekable."""
-        return int(super().tell()) if super().seekable() else 0
-
-
-class JoinedStream:
-    """Files of one rate and number of channels, `n_samples` long in all, read one after the other as one file."""
-
-    warnings: tuple[str, ...] = ()
-
-    def __init__(self, openers: Sequence[Opener], n_samples: int) -> None:
-        self._openers = openers
-        self._number = -1
-        self._open_next()
-        self._position = 0
-        self.samplerate, self.channels = self._stream.samplerate, self._stream.channels
-        self.format, self.subtype = self._stream.format, "joined"
-        self.frames = n_samples
-
-    def read(self, frames: int, dtype: str, always_2d: bool) -> npt.NDArray[Any]:
-        """Read the next samples (n, channels), fewer at the end."""
-        pieces = [self._stream.read(frames, dtype=dtype, always_2d=always_2d)]
-        while (n_missing := frames - sum(map(len, pieces))) and self._number + 1 < len(self._openers):
-            self._stream.close()
-            self._open_next()
-            pieces.append(self._stream.read(n_missing, dtype=dtype, always_2d=always_2d))
-        block = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        self._position += len(block)
-        return block
-
-    def seek(self, frames: int) -> int:
-        """Move forward to a sample, by reading up to it."""
-        return self._position + _skip(self, frames - self._position)
-
-    def tell(self) -> int:
-        """Return the position in samples."""
-        return self._position
-
-    def close(self) -> None:
-        """Close the file that is open."""
-        self._stream.close()
-
-    def __enter__(self) -> Self:
-        """Return the stream."""
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        """Close the file that is open."""
-        self.close()
-
-    def _open_next(self) -> None:
-        """Open the next file."""
-        self._number += 1
-        self._stream = self._openers[self._number]()
 
 
 def open_audio(path: Path, raw: RawFormat | None = None) -> OpenAudio:
@@ -205,23 +76,7 @@ def open_audio(path: Path, raw: RawFormat | None = None) -> OpenAudio:
         _check_raw(path, raw)
         return _opened(ForwardSoundFile(path, "r", *raw, "RAW"))
     with _mapped(path) as data:
-        if bytes(data[:4]) == b"OggS":
-            return _with_what_follows(data, _open_ogg(path, files := ogg_files(data)), files)
-        if is_mpeg(data[:16]) and (parts := mpeg_files(data, 0, len(data))):
-            return _open_mpeg(path, data, parts)
-        header = read_header(data)
-        if header.is_misread:
-            return _opened(open_media(path))
-        is_whole = not header.replaced and header.stop is None
-        stream = _open_file(path) if is_whole else _open_part(path, 0, header.stop, header.replaced)
-        opened = _checked(path, stream, header)
-        if not stream.subtype.startswith("MPEG_LAYER") or not (
-            parts := mpeg_files(data, 0, len(data) if header.stop is None else header.stop)
-        ):
-            return opened
-        stream.close()  # libsndfile has found frames behind other bytes, and would estimate their number
-        mpeg = _open_mpeg(path, data, parts)
-        return mpeg._replace(warnings=tuple(dict.fromkeys((*header.warnings, *mpeg.warnings))))
+        return _open_part(Part(path, str(path), data))
 
 
 def open_archived(path: Path, start: int) -> OpenAudio:
@@ -229,49 +84,47 @@ def open_archived(path: Path, start: int) -> OpenAudio:
 
     Its end is known from the size in a WAV header, or in kaldiio's mark; other formats know their end themselves.
     """
+    place = f"{path}:{start}"
     with _mapped(path) as data:
         head = data[start : start + 16]
-        stop = len(data)
         if head[:5] == b"AUDIO" and len(head) > 6:
-            n_bytes = int.from_bytes(data[start + 6 : start + 6 + head[5]], "little")
+            size = int.from_bytes(data[start + 6 : start + 6 + head[5]], "little")
             start += 6 + head[5]
-            stop = start + n_bytes
         elif head[:4] == b"RIFF":
-            stop = start + 8 + int.from_bytes(head[4:8], "little")
-        if stop > len(data):
-            raise AudioError(f"{path}:{start}: cut short: {stop:,} bytes expected, {len(data):,} are there")
-        header = read_header(data[start:stop] if head[:4] == b"RIFF" else b"")
-    replaced = {start + place: other for place, other in header.replaced.items()}
-    return _checked(path, _open_part(path, start, stop, replaced), header)
+            size = int.from_bytes(head[4:8], "little")
+            if size == 0 or is_streamed(size):
+                raise AudioError(
+                    f"{place}: the WAV header gives no length; expected one, as other recordings follow in the archive"
+                )
+            size += 8
+        else:
+            return _opened(Part(path, place, data, 0, is_all=False).open_between(start, None))
+        if start + size > len(data):
+            raise AudioError(f"{place}: cut short: {start + size:,} bytes expected, {len(data):,} are there")
+        return _open_part(Part(path, place, data[start : start + size], start, is_all=False))
 
 
-def _open_file(path: Path) -> AudioStream:
-    """Open a file with libsndfile, or else with FFmpeg's libraries."""
-    return _with_either(path, partial(ForwardSoundFile, path), None)
-
-
-def _open_part(path: Path, start: int, stop: int | None, replaced: Mapping[int, bytes] | None = None) -> AudioStream:
-    """Open a part of a file as a file, with bytes replaced by position, as `_open_file` does."""
-
-    def open_bytes() -> io.BufferedReader:
-        return buffered(FileView(path, start, stop, replaced=replaced))
-
-    return _with_either(path, lambda: ForwardSoundFile(open_bytes()), open_bytes)
-
-
-def _with_either(path: Path, open_sound: Opener, open_bytes: Callable[[], BinaryIO] | None) -> AudioStream:
-    """Open with libsndfile, or else with FFmpeg's libraries; `open_bytes` opens the part to read, if it is not all."""
-    try:
-        return open_sound()
-    except soundfile.LibsndfileError as error:
-        if error.code not in UNREAD_CODES:
-            raise
-        try:
-            return open_media(path, open_bytes)
-        except AudioError:
-            if error.code == UNRECOGNISED and path.suffix.lower() not in MEDIA_SUFFIXES:
-                raise error from None
-            raise
+def _open_part(part: Part) -> OpenAudio:
+    """Open a recording by what its bytes show."""
+    data = part.data
+    if data[:4] == b"OggS":
+        return _open_ogg(part, ogg_files(data))
+    if is_mpeg(data[:16]) and (files := mpeg_files(data, 0, len(data))):
+        return _open_mpeg(part, files)
+    header = read_header(data)
+    if header.is_misread and part.is_all:
+        return _opened(open_media(part.path))
+    is_right = not header.replaced and header.stop is None
+    opened = _checked(part, part.open() if is_right else part.open_between(0, header.stop, header.replaced), header)
+    if opened.stream.subtype.startswith("MPEG_LAYER"):  # behind other bytes: libsndfile estimates its length
+        stop = len(data) if header.stop is None else header.stop
+        if files := mpeg_files(data, 0, stop):
+            opened.stream.close()
+            opened = _open_mpeg(part, files)
+            return opened._replace(warnings=tuple(dict.fromkeys((*header.warnings, *opened.warnings))))
+        free = "its bit rate is free, so that its frames cannot be counted; its length may be wrong"
+        return opened._replace(warnings=(*opened.warnings, free))
+    return opened
 
 
 def _opened(stream: AudioStream, warnings: tuple[str, ...] = ()) -> OpenAudio:
@@ -280,48 +133,62 @@ def _opened(stream: AudioStream, warnings: tuple[str, ...] = ()) -> OpenAudio:
     return OpenAudio(stream, n_samples, (*stream.warnings, *warnings))
 
 
-def _checked(path: Path, stream: AudioStream, header: Header) -> OpenAudio:
+def _checked(part: Part, stream: AudioStream, header: Header) -> OpenAudio:
     """Return an open file that has all samples that its header announces."""
     if (expected := announced_samples(header, stream)) > stream.frames:
         stream.close()
-        raise truncation_error(path, expected, stream.frames)
+        raise truncation_error(part.place, expected, stream.frames)
     return _opened(stream, header.warnings)
 
 
-def _open_ogg(path: Path, files: Sequence[OggFile]) -> OpenAudio:
+def _open_ogg(part: Part, files: Sequence[OggFile]) -> OpenAudio:
     """Open an Ogg file, or several that were joined."""
     if len(files) < 2 and all(file.has_end for file in files):
-        opened = _opened(_open_file(path))
+        opened = _opened(part.open())
     else:
-        opened = _open_joined([partial(_open_part, path, file.start, file.stop, file.end_mark) for file in files])
+        opened = _open_joined([partial(part.open_between, file.start, file.stop, file.end_mark) for file in files])
     if files and not files[-1].is_whole:
         opened.stream.close()
         n_readable = "" if opened.n_samples is None else f"{opened.n_samples} samples can be read, then "
-        raise AudioError(f"{path}: cut short: {n_readable}its end is missing")
+        raise AudioError(f"{part.place}: cut short: {n_readable}its end is missing")
     if files and not files[-1].has_end:
         unmarked = "its last page is not marked as the end, so more may be missing"
-        return opened._replace(warnings=(*opened.warnings, unmarked))
-    return opened
+        opened = opened._replace(warnings=(*opened.warnings, unmarked))
+    if n_missing := sum(file.n_missing for file in files):
+        opened = opened._replace(warnings=(*opened.warnings, f"pages that are missing in it: {n_missing:,}"))
+    return _with_what_follows(part, opened, files)
 
 
-def _open_mpeg(path: Path, data: Data, files: Sequence[MpegFile]) -> OpenAudio:
+def _open_mpeg(part: Part, files: Sequence[MpegFile]) -> OpenAudio:
     """Open an MPEG file, or several that were joined; a length that libsndfile would only estimate is counted."""
     n_skipped = sum(file.n_skipped for file in files)
     damaged = (f"{n_skipped:,} bytes between its frames are no audio and were skipped",) if n_skipped else ()
     if len(files) > 1:
-        opened = _open_joined([partial(_mpeg_part, path, file) for file in files])
-    elif files[0].has_right_tag and len(data) - files[0].stop <= ID3V1_BYTES:
-        opened = _opened(ForwardSoundFile(path))
+        opened = _open_joined([partial(_open_mpeg_file, part, file) for file in files])
+    elif files[0].has_right_tag and len(part.data) - files[0].stop <= ID3V1_BYTES:
+        opened = _opened(part.open())
     else:
-        opened = _opened(_mpeg_part(path, files[0]))
-    return _with_what_follows(data, opened._replace(warnings=(*opened.warnings, *damaged)), files)
+        opened = _opened(_open_mpeg_file(part, files[0]))
+    return _with_what_follows(part, opened._replace(warnings=(*opened.warnings, *damaged)), files)
 
 
-def _with_what_follows(data: Data, opened: OpenAudio, files: Sequence[OggFile] | Sequence[MpegFile]) -> OpenAudio:
+def _open_mpeg_file(part: Part, file: MpegFile) -> AudioStream:
+    """Open one of the MPEG files that were joined, and count its frames if no length tag does.
+
+    libsndfile estimates the length from the file's size and the first frame's bit rate, and reads no further: here the
+    file seems so large that the estimate is always too long.
+    """
+    if file.has_right_tag:
+        return part.open_between(file.start, file.stop)
+    length = (file.stop - file.audio_start) * LARGEST_BIT_RATE_RATIO
+    return JoinedStream([partial(part.open_between, file.audio_start, file.stop, length=length)], file.n_samples)
+
+
+def _with_what_follows(part: Part, opened: OpenAudio, files: Sequence[OggFile] | Sequence[MpegFile]) -> OpenAudio:
     """Warn if a recording of another kind follows after the last of the files that are read."""
-    if not files or not recording_at(data, files[-1].stop):
+    if not files or not recording_at(part.data, files[-1].stop):
         return opened
-    return opened._replace(warnings=(*opened.warnings, joined_warning(len(data) - files[-1].stop)))
+    return opened._replace(warnings=(*opened.warnings, joined_warning(len(part.data) - files[-1].stop)))
 
 
 def _open_joined(openers: Sequence[Opener]) -> OpenAudio:
@@ -344,36 +211,13 @@ def _open_joined(openers: Sequence[Opener]) -> OpenAudio:
     return _opened(stream, (f"{joined}; {which}",))
 
 
-def _mpeg_part(path: Path, file: MpegFile) -> AudioStream:
-    """Open one of several MPEG files that were joined."""
-    return _open_part(path, file.start, file.stop) if file.has_right_tag else _untagged(path, file)
-
-
-def _untagged(path: Path, file: MpegFile) -> AudioStream:
-    """Open an MPEG file without a length tag, or without its wrong one, and count its frames.
-
-    libsndfile estimates the length from the file's size and the first frame's bit rate, and reads no further: here the
-    file seems so large that the estimate is always too long.
-    """
-    n_bytes = file.stop - file.audio_start
-    view = FileView(path, file.audio_start, file.stop, length=n_bytes * LARGEST_BIT_RATE_RATIO)
-    return JoinedStream([partial(ForwardSoundFile, buffered(view))], file.n_samples)
-
-
-def _skip(stream: AudioStream, n_samples: int) -> int:
-    """Read up to `n_samples` and drop them; return how many there were."""
-    n_left = n_samples
-    while n_left > 0 and (n_read := len(stream.read(min(2**16, n_left), dtype="float32", always_2d=True))):
-        n_left -= n_read
-    return n_samples - n_left
-
-
 @contextmanager
 def _mapped(path: Path) -> Iterator[Data]:
-    """Map a file into memory."""
-    with path.open("rb") as file:
-        if file.seek(0, 2) == 0:
-            yield b""
+    """Map a file into memory, or read a small one, which is quicker."""
+    with path.open("rb", buffering=0) as file:
+        if file.seek(0, 2) <= MOST_READ:
+            file.seek(0)
+            yield file.read()
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield data

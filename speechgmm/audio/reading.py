@@ -13,15 +13,9 @@ import soundfile
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio.headers import UNKNOWN_LENGTH
-from speechgmm.audio.opening import (
-    AudioStream,
-    OpenAudio,
-    RawFormat,
-    open_archived,
-    open_audio,
-    truncation_error,
-)
+from speechgmm.audio.opening import OpenAudio, RawFormat, open_archived, open_audio, truncation_error
 from speechgmm.audio.samples import check_rates, check_samples, resample, resample_blocks
+from speechgmm.audio.streams import AudioStream
 from speechgmm.errors import AudioError, AudioWarning, ChannelError
 
 READ_SAMPLES = 2**20

@@ -55,7 +55,7 @@ def _scaled(samples: npt.NDArray[Any]) -> FloatArray:
     if samples.dtype == np.uint8:  # 8-bit audio without a sign has its zero at 128
         unsigned: Float32Array = (samples.astype(np.float32) - np.float32(128)) / np.float32(128)
         return unsigned
-    if samples.dtype in (np.int8, np.int16, np.int32):
+    if samples.dtype.newbyteorder("=") in (np.int8, np.int16, np.int32):
         signed: Float32Array = np.multiply(samples, 1 / INTEGER_UNITS[8 * samples.dtype.itemsize], dtype=np.float32)
         return signed
     raise AudioError(
