@@ -3,7 +3,7 @@
 import mmap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,6 +67,22 @@ class OpenAudio(NamedTuple):
     warnings: tuple[str, ...] = ()  # what is odd about the file, one sentence each, without its name
 
 
+class OggFiles(NamedTuple):
+    """The files that were joined in an Ogg stream, one usually."""
+
+    files: Sequence[OggFile]
+
+
+class MpegFiles(NamedTuple):
+    """The MPEG files that were joined, one usually."""
+
+    files: Sequence[MpegFile]
+
+
+Examined = OggFiles | MpegFiles | Header
+"""What the bytes of a recording show."""
+
+
 def open_audio(path: Path, raw: RawFormat | None = None) -> OpenAudio:
     """Open a file; raise AudioError if it shows that it is truncated before it is decoded, and what libsndfile raises.
 
@@ -76,7 +92,8 @@ def open_audio(path: Path, raw: RawFormat | None = None) -> OpenAudio:
         _check_raw(path, raw)
         return _opened(ForwardSoundFile(path, "r", *raw, "RAW"))
     with _mapped(path) as data:
-        return _open_part(Part(path, str(path), data))
+        part = Part(path, str(path), data)
+        return _open_part(part, _examined_before(path) if len(data) > MOST_READ else _examine(data))
 
 
 def open_archived(path: Path, start: int) -> OpenAudio:
@@ -101,17 +118,40 @@ def open_archived(path: Path, start: int) -> OpenAudio:
             return _opened(Part(path, place, data, 0, is_all=False).open_between(start, None))
         if start + size > len(data):
             raise AudioError(f"{place}: cut short: {start + size:,} bytes expected, {len(data):,} are there")
-        return _open_part(Part(path, place, data[start : start + size], start, is_all=False))
+        part = Part(path, place, data[start : start + size], start, is_all=False)
+        return _open_part(part, _examine(part.data))
 
 
-def _open_part(part: Part) -> OpenAudio:
-    """Open a recording by what its bytes show."""
-    data = part.data
+def _examine(data: Data) -> Examined:
+    """Find out what the bytes of a recording show, by walking through all of them where nothing else shows its end."""
     if data[:4] == b"OggS":
-        return _open_ogg(part, ogg_files(data))
+        return OggFiles(ogg_files(data))
     if is_mpeg(data[:16]) and (files := mpeg_files(data, 0, len(data))):
-        return _open_mpeg(part, files)
-    header = read_header(data)
+        return MpegFiles(files)
+    return read_header(data)
+
+
+def _examined_before(path: Path) -> Examined:
+    """Examine a large file once while it stays the same: its segments are opened one by one."""
+    status = path.stat()
+    return _examine_file(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@lru_cache(maxsize=64)
+def _examine_file(path: Path, stamp: tuple[int, ...]) -> Examined:
+    """Examine a file that is known by its stamp."""
+    del stamp
+    with _mapped(path) as data:
+        return _examine(data)
+
+
+def _open_part(part: Part, examined: Examined) -> OpenAudio:
+    """Open a recording by what its bytes show."""
+    if isinstance(examined, OggFiles):
+        return _open_ogg(part, examined.files)
+    if isinstance(examined, MpegFiles):
+        return _open_mpeg(part, examined.files)
+    data, header = part.data, examined
     if header.is_misread and part.is_all:
         return _opened(open_media(part.path))
     is_right = not header.replaced and header.stop is None

@@ -170,13 +170,17 @@ def duration(source: str | Path, *, raw: RawFormat | None = None) -> float | Non
     The file is decoded only if nothing else shows its length, and once while it stays the same.
     """
     try:
-        opened = _open_any(source, raw)
+        stated = stated_duration(source, raw=raw)
     except AudioError:
         return None
+    return _decoded(str(source), _stamp(source)).seconds if stated is None else stated
+
+
+def stated_duration(source: str | Path, *, raw: RawFormat | None = None) -> float | None:
+    """Return the seconds of an audio file by what its bytes say, None if they do not say it; AudioError as reading."""
+    opened = _open_any(source, raw)
     with opened.stream as stream:
-        if opened.n_samples is not None:
-            return opened.n_samples / int(stream.samplerate)
-    return _decoded(str(source), _stamp(source)).seconds
+        return None if opened.n_samples is None else opened.n_samples / int(stream.samplerate)
 
 
 def audio_warnings(source: str | Path, *, raw: RawFormat | None = None) -> tuple[str, ...]:

@@ -38,18 +38,8 @@ ENDINGS = re.compile(r"(?:sets?|data|wavs?|audio|speech|speakers|clean|other|par
 """Words that are written together with others, as in ``trainset``."""
 
 SESSION_WORDS = (
-    "session",
-    "sess",
-    "ses",
-    "day",
-    "week",
-    "visit",
-    "take",
-    "part",
-    "recording",
-    "chapter",
-    "video",
-    "call",
+    *("session", "sess", "ses", "day", "week", "visit", "take", "part", "recording", "chapter", "video", "call"),
+    *("home", "office", "street", "kitchen", "room", "car", "phone", "mic", "headset", "near", "far"),
 )
 DAYS_AND_MONTHS = (
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|mon|tue|wed|thu|fri|sat|sun"

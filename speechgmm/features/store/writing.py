@@ -12,7 +12,7 @@ import numpy as np
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio.opening import RawFormat
-from speechgmm.audio.reading import Channel, audio_blocks, audio_warnings, duration
+from speechgmm.audio.reading import Channel, audio_blocks, audio_file, audio_warnings, duration, stated_duration
 from speechgmm.audio.samples import clipped_share, resample_blocks, silence_error
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
@@ -24,6 +24,9 @@ from speechgmm.parallel.engine import Engine, map_in_order
 
 SHARD_SECONDS = 600.0
 """A shard is closed once it holds this much audio, and a file this long is streamed if the front end allows."""
+
+MEDIA_BYTE_RATE = 16000
+"""Bytes a second by which the length of a compressed file is estimated: 128 kb/s."""
 
 MAX_OVERSHOOT = 0.5
 """Seconds by which a segment may end after its file, as in Kaldi; it then ends with the file."""
@@ -53,7 +56,19 @@ class Source:
     @property
     def seconds(self) -> float:
         """Its length, by the file's header and the segment; 0 if the header cannot be read."""
-        whole = duration(self.path, raw=self.raw) or 0.0
+        return self._within(duration(self.path, raw=self.raw) or 0.0)
+
+    @property
+    def planned_seconds(self) -> float:
+        """Its length for plans: where only decoding the file would tell, an estimate by its size; 0 if unreadable."""
+        try:
+            stated = stated_duration(self.path, raw=self.raw)
+        except AudioError:
+            return 0.0
+        return self._within(audio_file(self.path).stat().st_size / MEDIA_BYTE_RATE if stated is None else stated)
+
+    def _within(self, whole: float) -> float:
+        """Return the length of the segment in a file of so many seconds."""
         return max(0.0, min(whole, math.inf if self.stop is None else self.stop) - (self.start or 0.0))
 
 
@@ -142,14 +157,14 @@ def write_index(
 def plan_shards(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
     """Group utterances, in their order, into shards of about ten minutes of audio.
 
-    Lengths are read from the headers; an unreadable file counts as 0 s.
+    Lengths are read from the headers, or estimated by the file's size; an unreadable file counts as 0 s.
     """
     shards: list[tuple[Source, ...]] = []
     group: list[Source] = []
     seconds = 0.0
     for source in sources:
         group.append(source)
-        seconds += source.seconds
+        seconds += source.planned_seconds
         if seconds >= SHARD_SECONDS:
             shards.append(tuple(group))
             group, seconds = [], 0.0
@@ -187,7 +202,7 @@ def _extract(source: Source, is_last: bool, config: FeatureConfig, writer: "_Sha
 
     A file that is too long to be read at once is the last of its shard, which it fills.
     """
-    if is_last and source.speech is None and source.seconds >= SHARD_SECONDS:
+    if is_last and source.speech is None and source.planned_seconds >= SHARD_SECONDS:
         stream = _stream_or_none(config)
         if stream is not None:
             return _extract_long(source, config, stream, writer)
