@@ -110,6 +110,9 @@ DAMAGED = (
 )
 """The files to damage: 16 kHz, mono, unless their codec has no such rate."""
 
+RNG = np.random.default_rng(0)
+NOISE = RNG.bytes(3000)
+
 
 class Case(NamedTuple):
     """A file to read, and what is known about it."""
@@ -275,7 +278,7 @@ DAMAGES: dict[str, Damage] = {
     "joined": lambda content, _: content + content,
     "tag after it": lambda content, _: content + b"TAG" + b"title".ljust(125),
     "zeros after it": lambda content, _: content + bytes(512),
-    "noise after it": lambda content, _: content + np.random.default_rng(0).bytes(3000),
+    "noise after it": lambda content, _: content + NOISE,
     "LIST after it": lambda content, suffix: content + b"LIST\x0a\0\0\0INFOabcdef" if suffix == "wav" else None,
     "size 0": with_size(lambda _: 0),
     "size unset": with_size(lambda _: -1),

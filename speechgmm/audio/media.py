@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from shlex import quote
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -299,7 +298,7 @@ def _import_av(path: Path) -> Any:
         kind = path.suffix[1:].upper() or "a file without a suffix"
         raise AudioError(
             f"{path}: not readable here: {kind} needs the extra media (pip install 'speechgmm[media]'), "
-            f"or convert it: ffmpeg -i {quote(path.name)} {quote(path.stem + '.wav')}"
+            "or convert it: ffmpeg -i FILE NEW.wav"
         ) from error
     return av
 

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from speechgmm.arrays import Float32Array
+from speechgmm.audio.following import RECORDING
 from speechgmm.audio.headers import UNKNOWN_LENGTH
 from speechgmm.audio.opening import OpenAudio, RawFormat, open_archived, open_audio, truncation_error
 from speechgmm.audio.samples import check_rates, check_samples, resample, resample_blocks
@@ -249,7 +250,9 @@ def _open_any(source: str | Path, raw: RawFormat | None) -> OpenAudio:
             raise AudioError(f"{source}: no such audio file")
         if not os.access(path, os.R_OK):
             raise AudioError(f"{source}: not readable (Permission denied)")  # libsndfile would report another reason
-        if raw is None and path.suffix.lower() in {".raw", ".pcm"}:
+        if path.stat().st_size == 0:
+            raise AudioError(f"{source}: empty: 0 bytes")
+        if raw is None and path.suffix.lower() in {".raw", ".pcm"} and not _has_header(path):
             raise AudioError(
                 f"{source}: not readable as audio: no header; expected its rate, channels and sample format, as in "
                 "--raw 16000,1,s16le (in Python: raw=RawFormat(16000))"
@@ -262,6 +265,12 @@ def _open_any(source: str | Path, raw: RawFormat | None) -> OpenAudio:
             raise
         reason = getattr(error, "error_string", str(error)).rstrip(".")
         raise AudioError(f"{source}: not readable as audio ({reason})") from error
+
+
+def _has_header(path: Path) -> bool:
+    """Check whether a file begins as one with a header does, whatever its suffix says."""
+    with path.open("rb") as file:
+        return RECORDING.match(file.read(64)) is not None
 
 
 def _segment(source: str | Path, opened: OpenAudio, start: float | None, stop: float | None) -> _Segment:

@@ -65,8 +65,11 @@ def _scaled(samples: npt.NDArray[Any]) -> FloatArray:
 
 def _advice(peak: float) -> str:
     """Say what to divide samples by that look like integers."""
-    units = next(((bits, full) for bits, full in INTEGER_UNITS.items() if peak <= full), None)
-    return f"; they look like {units[0]}-bit integers: divide them by {units[1]:.0f}" if units else ""
+    bits, full = next(((bits, full) for bits, full in INTEGER_UNITS.items() if peak <= full), (0, 0.0))
+    if not bits:
+        return ""
+    command = f"ffmpeg -i FILE -af volume=1/{full:.0f} NEW.wav"
+    return f"; they look like {bits}-bit integers: divide them by {full:.0f} (in a file: {command})"
 
 
 def silence_error(n_samples: int, value: float) -> AudioError:

@@ -184,6 +184,7 @@ class Part(NamedTuple):
         path = self.path  # not the bytes, which are gone when the file is opened again
 
         def open_bytes() -> io.BufferedReader:
+            """Open the bytes between them."""
             return buffered(FileView(path, first, last, length=length, replaced=others))
 
         return self._open_either(lambda: ForwardSoundFile(open_bytes()), open_bytes)

@@ -59,6 +59,12 @@ def _without_detours(path: str) -> str:
     return shorter if os.path.realpath(shorter) == os.path.realpath(path) else path
 
 
+def results_folder(path: Path) -> Path:
+    """Return the results folder that a path means: itself, or the one of this name in ``results``, where runs write."""
+    by_name = Path("results") / path
+    return by_name if len(path.parts) == 1 and not path.exists() and by_name.is_dir() else path
+
+
 def group_reasons(reasons: Iterable[tuple[str, str]]) -> list[str]:
     """Format pairs of a name and a reason as a line for each reason, the most frequent first, with its first names."""
     names: dict[str, list[str]] = {}

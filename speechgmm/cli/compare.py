@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgmm.cli.common import exit_on_error
+from speechgmm.cli.common import exit_on_error, results_folder
 
 if TYPE_CHECKING:
     from speechgmm.recipe.series.comparison import Comparison, Difference
@@ -28,7 +28,7 @@ def compare(
     from speechgmm.recipe.series.comparison import compare as compare_results
 
     with exit_on_error():
-        comparison = compare_results(results)
+        comparison = compare_results([results_folder(each) for each in results])
         if json_:
             typer.echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False))
         elif csv_:

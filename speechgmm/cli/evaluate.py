@@ -21,24 +21,28 @@ class Preset(StrEnum):
     voxceleb = "voxceleb"
 
 
+Scores = Annotated[
+    Path,
+    typer.Argument(
+        help="Score file: lines of model, test and score, or of one score each in the order of the trials; a "
+        "table with columns model, test and llr or score; or scores of SpeechBrain, wespeaker, NIST, Bob or "
+        "LIA_RAL. The format is recognised by its content.",
+        show_default=False,
+    ),
+]
+Trials = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Trial list of Kaldi, NIST or VoxCeleb, or a table with columns model, test and label. Leave it out "
+        "if the scores have labels.",
+        show_default=False,
+    ),
+]
+
+
 def evaluate(
-    scores: Annotated[
-        Path,
-        typer.Argument(
-            help="Score file: lines of model, test and score, or of one score each in the order of the trials; a "
-            "table with columns model, test and llr or score; or scores of SpeechBrain, wespeaker, NIST, Bob or "
-            "LIA_RAL. The format is recognised by its content.",
-            show_default=False,
-        ),
-    ],
-    trials: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Trial list of Kaldi, NIST or VoxCeleb, or a table with columns model, test and label. Leave it out "
-            "if the scores have labels.",
-            show_default=False,
-        ),
-    ] = None,
+    scores: Scores,
+    trials: Trials = None,
     *,
     preset: Annotated[
         list[Preset] | None,

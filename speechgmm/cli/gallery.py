@@ -9,7 +9,7 @@ import typer
 
 from speechgmm.cli import gallery_audio as audio
 from speechgmm.cli import gallery_output as output
-from speechgmm.cli.common import exit_on_error
+from speechgmm.cli.common import exit_on_error, results_folder
 from speechgmm.errors import GalleryError
 
 if TYPE_CHECKING:
@@ -74,14 +74,20 @@ def create(
     The gallery has no speakers yet. Edit priors and costs in DIR/gallery.json, under decisions.
     """
     with exit_on_error("interrupted; no gallery was created"):
-        from speechgmm.recipe.results.gallery import gallery_of_results
+        from speechgmm.recipe.results.gallery import gallery_of_results, has_synthetic_background
 
+        results = results_folder(results)
         created = gallery_of_results(results, out, min_speech=min_speech)
         n_components, n_features = created.ubm.means.shape
         typer.echo(
             f"{out}: gallery of {n_components} components over {n_features} features, audio at "
             f"{created.front_end.sample_rate} Hz; scores in {created.config.score_unit}"
         )
+        if has_synthetic_background(results):
+            synthetic = (
+                "the background model is of synthetic talkers; for real voices, run an experiment on real speech"
+            )
+            typer.secho(f"warning: {synthetic}", fg="yellow", err=True)
 
 
 @gallery.command()
@@ -329,7 +335,7 @@ def _check_any(usable: Sized, unusable: Mapping[str, str]) -> None:
 def _open(folder: Path) -> "Gallery":
     """Open a gallery; what is none is described."""
     from speechgmm.gallery.gallery import Gallery
-    from speechgmm.recipe.results.places import not_gallery
+    from speechgmm.recipe.results.wrong_folders import not_gallery
 
     try:
         return Gallery(folder)

@@ -61,6 +61,7 @@ def _survey(corpus: "DiscoveredCorpus", jobs: int | None) -> "Survey":
         task = progress.add_task("reading headers", total=None)
 
         def show(n_read: int, n_all: int) -> None:
+            """Update the bar."""
             progress.update(task, completed=n_read, total=n_all)
 
         return survey(corpus, Engine("processes", jobs or available_cores()), show)

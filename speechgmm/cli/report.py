@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from speechgmm.cli.common import check_page, exit_on_error
+from speechgmm.cli.common import check_page, exit_on_error, results_folder
 from speechgmm.errors import ResultsError
 
 
@@ -27,6 +27,7 @@ def report(
     from speechgmm.recipe.series.comparison_page import report_comparison
 
     with exit_on_error():
+        results = [results_folder(each) for each in results]
         if out is not None:
             check_page("--out", out)
         if len(results) == 1:

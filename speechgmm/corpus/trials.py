@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from speechgmm.corpus.linked_paths import list_path
 from speechgmm.corpus.manifest import Trial
 from speechgmm.corpus.named_columns import (
     named_rows,
@@ -12,7 +13,6 @@ from speechgmm.corpus.named_columns import (
     separator_of,
     without_comments,
 )
-from speechgmm.corpus.places import list_path
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.vocabulary import EXPECTED_LABELS, column_roles, is_label, is_target, may_be_data
 from speechgmm.errors import CorpusError

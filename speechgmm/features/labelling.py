@@ -8,7 +8,8 @@ from pathlib import Path
 
 from speechgmm.audio.reading import Channel
 from speechgmm.errors import CorpusError
-from speechgmm.features.frames.label_formats import BY_SUFFIX, TEXTGRID_SUFFIX, LabelFile, Stretches, read_labels
+from speechgmm.features.frames.label_formats import BY_SUFFIX, LabelFile, Stretches, read_labels
+from speechgmm.features.frames.textgrids import TEXTGRID_SUFFIX
 from speechgmm.features.sources import count_of_files
 from speechgmm.features.store.store import UnusableUtterance
 from speechgmm.features.store.writing import Source

@@ -6,7 +6,8 @@ import soundfile
 
 from speechgmm.audio.counts import last_flac_frame, stated_samples
 
-NOISE = np.random.default_rng(2).integers(-3000, 3000, (20011, 2)).astype(np.int16)
+RNG = np.random.default_rng(2)
+NOISE = RNG.integers(-3000, 3000, (20011, 2)).astype(np.int16)
 
 
 @pytest.mark.parametrize("name", ["SVX", "VOC", "AVR", "WVE", "MPC2K", "MAT4", "MAT5"])

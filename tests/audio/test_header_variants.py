@@ -16,7 +16,8 @@ from speechgmm.errors import AudioError, AudioWarning
 
 RATE = 16000
 N_SAMPLES = 5001
-VALUES = np.random.default_rng(0).integers(-8000, 8000, N_SAMPLES) / 2**15
+RNG = np.random.default_rng(0)
+VALUES = RNG.integers(-8000, 8000, N_SAMPLES) / 2**15
 
 
 class Field(NamedTuple):
@@ -117,7 +118,8 @@ def cut(content: bytes) -> Iterator[bytes]:
 
 def extended(content: bytes) -> Iterator[bytes]:
     """Append padding, tags, noise and another file."""
-    noise = np.random.default_rng(1).bytes(3000)
+    rng = np.random.default_rng(1)
+    noise = rng.bytes(3000)
     yield from (content + more for more in (b"\0", b"\0" * 3, bytes(600), noise, noise[:1], content))
     yield content + b"TAG" + b"title".ljust(125)
 

@@ -402,7 +402,7 @@ def test_without_the_extra_the_message_names_it_and_another_way(tmp_path, monkey
     monkeypatch.setitem(sys.modules, "av", None)
     message = (
         f"{path}: not readable here: M4A needs the extra media (pip install 'speechgmm[media]'), "
-        "or convert it: ffmpeg -i 'a voice.m4a' 'a voice.wav'"
+        "or convert it: ffmpeg -i FILE NEW.wav"
     )
     with pytest.raises(AudioError) as error:
         open_media(path)

@@ -13,7 +13,8 @@ from speechgmm.audio.reading import audio_blocks, audio_file, audio_warnings, du
 from speechgmm.errors import AudioError, AudioWarning
 
 RATE = 16000
-NOISE = np.random.default_rng(0).integers(-8000, 8000, 24001).astype(np.int16)
+RNG = np.random.default_rng(0)
+NOISE = RNG.integers(-8000, 8000, 24001).astype(np.int16)
 ALL_FRAMES = FeatureConfig.preset("kaldi")
 SAMPLES = NOISE.astype(np.float32) / 2**15
 

@@ -130,7 +130,7 @@ def test_recordings_that_cannot_be_used_are_one_line_for_each_reason(tmp_path, m
     lines = done.stdout.splitlines()
     start = lines.index("warning: 7 utterances could not be used:")
     assert re.fullmatch(r"  \w/0, \w/0, \w/0 and 3 more: 2 channels.*", lines[start + 1])
-    assert lines[start + 2].startswith("  a/1: not readable as audio")
+    assert lines[start + 2].startswith("  a/1: empty: 0 bytes")
     assert lines[start + 3] == "  each of them: results/r/skipped.csv"
 
 

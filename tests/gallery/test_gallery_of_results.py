@@ -104,8 +104,8 @@ def test_the_costs_of_a_run_are_the_gallerys(results, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["speakers={method: independent}"], "expected a run with one background model"),
-        (["ubm.per_sex=true"], "expected a run with one background model"),
+        (["speakers={method: independent}"], "expected one background model"),
+        (["ubm.per_sex=true"], "expected one background model"),
         (["normalisation.method=z"], r"cohort\.safetensors: no such file"),
     ],
 )

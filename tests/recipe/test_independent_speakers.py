@@ -328,4 +328,4 @@ def test_a_gallery_needs_one_background_model(small, sections, tmp_path):
     done = small(sections)
     made = CliRunner().invoke(app, ["gallery", "create", str(done.folder), "--out", str(tmp_path / "g")])
     assert made.exit_code == 2
-    assert "expected a run with one background model" in made.output
+    assert "expected one background model" in made.output

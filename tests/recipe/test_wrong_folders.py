@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.commands import message_of, speechgmm
-from speechgmm.recipe.results.places import not_gallery, not_results
+from speechgmm.recipe.results.wrong_folders import not_gallery, not_results
 
 
 @pytest.fixture
@@ -77,5 +77,5 @@ def test_the_example_is_a_folder_that_may_be_there(tmp_path, monkeypatch):
 
 
 def test_a_large_folder_is_counted_in_part(places, monkeypatch):
-    monkeypatch.setattr("speechgmm.recipe.results.places.MOST_FILES", 2)
+    monkeypatch.setattr("speechgmm.recipe.results.wrong_folders.MOST_FILES", 2)
     assert "it holds 2 files or more" in not_results(places / "papers")

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from speechgmm.audio.reading import Channel
 from speechgmm.corpus.formats.commands import is_command, split_command
+from speechgmm.corpus.linked_paths import audio_path, list_path
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
-from speechgmm.corpus.places import audio_path, list_path
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
 from speechgmm.corpus.shared_recordings import SharedRecordingsConfig

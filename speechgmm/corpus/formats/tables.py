@@ -12,9 +12,9 @@ from pydantic import Field
 
 from speechgmm.audio.reading import Channel
 from speechgmm.configuration import Configuration
+from speechgmm.corpus.linked_paths import audio_path, list_path
 from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
 from speechgmm.corpus.named_columns import named_rows, read_column_names, read_header
-from speechgmm.corpus.places import audio_path, list_path
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
 from speechgmm.corpus.shared_recordings import SharedRecordingsConfig

@@ -1,8 +1,14 @@
 """What reading and writing other programs' feature files share: suffixes, checks and the matrix to write."""
 
+import os
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +27,18 @@ WRITABLE = (".ark", ".h5", ".hdf5", ".npz", ".npy", ".htk", ".mfc")
 
 ONE_UTTERANCE = (".npy", ".htk", ".mfc")
 """Suffixes of files that hold one utterance, whose id is the file's name."""
+
+DAMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError),
+    *(SystemError, TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""Errors that the libraries' readers raise over files with unexpected contents."""
+
+MAX_INFLATION = 100
+"""Greatest growth of a large compressed array: features hardly grow, a decompression bomb grows a thousandfold."""
+
+MAX_UNCHECKED_BYTES = 2**24
+"""Size of an array up to which its growth is not limited."""
 
 MATRIX_BLOCK_FRAMES = 8192
 """Frames in a block of `Matrix.from_array`."""
@@ -99,3 +117,21 @@ def import_h5py() -> Any:
 def missing_package(package: str, extra: str) -> SpeechGMMError:
     """Format the error for an optional package that is not installed, with the extra that installs it."""
     return SpeechGMMError(f"such files need the package {package}: pip install 'speechgmm[{extra}]'")
+
+
+@contextmanager
+def corpus_errors(where: str) -> Iterator[None]:
+    """Convert any error that a reader raises over a damaged file to a CorpusError that names the place."""
+    try:
+        yield
+    except SpeechGMMError:
+        raise
+    except OSError as error:
+        raise CorpusError(f"{where}: not readable ({error.strerror or error})") from error
+    except DAMAGE as error:
+        raise CorpusError(f"{where}: damaged, or not what the suffix says ({error or type(error).__name__})") from error
+
+
+def file_size(stream: BinaryIO) -> int:
+    """Return the length of an open file in bytes."""
+    return os.fstat(stream.fileno()).st_size

@@ -6,15 +6,11 @@ used than the file's bytes can fill.
 
 import io
 import math
-import os
 import re
 import struct
-import tokenize
 import warnings
 import zipfile
-import zlib
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -22,30 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from speechgmm.arrays import Float32Array
-from speechgmm.errors import CorpusError, SpeechGMMError
+from speechgmm.errors import CorpusError
 from speechgmm.features.formats.common import (
     HTK_CHECKSUM,
     HTK_COMPRESSED,
     HTK_SUFFIXES,
+    MAX_INFLATION,
+    MAX_UNCHECKED_BYTES,
     READABLE,
     as_frames,
     check_kind,
-    import_h5py,
+    corpus_errors,
+    file_size,
     missing_package,
 )
+from speechgmm.features.formats.hdf5 import read_hdf5
 from speechgmm.files import numbered_lines
-
-DAMAGE = (
-    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError),
-    *(SystemError, TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
-)
-"""Errors that the libraries' readers raise over files with unexpected contents."""
-
-MAX_INFLATION = 100
-"""Greatest growth of a large compressed array: features hardly grow, a decompression bomb grows a thousandfold."""
-
-MAX_UNCHECKED_BYTES = 2**24
-"""Size of an array up to which its growth is not limited."""
 
 LONGEST_NPY_HEADER = 2**14
 """More bytes than numpy reads of a header; a header that announces more uses no memory for it."""
@@ -54,12 +42,6 @@ KALDI_MATRIX = re.compile(rb"\x00B(?:([FD]M) \x04(.{4})\x04(.{4})|(CM[23]?) .{8}
 SCP_PLACE = re.compile(r"(?P<path>.+?)(?::(?P<offset>[0-9]+))?(?:\[(?:(?P<first>[0-9]+):(?P<last>[0-9]+)|:)\])?")
 NUMBER_WORD = re.compile(rb"[-+.0-9A-Za-z]+")
 """What a number may be made of: Python reads others as well, such as ``1_000``."""
-
-SIDEKIT_FEATURES = ("cep", "fb", "bnf")
-"""Names of SIDEKIT's datasets of cepstra, filter banks and bottleneck features, each in a group of its recording."""
-
-SIDEKIT_PACKING = {0: "", 1: "htk", 2: "percentile"}
-"""How SIDEKIT packs features into integers, by the number in its files."""
 
 HTK_INTEGER_KINDS = {0: "a waveform", 5: "reflection coefficients in 16 bits", 10: "vector quantisation symbols"}
 
@@ -108,25 +90,12 @@ def read_features(path: str | Path) -> Iterator[tuple[str, Float32Array]]:
     """
     path = Path(path)
     seen: set[str] = set()
-    with _corpus_errors(str(path)):
+    with corpus_errors(str(path)):
         for utterance, array in _arrays(path):
             if utterance in seen:
                 raise CorpusError(f"{path}: utterance {utterance!r} is in it twice; expected each once")
             seen.add(utterance)
             yield utterance, as_frames(array, f"{path}: {utterance}")
-
-
-@contextmanager
-def _corpus_errors(where: str) -> Iterator[None]:
-    """Convert any error that a reader raises over a damaged file to a CorpusError that names the place."""
-    try:
-        yield
-    except SpeechGMMError:
-        raise
-    except OSError as error:
-        raise CorpusError(f"{where}: not readable ({error.strerror or error})") from error
-    except DAMAGE as error:
-        raise CorpusError(f"{where}: damaged, or not what the suffix says ({error or type(error).__name__})") from error
 
 
 def _arrays(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
@@ -138,20 +107,15 @@ def _arrays(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
             case ".scp":
                 yield from _read_scp(path)
             case ".h5" | ".hdf5":
-                yield from _read_hdf5(path, stream)
+                yield from read_hdf5(path, stream)
             case ".npz":
                 yield from _read_npz(path, stream)
             case ".npy":
-                yield path.stem, _numpy_array(stream, _size(stream), str(path))
+                yield path.stem, _numpy_array(stream, file_size(stream), str(path))
             case suffix if suffix in HTK_SUFFIXES:
                 yield path.stem, _htk_matrix(stream, str(path))
             case suffix:
                 raise CorpusError(f"{path}: suffix {suffix!r}; features are read from {', '.join(READABLE)}")
-
-
-def _size(stream: BinaryIO) -> int:
-    """Return the length of an open file in bytes."""
-    return os.fstat(stream.fileno()).st_size
 
 
 def _read_ark(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[Any]]]:
@@ -207,7 +171,7 @@ def _parse_place(place: str) -> re.Match[str]:
 
 def _placed_matrix(place: re.Match[str], where: str) -> npt.NDArray[Any]:
     """Read the matrix at a place in a file, or the stated rows of it."""
-    with _corpus_errors(where), Path(place["path"]).open("rb") as stream:
+    with corpus_errors(where), Path(place["path"]).open("rb") as stream:
         stream.seek(int(place["offset"] or 0))
         matrix = _kaldi_matrix(stream, where)
         first, last = int(place["first"] or 0), int(place["last"] or 0)
@@ -234,13 +198,13 @@ def _kaldi_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     n_frames, n_features = struct.unpack("<ii", packed)
     width = {b"FM": 4, b"DM": 8, b"CM": 1, b"CM2": 2, b"CM3": 1}[kind]
     n_bytes = header.end() + width * n_frames * n_features + (8 * n_features if kind == b"CM" else 0)
-    if n_frames < 0 or n_features < 0 or start + n_bytes > _size(stream):
+    if n_frames < 0 or n_features < 0 or start + n_bytes > file_size(stream):
         raise CorpusError(f"{where}: {n_frames} x {n_features} values announced, but the file ends before them")
     try:
         from kaldiio.matio import read_kaldi
     except ImportError as error:
         raise missing_package("kaldiio", "kaldi") from error
-    with _corpus_errors(where), np.errstate(over="ignore", invalid="ignore"):  # `as_frames` refuses such values
+    with corpus_errors(where), np.errstate(over="ignore", invalid="ignore"):  # `as_frames` refuses such values
         matrix: npt.NDArray[Any] = read_kaldi(stream)
     return matrix
 
@@ -250,7 +214,7 @@ def _kaldi_text_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     first, *rows = _bracketed_lines(stream, where)
     if first:
         raise CorpusError(f"{where}: a vector; expected a matrix, which starts on the line after its bracket")
-    with _corpus_errors(where):
+    with corpus_errors(where):
         odd = next((word for row in rows for word in row if not NUMBER_WORD.fullmatch(word)), None)
         if odd is not None:
             raise CorpusError(f"{where}: {odd.decode(errors='replace')!r}; expected a number")
@@ -272,103 +236,6 @@ def _bracketed_lines(stream: BinaryIO, where: str) -> Iterator[list[bytes]]:
     raise CorpusError(f"{where}: a matrix without its closing bracket; the file is cut short")
 
 
-def _read_hdf5(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """Read every dataset of an HDF5 file; of SIDEKIT's, the features."""
-    h5py = import_h5py()
-    with h5py.File(stream, "r") as file:
-        links: dict[str, Any] = {}
-        file.visititems_links(links.__setitem__)
-        names = {name for name, link in links.items() if isinstance(link, h5py.HardLink)}
-        sidekit = _sidekit_features(file, names)
-        packing = _sidekit_packing(path, file) if sidekit and "compression" in names else ""
-        for name, link in links.items():
-            where = f"{path}: {name}"
-            if not isinstance(link, h5py.HardLink):
-                raise CorpusError(f"{where}: a link to something else; expected datasets, in groups or not")
-            with _corpus_errors(where):
-                item = file[name]
-                if isinstance(item, h5py.Group) or _is_beside_features(name, item, sidekit, packing):
-                    continue
-                _check_dataset(item, where, _size(stream))
-                array = item[()]
-                if name in sidekit:
-                    array = _unpack_sidekit(file, name, array, packing, where, _size(stream))
-            yield name, array
-
-
-def _sidekit_features(file: Any, names: Collection[str]) -> set[str]:
-    """Find the features in a file of SIDEKIT, which has groups of features and of what was computed with them."""
-    features = {name for name in names if "/" in name and name.rpartition("/")[2] in SIDEKIT_FEATURES}
-    marks = {"compression"} | {f"{name.rpartition('/')[0]}/vad" for name in features}
-    is_sidekit = any(len(getattr(file[mark], "shape", (0, 0))) < 2 for mark in marks if mark in names)
-    return {name for name in features if hasattr(file[name], "shape")} if is_sidekit else set()
-
-
-def _sidekit_packing(path: Path, file: Any) -> str:
-    """Read how SIDEKIT has packed features into integers; empty if it has not."""
-    item = file["compression"]
-    code = int(item[()]) if item.size == 1 and item.dtype.kind in "iu" else None
-    if code not in SIDEKIT_PACKING:
-        raise CorpusError(f"{path}: compression {code}; expected 0, 1 (htk) or 2 (percentile), as SIDEKIT writes it")
-    return SIDEKIT_PACKING[code]
-
-
-def _is_beside_features(name: str, item: Any, sidekit: Collection[str], packing: str) -> bool:
-    """Check whether a dataset in a file of SIDEKIT holds no features: energies, marks of speech, or how to unpack."""
-    if not sidekit or name in sidekit:
-        return False
-    group, _, last = name.rpartition("/")
-    in_group = any(feature.rpartition("/")[0] == group for feature in sidekit)
-    is_packed = packing != "" and last.startswith((*SIDEKIT_FEATURES, "energy"))
-    return name == "compression" or (in_group and (len(item.shape) < 2 or is_packed))
-
-
-def _unpack_sidekit(
-    file: Any, name: str, stored: npt.NDArray[Any], packing: str, where: str, size: int
-) -> npt.NDArray[Any]:
-    """Unpack features that SIDEKIT has packed into integers."""
-
-    def values(suffix: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-        """Read the numbers that say how to unpack."""
-        if isinstance(file.get(name + suffix, getlink=True), import_h5py().SoftLink | import_h5py().ExternalLink):
-            raise CorpusError(f"{where}{suffix}: a link to something else; expected numbers")
-        item = file[name + suffix]
-        if item.shape != shape or item.dtype.kind not in "fiu":
-            raise CorpusError(f"{where}{suffix}: {item.dtype}, shape {item.shape}; expected numbers of shape {shape}")
-        _check_stored(item, where + suffix, size)
-        return np.asarray(item[()], np.float64)
-
-    match packing:
-        case "htk":  # as in HTK's files, but with one scale and offset for all features
-            scale, offset = values("_comp", (2,))
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # `as_frames` refuses such values
-                unpacked: npt.NDArray[Any] = (stored.astype(np.float64) + offset) / scale
-            return unpacked
-        case "percentile":  # as in Kaldi's: linear between the minimum, the quartiles and the maximum of each feature
-            low, width = values("_min_range", (2,))
-            percentiles = low + width * values("_header", (stored.shape[1], 4)) / 65535
-            columns = zip(stored.T, percentiles, strict=True)
-            return np.stack([np.interp(column, (0, 64, 192, 255), four) for column, four in columns], axis=1)
-    return stored
-
-
-def _check_dataset(item: Any, where: str, size: int) -> None:
-    """Refuse a dataset that is not a matrix, or is not wholly in its file."""
-    check_kind(item.shape, item.dtype, where)
-    _check_stored(item, where, size)
-
-
-def _check_stored(item: Any, where: str, size: int) -> None:
-    """Refuse a dataset that is not wholly in its file."""
-    if item.external or item.is_virtual:
-        raise CorpusError(f"{where}: its values are in other files; expected them in this one")
-    filtered = item.id.get_create_plist().get_nfilters() > 0
-    stored = min(item.id.get_storage_size(), size)
-    n_bytes = max(item.size, math.prod(item.chunks or ())) * item.dtype.itemsize  # a chunk is unpacked as a whole
-    if item.size and n_bytes > (max(MAX_UNCHECKED_BYTES, stored * MAX_INFLATION) if filtered else stored):
-        raise CorpusError(f"{where}: {n_bytes} bytes announced, {stored} in the file")
-
-
 def _read_npz(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Read every array of a numpy archive."""
     with zipfile.ZipFile(stream) as archive:
@@ -377,18 +244,18 @@ def _read_npz(path: Path, stream: BinaryIO) -> Iterator[tuple[str, npt.NDArray[A
             where = f"{path}: {utterance}"
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise CorpusError(f"{where}: packed by ZIP's method {info.compress_type}; numpy stores or deflates")
-            if info.compress_size > _size(stream):
-                raise CorpusError(f"{where}: {info.compress_size} bytes announced, {_size(stream)} in the file")
+            if info.compress_size > file_size(stream):
+                raise CorpusError(f"{where}: {info.compress_size} bytes announced, {file_size(stream)} in the file")
             if info.file_size > max(MAX_UNCHECKED_BYTES, MAX_INFLATION * info.compress_size):
                 raise CorpusError(f"{where}: {info.file_size} bytes announced, {info.compress_size} in the file")
-            with _corpus_errors(where), archive.open(info) as member:
+            with corpus_errors(where), archive.open(info) as member:
                 array = _numpy_array(member, info.file_size, where)
             yield utterance, array
 
 
 def _numpy_array(stream: Any, size: int, where: str) -> npt.NDArray[Any]:
     """Read a `.npy` file of known length, open for reading bytes."""
-    with _corpus_errors(where), warnings.catch_warnings():
+    with corpus_errors(where), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about files that Python 2 wrote, and obsolete names of types
         head = io.BytesIO(stream.read(LONGEST_NPY_HEADER))
         version = np.lib.format.read_magic(head)
@@ -404,8 +271,8 @@ def _numpy_array(stream: Any, size: int, where: str) -> npt.NDArray[Any]:
 
 def _htk_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     """Read an HTK parameter file, in the byte order in which its header announces the bytes that are there."""
-    head, size = stream.read(12), _size(stream)
-    with _corpus_errors(where):
+    head, size = stream.read(12), file_size(stream)
+    with corpus_errors(where):
         headers = {order: _HtkHeader(*struct.unpack(f"{order}iihH", head)) for order in "><"}
     fitting = [order for order, header in headers.items() if header.fits(size)]
     fitting.sort(key=lambda order: headers[order].kind & 0o77 in HTK_INTEGER_KINDS)  # where both fit, that of features

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from speechgmm.audio.reading import Channel
 from speechgmm.errors import CorpusError
-from speechgmm.features.formats.common import missing_package
-from speechgmm.features.frames.labels import merge_overlapping
+from speechgmm.features.frames.labels import Label, merge_overlapping
+from speechgmm.features.frames.textgrids import is_textgrid, read_tiers
 from speechgmm.files import numbered_lines, read_number
 
 Stretches = tuple[tuple[float, float], ...]
@@ -50,25 +49,6 @@ MLF_MARK = "#!MLF!#"
 MIN_HTK_STOP = 10**6
 """Whole numbers up to here are seconds, and HTK's units from here on: a tenth of a second, or eleven days."""
 
-TEXTGRID_SUFFIX = ".textgrid"
-
-NEGATIVE_TIME = re.compile(r"^ *(?:(?:xmin|xmax|number) ?= ?)?-[0-9.]*[1-9][0-9.]* *$", re.MULTILINE)
-"""A time of which praatio drops the sign."""
-
-PRAAT_DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
-"""Errors that praatio raises over files with unexpected contents, beside its own."""
-
-
-class Label(NamedTuple):
-    """A labelled stretch of a recording."""
-
-    line: int
-    recording: str  # "" in a file of one recording, which does not name it
-    channel: str  # as the file calls it; "" if it does not
-    start: float  # seconds
-    stop: float  # seconds; perhaps infinity
-    text: str  # what is there; in Kaldi's segments, the utterance's id
-
 
 @dataclass(frozen=True)
 class LabelFile:
@@ -104,7 +84,7 @@ def read_labels(path: Path, *, channel: Channel = None) -> LabelFile:
     NIST (2009), The 2009 (RT-09) rich transcription meeting recognition evaluation plan, appendix A; Young et al.
     (2006), The HTK book 3.4, section 6.2; Praat's manual, "TextGrid file formats".
     """
-    if _is_textgrid(path):
+    if is_textgrid(path):
         return _read_textgrid(path)
     lines = [(number, line) for number, line in numbered_lines(path) if not line.startswith(";;")]
     if lines and lines[0][1] == MLF_MARK:
@@ -353,21 +333,9 @@ def _two_numbers(fields: Sequence[str]) -> tuple[float, float]:
     return numbers[0], numbers[1]
 
 
-def _is_textgrid(path: Path) -> bool:
-    """Check by its first bytes, or by its name, whether a file is a TextGrid; refuse Praat's binary form."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(256).replace(b"\0", b"")  # of two bytes a character, perhaps
-    except (OSError, ValueError):
-        return False  # whose reason the reader of lines gives
-    if head.startswith(b"ooBinaryFile"):
-        raise CorpusError(f"{path}: a binary file of Praat; expected text: save it as a text file")
-    return (b"ooTextFile" in head and b"TextGrid" in head) or path.suffix.lower() == TEXTGRID_SUFFIX
-
-
 def _read_textgrid(path: Path) -> LabelFile:
     """Read the tier of a TextGrid that holds speech."""
-    files = {name: _read_tier(name, intervals) for name, intervals in _tiers(path).items()}
+    files = {name: _read_tier(name, intervals) for name, intervals in read_tiers(path).items()}
     spoken = [name for name, file in files.items() if file.speech.get("")]
     preferred = [name for name in spoken if name.strip().lower() in SPEECH_TIERS]
     if words := [name for name in spoken if TIER_OF_SPEAKER.fullmatch(name)]:
@@ -399,55 +367,3 @@ def _read_tier(name: str, intervals: Sequence[Label]) -> LabelFile:
     among_words = re.search("word|phon", name.lower()) is not None
     labels = [label for label in intervals if label.text]
     return _label_file(f"Praat TextGrid, tier {name}", labels, partial(is_speech, among_words=among_words))
-
-
-def _tiers(path: Path) -> dict[str, list[Label]]:
-    """Read the tiers of intervals of a TextGrid, by their names."""
-    try:
-        from praatio import textgrid
-        from praatio.utilities.errors import PraatioException
-    except ImportError as error:
-        raise missing_package("praatio", "praat") from error
-    try:
-        grid = textgrid.openTextgrid(str(path), True, reportingMode="silence", duplicateNamesMode="rename")
-        text = _decode_textgrid(path.read_bytes())
-        tiers = {tier.name: [(*map(float, entry[:-1]), entry[-1]) for entry in tier.entries] for tier in grid.tiers}
-    except OSError as error:
-        raise CorpusError(f"{path}: not readable ({error.strerror})") from error
-    except (*PRAAT_DAMAGE, PraatioException) as error:
-        raise CorpusError(
-            f"{path}: damaged, or no TextGrid ({error}); expected Praat's text form in UTF-8 or UTF-16"
-        ) from error
-    announced, found = _announced_sizes(text), [len(tiers), *map(len, tiers.values())]
-    if found != announced:
-        raise CorpusError(
-            f"{path}: cut short or damaged: numbers of tiers and of their entries {found}; {announced} are announced"
-        )
-    if NEGATIVE_TIME.search(text):
-        raise CorpusError(f"{path}: holds a time below 0; expected seconds from the beginning of the recording")
-    return {
-        tier.name: [Label(0, "", "", start, stop, text) for start, stop, text in tiers[tier.name]]
-        for tier in grid.tiers
-        if isinstance(tier, textgrid.IntervalTier)
-    }
-
-
-def _decode_textgrid(data: bytes) -> str:
-    """Decode a TextGrid as praatio does."""
-    return (
-        data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
-        .replace("\r\n", "\n")
-        .replace("\r", "\n")
-    )
-
-
-def _announced_sizes(text: str) -> list[int]:
-    """Read how many tiers a TextGrid announces, and how many entries each of them, in its long or short form.
-
-    praatio takes what is there, even from a file that is cut short.
-    """
-    tiers = re.findall(r"<exists> *\n(?:size ?= ?)?([0-9]{1,9})\b", text)
-    long = re.findall(r"^ *(?:intervals|points): ?size ?= ?([0-9]{1,9}) *$", text, re.MULTILINE)
-    name_and_times = r'"(?:[^"]|"")*" *\n\S+ *\n\S+ *\n'
-    short = re.findall(rf'^"(?:IntervalTier|TextTier)" *\n{name_and_times}([0-9]{{1,9}}) *$', text, re.MULTILINE)
-    return [int(size) for size in (*tiers, *(long or short))]

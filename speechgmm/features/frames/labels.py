@@ -2,11 +2,23 @@
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from speechgmm.arrays import BoolArray
 from speechgmm.features.frames.vad import FRAME_ROUNDING, check_shift
+
+
+class Label(NamedTuple):
+    """A labelled stretch of a recording."""
+
+    line: int
+    recording: str  # "" in a file of one recording, which does not name it
+    channel: str  # as the file calls it; "" if it does not
+    start: float  # seconds
+    stop: float  # seconds; perhaps infinity
+    text: str  # what is there; in Kaldi's segments, the utterance's id
 
 
 def labels_to_frames(

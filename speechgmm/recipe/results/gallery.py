@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import GalleryError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import is_file
@@ -12,7 +13,7 @@ from speechgmm.gallery.gallery import Gallery
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.recipe.layout import CALIBRATION_FILE, COHORT_FILE, RECIPE_FILE, UBM_FILE
 from speechgmm.recipe.reading.loader import load_recipe
-from speechgmm.recipe.results.places import not_results
+from speechgmm.recipe.results.wrong_folders import not_results
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.scoring.identification import IdentificationConfig
 
@@ -76,6 +77,11 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     )
 
 
+def has_synthetic_background(results: Path) -> bool:
+    """Check whether the background model of a run was trained on synthetic talkers."""
+    return isinstance(load_recipe(results / RECIPE_FILE).corpus, SyntheticConfig)
+
+
 def check_results(results: Path, recipe: Recipe) -> tuple[FeatureConfig, AdaptationConfig]:
     """Return the front end and the adaptation of a run, and refuse results that a gallery cannot use.
 
@@ -88,7 +94,11 @@ def check_results(results: Path, recipe: Recipe) -> tuple[FeatureConfig, Adaptat
             f"{results}: a fusion of {names}, and a gallery has one system; expected one of them, run alone"
         )
     if not isinstance(recipe.speakers, AdaptationConfig) or recipe.ubm.per_sex:
-        raise GalleryError(f"{results}: expected a run with one background model, which a gallery adapts")
+        found = "a background model for each sex" if recipe.ubm.per_sex else "a model for each speaker of its own"
+        raise GalleryError(
+            f"{results}: {found}; expected one background model, which a gallery adapts: speakers.method map, and a "
+            "corpus with a background (init plans one from 20 speakers on)"
+        )
     if not isinstance(recipe.features, FeatureConfig):
         raise GalleryError(
             f"{results}: its models are of imported features; expected a run on audio, which is what a gallery enrols"

@@ -36,7 +36,7 @@ from speechgmm.recipe.layout import (
     UBM_FILE,
 )
 from speechgmm.recipe.reading.loader import load_recipe
-from speechgmm.recipe.results.places import not_results
+from speechgmm.recipe.results.wrong_folders import not_results
 from speechgmm.recipe.schema.recipe import Recipe
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from speechgmm.evaluation.summary import EvaluationConfig
 from speechgmm.files import is_file
 from speechgmm.recipe.layout import IN_LIST, METRICS_FILE, RECIPE_FILE, SCORES_FILE, SERIES_FILE
 from speechgmm.recipe.reading.yaml import read_document
-from speechgmm.recipe.results.places import not_results
+from speechgmm.recipe.results.wrong_folders import not_results
 from speechgmm.recipe.series.sweep import flatten_metrics
 
 

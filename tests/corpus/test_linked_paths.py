@@ -4,7 +4,7 @@ import pytest
 
 from speechgmm.corpus.formats.kaldi import KaldiConfig
 from speechgmm.corpus.formats.tables import CsvConfig
-from speechgmm.corpus.places import audio_path, list_path
+from speechgmm.corpus.linked_paths import audio_path, list_path
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
 
