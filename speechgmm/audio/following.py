@@ -13,7 +13,7 @@ RECORDING = re.compile(
 )
 """First bytes of files that hold sound; those of MPEG audio say too little."""
 
-MARKS = (b"RIFF", b"RF64", b"riff\x2e\x91", b"FORM", b"fLaC", b"OggS\0\x02", b"caff\0\x01", b"ftyp", b"ID3")
+MARKS = (b"RIFF", b"RF64", b"riff\x2e\x91", b"FORM", b"fLaC", b"OggS\0\x02", b"caff\0\x01", b"ftyp", b"ID3", b"\xff")
 """Bytes to look for where the end of a recording is not known; what stands there is looked at then."""
 
 

@@ -17,7 +17,7 @@ import soxr
 from speechgmm.arrays import Float32Array
 from speechgmm.audio.containers import UNFINISHED, Extent, sound_extent
 from speechgmm.audio.headers import UNKNOWN_LENGTH
-from speechgmm.audio.views import raising_lost_errors
+from speechgmm.audio.views import keep_error, raising_lost_errors
 from speechgmm.errors import AudioError
 
 CONTAINERS = (
@@ -104,8 +104,9 @@ class MediaFile:
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""
-        if self._container is not None:
-            self._container.close()
+        with raising_lost_errors():
+            if self._container is not None:
+                self._container.close()
         if self._source is not None:
             self._source.close()
 
@@ -248,16 +249,23 @@ class _View:
         stream.seek(0)
 
     def read(self, n: int) -> bytes:
-        """Read up to `n` bytes."""
-        return self._stream.read(max(0, min(n, self._end - self._stream.tell())))
+        """Read up to `n` bytes; none after an error, which is kept."""
+        try:
+            return self._stream.read(max(0, min(n, self._end - self._stream.tell())))
+        except (OSError, KeyboardInterrupt, SystemExit) as error:
+            keep_error(error)
+            return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a byte; -1, as FFmpeg expects, for one before the first."""
-        target = offset + (0, self._stream.tell(), self._end)[whence]
-        if target < 0:
+        """Go to a byte; -1, as FFmpeg expects, for one before the first, and after an error, which is kept."""
+        try:
+            target = offset + (0, self._stream.tell(), self._end)[whence]
+            if target >= 0:
+                self._stream.seek(min(target, self._end))
+        except (OSError, KeyboardInterrupt, SystemExit) as error:
+            keep_error(error)
             return -1
-        self._stream.seek(min(target, self._end))
-        return target
+        return max(-1, target)
 
     def tell(self) -> int:
         """Return the position of the next byte."""

@@ -149,9 +149,13 @@ def _is_followed(data: Data, position: int, header: FrameHeader) -> bool:
 
 
 def starts_frames(data: Data, position: int) -> bool:
-    """Check whether frames of MPEG audio begin at a position."""
+    """Check whether three frames of MPEG audio begin at a position: two are found by chance in some files."""
     header = _header_at(data, position)
-    return header is not None and _is_followed(data, position, header)
+    if header is None or not _is_followed(data, position, header):
+        return False
+    second = position + header.n_bytes
+    following = _header_at(data, second)
+    return following is not None and _is_followed(data, second, following)
 
 
 def after_tags(data: Data, position: int) -> int:

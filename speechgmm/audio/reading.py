@@ -360,6 +360,8 @@ def _decode(source: str | Path, segment: _Segment, size: int) -> Iterator[Float3
         if last is None:
             raise AudioError(f"{source}: damaged after sample {position} ({error.error_string.rstrip('.')})") from error
         raise truncation_error(source, last, max(position, stream.tell())) from error
+    except OSError as error:
+        raise AudioError(f"{source}: not readable ({error.strerror})") from error
     if last is not None and position < last:
         raise truncation_error(source, last, position)
     if position == segment.first:

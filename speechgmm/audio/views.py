@@ -149,6 +149,13 @@ class _Hook:
 _hook = _Hook()
 
 
+def keep_error(error: BaseException) -> None:
+    """Keep an error for `raising_lost_errors`, in Python that a library calls; raise it where no one asks for it."""
+    if _hook.lost.errors is None:
+        raise error
+    _hook.lost.errors.append(error)
+
+
 @contextmanager
 def raising_lost_errors() -> Iterator[None]:
     """Raise in the end what was raised in Python while a library called it.

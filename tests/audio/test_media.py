@@ -16,7 +16,7 @@ import soxr
 from helpers.containers import amr_wideband, encode, encode_video, nist_header, shorten
 from speechgmm.audio.headers import UNKNOWN_LENGTH
 from speechgmm.audio.media import MediaFile, open_media
-from speechgmm.audio.reading import duration
+from speechgmm.audio.reading import audio_warnings, duration, read_audio
 from speechgmm.errors import AudioError
 
 RATE = 16000
@@ -198,11 +198,51 @@ def test_opus_in_webm_starts_at_the_sound_at_any_rate(tmp_path):
         assert len(samples) == pytest.approx(rate, abs=0.02 * rate)
 
 
+@pytest.mark.parametrize(("name", "codec", "rate"), [("a.caf", "alac", 40960), ("b.wav", "g722", 16000)])
+def test_encodings_that_libsndfile_lacks_in_containers_that_it_knows_are_read(tmp_path, name, codec, rate):
+    path = media(tmp_path, name, codec, rate)
+    with pytest.raises(soundfile.LibsndfileError):
+        soundfile.SoundFile(path)
+    samples, found = read_audio(path)
+    assert (found, duration(path), audio_warnings(path)) == (rate, len(samples) / rate, ())
+    np.testing.assert_array_equal(read_audio(path, start=0.25, stop=0.5)[0], samples[rate // 4 : rate // 2])
+    if codec == "alac":
+        np.testing.assert_array_equal(samples, voice(1, rate)[:, 0])
+    assert best_lag(samples, voice(1, rate)[:, 0], rate)[1] > 0.9
+
+
+def iff_chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack(">I", len(body)) + body
+
+
+def voc_block(kind: int, body: bytes) -> bytes:
+    return bytes([kind]) + struct.pack("<I", len(body))[:3] + body
+
+
+def test_files_of_which_libsndfile_reads_other_samples_are_read_right(tmp_path):
+    values = np.round(voice(2) * 2**7).astype(np.int8)
+    form = iff_chunk(b"VHDR", struct.pack(">IIIHBBI", len(values), 0, 0, RATE, 1, 0, 65536))
+    form += iff_chunk(b"CHAN", struct.pack(">I", 6)) + iff_chunk(b"BODY", values.T.tobytes())
+    (tmp_path / "a.8svx").write_bytes(iff_chunk(b"FORM", b"8SVX" + form))
+    for channel in (0, 1):  # which stand one after the other
+        samples, rate = read_audio(tmp_path / "a.8svx", channel=channel)
+        np.testing.assert_array_equal((rate, *samples), (RATE, *(values[:, channel] / np.float32(2**7))))
+    mono = np.round(voice() * 2**15).astype("<i2")
+    first = struct.pack("<IBBHI", RATE, 16, 1, 4, 0) + mono[:3000].tobytes()
+    content = b"Creative Voice File\x1a\x1a\0\x0a\1\x29\x11" + voc_block(9, first)
+    (tmp_path / "a.voc").write_bytes(content + voc_block(2, mono[3000:].tobytes()) + b"\0")
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.voc")[0], mono[:, 0] / np.float32(2**15))
+    assert audio_warnings(tmp_path / "a.voc") == ()
+
+
 def test_sound_of_a_video_is_read(tmp_path):
     path = encode_video(tmp_path / "a.mp4", voice(), RATE)
     samples, warnings = read(path)
     lag, correlation = best_lag(samples[:, 0], voice()[:, 0], RATE)
     assert (lag, correlation > 0.9, warnings) == (0, True, ())
+    for name in ("a.mkv", "a.wmv", "a.avi"):  # the pictures last longer
+        _, warnings = read(encode_video(tmp_path / name, voice(seconds=0.3), RATE))
+        assert warnings == ()
 
 
 def test_a_file_without_sound_is_refused(tmp_path):
@@ -293,6 +333,7 @@ def test_a_file_cut_between_its_parts_is_read_with_a_warning(tmp_path):
         position += 15 + int.from_bytes(data[position + 1 : position + 4], "big")
     path.write_bytes(data[:position])
     _, warnings = read(path)
+    assert audio_warnings(path) == warnings  # which only reading to the end shows
     assert len(warnings) == 1
     assert warnings[0].startswith("its sound lasts 0.")
     assert "but the file announces 1.0" in warnings[0]

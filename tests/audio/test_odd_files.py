@@ -1,5 +1,6 @@
 """Files as recorders, pipes and careless tools leave them: read to their real end, with a warning, or refused."""
 
+import struct
 import warnings
 
 import kaldiio
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.containers import encode
 from speechgmm import FeatureConfig, extract, read_audio
 from speechgmm.audio.headers import finished
 from speechgmm.audio.reading import audio_blocks, audio_file, audio_warnings, duration
@@ -184,6 +186,95 @@ def test_bytes_between_the_frames_of_an_mp3_file_are_seen(tmp_path, capfd):
     capfd.readouterr()
 
 
+APE = b"APETAGEX\xd0\x07\0\0\x60\0\0\0\1\0\0\0\0\0\0\xa0" + bytes(8)
+
+
+@pytest.mark.parametrize("before", [bytes(1000), b"\xff" * 99, APE + bytes(64) + b"APETAGEX" + bytes(24), "middle"])
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_an_mp3_file_that_does_not_begin_with_a_frame_is_read_whole(tmp_path, before, rate, capfd):
+    path = mp3(tmp_path / "a.mp3", speech_like(), rate)
+    without_length_tag(path)
+    whole, content = read_silently(path), path.read_bytes()
+    n_frame = 576 if rate < 32000 else 1152
+    path.write_bytes(content[40:] if before == "middle" else before + content)  # a recording of a radio station
+    assert len(read_silently(path)) == len(whole) - n_frame * (before == "middle")
+    capfd.readouterr()
+
+
+def test_a_length_tag_of_another_program_is_no_sound_and_no_hindrance(tmp_path):
+    path = mp3(tmp_path / "a.mp3", speech_like())
+    n_frames, frames = without_length_tag(path), path.read_bytes()
+    whole = read_silently(path)
+    tag = b"VBRI" + struct.pack(">HHHIIHHHH", 1, 0, 75, len(frames), n_frames, 0, 1, 2, 1)
+    first = frames[:4] + bytes(32) + tag  # of Fraunhofer's encoder
+    path.write_bytes(first.ljust(frames.index(frames[:2], 2), b"\0") + frames)
+    samples = read_silently(path)
+    assert len(samples) == len(whole)
+    np.testing.assert_allclose(samples, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", ["right", 0, 0xFFFFFFFF])
+def test_mp3_in_wav_is_read_whole(tmp_path, size):
+    path = mp3(tmp_path / "a.mp3", speech_like())
+    without_length_tag(path)
+    whole, frames = read_silently(path), path.read_bytes()
+    form = struct.pack("<HHIIHHHHIHHH", 0x55, 1, RATE, 8000, 1, 0, 12, 1, 2, 432, 1, 0)
+    size = len(frames) if size == "right" else size
+    head = b"RIFF" + struct.pack("<I", 50 + len(frames)) + b"WAVEfmt " + struct.pack("<I", len(form)) + form
+    path = tmp_path / "a.wav"
+    path.write_bytes(head + b"data" + struct.pack("<I", size) + frames)
+    if size == len(frames):
+        np.testing.assert_allclose(read_silently(path), whole, atol=1e-6)
+    else:
+        np.testing.assert_allclose(read_with_warning(path, "the header was never finished"), whole, atol=1e-6)
+
+
+def test_files_that_macos_left_beside_others_are_no_hindrance(tmp_path):
+    path = mp3(tmp_path / "a.mp3", speech_like())
+    whole = read_silently(path)
+    (tmp_path / "._a.mp3").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        \0\2\0\0\0\x09\0\0\0\x32" + bytes(400))
+    np.testing.assert_array_equal(read_silently(path), whole)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_S8", "PCM_16", "PCM_24"])
+def test_the_sizes_that_sox_writes_into_a_pipe_are_seen(tmp_path, subtype):
+    container = "WAV" if subtype == "PCM_U8" else "AIFF"
+    path = written(tmp_path / "a.bin", NOISE[:-1], format=container, subtype=subtype)
+    whole, content = read_silently(path), path.read_bytes()
+    width = {"PCM_16": 2, "PCM_24": 3}.get(subtype, 1)
+    if container == "WAV":
+        replaced(path, 40, struct.pack("<I", 0x7FFFF000))
+    else:
+        n_samples = 0x7F000000 // width
+        replaced(path, size_place(content, b"SSND"), struct.pack(">I", 8 + n_samples * width))
+        replaced(path, size_place(content, b"COMM") + 6, struct.pack(">I", n_samples))
+    np.testing.assert_array_equal(read_with_warning(path, "that of a pipe"), whole)
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE", "PCM_32"])
+def test_w64_with_the_long_form_of_its_format_is_read_right(tmp_path, subtype):
+    path = written(tmp_path / "a.w64", SAMPLES, format="W64", subtype=subtype)
+    whole, content = read_silently(path), path.read_bytes()
+    at = content.index(b"fmt ")
+    size = int.from_bytes(content[at + 16 : at + 24], "little")
+    form = content[at + 24 : at + size]
+    long_form = b"\xfe\xff" + form[2:16] + struct.pack("<HHI", 22, 8 * (8 if subtype == "DOUBLE" else 4), 4) + form[:2]
+    long_form += bytes.fromhex("000000001000800000aa00389b71")
+    chunk = content[at : at + 16] + struct.pack("<Q", 24 + len(long_form)) + long_form
+    path.write_bytes(content[:at] + chunk + content[at + size + -size % 8 :])  # as FFmpeg writes it
+    np.testing.assert_array_equal(read_silently(path), whole)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24"])
+def test_chunks_after_an_odd_number_of_bytes_are_known_with_and_without_padding(tmp_path, subtype):
+    path = written(tmp_path / "a.wav", subtype=subtype)
+    whole, content = read_silently(path), path.read_bytes()
+    end = 44 + len(NOISE) * (3 if subtype == "PCM_24" else 1)
+    for padding in (b"", b"\0"):
+        path.write_bytes(content[:end] + padding + b"LIST" + struct.pack("<I", 12) + b"INFOISFT\0\0\0\0")
+        np.testing.assert_array_equal(read_silently(path), whole)
+
+
 @pytest.mark.parametrize("n_files", [2, 3])
 @pytest.mark.parametrize("tagged", [True, False])
 def test_joined_mp3_files_are_read_one_after_the_other(tmp_path, n_files, tagged, capfd):
@@ -246,6 +337,58 @@ def test_an_ogg_file_whose_last_page_is_not_marked_is_read(tmp_path, subtype):
     np.testing.assert_array_equal(samples[: len(expected)], expected)
 
 
+def ogg_pages(content):
+    places = [k for k in range(len(content)) if content[k : k + 5] == b"OggS\0"]
+    return [content[start:stop] for start, stop in zip(places, [*places[1:], len(content)], strict=True)]
+
+
+def changed_page(page, *, number=None, unmarked=False):
+    page = bytearray(page)
+    page[5] &= 0xFB if unmarked else 0xFF
+    page[14:18] = page[14:18] if number is None else number.to_bytes(4, "little")
+    page[22:26] = bytes(4)
+    page[22:26] = ogg_checksum(page).to_bytes(4, "little")
+    return bytes(page)
+
+
+OGG = ["VORBIS", "OPUS", "flac"]
+
+
+def ogg(path, samples, codec):
+    """Write by libsndfile, but FLAC in Ogg, which it does not read."""
+    if codec == "flac":
+        return encode(path, samples[:, None], RATE, codec)
+    return written(path, samples, format="OGG", subtype=codec)
+
+
+@pytest.mark.parametrize("codec", OGG)
+def test_ogg_files_that_either_library_reads_are_joined_and_ended_alike(tmp_path, codec):
+    path = ogg(tmp_path / "a.ogg", np.tile(SAMPLES, 4), codec)
+    whole, pages = read_silently(path), ogg_pages(path.read_bytes())
+    unmarked = [*pages[:-1], changed_page(pages[-1], unmarked=True)]
+    other = [changed_page(page, number=77) for page in pages]
+    path.write_bytes(b"".join(unmarked))
+    samples = read_with_warning(path, "its last page is not marked as the end")
+    np.testing.assert_array_equal(samples[: len(whole)], whole)
+    for first in (pages, unmarked):
+        path.write_bytes(b"".join(first + other))
+        samples = read_with_warning(path, "2 recordings were joined end to end in it; all are read")
+        np.testing.assert_array_equal(samples[-len(whole) :], whole)
+        assert 0 <= len(samples) - 2 * len(whole) < 2000
+    path.write_bytes(b"".join(pages)[:-9])
+    with pytest.raises(AudioError, match=r"a\.ogg: cut short: .*its end is missing"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize("codec", OGG)
+def test_a_page_that_is_missing_is_seen(tmp_path, codec):
+    path = ogg(tmp_path / "a.ogg", np.tile(SAMPLES, 8), codec)
+    pages = ogg_pages(path.read_bytes())
+    assert len(pages) > 6
+    path.write_bytes(b"".join(pages[:4] + pages[5:]))
+    assert audio_warnings(path) == ("pages that are missing in it: 1",)
+
+
 def test_floats_in_the_units_of_integers_are_refused(tmp_path):
     for bits, scale in ((8, 2.0**7), (16, 2.0**15), (24, 2.0**23), (32, 2.0**31)):
         path = written(tmp_path / "a.wav", SAMPLES * 3.9 * scale, subtype="FLOAT")
@@ -262,10 +405,12 @@ def test_floats_in_the_units_of_integers_are_refused(tmp_path):
 )
 def test_arrays_of_integers_are_scaled_by_their_type(integers, scale):
     floats = (integers / scale).astype(np.float32)
-    np.testing.assert_array_equal(extract(integers, ALL_FRAMES), extract(floats, ALL_FRAMES))
+    expected = extract(floats, ALL_FRAMES)
+    np.testing.assert_array_equal(extract(integers, ALL_FRAMES), expected)
+    np.testing.assert_array_equal(extract(integers.astype(integers.dtype.newbyteorder()), ALL_FRAMES), expected)
     if integers.dtype == np.int8:
         unsigned = (integers.astype(int) + 128).astype(np.uint8)
-        np.testing.assert_array_equal(extract(unsigned, ALL_FRAMES), extract(floats, ALL_FRAMES))
+        np.testing.assert_array_equal(extract(unsigned, ALL_FRAMES), expected)
 
 
 def test_recordings_in_archives_are_read(tmp_path):
@@ -285,6 +430,28 @@ def test_recordings_in_archives_are_read(tmp_path):
     archive.write_bytes(archive.read_bytes()[:-100])
     with pytest.raises(AudioError, match=rf"wav\.ark:{second}: cut short"):
         read_audio(f"{archive}:{second}")
+
+
+def test_a_recording_in_an_archive_is_examined_like_a_file(tmp_path):
+    compressed = mp3(tmp_path / "a.mp3", speech_like())
+    without_length_tag(compressed)
+    sound = encode(tmp_path / "a.m4a", SAMPLES[:, None], RATE, "aac")
+    archive, places = tmp_path / "b.ark", {}
+    with archive.open("wb") as file:
+        for path in (compressed, sound, compressed):
+            file.write(b"id ")
+            places[file.tell()] = path
+            file.write(b"AUDIO\4" + path.stat().st_size.to_bytes(4, "little") + path.read_bytes())
+    for place, path in places.items():
+        np.testing.assert_allclose(read_silently(f"{archive}:{place}"), read_silently(path), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFF024, 0xFFFFFFFF])
+def test_a_wav_header_without_a_length_in_an_archive_is_refused(tmp_path, size):
+    path = replaced(written(tmp_path / "a.wav"), 4, size.to_bytes(4, "little"))
+    (tmp_path / "a.ark").write_bytes(b"a " + path.read_bytes() + b"b " + path.read_bytes())
+    with pytest.raises(AudioError, match=r"a\.ark:2: the WAV header gives no length; expected one, as other record"):
+        read_audio(f"{tmp_path / 'a.ark'}:2")
 
 
 @pytest.mark.parametrize("container", ["RIFF", "WAV", "FLAC", "AU"])
