@@ -69,7 +69,7 @@ def test_what_cannot_be_used_is_not_drawn(tmp_path, rng):
     assert {(each.session, each.channel) for each in corpus.enrol} == {("monday", "mean")}
     assert (recipe.corpus.root, recipe.corpus.table) == (str(tmp_path / "v"), "../r-usable.csv")
     assert (
-        "recordings that cannot be used: 10\n  a/monday/0.flac, a/monday/1.flac, a/monday/2.flac and 6 more: not"
+        "recordings that cannot be used: 10\n  a/monday/0.flac, a/monday/1.flac, a/monday/2.flac and 6 more: empty"
         in said
     )
     assert "\n  c/monday/short.wav: " in said

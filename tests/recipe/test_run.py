@@ -265,7 +265,7 @@ def harm_stereo(path):
         (harm_silent, "nothing but silence"),
         (harm_short, "shorter than one frame"),
         (harm_stereo, "2 channels"),
-        (harm_empty, "not readable as audio"),
+        (harm_empty, "empty: 0 bytes"),
     ],
 )
 @pytest.mark.parametrize("role", ["background", "test"])
