@@ -13,7 +13,10 @@ RECORDING = re.compile(
 )
 """First bytes of files that hold sound; those of MPEG audio say too little."""
 
-MARKS = (b"RIFF", b"RF64", b"riff\x2e\x91", b"FORM", b"fLaC", b"OggS\0\x02", b"caff\0\x01", b"ftyp", b"ID3", b"\xff")
+FRAME_START = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]")
+"""First bytes of a frame of MPEG audio, and of much else."""
+
+MARKS = (b"RIFF", b"RF64", b"riff\x2e\x91", b"FORM", b"fLaC", b"OggS\0\x02", b"caff\0\x01", b"ftyp", b"ID3")
 """Bytes to look for where the end of a recording is not known; what stands there is looked at then."""
 
 
@@ -35,6 +38,12 @@ def find_recording(data: Data, start: int, marks: Sequence[bytes] = MARKS) -> in
                 break
             place += 1
     return min(places, default=None)
+
+
+def find_frames(data: Data, start: int) -> int | None:
+    """Find the first frames of MPEG audio from a position on; None if there are none."""
+    places = (found.start() for found in FRAME_START.finditer(data, start))
+    return next((place for place in places if starts_frames(data, place)), None)
 
 
 def joined_warning(n_bytes: int) -> str:

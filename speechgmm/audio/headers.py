@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
 from speechgmm.audio.counts import first_flac_frame, has_more_voc_blocks, is_stereo_svx, last_flac_frame, stated_samples
-from speechgmm.audio.following import find_recording, joined_warning, recording_at
+from speechgmm.audio.following import find_frames, find_recording, joined_warning, recording_at
 from speechgmm.audio.mpeg import Data
 
 Order = Literal["big", "little"]
@@ -309,7 +309,8 @@ def _flac_header(data: Data) -> Header:
     n_counted = int.from_bytes(data[21:26], "big") & (2**36 - 1)
     first, last = first_flac_frame(data), last_flac_frame(data)
     is_whole = last is not None and n_counted in {0, last.stop}  # so that no more than a last frame is left to search
-    places = [find_recording(data, first, (b"fLaC",)), find_recording(data, last.start if last and is_whole else first)]
+    rest = last.start if last and is_whole else first
+    places = (find_recording(data, first, (b"fLaC",)), find_recording(data, rest), find_frames(data, rest))
     if found := [place for place in places if place is not None]:
         return _joined(data, 0, min(found))
     if last is None or not 0 < n_counted < last.stop:
