@@ -56,6 +56,15 @@ MEDIA_SUFFIXES = (
 )
 """Suffixes of the other files that hold sound: read by the extra ``media``, or listed as unusable."""
 
+RAW_SUFFIXES = (".raw", ".pcm")
+"""Suffixes of files of samples without a header."""
+
+TABLE_SUFFIXES = (".csv", ".tsv")
+"""Suffixes of tables with column names."""
+
+RECIPE_SUFFIXES = (".yaml", ".yml")
+"""Suffixes of recipes."""
+
 NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|nan)", re.IGNORECASE)
 """A number as programs write it: neither Python's ``1_000`` and ``infinity`` nor digits of other scripts."""
 

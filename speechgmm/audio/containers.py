@@ -8,13 +8,11 @@ from typing import BinaryIO, NamedTuple
 
 from speechgmm.audio.following import joined_warning, recording_at
 from speechgmm.audio.headers import is_streamed
+from speechgmm.audio.mpeg import ID3V1_BYTES
 from speechgmm.errors import AudioError
 
 MOST_TAGS = 2**20
 """Bytes to read after the end of a container, to see what follows behind tags of text."""
-
-TAG_BYTES = 128
-"""Bytes of an ID3v1 tag, which programs put at the end of any file."""
 
 MP4_BOXES = {
     *(b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid", b"sidx", b"mfra", b"styp", b"meta"),
@@ -61,9 +59,9 @@ def sound_extent(stream: BinaryIO) -> Extent:
     Files of other kinds have no structure to check: they reach to the end of the file, or to an ID3v1 tag there.
     """
     n_bytes = stream.seek(0, 2)
-    if n_bytes > TAG_BYTES:
-        stream.seek(-TAG_BYTES, 2)
-        n_bytes -= TAG_BYTES * (stream.read(3) == b"TAG")
+    if n_bytes > ID3V1_BYTES:
+        stream.seek(-ID3V1_BYTES, 2)
+        n_bytes -= ID3V1_BYTES * (stream.read(3) == b"TAG")
     stream.seek(0)
     head = stream.read(16)
     for magic, frame_bytes in AMR_FRAME_BYTES.items():

@@ -1,13 +1,9 @@
 """What decoding a file, or its beginning, shows: which audio it is, and whether its samples are in the usual units."""
 
 import hashlib
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import soundfile
-
-from speechgmm.arrays import Float32Array
 from speechgmm.audio.reading import Channel, audio_blocks, audio_file
 
 FIRST_SECONDS = 1.0
@@ -36,18 +32,19 @@ def samples_digest(
     return digest.hexdigest()
 
 
-def check_units(source: str, blocks: Iterator[Float32Array]) -> None:
+def check_units(
+    source: str,
+    subtype: str,
+    *,
+    channel: Channel = None,
+    start: float | None = None,
+    stop: float | None = None,
+) -> None:
     """Decode the beginning of a file that may hold samples far beyond full scale, until there is sound.
 
-    `blocks` are those of `audio_blocks`, which raise AudioError for such samples. Other files are not decoded.
+    `subtype` is that of `audio_facts`. Such samples raise AudioError, as in `audio_blocks`. Other files are not
+    decoded.
     """
-    if audio_file(source) != Path(source) or _holds_floats(source):
+    if subtype in FLOATS or audio_file(source) != Path(source):
+        blocks, _ = audio_blocks(source, block_seconds=FIRST_SECONDS, channel=channel, start=start, stop=stop)
         any(block.any() for block in blocks)
-
-
-def _holds_floats(source: str) -> bool:
-    """Whether the samples of a file are floating-point numbers; False where libsndfile does not know."""
-    try:
-        return soundfile.info(source).subtype in FLOATS
-    except (soundfile.LibsndfileError, OSError, TypeError, ValueError):
-        return False

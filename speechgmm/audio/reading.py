@@ -18,6 +18,7 @@ from speechgmm.audio.opening import OpenAudio, RawFormat, open_archived, open_au
 from speechgmm.audio.samples import check_rates, check_samples, resample, resample_blocks
 from speechgmm.audio.streams import AudioStream
 from speechgmm.errors import AudioError, AudioWarning, ChannelError
+from speechgmm.files import RAW_SUFFIXES
 
 READ_SAMPLES = 2**20
 """Samples of all channels decoded at a time: memory follows the file's contents, not the length in its header."""
@@ -139,6 +140,44 @@ def load_audio(
     return samples, sample_rate or file_rate, _remarks(segment.opened)
 
 
+class AudioFacts(NamedTuple):
+    """What is known about an audio file without its samples."""
+
+    seconds: float
+    sample_rate: int  # Hz
+    subtype: str  # how libsndfile calls the type of the samples
+    warnings: tuple[str, ...]  # what is odd about the file, as `audio_warnings` lists it
+
+
+def audio_facts(source: str | Path, channel: Channel = None) -> AudioFacts:
+    """Open a file once, and check that it has the channel, with the errors of `read_audio`.
+
+    The file is decoded as `duration` does.
+    """
+    opened = _open(source, channel, None, None, None).opened
+    with opened.stream as stream:
+        rate, subtype = _usable_rate(source, int(stream.samplerate), None), str(stream.subtype)
+    if opened.n_samples is not None:
+        return AudioFacts(opened.n_samples / rate, rate, subtype, opened.warnings)
+    decoded = _decoded(str(source), _stamp(source))
+    return AudioFacts(decoded.seconds or 0.0, rate, subtype, decoded.warnings)
+
+
+def load_channels(source: str | Path) -> tuple[Float32Array, int, tuple[str, ...]]:
+    """Read all channels of a file at once, each with the checks of `read_audio`.
+
+    Returns samples (n, channels), their rate in Hz, and what is odd about the file.
+    """
+    opened = _open_any(source, None)
+    with opened.stream as stream:
+        rate, n_channels = _usable_rate(source, int(stream.samplerate), None), int(stream.channels)
+        whole = _Segment(opened, 0, opened.n_samples)
+        samples = np.concatenate(list(_decode(source, whole, max(1, READ_SAMPLES // n_channels))))
+    for column in samples.T:
+        _check_samples(source, column, 0)
+    return samples, rate, _remarks(opened)
+
+
 def audio_blocks(
     source: str | Path,
     *,
@@ -252,7 +291,7 @@ def _open_any(source: str | Path, raw: RawFormat | None) -> OpenAudio:
             raise AudioError(f"{source}: not readable (Permission denied)")  # libsndfile would report another reason
         if path.stat().st_size == 0:
             raise AudioError(f"{source}: empty: 0 bytes")
-        if raw is None and path.suffix.lower() in {".raw", ".pcm"} and not _has_header(path):
+        if raw is None and path.suffix.lower() in RAW_SUFFIXES and not _has_header(path):
             raise AudioError(
                 f"{source}: not readable as audio: no header; expected its rate, channels and sample format, as in "
                 "--raw 16000,1,s16le (in Python: raw=RawFormat(16000))"

@@ -65,9 +65,8 @@ class ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile 
     """A sound file read from front to back: soundfile seeks after each read in files that are seekable."""
 
     warnings: tuple[str, ...] = ()
-    _calling: Callable[
-        [], AbstractContextManager[None]
-    ]  # what to read in: libsndfile reads open files by calling Python
+    # What to read in: libsndfile reads open files by calling Python.
+    _calling: Callable[[], AbstractContextManager[None]]
 
     def __init__(self, file: Path | io.BufferedReader, *args: Any) -> None:
         self._calling = nullcontext if isinstance(file, Path) else raising_lost_errors

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from speechgmm.errors import ResultsError, SpeechGMMError
+from speechgmm.wording import names_by_reason
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", min=1, max=4096, show_default="all cores", help="Number of parallel workers.")
@@ -59,6 +63,17 @@ def _without_detours(path: str) -> str:
     return shorter if os.path.realpath(shorter) == os.path.realpath(path) else path
 
 
+@contextmanager
+def progress_bars() -> Iterator["Progress"]:
+    """Show bars of progress on standard error, if it is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        yield bars
+
+
 def results_folder(path: Path) -> Path:
     """Return the results folder that a path means: itself, or the one of this name in ``results``, where runs write."""
     by_name = Path("results") / path
@@ -67,11 +82,8 @@ def results_folder(path: Path) -> Path:
 
 def group_reasons(reasons: Iterable[tuple[str, str]]) -> list[str]:
     """Format pairs of a name and a reason as a line for each reason, the most frequent first, with its first names."""
-    names: dict[str, list[str]] = {}
-    for name, reason in reasons:
-        names.setdefault(reason, []).append(name)
     lines = []
-    for reason, sharing in sorted(names.items(), key=lambda item: -len(item[1])):
+    for reason, sharing in sorted(names_by_reason(reasons).items(), key=lambda item: -len(item[1])):
         more = f" and {len(sharing) - MAX_EXAMPLES:,} more" if len(sharing) > MAX_EXAMPLES else ""
         lines.append(f"{', '.join(sharing[:MAX_EXAMPLES])}{more}: {reason}")
     return lines

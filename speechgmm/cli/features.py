@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from speechgmm.cli.common import JobsOption, exit_on_error, printable
+from speechgmm.cli.common import JobsOption, exit_on_error, printable, progress_bars
 from speechgmm.errors import CorpusError
+from speechgmm.wording import names_by_reason
 
 if TYPE_CHECKING:
     from speechgmm.audio.opening import RawFormat
@@ -244,16 +245,12 @@ def _filled_store(
     folder: Path, sources: Sequence["Source"], config: "FeatureConfig", jobs: int | None
 ) -> "FeatureStore":
     """Extract the features of recordings into a store, and show progress."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from speechgmm.features.store.store import open_store
     from speechgmm.features.store.writing import write_store
     from speechgmm.parallel.engine import Engine, available_cores
 
     engine = Engine("processes", max(1, min(jobs or available_cores(), len(sources))))
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with progress_bars() as progress:
         task = progress.add_task("extracting", total=len(sources))
         for n_done in write_store(folder, sources, config, engine):
             progress.update(task, completed=n_done)
@@ -315,11 +312,8 @@ def _print_warnings(config: "FeatureConfig", warnings: Sequence[str]) -> None:
 
 def _grouped(reasons: Sequence[tuple[str, str]]) -> list[str]:
     """Format lines of names and reasons; a reason of more than five names is one line, with a count and an example."""
-    names_of: dict[str, list[str]] = {}
-    for name, reason in reasons:
-        names_of.setdefault(reason, []).append(name)
     lines: list[str] = []
-    for reason, names in names_of.items():
+    for reason, names in names_by_reason(reasons).items():
         if len(names) > MAX_NAMED:
             lines.append(f"{len(names):,} recordings, such as {names[0]}: {reason}")
         else:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from speechgmm.cli.common import printable, progress_bars
 from speechgmm.errors import GalleryError
+from speechgmm.wording import names_by_reason
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from speechgmm.features.extract import FeatureConfig
     from speechgmm.gallery.audio import HeardAudio
     from speechgmm.gallery.gallery import Gallery
@@ -44,27 +44,16 @@ def find_audio(paths: Sequence[Path]) -> list[Path]:
 
 
 @contextmanager
-def progress() -> Iterator["Progress"]:
-    """Show bars of progress on standard error, if it is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        yield bars
-
-
-@contextmanager
 def reading(files: Sequence[Path]) -> Iterator[Iterator[Path]]:
     """Yield files, and show how many of them have been read."""
-    with progress() as bars:
+    with progress_bars() as bars:
         yield iter(bars.track(files, description="reading", total=len(files)))
 
 
 @contextmanager
 def scoring(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show that a recording is read, and then how much of it is scored, as the function is called that this yields."""
-    with progress() as bars:
+    with progress_bars() as bars:
         task = bars.add_task("reading", total=None)
 
         def report(n_scored: int, n: int) -> None:
@@ -89,11 +78,8 @@ def show_heard(gallery: "Gallery", heard: Mapping[str, "HeardAudio"]) -> None:
     if made:
         typer.echo("; ".join(made), err=True)
     _warn_of_narrow(front_end, {name: audio for name, audio in heard.items() if audio.is_narrow(front_end)})
-    remarks: dict[str, list[str]] = {}
-    for name, audio in heard.items():
-        for remark in audio.warnings:
-            remarks.setdefault(remark, []).append(name)
-    for remark, names in remarks.items():
+    remarks = ((name, remark) for name, audio in heard.items() for remark in audio.warnings)
+    for remark, names in names_by_reason(remarks).items():
         warn(f"{names[0]}: {remark}" if len(names) == 1 else f"{_recordings(len(names))}: {remark}: {listed(names)}")
 
 
@@ -113,19 +99,14 @@ def _warn_of_narrow(front_end: "FeatureConfig", narrow: Mapping[str, "HeardAudio
 
 def warn(message: str) -> None:
     """Print a warning on standard error, which leaves standard output to programs."""
-    from speechgmm.cli.common import printable
-
     typer.secho(f"warning: {printable(message)}", fg="yellow", err=True)
 
 
 def grouped(reasons: Mapping[str, str]) -> list[str]:
     """Format the reasons of unusable files, by their paths, as lines; files with the same reason share a line."""
-    paths: dict[str, list[str]] = {}
-    for path, reason in reasons.items():
-        paths.setdefault(reason, []).append(path)
     return [
         f"{names[0]}: {reason}" if len(names) == 1 else f"{len(names):,} files: {reason}: {listed(names)}"
-        for reason, names in paths.items()
+        for reason, names in names_by_reason(reasons.items()).items()
     ]
 
 

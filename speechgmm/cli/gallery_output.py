@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from speechgmm.cli.gallery_audio import grouped, listed, show_heard, warn
+from speechgmm.wording import join_names
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,7 +64,7 @@ def warn_of_shared(gallery: "Gallery") -> None:
 
     shared = Counter(names for names in enrolled_recordings(gallery).speakers.values() if len(names) > 1)
     for names, n in shared.items():
-        warn(f"{_joined(names)} are enrolled with {_same(n)}; forget removes a name, or a recording from one")
+        warn(f"{join_names(names)} are enrolled with {_same(n)}; forget removes a name, or a recording from one")
 
 
 def _same(n: int) -> str:
@@ -83,7 +84,7 @@ def warn_of_enrolled(gallery: "Gallery", files: Sequence[str]) -> None:
             tests.setdefault(names, []).append(file)
     for names, same in tests.items():
         these = "this very recording" if len(same) == 1 else f"{len(same)} of these very recordings"
-        warn(f"{_joined(names)} {'is' if len(names) == 1 else 'are'} enrolled with {these}: {listed(same)}")
+        warn(f"{join_names(names)} {'is' if len(names) == 1 else 'are'} enrolled with {these}: {listed(same)}")
 
 
 def warn_of_ties(tied: Mapping[str, Sequence[str]]) -> None:
@@ -91,7 +92,7 @@ def warn_of_ties(tied: Mapping[str, Sequence[str]]) -> None:
     recordings: dict[str, list[str]] = {}
     for name, speakers in tied.items():
         if speakers:
-            recordings.setdefault(_joined(speakers), []).append(name)
+            recordings.setdefault(join_names(speakers), []).append(name)
     for equal, names in recordings.items():
         warn(f"unknown, because {equal} score equally: {listed(names)}")
 
@@ -99,7 +100,7 @@ def warn_of_ties(tied: Mapping[str, Sequence[str]]) -> None:
 def warn_of_tied_windows(timeline: "Timeline") -> None:
     """Warn of windows whose answer is unknown because several speakers are best."""
     for speakers, n in Counter(names for names in timeline.tied if names).items():
-        warn(f"{n} window{'s' * (n > 1)} unknown, because {_joined(speakers)} score equally")
+        warn(f"{n} window{'s' * (n > 1)} unknown, because {join_names(speakers)} score equally")
 
 
 def exit_if_unusable(unusable: Mapping[str, str] | None = None, damaged: Mapping[str, str] | None = None) -> None:
@@ -338,11 +339,6 @@ def _reasons(reasons: Mapping[str, str]) -> list[dict[str, str]]:
 def _if_any(**lists: Sequence[str]) -> dict[str, list[str]]:
     """Convert lists that are not empty to plain data."""
     return {key: list(values) for key, values in lists.items() if values}
-
-
-def _joined(names: Sequence[str]) -> str:
-    """Join names, two or more with a last "and"."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _table(*titles: str) -> "Table":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgmm.cli.common import JobsOption, exit_on_error
+from speechgmm.cli.common import JobsOption, exit_on_error, progress_bars
 
 if TYPE_CHECKING:
     from speechgmm.corpus.formats.discovered import DiscoveredCorpus
@@ -50,14 +50,10 @@ def init(
 
 def _survey(corpus: "DiscoveredCorpus", jobs: int | None) -> "Survey":
     """Read the headers of recordings, and show progress on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from speechgmm.parallel.engine import Engine, available_cores
     from speechgmm.recipe.preparing.survey import survey
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with progress_bars() as progress:
         task = progress.add_task("reading headers", total=None)
 
         def show(n_read: int, n_all: int) -> None:
@@ -90,8 +86,8 @@ def _unusable(recordings: "Survey") -> list[str]:
 
 def _print_found(recordings: "Survey") -> None:
     """Print what was recognised, who speaks and how much, and what is left out."""
-    from speechgmm.corpus.manifest import first_few
     from speechgmm.recipe.preparing.first_recipe import format_duration
+    from speechgmm.wording import first_few
 
     corpus, speakers = recordings.corpus, sorted(recordings.of_speaker)
     lines = [f"found: {corpus.how}"]

@@ -1,13 +1,14 @@
 """Utterances, trials and corpora: plain values, checked when a corpus is built."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from speechgmm.audio.reading import Channel
 from speechgmm.corpus.problems import Problems
+from speechgmm.wording import first_few
 
 Role = Literal["background", "enrol", "test"]
 ROLES: tuple[Role, ...] = ("background", "enrol", "test")
@@ -265,9 +266,3 @@ def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
     for utterance in utterances:
         groups.setdefault(utterance.speaker, []).append(utterance)
     return groups
-
-
-def first_few(names: Sequence[str]) -> str:
-    """Format the first three names of a list, and the number of the others."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

@@ -8,10 +8,11 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.manifest import ROLES, Corpus, Role, Trial, Utterance, by_speaker, first_few
+from speechgmm.corpus.manifest import ROLES, Corpus, Role, Trial, Utterance, by_speaker
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.trials import TrialLine, check_trials, known_name
 from speechgmm.errors import CorpusError
+from speechgmm.wording import first_few
 
 UtterancesByRole = Mapping[Role | None, Sequence[Utterance]]
 """The utterances of each role; the key None has those without a role."""

@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from speechgmm.configuration import Configuration
-from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance, first_few
+from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
 from speechgmm.files import file_digest, is_file
+from speechgmm.wording import first_few
 
 MIDDLE_BYTES = 4096
 """Read from the middle of files of one size before they are read whole: other recordings differ there."""

@@ -16,7 +16,7 @@ from speechgmm.corpus.named_columns import (
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.vocabulary import EXPECTED_LABELS, column_roles, is_label, is_target, may_be_data
 from speechgmm.errors import CorpusError
-from speechgmm.files import is_audio, numbered_lines, replacing
+from speechgmm.files import TABLE_SUFFIXES, is_audio, numbered_lines, replacing
 
 EXPECTED_TRIAL = "a model, a test utterance and a label: target or nontarget, tgt or imp, 1 or 0"
 
@@ -53,7 +53,7 @@ def trial_lists(root: Path, names: Iterable[str], problems: Problems) -> dict[st
 
 def _list_name(path: Path) -> str:
     """Return the name of a list in results; suffixes of lists without column names are part of it, but ``.txt``."""
-    is_table = path.suffix.lower() in (".csv", ".tsv") and trial_columns(path) is not None
+    is_table = path.suffix.lower() in TABLE_SUFFIXES and trial_columns(path) is not None
     return path.stem if is_table else path.name.removesuffix(".txt")
 
 

@@ -13,9 +13,8 @@ from speechgmm.audio.reading import Channel, audio_file
 from speechgmm.errors import CorpusError
 from speechgmm.features.frames.label_formats import channel_index, read_segments
 from speechgmm.features.store.writing import Source
-from speechgmm.files import files_below, is_audio, kinds_of_files, numbered_lines, printable_name
+from speechgmm.files import RAW_SUFFIXES, files_below, is_audio, kinds_of_files, numbered_lines, printable_name
 
-RAW_SUFFIXES = (".raw", ".pcm")
 """Suffixes of files without a header, which are taken from folders where their format is given."""
 
 

@@ -4,16 +4,14 @@ Audio that has this form already is used as it is.
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio.bandwidth import real_bandwidth
-from speechgmm.audio.reading import Channel, audio_file, load_audio
+from speechgmm.audio.reading import Channel, audio_file, load_audio, load_channels
 from speechgmm.audio.samples import clipped_share, resample, silence_error
 from speechgmm.errors import AudioError, ChannelError
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
@@ -91,19 +89,11 @@ def _one_channel(path: Path, config: GalleryConfig) -> tuple[Channel, LoadedAudi
                 f'{path}: several channels; this gallery takes one, as its gallery.json says "channel": null; '
                 'expected a mono file, or "mean" or "loudest" there'
             ) from error
-    mean = load_audio(path, channel="mean")
     if config.channel == "mean":
-        return "mean", mean
-    return max(enumerate(_channels(path)), key=lambda item: float(np.mean(np.square(item[1][0], dtype=np.float64))))
-
-
-def _channels(path: Path) -> Iterator[LoadedAudio]:
-    """Read the channels of a file, of which every sample can be read, one after the other."""
-    for number in count():
-        try:
-            yield load_audio(path, channel=number)
-        except AudioError:  # there are no more
-            return
+        return "mean", load_audio(path, channel="mean")
+    samples, rate, remarks = load_channels(path)
+    loudest = int(np.argmax(np.mean(np.square(samples, dtype=np.float64), axis=0)))
+    return loudest, (np.ascontiguousarray(samples[:, loudest]), rate, remarks)
 
 
 def _analyse(samples: Float32Array, rate: int, front_end: FeatureConfig) -> Extraction:

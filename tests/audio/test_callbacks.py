@@ -15,7 +15,8 @@ from speechgmm.audio import media
 from speechgmm.audio.views import FileView, raising_lost_errors
 from speechgmm.errors import AudioError
 
-NOISE = np.random.default_rng(1).normal(0, 0.1, 400_000).astype(np.float32)
+RNG = np.random.default_rng(1)
+NOISE = RNG.normal(0, 0.1, 400_000).astype(np.float32)
 
 
 def unfinished(folder):

@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from speechgmm.audio.reading import audio_file
-from speechgmm.corpus.manifest import Role, Utterance, first_few
+from speechgmm.corpus.manifest import Role, Utterance
 from speechgmm.files import is_audio, is_file, kinds_of_files
+from speechgmm.wording import first_few
 
 KeyValue = str | None | tuple[str, ...] | Mapping[str, str]
 

@@ -19,10 +19,11 @@ from speechgmm.corpus.formats.discovered import (
 from speechgmm.corpus.formats.kaldi import KaldiConfig, read_data_directory, read_kaldi, read_speakers
 from speechgmm.corpus.formats.sets import SetContents, kind_of_set, roles_of_sets
 from speechgmm.corpus.linked_paths import audio_path
-from speechgmm.corpus.manifest import ROLES, Role, Utterance, first_few
+from speechgmm.corpus.manifest import ROLES, Role, Utterance
 from speechgmm.corpus.problems import Problems
 from speechgmm.errors import CorpusError
 from speechgmm.files import is_audio, numbered_lines
+from speechgmm.wording import first_few
 
 SPEAKERS = {"utt2spk", "spk2utt"}
 """The files of which a data directory of recordings has one beside ``wav.scp``."""

@@ -16,18 +16,14 @@ from speechgmm.corpus.formats.discovered import (
     unlisted_audio,
 )
 from speechgmm.corpus.formats.tables import ColumnsConfig, read_rows, read_utterances
-from speechgmm.corpus.manifest import first_few
 from speechgmm.corpus.named_columns import read_column_names
 from speechgmm.corpus.problems import Problems
 from speechgmm.errors import CorpusError
-from speechgmm.files import files_below, is_file
-
-TABLE_SUFFIXES = (".csv", ".tsv")
+from speechgmm.files import RECIPE_SUFFIXES, TABLE_SUFFIXES, files_below, is_file
+from speechgmm.wording import first_few
 
 WRITTEN = "-usable.csv"
 """How the names of tables end that `init` writes beside its recipes, after those of the recipes."""
-
-RECIPE_SUFFIXES = (".yml", ".yaml")
 
 MAX_DEPTH = 2
 """Folders between the given one and a table, at most."""

@@ -19,9 +19,10 @@ from speechgmm.corpus.formats.sets import (
     roles_of_sets,
     sets_of_same_names,
 )
-from speechgmm.corpus.manifest import ROLES, Role, Utterance, first_few
+from speechgmm.corpus.manifest import ROLES, Role, Utterance
 from speechgmm.errors import CorpusError
 from speechgmm.files import files_below, is_audio, kinds_of_files, printable_name
+from speechgmm.wording import first_few
 
 UNSPECIFIC = ("fsdd",)
 """Layouts whose names other files may have too: most of the audio has to match."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from speechgmm.corpus.formats.sets import sex_of_set
-from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance, first_few
+from speechgmm.corpus.manifest import ROLES, Corpus, Role, Utterance
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import ProtocolConfig, assemble
 from speechgmm.corpus.shared_recordings import SharedRecordingsConfig
@@ -24,6 +24,7 @@ from speechgmm.files import (
     printable_name,
     read_text,
 )
+from speechgmm.wording import first_few
 
 
 class LayoutConfig(SharedRecordingsConfig):

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from speechgmm.corpus.manifest import Utterance
+from speechgmm.wording import join_names
 
 SetKind = Literal["train", "background", "dev", "test", "enrol", "sex", "plain", "noise"]
 """What the name of a folder says about the recordings in it."""
@@ -299,17 +300,18 @@ def roles_of_sets(sets: Mapping[str, SetContents]) -> RolesOfSets | None:
     folders: dict[str, tuple[str, ...]]
     if enrol and test and _share(test, enrol, sets):
         folders = {"background": (*train, *background), "enrol": tuple(enrol), "test": tuple(test)}
-        words = f"speakers are enrolled from {_and(enrol)} and tested on {_and(test)}"
+        words = f"speakers are enrolled from {join_names(enrol)} and tested on {join_names(test)}"
     elif train and test and _share((*test, *enrol), train, sets) >= 0.5:
         folders = {"background": tuple(background), "enrol": (*train, *enrol), "test": tuple(test)}
-        words = f"the same speakers are in {_and((*train, *test))}: enrolled from {_and(train)}, tested on {_and(test)}"
+        both = join_names((*train, *test))
+        words = f"the same speakers are in {both}: enrolled from {join_names(train)}, tested on {join_names(test)}"
     else:
         folders = {"background": (*train, *background), "evaluation": (*test, *enrol)}
-        words = f"speakers of {_and((*test, *enrol))} are enrolled and tested"
+        words = f"speakers of {join_names((*test, *enrol))} are enrolled and tested"
         if _n_testable(folders["evaluation"], sets) < 2:
             return None
     if folders["background"]:
-        words += f"; background: {_and(folders['background'])}"
+        words += f"; background: {join_names(folders['background'])}"
     folders = {key: names for key, names in folders.items() if names}
     used = {name for names in folders.values() for name in names}
     return RolesOfSets(folders, tuple(name for name in sets if name not in used), words)
@@ -326,8 +328,3 @@ def _n_testable(names: Iterable[str], sets: Mapping[str, SetContents]) -> int:
     """Count the speakers with two recordings or more in some sets."""
     counts = sum((sets[name].speakers for name in names), Counter[str]())
     return sum(1 for count in counts.values() if count > 1)
-
-
-def _and(names: Sequence[str]) -> str:
-    """Join names with commas and an ``and``."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

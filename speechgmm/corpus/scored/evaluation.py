@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from speechgmm.arrays import Float64Array, IntArray
-from speechgmm.corpus.manifest import first_few
 from speechgmm.corpus.scored.score_files import ScoredTrials, read_scored_trials
 from speechgmm.corpus.scored.trial_speakers import Manifest, column_values, read_manifest, trial_speaker_numbers
 from speechgmm.corpus.trials import known_name
@@ -16,6 +15,7 @@ from speechgmm.evaluation.breakdown import FEWEST, binned, breakdown, too_few
 from speechgmm.evaluation.report.scores_page import report_scores
 from speechgmm.evaluation.report.trials import TestInfo, TrialTable
 from speechgmm.evaluation.summary import EvaluationConfig, ListMetrics, summarise, uncertainty
+from speechgmm.wording import first_few
 
 SEED = 0
 """Seed of the bootstrap; the default of recipes."""

@@ -8,12 +8,12 @@ import numpy as np
 
 from speechgmm.arrays import IntArray
 from speechgmm.corpus.formats.tables import id_of_path
-from speechgmm.corpus.manifest import first_few
 from speechgmm.corpus.named_columns import named_rows, read_column_names
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.scored.score_files import ScoredTrials
 from speechgmm.corpus.trials import known_name
 from speechgmm.errors import CorpusError
+from speechgmm.wording import first_few
 
 VOXCELEB = re.compile(r"(id\d{5})/")
 """Start of the name of a VoxCeleb recording: its speaker."""

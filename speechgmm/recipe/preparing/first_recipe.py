@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue
 from speechgmm.corpus.formats.discovered_tables import WRITTEN
 from speechgmm.corpus.formats.tables import ColumnsConfig, read_utterances, write_utterances
-from speechgmm.corpus.manifest import Utterance, by_speaker, first_few
+from speechgmm.corpus.manifest import Utterance, by_speaker
 from speechgmm.corpus.problems import Problems
 from speechgmm.corpus.protocol import sorted_by_speaker
 from speechgmm.corpus.reading import read_corpus
@@ -23,6 +23,7 @@ from speechgmm.errors import CorpusError
 from speechgmm.files import replacing
 from speechgmm.recipe.preparing.survey import Survey
 from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.wording import first_few
 
 ENOUGH_SPEAKERS = 20
 """With fewer speakers, all of them are evaluated and none are background."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from speechgmm.audio.probing import FIRST_SECONDS, check_units
-from speechgmm.audio.reading import audio_blocks, audio_file, audio_warnings, duration
+from speechgmm.audio.probing import check_units
+from speechgmm.audio.reading import AudioFacts, Channel, audio_blocks, audio_facts, audio_file
 from speechgmm.corpus.formats.commands import is_command
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import AudioError, ChannelError
@@ -52,20 +52,22 @@ def read_headers(
 
 
 def _read_headers(block: Sequence[AudioSegment]) -> list[AudioHeader]:
-    """Read a block of headers, in a worker; what is odd about a file is found once for all its segments."""
-    warnings_of = cache(audio_warnings)
-    return [_read_header(each, warnings_of) for each in block]
+    """Read a block of headers, in a worker; what is known about a file is found once for all its segments."""
+    facts_of = cache(audio_facts)
+    return [_read_header(each, facts_of) for each in block]
 
 
-def _read_header(audio: AudioSegment, warnings_of: Callable[[str], tuple[str, ...]]) -> AudioHeader:
+def _read_header(audio: AudioSegment, facts_of: Callable[[str, Channel], AudioFacts]) -> AudioHeader:
     """Read a header, and check that it has the segment and the channel, and samples in the usual units."""
     path, start, end, channel = audio
     try:
+        facts = facts_of(path, channel)
         end = segment_stop(path, end)
-        blocks, rate = audio_blocks(path, block_seconds=FIRST_SECONDS, channel=channel, start=start, stop=end)
-        check_units(path, blocks)
+        if (start, end) != (None, None):
+            audio_blocks(path, channel=channel, start=start, stop=end)
+        check_units(path, facts.subtype, channel=channel, start=start, stop=end)
     except AudioError as error:
         several = isinstance(error, ChannelError)
         return AudioHeader(missing=not is_file(audio_file(path)), error=str(error), several_channels=several)
-    stop = duration(path) if end is None else end
-    return AudioHeader((stop or 0.0) - (start or 0.0), rate, warnings=warnings_of(path))
+    stop = facts.seconds if end is None else end
+    return AudioHeader(stop - (start or 0.0), facts.sample_rate, warnings=facts.warnings)

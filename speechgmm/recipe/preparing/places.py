@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from speechgmm.errors import CorpusError
-from speechgmm.files import is_audio
+from speechgmm.files import RECIPE_SUFFIXES, is_audio
 from speechgmm.gallery.layout import CONFIG_FILE
 from speechgmm.recipe.layout import METRICS_FILE, RECIPE_FILE
 
@@ -33,7 +33,7 @@ def check_place(place: Path) -> None:
         )
     elif place.name == "wav.scp":
         raise CorpusError(f"{place}: a list of a Kaldi data directory; {EXPECTED}. Give its folder: {place.parent}")
-    elif suffix in (".yaml", ".yml"):
+    elif suffix in RECIPE_SUFFIXES:
         raise CorpusError(f"{place}: a YAML file; {EXPECTED}. If it is a recipe, run it: speechgmm run {place}")
     elif suffix in ARCHIVE_SUFFIXES:
         raise CorpusError(f"{place}: an archive; {EXPECTED}. Unpack it, and give the folder")

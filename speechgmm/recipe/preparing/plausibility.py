@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from speechgmm.corpus.manifest import Corpus, Utterance, by_speaker, first_few
+from speechgmm.corpus.manifest import Corpus, Utterance, by_speaker
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.wording import first_few
 
 SET_NAME = re.compile(
     r"(?:train|training|test|testing|dev|devel|development|val|valid|validation|eval|evaluation|enrol|enroll|enrolment"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from speechgmm.audio.reading import duration
 from speechgmm.corpus.formats.discovered import DiscoveredCorpus
-from speechgmm.corpus.manifest import Role, Utterance, by_speaker, first_few
+from speechgmm.corpus.manifest import Role, Utterance, by_speaker
 from speechgmm.features.spectral.config import CepstraConfig
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment, read_headers
+from speechgmm.wording import first_few
 
 FRAME: float = CepstraConfig.model_fields["frame_length"].default
 """Length of a frame in seconds."""

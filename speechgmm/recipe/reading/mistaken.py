@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from speechgmm.files import is_audio, is_file
+from speechgmm.files import RECIPE_SUFFIXES, TABLE_SUFFIXES, is_audio, is_file
+from speechgmm.wording import first_few
 
 MAX_SEARCHED = 20_000
 """Files of a folder whose names show what it holds."""
 
-RECIPE_SUFFIXES = (".yaml", ".yml")
-TABLE_SUFFIXES = (".csv", ".tsv")
 LISTS = ("wav.scp", "utt2spk", "segments")
 """Files of a Kaldi data directory."""
 
@@ -40,7 +39,7 @@ def _of_folder(folder: Path) -> str:
     if is_file(folder / "recipe.yaml"):
         return f"a folder; expected a recipe: its own is {folder / 'recipe.yaml'}"
     if recipes := _recipes_in(folder):
-        return f"a folder; expected a recipe: {_first(folder, recipes)}"
+        return f"a folder; expected a recipe: {first_few([str(folder / name) for name in recipes])}"
     held = next((name for name in islice(_names_below(folder), MAX_SEARCHED) if name in LISTS or is_audio(name)), "")
     if held:
         what = "Kaldi lists" if held in LISTS else "recordings"
@@ -64,7 +63,11 @@ def _similar(path: Path) -> str:
     by_stem = {Path(name).stem.lower(): name for name in recipes}
     if meant := difflib.get_close_matches(path.stem.lower(), by_stem, n=1):
         return f"; did you mean {folder / by_stem[meant[0]]}?"
-    return f"; recipes there: {_first(folder, recipes)}" if recipes else "; expected a recipe, a YAML file"
+    return (
+        f"; recipes there: {first_few([str(folder / name) for name in recipes])}"
+        if recipes
+        else "; expected a recipe, a YAML file"
+    )
 
 
 def _recipes_in(folder: Path) -> list[str]:
@@ -73,9 +76,3 @@ def _recipes_in(folder: Path) -> list[str]:
         return sorted(name for name in os.listdir(folder) if Path(name).suffix.lower() in RECIPE_SUFFIXES)  # noqa: PTH208
     except OSError:
         return []
-
-
-def _first(folder: Path, recipes: list[str]) -> str:
-    """Name a few recipes."""
-    more = f" and {len(recipes) - 3} more" if len(recipes) > 3 else ""
-    return ", ".join(str(folder / name) for name in recipes[:3]) + more

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from speechgmm.corpus.manifest import Corpus, first_few
+from speechgmm.corpus.manifest import Corpus
 from speechgmm.errors import ModelError, RecipeError, ResultsError
 from speechgmm.evaluation.breakdown import FEWEST, too_few
 from speechgmm.evaluation.report.content import SkippedItem
@@ -38,6 +38,7 @@ from speechgmm.recipe.stages.context import STAGES, StageRunner, StoppedEarly
 from speechgmm.recipe.stages.evaluation import load_metrics
 from speechgmm.recipe.stages.progress import ProgressBars
 from speechgmm.recipe.stages.shared_frames import check_shared_frames
+from speechgmm.wording import first_few
 
 logger = logging.getLogger(__name__)
 

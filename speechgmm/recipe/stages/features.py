@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from speechgmm.audio.reading import audio_file
-from speechgmm.corpus.manifest import Utterance, first_few
+from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.formats.reading import file_of_place
@@ -23,6 +23,7 @@ from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.stages.context import StageContext, to_json
 from speechgmm.recipe.stages.progress import ProgressCallback
+from speechgmm.wording import first_few, names_by_reason
 
 VERSION = 2
 """Rises whenever the same inputs would give another output."""
@@ -114,9 +115,7 @@ def opened_store(folder: Path) -> FeatureStore:
 
 def why_empty(store: FeatureStore) -> str:
     """Say why a store is empty: the most frequent reasons, each with the first utterances that have it."""
-    names: dict[str, list[str]] = {}
-    for unusable in store.unusable:
-        names.setdefault(unusable.reason, []).append(unusable.utterance)
+    names = names_by_reason((each.utterance, each.reason) for each in store.unusable)
     most_frequent = sorted(names, key=lambda reason: -len(names[reason]))[:MAX_REASONS]
     reasons = "; ".join(f"{reason} ({first_few(names[reason])})" for reason in most_frequent)
     more = f"; {len(names) - MAX_REASONS} more reasons" if len(names) > MAX_REASONS else ""
