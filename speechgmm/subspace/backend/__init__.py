@@ -1,0 +1,1 @@
+"""Back ends: an ordered list of steps on vectors that ends in a scorer."""

@@ -1,0 +1,63 @@
+"""What scorers have in common: the models that they make of a speaker's vectors, and how they score tests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+
+from speechgmm.arrays import Float64Array, IntArray, read_only
+from speechgmm.subspace.backend.config import ScorerConfig
+from speechgmm.subspace.vectors import Vectors
+
+Arrays = Mapping[str, Float64Array]
+"""The arrays that a step or scorer was fitted to, by name, as files hold them."""
+
+
+@dataclass(frozen=True, eq=False)
+class EnrolledVectors:
+    """What M models are compared by: one vector each, and what a scorer needs beside it."""
+
+    values: Float64Array  # (M, R): mean vectors, or the weights of support-vector machines
+    counts: IntArray  # (M,): vectors that each was enrolled from
+    offsets: Float64Array  # (M,): what a support-vector machine adds to its product; 0 for others
+    covariances: Float64Array | None = None  # (M, R, R): of the mean vectors' posteriors, where they are propagated
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", read_only(self.values))
+        object.__setattr__(self, "counts", np.asarray(self.counts, np.intp))
+        object.__setattr__(self, "offsets", read_only(self.offsets))
+        if self.covariances is not None:
+            object.__setattr__(self, "covariances", read_only(self.covariances))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @classmethod
+    def stack(cls, models: Sequence[Self]) -> Self:
+        """Put models side by side."""
+        covariances = [each.covariances for each in models if each.covariances is not None]
+        return cls(
+            np.concatenate([each.values for each in models]),
+            np.concatenate([each.counts for each in models]),
+            np.concatenate([each.offsets for each in models]),
+            np.concatenate(covariances) if len(covariances) == len(models) else None,
+        )
+
+
+class Scorer(Protocol):
+    """The last step of a back end, fitted to the background."""
+
+    @property
+    def config(self) -> ScorerConfig:
+        """What it was fitted as."""
+
+    @property
+    def arrays(self) -> Arrays:
+        """What it was fitted to."""
+
+    def enrol(self, vectors: Vectors, speaker: str | None = None) -> EnrolledVectors:
+        """Make one model of the vectors of one speaker; what the background has of that speaker is left out."""
+
+    def score(self, models: EnrolledVectors, tests: Vectors) -> Float64Array:
+        """Score U tests against M models, shape (M, U); a column has the same bits whatever the other tests are."""

@@ -1,0 +1,1 @@
+"""Inter-session variability and joint factor analysis: training, enrolment and scoring."""

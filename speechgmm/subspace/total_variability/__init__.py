@@ -1,0 +1,1 @@
+"""Total variability: i-vectors, their training and extraction."""
