@@ -1,0 +1,74 @@
+"""Symmetric matrices of which one triangle is stored, in LAPACK's rectangular full packed form.
+
+It takes R (R + 1) / 2 numbers, so that sums of such matrices are matrix products of half the size, and its routines
+are as fast as those of full matrices. Where a function writes into an array, that array is a contiguous row.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.linalg import lapack
+
+from speechgmm.arrays import BoolArray, Float64Array, IntArray
+
+FORM = {"transr": "N", "uplo": "L"}
+
+
+def size(rank: int) -> int:
+    """Count the numbers that a matrix of R x R takes."""
+    return rank * (rank + 1) // 2
+
+
+def pack(matrices: Float64Array) -> Float64Array:
+    """Pack symmetric matrices, shape (..., R, R), of which the lower triangles count, into shape (..., P)."""
+    rows, columns = _positions(matrices.shape[-1])
+    return np.ascontiguousarray(matrices[..., rows, columns])
+
+
+def unpack(packed: Float64Array, rank: int) -> Float64Array:
+    """Return symmetric matrices in full, shape (..., R, R)."""
+    rows, columns = _positions(rank)
+    matrices = np.empty((*packed.shape[:-1], rank, rank))
+    matrices[..., rows, columns] = packed
+    matrices[..., columns, rows] = packed
+    return matrices
+
+
+def diagonal(rank: int) -> BoolArray:
+    """Return where the diagonal is, shape (P,)."""
+    rows, columns = _positions(rank)
+    on_diagonal: BoolArray = rows == columns
+    return on_diagonal
+
+
+def add_outer(packed: Float64Array, vector: Float64Array) -> None:
+    """Add the outer product of a vector with itself to a matrix."""
+    if len(vector):
+        lapack.dsfrk(len(vector), 1, 1.0, vector[:, None], 1.0, packed, overwrite_c=1, **FORM)
+
+
+def factorise(packed: Float64Array, rank: int) -> bool:
+    """Replace a matrix by its lower Cholesky factor; return False if it is not positive definite."""
+    return rank == 0 or lapack.dpftrf(rank, packed, overwrite_a=1, **FORM)[1] == 0
+
+
+def solve(factor: Float64Array, right: Float64Array) -> Float64Array:
+    """Solve for as many right-hand sides as there are columns, shape (R, K), with the factor of a matrix."""
+    solution: Float64Array = lapack.dpftrs(len(right), factor, right, **FORM)[0] if len(right) else right
+    return solution
+
+
+def invert(factor: Float64Array, rank: int) -> None:
+    """Replace a factor by the inverse of its matrix."""
+    if rank:
+        lapack.dpftri(rank, factor, overwrite_a=1, **FORM)
+
+
+@lru_cache(maxsize=8)
+def _positions(rank: int) -> tuple[IntArray, IntArray]:
+    """Return the row and the column of each packed number, in the lower triangle, as LAPACK packs them."""
+    if rank == 0:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    numbers = np.arange(rank * rank, dtype=np.float64).reshape(rank, rank)
+    flat = lapack.dtrttf(numbers, **FORM)[0].astype(np.intp)
+    return flat // rank, flat % rank
