@@ -89,7 +89,7 @@ class TotalVariability:
     @cached_property
     def scaled_loadings(self) -> Float64Array:
         """S_c^-1 T_c of all components, shape (C D, R)."""
-        return (self.loadings / self.variances[:, :, None]).reshape(-1, self.rank)
+        return (self.loadings / self.variances[:, :, None]).reshape(self.means.size, self.rank)
 
     @cached_property
     def precisions(self) -> Float64Array:

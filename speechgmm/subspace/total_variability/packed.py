@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.linalg import lapack
 
-from speechgmm.arrays import BoolArray, Float64Array, IntArray
+from speechgmm.arrays import Float64Array, IntArray
 
 FORM = {"transr": "N", "uplo": "L"}
 
@@ -34,11 +34,10 @@ def unpack(packed: Float64Array, rank: int) -> Float64Array:
     return matrices
 
 
-def diagonal(rank: int) -> BoolArray:
-    """Return where the diagonal is, shape (P,)."""
+def diagonal(rank: int) -> IntArray:
+    """Return where the diagonal is, in the order of the packed numbers, shape (R,)."""
     rows, columns = _positions(rank)
-    on_diagonal: BoolArray = rows == columns
-    return on_diagonal
+    return np.flatnonzero(rows == columns)
 
 
 def add_outer(packed: Float64Array, vector: Float64Array) -> None:

@@ -141,7 +141,7 @@ def train_total_variability(
     file = None if checkpoint is None else Path(checkpoint)
     training = "" if file is None else training_digest(source, ubm, config, first)
     state = (file and load_state(file, training)) or FactorState(first)
-    loop = _Loop(ubm, config, blocks_of(source, BLOCK), _second(source, config), sum_over)
+    loop = FactorTraining(ubm, config, blocks_of(source, BLOCK), _second(source, config), sum_over)
     while len(state.history) < config.n_iterations:
         state = loop.iterate(state)
         if file:
@@ -155,7 +155,7 @@ def train_total_variability(
 
 
 @dataclass(frozen=True, eq=False)
-class _Loop:
+class FactorTraining:
     """The iterations of a training."""
 
     ubm: DiagonalGMM
@@ -251,8 +251,8 @@ def _data_warnings(
     n_used = int((source.n_frames > 0).sum())
     if config.rank >= n_used:
         warnings.append(
-            f"rank {config.rank} with {n_used} recordings that have frames: they can show at most {n_used - 1} "
-            "directions in which recordings differ; use a lower rank or more recordings"
+            f"rank {config.rank}, but the number of recordings with frames is {n_used}, which cannot show as many "
+            "factors; use a lower rank or more recordings"
         )
     if history[-1].n_kept:
         warnings.append(

@@ -75,7 +75,7 @@ def orthogonalise(model: TotalVariability, weights: Float64Array) -> TotalVariab
     """
     _, directions = np.linalg.eigh(packed.unpack(weights @ model.precisions, model.rank))
     loadings = model.loadings @ directions[:, ::-1]
-    whitened = (loadings / np.sqrt(model.variances)[:, :, None]).reshape(-1, model.rank)
+    whitened = (loadings / np.sqrt(model.variances)[:, :, None]).reshape(model.means.size, model.rank)
     largest = np.take_along_axis(whitened, np.abs(whitened).argmax(axis=0)[None], axis=0)[0]
     return TotalVariability(model.means, np.where(largest < 0, -loadings, loadings), model.variances)
 
@@ -91,7 +91,8 @@ def _solve(moments: Float64Array, products: Float64Array) -> tuple[Float64Array,
     rank = products.shape[1]
     on_diagonal = packed.diagonal(rank)
     for ridge in RIDGES:
-        factor = moments + ridge * moments[on_diagonal].mean() * on_diagonal
+        factor = moments.copy()
+        factor[on_diagonal] += ridge * moments[on_diagonal].mean()
         if packed.factorise(factor, rank):
             return packed.solve(factor, products.T).T, ridge == 0
-    raise ModelError("posterior moments of a component are not finite; expected statistics of frames of speech")
+    raise ModelError("posterior moments of a component are not positive; expected statistics of frames of speech")
