@@ -174,14 +174,14 @@ def test_a_model_of_rank_0_is_the_background_model(rng):
 @pytest.mark.parametrize("rank", range(8))
 def test_packed_matrices_are_factorised_solved_and_inverted(rng, rank):
     root = rng.normal(size=(rank, rank))
-    vector = rng.normal(size=rank)
+    vectors = rng.normal(size=(3, rank))
     matrix = root @ root.T + np.eye(rank)
     row = packed.pack(matrix)
     assert row.shape == (packed.size(rank),)
     np.testing.assert_array_equal(np.tril(packed.unpack(row, rank)), np.tril(matrix))
     np.testing.assert_array_equal(np.sort(row[packed.diagonal(rank)]), np.sort(np.diag(matrix)))
-    packed.add_outer(row, vector)
-    matrix = matrix + np.outer(vector, vector)
+    packed.add_outer(row, vectors)
+    matrix = matrix + vectors.T @ vectors
     np.testing.assert_allclose(packed.unpack(row, rank), matrix, rtol=1e-13)
     assert packed.factorise(row, rank)
     right = rng.normal(size=(rank, 2))

@@ -51,8 +51,8 @@ def accumulate_factors(model: TotalVariability, acoustic_weight: float, block: S
     zeroth, first = _weighted(block, acoustic_weight)
     centred = centre(model, zeroth, first)
     found = posteriors(model, zeroth, centred, covariances=True)
-    for expectation, mean in zip(found.covariances, found.means, strict=True):
-        packed.add_outer(expectation, mean)
+    for row, expectation in enumerate(found.covariances):
+        packed.add_outer(expectation, found.means[row : row + 1])
     has_frames = zeroth.any(axis=1)
     return FactorStats(
         _evidence(zeroth, first, found),

@@ -94,8 +94,7 @@ class TotalVariability:
     @cached_property
     def precisions(self) -> Float64Array:
         """T_c' S_c^-1 T_c: what a frame of each component adds to the factors' precision, packed, shape (C, P)."""
-        precisions = np.empty((self.n_components, packed.size(self.rank)))
+        precisions = np.zeros((self.n_components, packed.size(self.rank)))
         for row, loadings, variances in zip(precisions, self.loadings, self.variances, strict=True):
-            whitened = loadings / np.sqrt(variances)[:, None]
-            row[:] = packed.pack(whitened.T @ whitened)
+            packed.add_outer(row, loadings / np.sqrt(variances)[:, None])
         return precisions

@@ -40,10 +40,11 @@ def diagonal(rank: int) -> IntArray:
     return np.flatnonzero(rows == columns)
 
 
-def add_outer(packed: Float64Array, vector: Float64Array) -> None:
-    """Add the outer product of a vector with itself to a matrix."""
-    if len(vector):
-        lapack.dsfrk(len(vector), 1, 1.0, vector[:, None], 1.0, packed, overwrite_c=1, **FORM)
+def add_outer(packed: Float64Array, vectors: Float64Array) -> None:
+    """Add the outer product of each row of vectors, shape (K, R), with itself to a matrix."""
+    n_vectors, rank = vectors.shape
+    if rank:
+        lapack.dsfrk(rank, n_vectors, 1.0, vectors.T, 1.0, packed, overwrite_c=1, **FORM)
 
 
 def factorise(packed: Float64Array, rank: int) -> bool:

@@ -197,12 +197,12 @@ class FactorTraining:
     def _kept(self, evidence: Evidence) -> BoolArray:
         """Return which components have too few frames; refuse statistics where all have."""
         counts = evidence.zeroth / self.config.acoustic_weight
-        kept: BoolArray = counts < max(self.config.min_occupancy, LEAST_OCCUPANCY)
+        kept: BoolArray = counts < _least_occupancy(self.config)
         if not counts.any():
             raise ModelError("statistics of no frames; expected recordings with speech")
         if kept.all():
             raise ModelError(
-                f"none of {len(counts)} components has the {self.config.min_occupancy:g} frames that min_occupancy "
+                f"none of {len(counts)} components has the {_least_occupancy(self.config):g} frames that min_occupancy "
                 f"asks for, the largest {counts.max():.3g}; use more recordings or a smaller background model"
             )
         return kept
@@ -238,6 +238,11 @@ def _first_model(
     return start
 
 
+def _least_occupancy(config: IVectorConfig) -> float:
+    """Return the frames that a component needs to be trained."""
+    return max(config.min_occupancy, LEAST_OCCUPANCY)
+
+
 def _second(source: StackedStats | StatsStore, config: IVectorConfig) -> Float64Array:
     """Return the weighted second-order statistics of all recordings, 0 if they are not known."""
     return np.zeros(source.shape) if source.second is None else config.acoustic_weight * source.second
@@ -256,7 +261,7 @@ def _data_warnings(
         )
     if history[-1].n_kept:
         warnings.append(
-            f"{history[-1].n_kept} of {source.shape[0]} components have fewer than {config.min_occupancy:g} frames in "
+            f"{history[-1].n_kept} of {source.shape[0]} components have fewer than {_least_occupancy(config):g} frames in "
             "all recordings together; they keep their first loadings and variances"
         )
     return warnings
