@@ -156,15 +156,19 @@ def _scales(zeroth: Float64Array, acoustic_weight: float, max_count: float | Non
 
 
 def _product(rows: Float64Array, matrix: Float64Array, rows_at_once: int | None) -> Float64Array:
-    """Multiply rows by a matrix, all at once or in blocks of so many rows, the last padded with zeros."""
-    if rows_at_once is None:
-        product: Float64Array = rows @ matrix
-        return product
-    n_padded = -(-len(rows) // rows_at_once) * rows_at_once
-    padded = np.zeros((n_padded, rows.shape[1]))
-    padded[: len(rows)] = rows
-    product = np.empty((n_padded, matrix.shape[1]))
-    for start in range(0, n_padded, rows_at_once):
-        block = slice(start, start + rows_at_once)
+    """Multiply rows by a matrix, all at once or in blocks of so many rows, the last padded with zeros.
+
+    Each row of the product begins at a multiple of 16 bytes, on which the order of LAPACK's sums may depend.
+    """
+    at_once = rows_at_once or len(rows)
+    n_padded = -(-len(rows) // at_once) * at_once
+    n_columns = matrix.shape[1]
+    product = np.empty((n_padded, n_columns + n_columns % 2))[:, :n_columns]
+    padded = rows
+    if n_padded > len(rows):
+        padded = np.zeros((n_padded, rows.shape[1]))
+        padded[: len(rows)] = rows
+    for start in range(0, n_padded, at_once):
+        block = slice(start, start + at_once)
         np.matmul(padded[block], matrix, out=product[block])
     return product[: len(rows)]

@@ -261,7 +261,7 @@ def _data_warnings(
         )
     if history[-1].n_kept:
         warnings.append(
-            f"{history[-1].n_kept} of {source.shape[0]} components have fewer than {_least_occupancy(config):g} frames in "
-            "all recordings together; they keep their first loadings and variances"
+            f"{history[-1].n_kept} of {source.shape[0]} components have fewer than {_least_occupancy(config):g} frames "
+            "in all recordings together; they keep their first loadings and variances"
         )
     return warnings
