@@ -1,0 +1,200 @@
+"""Scores of tests against enrolled speakers, with what the session of the test changes taken out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.errors import ModelError
+from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.gmm.statistics import accumulate
+from speechgmm.scoring.stacked import ratio_sums, stack
+from speechgmm.subspace.session.model import JointFactorModel, WhitenedModel
+from speechgmm.subspace.statistics import Statistics, as_source, blocks_of
+
+TESTS_AT_ONCE = 16
+"""Rows of every matrix product, padded with zeros: products of other shapes may add in another order."""
+
+
+def session_scores(model: JointFactorModel, shifts: npt.ArrayLike, statistics: Statistics) -> Float64Array:
+    """Score the statistics of every test against every speaker: linear scoring with the session's point estimate.
+
+    Parameters
+    ----------
+    model : JointFactorModel, C components over D features
+        The trained model.
+    shifts : np.ndarray, shape (M, C, D), in the units of the features
+        What `speaker_shift` returns for each speaker.
+    statistics : sequence of U SufficientStats, StackedStats or StatsStore
+        Statistics of each test under the background model.
+
+    Returns
+    -------
+    np.ndarray, shape (M, U), float64, nats
+        ``sum_c shift_c^T S_c^-1 (F_c - N_c (m_c + U_c x)) / n_frames``, where x is the posterior mean of the session
+        factors from the test alone, as if of no speaker. A column depends on its own test only, and a row, up to
+        rounding, on its own speaker.
+
+    Raises
+    ------
+    ModelError
+        If shapes differ, a shift is not finite, or a test has no frames.
+
+    References
+    ----------
+    Glembek, Burget, Dehak, Brümmer, Kenny (2009), ICASSP, 4057-4060, section 3.5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, JointFactorModel, accumulate, session_scores, speaker_shift
+    >>> ubm = DiagonalGMM([0.5, 0.5], [[-3.0], [3.0]], [[1.0], [1.0]])
+    >>> session = np.ones((2, 1, 1))  # a session shifts both means alike
+    >>> model = JointFactorModel(ubm.means, ubm.variances, session, np.zeros((2, 1, 0)), np.full((2, 1), 0.5))
+    >>> ann = speaker_shift(model, [accumulate(ubm, np.array([[-1.5], [3.0], [2.5]]))])
+    >>> test = accumulate(ubm, np.array([[-2.5], [2.0], [1.5]]))
+    >>> session_scores(model, [ann], [test]).round(2)
+    array([[0.17]])
+    """
+    source, whitened = as_source(statistics, model.means.shape), model.whitened
+    per_deviation = (_checked_shifts(model, shifts) / whitened.deviations).reshape(-1, model.means.size)
+    scores = np.empty((len(per_deviation), len(source)))
+    first = 0
+    for block in blocks_of(source, TESTS_AT_ONCE):
+        stats = block.load()
+        if not stats.n_frames.all():
+            raise ModelError("a test of no frames has no score")
+        zeroth, centred = _padded(stats.zeroth), _padded(whitened.centred(stats))
+        centred -= zeroth[:, :, None] * whitened.session.shifts(_session_factors(whitened, zeroth, centred))
+        products = centred.reshape(TESTS_AT_ONCE, -1) @ per_deviation.T
+        scores[:, first : first + len(stats)] = products[: len(stats)].T / stats.n_frames
+        first += len(stats)
+    return scores
+
+
+def session_means(model: JointFactorModel, statistics: Statistics) -> Float64Array:
+    """Return the means of the background model as the session of one test shifts them.
+
+    Parameters
+    ----------
+    model : JointFactorModel, C components over D features
+        The trained model.
+    statistics : sequence of 1 SufficientStats, StackedStats or StatsStore
+        Statistics of the test under the background model.
+
+    Returns
+    -------
+    np.ndarray, shape (C, D), float64, in the units of the features
+        ``m + U x``, where x is the posterior mean of the session factors, as if of no speaker; m without frames.
+
+    Raises
+    ------
+    ModelError
+        If there is not one test, or shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, JointFactorModel, accumulate, session_means
+    >>> ubm = DiagonalGMM([0.5, 0.5], [[-3.0], [3.0]], [[1.0], [1.0]])
+    >>> session = np.ones((2, 1, 1))  # a session shifts both means alike
+    >>> model = JointFactorModel(ubm.means, ubm.variances, session, np.zeros((2, 1, 0)), np.full((2, 1), 0.5))
+    >>> session_means(model, [accumulate(ubm, np.array([[-2.0], [3.5], [4.5]]))]).round(2)
+    array([[-2.25],
+           [ 3.75]])
+    """
+    source = as_source(statistics, model.means.shape)
+    if len(source) != 1:
+        raise ModelError(f"statistics of {len(source)} tests; expected those of one")
+    stats, whitened = source.rows([0]), model.whitened
+    factors = _session_factors(whitened, _padded(stats.zeroth), _padded(whitened.centred(stats)))
+    shift: Float64Array = whitened.deviations * whitened.session.shifts(factors)[0]
+    return model.means + shift
+
+
+def session_llrs(
+    model: JointFactorModel,
+    weights: npt.ArrayLike,
+    shifts: npt.ArrayLike,
+    utterances: Sequence[FloatArray],
+    *,
+    top_components: int | None = None,
+) -> Float64Array:
+    """Score the frames of every utterance against every speaker, with the utterance's session in both models.
+
+    Parameters
+    ----------
+    model : JointFactorModel, C components over D features
+        The trained model.
+    weights : np.ndarray, shape (C,), > 0
+        The weights of the background model, whose means and variances `model` has.
+    shifts : np.ndarray, shape (M, C, D), in the units of the features
+        What `speaker_shift` returns for each speaker.
+    utterances : sequence of U np.ndarray, each of shape (T, D), T >= 1
+        The frames of each utterance.
+    top_components : int >= 1, optional
+        Number of components of the background model with the session, the best for each frame, over which both
+        likelihoods are summed; all by default.
+
+    Returns
+    -------
+    np.ndarray, shape (M, U), float64, nats
+        Mean frame log-likelihood ratios of a mixture with the means ``m + U x + shift`` to one with ``m + U x``; x is
+        that of `session_means`. A column depends on its own utterance only, and a row, up to rounding, on its own
+        speaker.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, there are no frames, or a frame is not finite.
+
+    References
+    ----------
+    Vogt and Sridharan (2008), Computer Speech and Language 22, 17-38.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import DiagonalGMM, JointFactorModel, accumulate, session_llrs, speaker_shift
+    >>> ubm = DiagonalGMM([0.5, 0.5], [[-3.0], [3.0]], [[1.0], [1.0]])
+    >>> session = np.ones((2, 1, 1))  # a session shifts both means alike
+    >>> model = JointFactorModel(ubm.means, ubm.variances, session, np.zeros((2, 1, 0)), np.full((2, 1), 0.5))
+    >>> ann = speaker_shift(model, [accumulate(ubm, np.array([[-1.5], [3.0], [2.5]]))])
+    >>> session_llrs(model, ubm.weights, [ann], [np.array([[-2.5], [2.0], [1.5]])]).round(2)
+    array([[0.15]])
+    """
+    ubm = DiagonalGMM(np.asarray(weights), model.means, model.variances)
+    checked = _checked_shifts(model, shifts)
+    scores = np.empty((len(checked), len(utterances)))
+    for column, frames in zip(scores.T, utterances, strict=True):
+        if not len(frames):
+            raise ModelError("an utterance of no frames has no score")
+        background = DiagonalGMM(ubm.weights, session_means(model, [accumulate(ubm, frames)]), ubm.variances)
+        speakers = [DiagonalGMM(ubm.weights, background.means + shift, ubm.variances) for shift in checked]
+        column[:] = ratio_sums(stack(speakers, background), top_components, "numpy")(frames) / len(frames)
+    return scores
+
+
+def _session_factors(model: WhitenedModel, zeroth: Float64Array, centred: Float64Array) -> Float64Array:
+    """Return the posterior means of the session factors of padded tests, each alone, shape (TESTS_AT_ONCE, Ru)."""
+    return model.session.posteriors(zeroth).means(model.session.project(centred))
+
+
+def _padded(values: Float64Array) -> Float64Array:
+    """Return a copy with rows of zeros added, `TESTS_AT_ONCE` in all."""
+    padded = np.zeros((TESTS_AT_ONCE, *values.shape[1:]))
+    padded[: len(values)] = values
+    return padded
+
+
+def _checked_shifts(model: JointFactorModel, shifts: npt.ArrayLike) -> Float64Array:
+    """Return shifts as an array; ModelError if they do not fit the model, or one is not finite."""
+    array = np.asarray(shifts, np.float64)
+    if array.ndim != 3 or array.shape[1:] != model.means.shape:
+        n_components, n_features = model.means.shape
+        raise ModelError(f"shifts of shape {array.shape}; expected (M, {n_components}, {n_features})")
+    if not np.isfinite(array).all():
+        number = int(np.argmin(np.isfinite(array).all(axis=(1, 2))))
+        raise ModelError(f"the shift of speaker {number} holds NaN or infinity; expected finite numbers")
+    return array
