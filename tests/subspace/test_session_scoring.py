@@ -56,10 +56,11 @@ def test_scores_are_the_literal_ones(rng):
     np.testing.assert_allclose(session_scores(model, shifts, stats), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_a_column_has_the_same_bits_whatever_the_other_tests_are(rng):
-    model = draw_model(rng, n_components=32, n_features=24, session_rank=7)
+@pytest.mark.parametrize(("size", "rank", "n_models"), [((32, 24), 7, 37), ((33, 39), 13, 7), ((11, 31), 50, 311)])
+def test_a_column_has_the_same_bits_whatever_the_other_tests_are(rng, size, rank, n_models):
+    model = draw_model(rng, *size, session_rank=rank)
     stats, _ = draw_statistics(rng, model, n_speakers=15)
-    shifts = rng.normal(size=(37, *model.means.shape))
+    shifts = rng.normal(size=(n_models, *model.means.shape))
     whole = session_scores(model, shifts, stats)
     for rows in ([17], [59, 3, 20], list(range(59, -1, -1)), list(range(5, 50))):
         assert session_scores(model, shifts, stats.rows(rows)).tobytes() == whole[:, rows].tobytes()

@@ -88,15 +88,21 @@ class Factors:
 
     def posteriors(self, zeroth: Float64Array) -> Posteriors:
         """Return the posteriors of the factors of n recordings with occupancies (n, C)."""
-        packed = zeroth @ self.gram
-        packed[:, _diagonal(self.rank)] += 1.0
-        return Posteriors(cholesky(packed, self.rank))
+        return posteriors_of(zeroth @ self.gram, self.rank)
 
 
 def factors_of(loadings: Float64Array) -> Factors:
     """Compute the Gram matrix of the loadings of each component, (C, D, R)."""
     rows, columns = np.tril_indices(loadings.shape[2])
     return Factors(loadings, (loadings.transpose(0, 2, 1) @ loadings)[:, rows, columns])
+
+
+def posteriors_of(gram: Float64Array, rank: int) -> Posteriors:
+    """Return the posteriors of R factors from the Gram matrices of n recordings, packed (n, P)."""
+    numbers = np.arange(rank)
+    packed = gram.copy()
+    packed[:, numbers * (numbers + 3) // 2] += 1.0  # the diagonal
+    return Posteriors(cholesky(packed, rank))
 
 
 def cholesky(packed: Float64Array, rank: int) -> Float64Array:
@@ -123,9 +129,3 @@ def solve_loadings(second: Float64Array, product: Float64Array) -> Float64Array:
         for factor, loadings in zip(cholesky(second, product.shape[2]), solved, strict=True):
             loadings[:] = lapack.dpotrs(factor.T, loadings.T, lower=0)[0].T
     return solved
-
-
-def _diagonal(rank: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Return the places of the diagonal in a packed matrix."""
-    numbers = np.arange(rank)
-    return numbers * (numbers + 3) // 2

@@ -1,6 +1,8 @@
 """Scores of tests against enrolled speakers, with what the session of the test changes taken out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +12,15 @@ from speechgmm.errors import ModelError
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
 from speechgmm.scoring.stacked import ratio_sums, stack
+from speechgmm.subspace.session.factors import posteriors_of
 from speechgmm.subspace.session.model import JointFactorModel, WhitenedModel
-from speechgmm.subspace.statistics import Statistics, as_source, blocks_of
+from speechgmm.subspace.statistics import StackedStats, Statistics, as_source, blocks_of, stack_statistics
 
 TESTS_AT_ONCE = 16
-"""Rows of every matrix product, padded with zeros: products of other shapes may add in another order."""
+"""Rows of every matrix product, padded with zeros: products of other shapes may add in another order.
+
+Columns are padded to a multiple of it, too: with others, some BLAS kernels add in an order that depends on the row.
+"""
 
 
 def session_scores(model: JointFactorModel, shifts: npt.ArrayLike, statistics: Statistics) -> Float64Array:
@@ -58,17 +64,18 @@ def session_scores(model: JointFactorModel, shifts: npt.ArrayLike, statistics: S
     array([[0.17]])
     """
     source, whitened = as_source(statistics, model.means.shape), model.whitened
-    per_deviation = (_checked_shifts(model, shifts) / whitened.deviations).reshape(-1, model.means.size)
-    scores = np.empty((len(per_deviation), len(source)))
+    checked, sessions = _checked_shifts(model, shifts), _Sessions.of(model)
+    per_deviation = _padded_columns((checked / whitened.deviations).reshape(len(checked), model.means.size).T)
+    scores = np.empty((len(checked), len(source)))
     first = 0
     for block in blocks_of(source, TESTS_AT_ONCE):
         stats = block.load()
         if not stats.n_frames.all():
             raise ModelError("a test of no frames has no score")
-        zeroth, centred = _padded(stats.zeroth), _padded(whitened.centred(stats))
-        centred -= zeroth[:, :, None] * whitened.session.shifts(_session_factors(whitened, zeroth, centred))
-        products = centred.reshape(TESTS_AT_ONCE, -1) @ per_deviation.T
-        scores[:, first : first + len(stats)] = products[: len(stats)].T / stats.n_frames
+        zeroth, centred = _padded_rows(stats.zeroth), _padded_rows(whitened.centred(stats))
+        centred -= zeroth[:, :, None] * sessions.shifts(zeroth, centred)
+        products = centred.reshape(TESTS_AT_ONCE, model.means.size) @ per_deviation
+        scores[:, first : first + len(stats)] = products[: len(stats), : len(checked)].T / stats.n_frames
         first += len(stats)
     return scores
 
@@ -107,10 +114,7 @@ def session_means(model: JointFactorModel, statistics: Statistics) -> Float64Arr
     source = as_source(statistics, model.means.shape)
     if len(source) != 1:
         raise ModelError(f"statistics of {len(source)} tests; expected those of one")
-    stats, whitened = source.rows([0]), model.whitened
-    factors = _session_factors(whitened, _padded(stats.zeroth), _padded(whitened.centred(stats)))
-    shift: Float64Array = whitened.deviations * whitened.session.shifts(factors)[0]
-    return model.means + shift
+    return _means_with_session(_Sessions.of(model), source.rows([0]))
 
 
 def session_llrs(
@@ -165,26 +169,63 @@ def session_llrs(
     array([[0.15]])
     """
     ubm = DiagonalGMM(np.asarray(weights), model.means, model.variances)
-    checked = _checked_shifts(model, shifts)
+    checked, sessions = _checked_shifts(model, shifts), _Sessions.of(model)
     scores = np.empty((len(checked), len(utterances)))
     for column, frames in zip(scores.T, utterances, strict=True):
         if not len(frames):
             raise ModelError("an utterance of no frames has no score")
-        background = DiagonalGMM(ubm.weights, session_means(model, [accumulate(ubm, frames)]), ubm.variances)
-        speakers = [DiagonalGMM(ubm.weights, background.means + shift, ubm.variances) for shift in checked]
+        means = _means_with_session(sessions, stack_statistics([accumulate(ubm, frames)]))
+        background = DiagonalGMM(ubm.weights, means, ubm.variances)
+        speakers = [DiagonalGMM(ubm.weights, means + shift, ubm.variances) for shift in checked]
         column[:] = ratio_sums(stack(speakers, background), top_components, "numpy")(frames) / len(frames)
     return scores
 
 
-def _session_factors(model: WhitenedModel, zeroth: Float64Array, centred: Float64Array) -> Float64Array:
-    """Return the posterior means of the session factors of padded tests, each alone, shape (TESTS_AT_ONCE, Ru)."""
-    return model.session.posteriors(zeroth).means(model.session.project(centred))
+@dataclass(frozen=True, eq=False)
+class _Sessions:
+    """The session factors of a model, padded for products of which a row depends on its own test only."""
+
+    model: WhitenedModel
+    gram: Float64Array  # (C, P and more)
+    loadings: Float64Array  # (C D, Ru and more)
+    transposed: Float64Array  # (Ru, C D and more)
+
+    @classmethod
+    def of(cls, model: JointFactorModel) -> Self:
+        """Pad the factors of a model."""
+        factors = model.whitened.session
+        matrix = factors.loadings.reshape(model.means.size, factors.rank)
+        return cls(model.whitened, *map(_padded_columns, (factors.gram, matrix, matrix.T)))
+
+    def shifts(self, zeroth: Float64Array, centred: Float64Array) -> Float64Array:
+        """Return U x of padded tests, x from each alone, shape (TESTS_AT_ONCE, C, D), in standard deviations."""
+        factors, size = self.model.session, self.model.means.size
+        projected = (centred.reshape(TESTS_AT_ONCE, size) @ self.loadings)[:, : factors.rank]
+        gram = (zeroth @ self.gram)[:, : factors.gram.shape[1]]
+        values = posteriors_of(gram, factors.rank).means(projected)
+        return (values @ self.transposed)[:, :size].reshape(centred.shape)
 
 
-def _padded(values: Float64Array) -> Float64Array:
+def _means_with_session(sessions: _Sessions, stats: StackedStats) -> Float64Array:
+    """Return m + U x of one test, (C, D)."""
+    model = sessions.model
+    shifts = sessions.shifts(_padded_rows(stats.zeroth), _padded_rows(model.centred(stats)))
+    means: Float64Array = model.means + model.deviations * shifts[0]
+    return means
+
+
+def _padded_rows(values: Float64Array) -> Float64Array:
     """Return a copy with rows of zeros added, `TESTS_AT_ONCE` in all."""
     padded = np.zeros((TESTS_AT_ONCE, *values.shape[1:]))
     padded[: len(values)] = values
+    return padded
+
+
+def _padded_columns(matrix: Float64Array) -> Float64Array:
+    """Return a copy with columns of zeros added, to a multiple of `TESTS_AT_ONCE`."""
+    n_columns = matrix.shape[1]
+    padded = np.zeros((len(matrix), -(-n_columns // TESTS_AT_ONCE) * TESTS_AT_ONCE))
+    padded[:, :n_columns] = matrix
     return padded
 
 
