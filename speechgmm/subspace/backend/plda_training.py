@@ -15,7 +15,7 @@ from speechgmm.subspace.backend.plda_model import Plda, diagonalise, with_fixed_
 ROWS_AT_ONCE = 4096
 """Recordings that are centred at once."""
 
-LEAST_VARIANCE, MOST_VARIANCE = 1e-3, 1e8
+LEAST_VARIANCE, MOST_VARIANCE = 1e-4, 1e8
 """Variances of dimensions for which EM starts from the identity; otherwise it starts from the variances themselves."""
 
 UNFORGOTTEN = 4.0
@@ -61,8 +61,8 @@ class Span:
 def train_plda(vectors: Float64Array, speakers: Sequence[str], n_iterations: int = 10) -> Plda:
     """Train two-covariance PLDA by EM.
 
-    EM starts from covariances of I, as Kaldi's does. If a dimension has a variance below 0.001 or above 1e8, it starts
-    from the variances instead. Directions in which no two vectors differ get no variance between speakers, so
+    EM starts from covariances of I, as Kaldi's does. If a dimension has a variance below 0.0001 or above 1e8, it
+    starts from the variances instead. Directions in which no two vectors differ get no variance between speakers, so
     they do not change scores.
 
     Parameters
@@ -94,11 +94,11 @@ def train_plda(vectors: Float64Array, speakers: Sequence[str], n_iterations: int
     >>> import numpy as np
     >>> from speechgmm import train_plda
     >>> rng = np.random.default_rng(5)
-    >>> speakers = np.repeat(np.arange(400), 5)
-    >>> vectors = 2 * rng.normal(size=(400, 1))[speakers] + rng.normal(size=(2000, 1))
+    >>> speakers = np.repeat(np.arange(5000), 4)
+    >>> vectors = 2 * rng.normal(size=(5000, 1))[speakers] + rng.normal(size=(20000, 1))
     >>> model = train_plda(vectors, [f"speaker {number}" for number in speakers])
-    >>> float(model.between[0, 0].round(1)), float(model.within[0, 0].round(1))
-    (4.2, 1.0)
+    >>> model.between.round(), model.within.round()
+    (array([[4.]]), array([[1.]]))
     """
     with one_thread():
         statistics = speaker_statistics(vectors, speakers)
