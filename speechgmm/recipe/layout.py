@@ -13,6 +13,7 @@ RECIPE_FILE, PROVENANCE_FILE, LOG_FILE = "recipe.yaml", "provenance.json", "log.
 METRICS_FILE, SCORES_FILE, REPORT_FILE = "metrics.json", "scores.csv", "report.html"
 DATA_FILE, SKIPPED_FILE, CONFUSION_FILE = "data.csv", "skipped.csv", "confusion.csv"
 UBM_FILE, SPEAKERS_FILE, COHORT_FILE = "ubm.safetensors", "speakers.safetensors", "cohort.safetensors"
+SUBSPACE_FILE, BACKEND_FILE, FACTORS_FILE = "subspace.safetensors", "backend.safetensors", "factors.csv"
 TRAINING_FILE, SIZES_FILE, UNTRAINED_FILE = "training.csv", "sizes.csv", "untrained.json"
 CALIBRATION_FILE = "calibration.json"
 

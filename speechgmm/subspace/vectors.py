@@ -10,6 +10,9 @@ from speechgmm.arrays import Float64Array, read_only
 from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
 
+LARGEST = 1e100
+"""Largest number in a vector: squares of larger ones may be infinite."""
+
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
@@ -28,6 +31,8 @@ class Vectors:
         if not np.isfinite(self.values).all():
             row = int(np.argmin(np.isfinite(self.values).all(axis=1)))
             raise ModelError(f"vector {row} holds NaN or infinity; expected finite numbers")
+        if (largest := np.abs(self.values).max(initial=0.0)) > LARGEST:
+            raise ModelError(f"vectors hold numbers of {largest:.3g}; expected at most {LARGEST:g}")
         if self.covariances is not None:
             object.__setattr__(self, "covariances", read_only(self.covariances))
             if self.covariances.shape != (*self.values.shape, self.values.shape[1]):
@@ -35,6 +40,8 @@ class Vectors:
                     f"covariances of shape {self.covariances.shape} for vectors of shape {self.values.shape}; "
                     "expected (U, R, R)"
                 )
+            if not np.isfinite(self.covariances).all():
+                raise ModelError("covariances of vectors hold NaN or infinity; expected finite numbers")
 
     def __len__(self) -> int:
         return len(self.values)

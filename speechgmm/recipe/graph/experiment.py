@@ -14,7 +14,12 @@ from speechgmm.recipe.cache.outputs import StageOutput
 from speechgmm.recipe.graph.calibration import calibrate
 from speechgmm.recipe.graph.system import System, build_system
 from speechgmm.recipe.schema.recipe import Recipe
-from speechgmm.recipe.stages.calibration import TrainedCalibration, check_list, load_trained_calibration
+from speechgmm.recipe.stages.calibration import (
+    TrainedCalibration,
+    check_list,
+    load_scales,
+    load_trained_calibration,
+)
 from speechgmm.recipe.stages.context import STAGES, NotYetKnown, StageContext, StoppedEarly
 from speechgmm.recipe.stages.corpus import find_corpus
 from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, final_scores
@@ -54,6 +59,7 @@ class ExperimentCalibration:
     output: StageOutput | None = None
     trained: TrainedCalibration | None = None
     why_none: str = ""
+    scales: tuple[float, ...] = ()  # that the systems' scores are divided by, with a calibration and without
 
 
 @dataclass(frozen=True)
@@ -132,13 +138,17 @@ def _calibration(
         raise StoppedEarly("calibration")
     if recipe.calibration.on == "background" and not _has_backgrounds(features, context):
         raise NotYetKnown(*STAGES[STAGES.index("calibration") : -1])
-    output = None
+    output, scales = None, tuple[float, ...]()
     try:
         output = calibrate(recipe, systems, features.roles, corpus, context)
+        scales = load_scales(output.folder) if context.is_there(output) else ()
         trained = load_trained_calibration(output.folder) if context.is_there(output) else None
     except (CorpusError, ModelError) as error:
-        return ExperimentCalibration(output, None, f"the scores are not calibrated: {error}")
-    return ExperimentCalibration(output, trained)
+        why_none = f"the scores are not calibrated: {error}"
+        if recipe.calibration.systems == "scaled" and not scales:
+            why_none += "; so the systems' scores are summed as they are, whatever their scales"
+        return ExperimentCalibration(output, None, why_none, scales)
+    return ExperimentCalibration(output, trained, scales=scales)
 
 
 def _has_backgrounds(features: ExperimentFeatures, context: StageContext) -> bool:
@@ -160,7 +170,7 @@ def _evaluation(
     def scores() -> FinalScores:
         """Put the scores together, once."""
         matrices = [system.scores for system in systems]
-        return final_scores(recipe, matrices, calibration.trained, features.roles[0]["test"].store)
+        return final_scores(recipe, matrices, calibration.trained, features.roles[0]["test"].store, calibration.scales)
 
     scored = [system.scored for system in systems]
     output = evaluation_output(recipe, corpus, scored, calibration.output, calibration.trained, scores, context)

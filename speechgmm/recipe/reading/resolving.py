@@ -19,7 +19,7 @@ from speechgmm.recipe.reading.yaml import Document, Key, Place, Values, flow, pa
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.schema.sweep import Point
 
-SECTIONS = tuple(name for name in Recipe.model_fields if name not in ("name", "seed", "systems"))
+SECTIONS = tuple(name for name in Recipe.model_fields if name not in ("name", "seed", "systems", "backend"))
 PATH_KEYS = (("corpus", "root"), ("ubm", "initial_model"))
 ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 

@@ -30,7 +30,10 @@ from speechgmm.version import versions
 
 logger = logging.getLogger(__name__)
 
-MODEL_FILES = (layout.UBM_FILE, layout.SPEAKERS_FILE, layout.TRAINING_FILE, layout.SIZES_FILE)
+MODEL_FILES = (
+    *(layout.UBM_FILE, layout.TRAINING_FILE, layout.SIZES_FILE),
+    *(layout.SUBSPACE_FILE, layout.FACTORS_FILE, layout.BACKEND_FILE, layout.SPEAKERS_FILE),
+)
 """Files of models and their training, of which each system and each sex may have its own."""
 
 RESULT_FILES = (
@@ -187,9 +190,10 @@ def _copy_models(system: System, folder: Path) -> None:
     for models in system.models:
         target = folder / layout.SEXES / models.sex if models.sex else folder
         _copy(models.speakers.folder / layout.SPEAKERS_FILE, target / layout.SPEAKERS_FILE)
-        for name in (layout.UBM_FILE, layout.TRAINING_FILE, layout.SIZES_FILE):
-            if models.ubm and (models.ubm.folder / name).is_file():
-                _copy(models.ubm.folder / name, target / name)
+        for output in (models.ubm, models.factors, models.backend):
+            for name in MODEL_FILES:
+                if output and (output.folder / name).is_file():
+                    _copy(output.folder / name, target / name)
 
 
 def _write_cohort(path: Path, outputs: ExperimentOutputs) -> None:

@@ -28,6 +28,7 @@ from speechgmm.recipe.graph.experiment import (
     ExperimentSystems,
     experiment_stages,
 )
+from speechgmm.recipe.graph.system import System
 from speechgmm.recipe.layout import CACHE, LOG_FILE, RESULTS_LOCK_PREFIX
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.results.earlier import OtherResults, other_results
@@ -209,6 +210,7 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
                     if any(untrained.values()):
                         skipped = write_skipped(folder, corpus, stores, untrained)
                     warnings += _log_warnings(_without_model(skipped))
+                    warnings += _log_warnings(_doubtful_models(recipe, systems))
                 case ExperimentCalibration() as calibration:
                     warnings += _log_warnings((calibration.why_none,) if calibration.why_none else ())
                 case ExperimentEvaluation() as evaluation:
@@ -236,6 +238,13 @@ def _without_model(skipped: Sequence[SkippedItem]) -> tuple[str, ...]:
     """Name the models that could not be made: users may not look for them in a list of what was skipped."""
     names = list(dict.fromkeys(item.id for item in skipped if item.kind == "model"))
     return (f"models that could not be made, so that their trials have no score: {first_few(names)}",) if names else ()
+
+
+def _doubtful_models(recipe: Recipe, systems: Sequence[System]) -> tuple[str, ...]:
+    """List what is doubtful about the factors and back ends of systems."""
+    named = zip(recipe.systems_or_self, systems, strict=True)
+    label = "{}: {}" if recipe.systems else "{1}"
+    return tuple(label.format(config.name, warning) for config, system in named for warning in system.warnings)
 
 
 def _too_few(evaluation: StageOutput) -> tuple[str, ...]:

@@ -15,17 +15,31 @@ from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.kernels.choice import check_available, torch_kernels
 from speechgmm.gmm.kernels.dense import TorchKernel
-from speechgmm.recipe.schema.sections import BackgroundConfig, CalibrationSection, FrontEnd, SpeakersConfig
+from speechgmm.recipe.schema.sections import (
+    BackgroundConfig,
+    CalibrationSection,
+    FrontEnd,
+    SpeakersConfig,
+    VectorsConfig,
+)
 from speechgmm.recipe.schema.sweep import SweepConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig
 from speechgmm.scoring.thresholds import ThresholdConfig
+from speechgmm.subspace.backend.config import PldaConfig, Step, check_steps
+from speechgmm.subspace.vectors import SupervectorConfig
 
-OF_SYSTEM = ("features", "ubm", "speakers", "scoring", "normalisation")
+OF_SYSTEM = ("features", "ubm", "speakers", "scoring", "vectors", "backend", "normalisation")
 """The sections that define a system."""
 
 OF_BACKGROUND = ("ubm", "scoring")
 """The sections that have no effect without a background model."""
+
+OF_MODELS = ("speakers", "scoring")
+"""The sections that have no effect where recordings become vectors."""
+
+OF_VECTORS = ("vectors", "backend")
+"""The sections that are about vectors."""
 
 
 class Recipe(Configuration):
@@ -48,9 +62,17 @@ class Recipe(Configuration):
     ubm : section
         Training of the background model; not used with ``speakers.method: independent``.
     speakers : section
-        How speaker models are made: adapted from the background model, or trained without one.
+        How speaker models are made: adapted from the background model, by MAP or by factors that leave out what changes
+        between sessions; or trained without one.
     scoring : section
         How a test is scored against a speaker model, if there is a background model.
+    vectors : section, or null
+        The vector that each recording becomes, an i-vector or a supervector, in place of speaker models.
+    backend : list of steps
+        What is done to these vectors, in this order: any of ``center``, ``whiten``, ``length``, ``efr``, ``nap``,
+        ``wccn``, ``lda`` and ``coral``, and at the end ``cosine``, ``svm`` or ``plda``, which scores. A step is its
+        name, its name with its one value, as in ``{nap: 60}``, or its name with its keys, as in
+        ``{plda: {smoothing: 0.1}}``.
     normalisation : section
         How scores are normalised by a cohort, the speakers of the background.
     calibration : section
@@ -84,6 +106,8 @@ class Recipe(Configuration):
     ubm: BackgroundConfig = BackgroundConfig()
     speakers: SpeakersConfig = AdaptationConfig()
     scoring: ScoringConfig = ScoringConfig()
+    vectors: VectorsConfig | None = None
+    backend: Annotated[tuple[Step, ...], Field(strict=False)] = ()
     normalisation: ScoreNormalisationConfig = ScoreNormalisationConfig()
     calibration: CalibrationSection = CalibrationSection()
     decision: ThresholdConfig = ThresholdConfig()
@@ -136,6 +160,31 @@ class Recipe(Configuration):
         return self
 
     @model_validator(mode="after")
+    def _vectors_fit_the_backend(self) -> Self:
+        """Refuse vectors without a back end, a back end without vectors, and sections that have no effect beside."""
+        if self.vectors is None:
+            if self.backend:
+                raise ValueError("backend: it takes vectors, and there are none; expected the section vectors")
+            return self
+        if idle := [name for name in OF_MODELS if name in self.model_fields_set]:
+            raise ValueError(
+                f"{', '.join(idle)}: where recordings become vectors, the backend compares them; expected none"
+            )
+        check_steps(self.backend)
+        scorer = self.backend[-1]
+        if isinstance(self.vectors, SupervectorConfig) and isinstance(scorer, PldaConfig) and scorer.uncertainty:
+            raise ValueError("backend: plda.uncertainty is for i-vectors; supervectors have no posterior covariances")
+        return self
+
+    @model_validator(mode="after")
+    def _one_background_model(self) -> Self:
+        """Refuse background models per sex for models on statistics, which are of one."""
+        if self.ubm.per_sex and (self.vectors is not None or self.speakers.method in ("isv", "jfa")):
+            what = "vectors" if self.vectors is not None else f"speakers.method {self.speakers.method}"
+            raise ValueError(f"ubm.per_sex: {what} needs one background model of all speakers; expected false")
+        return self
+
+    @model_validator(mode="after")
     def _models_fit_the_scoring(self) -> Self:
         """Refuse linear scoring of models that differ from the background model in more than their means."""
         adapted = self.speakers.adapt if isinstance(self.speakers, AdaptationConfig) else ("means",)
@@ -167,6 +216,7 @@ class Recipe(Configuration):
             Every key that has an effect, with its value; read back, it is the same recipe.
         """
         idle = {*OF_SYSTEM} if self.systems else {"systems"}
+        idle |= {*(OF_VECTORS if self.vectors is None else OF_MODELS)}
         if self.speakers.method == "independent":
             idle |= {*OF_BACKGROUND}
         if self.sweep is None:
@@ -229,6 +279,8 @@ class Recipe(Configuration):
     def _computing(self) -> dict[str, Any]:
         """The sections that name a kernel, by their keys."""
         names = ("speakers",) if self.speakers.method == "independent" else OF_BACKGROUND
+        if self.vectors is not None:
+            names = ("ubm",)
         return {name: getattr(self, name) for name in names}
 
     @property

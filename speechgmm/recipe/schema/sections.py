@@ -11,6 +11,8 @@ from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training.config import IndependentConfig, TrainingConfig
 from speechgmm.scoring.calibration import CalibrationConfig
+from speechgmm.subspace.session.config import ISVConfig, JFAConfig
+from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
 
 
 def _front_end_tag(section: Any) -> str:
@@ -30,9 +32,14 @@ def _speakers_tag(speakers: Any) -> Any:
 
 
 SpeakersConfig = Annotated[
-    Annotated[AdaptationConfig, Tag("map")] | Annotated[IndependentConfig, Tag("independent")],
+    Annotated[AdaptationConfig, Tag("map")]
+    | Annotated[IndependentConfig, Tag("independent")]
+    | Annotated[ISVConfig, Tag("isv")]
+    | Annotated[JFAConfig, Tag("jfa")],
     Discriminator(_speakers_tag),
 ]
+
+VectorsConfig = Annotated[IVectorConfig | SupervectorConfig, Field(discriminator="kind")]
 
 
 class BackgroundConfig(TrainingConfig):
@@ -58,8 +65,9 @@ class CalibrationSection(Configuration):
         violators algorithm; or no calibration.
     p_target : float, 0 < p_target < 1
         Prior of a target trial for which "logistic" is optimised.
-    systems : "equal" or "trained"
-        Whether the scores of several systems are summed with equal weights, or with trained weights.
+    systems : "equal", "scaled" or "trained"
+        Whether the scores of several systems are summed as they are; each divided by the standard deviation of its
+        nontarget scores in the calibration trials, for systems whose scores differ in scale; or with trained weights.
     duration : bool
         Whether the logarithm of a test's duration gets a weight beside the scores; for "logistic".
     on : str
@@ -72,7 +80,7 @@ class CalibrationSection(Configuration):
 
     method: Literal["logistic", "pav", "none"] = "logistic"
     p_target: float = Field(0.5, gt=0, lt=1)
-    systems: Literal["equal", "trained"] = "equal"
+    systems: Literal["equal", "scaled", "trained"] = "equal"
     duration: bool = False
     on: str = "background"
     allow_evaluated: bool = False
@@ -94,4 +102,5 @@ class CalibrationSection(Configuration):
     def config(self) -> CalibrationConfig:
         """The configuration that `train_calibration` takes."""
         method: Literal["logistic", "pav"] = "pav" if self.method == "pav" else "logistic"
-        return CalibrationConfig(method=method, p_target=self.p_target, systems=self.systems)
+        systems: Literal["equal", "trained"] = "trained" if self.systems == "trained" else "equal"
+        return CalibrationConfig(method=method, p_target=self.p_target, systems=systems)

@@ -35,6 +35,9 @@ from speechgmm.scoring.thresholds import find_threshold
 VERSION = 2
 """Rises whenever the same inputs would give another output."""
 
+SCALES = "scales"
+"""The key of the file under which stand the deviations that the systems' scores are divided by."""
+
 REFUSED = "refused"
 """The key of the file under which a stage says why its trials gave no calibration."""
 
@@ -56,6 +59,7 @@ class TrainedCalibration:
     n_target: int  # trials of each kind
     n_nontarget: int
     threshold: float  # nats; a trial is accepted from this log-likelihood ratio on
+    scales: tuple[float, ...] = ()  # that the systems' scores are divided by before they are summed; none: by nothing
 
     def apply(self, scores: Sequence[ScoreMatrix], store: FeatureStore) -> ScoreMatrix:
         """Turn the scores of the systems, which have the same models and tests, into log-likelihood ratios in nats.
@@ -63,6 +67,7 @@ class TrainedCalibration:
         The store has the tests in the features of the first system, and so their durations.
         """
         first = scores[0]
+        scores = divide_by_scales(scores, self.scales)
         side = None
         if self.calibration.n_sides:
             side = np.broadcast_to(log_durations_of(store, first.tests), first.matrix.shape).ravel()
@@ -78,6 +83,7 @@ class TrainedCalibration:
             "trained_on": self.trained_on,
             "n_target": self.n_target,
             "n_nontarget": self.n_nontarget,
+            **({SCALES: list(self.scales)} if self.scales else {}),
         }
 
 
@@ -93,10 +99,12 @@ def calibration_output(
 
     def work(folder: Path, *_: object) -> None:
         """Write the calibration, or why there is none."""
+        trials = labelled()
         try:
-            document = train_on(recipe, labelled(), trained_on).to_json()
+            document = train_on(recipe, trials, trained_on).to_json()
         except CorpusError as error:
-            document = {REFUSED: str(error)}
+            scales = scales_of(recipe, trials)
+            document = {REFUSED: str(error), **({SCALES: list(scales)} if scales else {})}
         write_json(folder / CALIBRATION_FILE, document)
 
     return context.output(StageKey("calibration", VERSION, {"config": sections, **inputs}), work)
@@ -108,12 +116,36 @@ def load_trained_calibration(folder: Path) -> TrainedCalibration:
     if REFUSED in document:
         raise CorpusError(document[REFUSED])
     rest = {name: document[name] for name in ("trained_on", "n_target", "n_nontarget", "threshold")}
-    return TrainedCalibration(load_calibration(document["calibration"]), **rest)
+    return TrainedCalibration(load_calibration(document["calibration"]), **rest, scales=load_scales(folder))
+
+
+def load_scales(folder: Path) -> tuple[float, ...]:
+    """Read what the systems' scores are divided by, also where the trials gave no calibration; nothing: as they are."""
+    return tuple(json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8")).get(SCALES, ()))
+
+
+def scales_of(recipe: Recipe, trials: LabelledScores) -> tuple[float, ...]:
+    """Compute the deviation of each system's nontarget scores, if these are to be divided by it."""
+    nontarget = trials.scores[~trials.target]
+    if recipe.calibration.systems != "scaled" or not len(nontarget):
+        return ()
+    deviations = nontarget.std(axis=0)
+    return tuple(float(each) if each > 0 else 1.0 for each in deviations)
+
+
+def divide_by_scales(systems: Sequence[ScoreMatrix], scales: Sequence[float]) -> list[ScoreMatrix]:
+    """Divide the scores of each system by its scale, if there are any."""
+    if not scales:
+        return [*systems]
+    return [replace(each, matrix=each.matrix / scale) for each, scale in zip(systems, scales, strict=True)]
 
 
 def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str) -> TrainedCalibration:
     """Train a calibration, and find the threshold of decisions on the same trials; raise CorpusError if they cannot."""
     scores, target, log_durations = trials
+    scales = scales_of(recipe, trials)
+    if scales:
+        scores = scores / np.array(scales)
     check_overlap(scores[target], scores[~target])
     sides = (log_durations[target], log_durations[~target]) if recipe.calibration.duration else None
     calibration = train_calibration(scores[target], scores[~target], recipe.calibration.config, side=sides)
@@ -122,7 +154,7 @@ def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str) -> Trained
     if isinstance(calibration, LinearCalibration):  # weights may separate what the sum of the scores does not
         check_overlap(llrs[target, None], llrs[~target, None])
     threshold = find_threshold(llrs[target], llrs[~target], recipe.decision)
-    return TrainedCalibration(calibration, trained_on, int(target.sum()), int((~target).sum()), threshold)
+    return TrainedCalibration(calibration, trained_on, int(target.sum()), int((~target).sum()), threshold, scales)
 
 
 def label_listed_trials(scores: Float64Array, trials: Sequence[Trial], store: FeatureStore) -> LabelledScores:

@@ -16,9 +16,13 @@ from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageCache, StageKey, StageOutput
 from speechgmm.recipe.stages.progress import ProgressBars, ProgressCallback
 
-STAGES = ("corpus", "features", "ubm", "speakers", "scores", "normalisation", "calibration", "evaluation", "report")
+STAGES = (
+    *("corpus", "features", "ubm", "statistics", "subspace", "vectors", "backend", "speakers", "scores"),
+    *("normalisation", "calibration", "evaluation", "report"),
+)
 """In the order in which the graph calls them: `--from` reruns a stage and all after it, `--until` stops before the
-first call of a later one. The corpus is a stage only where it is recorded. The report is never stored."""
+first call of a later one. The corpus is a stage only where it is recorded; statistics, subspace, vectors and backend
+only where speakers are modelled by them. The report is never stored."""
 
 StageWork = Callable[[Path, Engine, ProgressCallback], None]
 """Writes the output of a stage into a folder, on the workers of an engine, and reports its progress."""

@@ -27,7 +27,7 @@ from speechgmm.files import write_csv, write_json
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.layout import IN_LIST, METRICS_FILE, SCORES_COLUMNS, SCORES_FILE
 from speechgmm.recipe.schema.recipe import Recipe
-from speechgmm.recipe.stages.calibration import TrainedCalibration
+from speechgmm.recipe.stages.calibration import TrainedCalibration, divide_by_scales
 from speechgmm.recipe.stages.context import StageContext, to_json
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, index_of, restrict_to_common, sum_systems
 from speechgmm.recipe.stages.scores import ScoredGroups
@@ -47,11 +47,18 @@ class FinalScores:
 
 
 def final_scores(
-    recipe: Recipe, systems: Sequence[ScoreMatrix], calibration: TrainedCalibration | None, tests: FeatureStore
+    recipe: Recipe,
+    systems: Sequence[ScoreMatrix],
+    calibration: TrainedCalibration | None,
+    tests: FeatureStore,
+    scales: Sequence[float] = (),
 ) -> FinalScores:
-    """Add up or calibrate the scores of the systems; `tests` has the tests in the features of the first system."""
+    """Add up or calibrate the scores of the systems; `tests` has the tests in the features of the first system.
+
+    The scores are divided by `scales` before they are added, if there are any.
+    """
     scores = restrict_to_common(systems)
-    raw = sum_systems(scores)
+    raw = sum_systems(divide_by_scales(scores, scales))
     llrs = calibration.apply(scores, tests) if calibration else raw
     return FinalScores(raw, llrs, raw if recipe.calibration.method == "pav" else llrs)
 

@@ -92,7 +92,7 @@ def write_scores_against_ubm(
     """Score every test that has features against every model."""
     check_front_end(ubm, open_store(features).front_end)
     score = partial(_score_against_ubm, ubm, speakers, features, config)
-    _write_blocks(folder, engine, progress, read_header(speakers).names, features, tests, score)
+    write_score_blocks(folder, engine, progress, read_header(speakers).names, usable_tests(features, tests), score)
 
 
 def write_scores_against_cohort(
@@ -124,7 +124,7 @@ def write_scores_against_cohort(
             )
     same_speaker: BoolArray = np.array(owners)[:, None] == np.array(cohort_owners)
     score = partial(_score_against_cohort, speakers, cohort, same_speaker, features)
-    _write_blocks(folder, engine, progress, names, features, tests, score)
+    write_score_blocks(folder, engine, progress, names, usable_tests(features, tests), score)
 
 
 def _inputs_of(models: SpeakerModels, test: RoleFeatures) -> dict[str, JsonValue]:
@@ -136,29 +136,33 @@ def _inputs_of(models: SpeakerModels, test: RoleFeatures) -> dict[str, JsonValue
     }
 
 
-def _write_blocks(
-    folder: Path,
-    engine: Engine,
-    progress: ProgressCallback,
-    models: Sequence[str],
-    features: Path,
-    tests: Sequence[str],
-    score: Callable[[Sequence[str]], Float64Array],
-) -> None:
-    """Score the tests that have features a block at a time; `score` returns the scores of a block, shape (M, B)."""
+def usable_tests(features: Path, tests: Sequence[str]) -> list[str]:
+    """List the tests that have features; raise ModelError if there are none."""
     store = open_store(features)
     usable = [test for test in tests if test in store]
     if not usable:
         raise ModelError(f"there is nothing to score: {why_empty(store)}")
-    blocks = [usable[start : start + TESTS_AT_ONCE] for start in range(0, len(usable), TESTS_AT_ONCE)]
+    return usable
+
+
+def write_score_blocks(
+    folder: Path,
+    engine: Engine,
+    progress: ProgressCallback,
+    models: Sequence[str],
+    tests: Sequence[str],
+    score: Callable[[Sequence[str]], Float64Array],
+) -> None:
+    """Score tests a block at a time; `score` returns the scores of a block of B tests, shape (M, B)."""
+    blocks = [tests[start : start + TESTS_AT_ONCE] for start in range(0, len(tests), TESTS_AT_ONCE)]
     columns = []
     n_scored = 0
-    progress(0, len(usable))
+    progress(0, len(tests))
     for scores in map_in_order(score, blocks, engine):
         columns.append(scores)
         n_scored += scores.shape[1]
-        progress(n_scored, len(usable))
-    write_score_matrix(folder, ScoreMatrix(tuple(models), tuple(usable), np.concatenate(columns, axis=1)))
+        progress(n_scored, len(tests))
+    write_score_matrix(folder, ScoreMatrix(tuple(models), tuple(tests), np.concatenate(columns, axis=1)))
 
 
 @lru_cache(maxsize=1)

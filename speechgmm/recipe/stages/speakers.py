@@ -44,6 +44,8 @@ class SpeakerModels:
     speakers: StageOutput
     speaker_of: Mapping[str, str]  # the speaker of each model
     sex: str | None = None  # of the speakers, where each sex has a background model
+    factors: StageOutput | None = None  # of sessions and speakers, or of total variability
+    backend: StageOutput | None = None  # where speakers are enrolled as vectors
 
     @property
     def sex_label(self) -> str:
@@ -177,8 +179,13 @@ def _inputs_of(role: RoleFeatures) -> dict[str, JsonValue]:
     """State what models depend on: features, and which utterances enrol which model."""
     return {
         "features": role.features.digest,
-        "speakers": [[utterance.id, utterance.enrols] for utterance in role.utterances],
+        "speakers": inputs_of_enrolment(role),
     }
+
+
+def inputs_of_enrolment(role: RoleFeatures) -> list[JsonValue]:
+    """State which utterances enrol which model."""
+    return [[utterance.id, utterance.enrols] for utterance in role.utterances]
 
 
 def _ids_by_model(utterances: Sequence[Utterance], store: FeatureStore) -> dict[str, list[str]]:

@@ -15,7 +15,10 @@ class CenterConfig(Configuration):
 
 
 class WhitenConfig(Configuration):
-    """Make the covariance of the background's vectors the identity, after subtracting their mean."""
+    """Make the covariance of the background's vectors the identity, after subtracting their mean.
+
+    It needs more recordings than dimensions.
+    """
 
     step: Literal["whiten"]
 
@@ -39,6 +42,8 @@ class LengthConfig(Configuration):
 
 class EfrConfig(Configuration):
     """Eigen factor radial: center, whiten and divide by the length, several times over.
+
+    It needs more recordings than dimensions.
 
     Parameters
     ----------
@@ -74,6 +79,8 @@ class NapConfig(Configuration):
 class WccnConfig(Configuration):
     """Make the mean covariance within the background's speakers the identity.
 
+    It needs more recordings, less speakers, than dimensions.
+
     References
     ----------
     Hatch, Kajarekar, Stolcke (2006), Interspeech, 1471-1474.
@@ -101,7 +108,7 @@ class LdaConfig(Configuration):
 class CoralConfig(Configuration):
     """Give the background's vectors the mean and covariance of the enrolment's, for the steps that follow.
 
-    The vectors of enrolment and tests stay as they are.
+    The vectors of enrolment and tests stay as they are. It needs more enrolment recordings than dimensions.
 
     References
     ----------
@@ -123,7 +130,9 @@ class SvmConfig(Configuration):
     Parameters
     ----------
     penalty : float > 0
-        Cost of a vector on the wrong side of the margin, C.
+        Mean cost of a vector on the wrong side of the margin, C. The few vectors of a model cost as much in sum as the
+        background's many. What it means depends on the length of the vectors: of unit length, 1 leaves hardly any on
+        the wrong side.
 
     References
     ----------
@@ -198,9 +207,15 @@ def _spelt_out(step: Any) -> Any:
     if not isinstance(step, Mapping) or "step" in step or len(step) != 1:
         return step
     ((name, value),) = step.items()
+    if value is None:
+        return {"step": name}
     if isinstance(value, Mapping):
         return {"step": name, **value}
-    return {"step": name, SCALAR_KEYS[name]: value} if name in SCALAR_KEYS else step
+    if name in SCALAR_KEYS:
+        return {"step": name, SCALAR_KEYS[name]: value}
+    if name in ("center", "whiten", "wccn", "coral", "cosine", "plda"):
+        raise ValueError(f"{name}: {value!r}; expected the step alone, or its keys, as in {{plda: {{smoothing: 0.1}}}}")
+    return {"step": name}
 
 
 TransformConfig = (

@@ -7,6 +7,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from speechgmm.arrays import Float64Array, IntArray, read_only
+from speechgmm.errors import ModelError
 from speechgmm.subspace.backend.config import ScorerConfig
 from speechgmm.subspace.vectors import Vectors
 
@@ -29,6 +30,14 @@ class EnrolledVectors:
         object.__setattr__(self, "offsets", read_only(self.offsets))
         if self.covariances is not None:
             object.__setattr__(self, "covariances", read_only(self.covariances))
+        n_models = len(self.values)
+        if self.values.ndim != 2 or self.counts.shape != (n_models,) or self.offsets.shape != (n_models,):
+            raise ModelError(
+                f"models of shapes {self.values.shape}, {self.counts.shape} and {self.offsets.shape}; "
+                "expected (M, R), (M,) and (M,)"
+            )
+        if not (np.isfinite(self.values).all() and np.isfinite(self.offsets).all()):
+            raise ModelError("models hold NaN or infinity; expected finite numbers")
 
     def __len__(self) -> int:
         return len(self.values)

@@ -68,7 +68,7 @@ class SvmScorer:
         others = np.flatnonzero([each != speaker for each in self.speakers])
         if not len(others):
             raise ModelError(
-                f"svm: all {len(self.speakers)} background recordings are of speaker {speaker}; expected those of others"
+                f"svm: all {len(self.speakers)} background recordings are of {speaker}; expected those of others too"
             )
         positives = vectors.values - self._mean
         crossed = (positives @ self.negatives.T)[:, others] - (positives @ self._mean)[:, None]
@@ -112,7 +112,7 @@ def _optimum(gram: Float64Array, n_positive: int, penalty: float) -> tuple[Float
 def _refined(
     gram: Float64Array, signs: Float64Array, penalties: Float64Array, duals: Float64Array, offset: float
 ) -> tuple[Float64Array, float]:
-    """Place the vectors between the bounds on the edge of the margin exactly: the solver's products are single precision.
+    """Place the vectors between the bounds exactly on the edge of the margin, as the solver's products are single.
 
     Weights and offset stay as they are if no vector is between, or that is no better.
     """

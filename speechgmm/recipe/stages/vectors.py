@@ -1,0 +1,148 @@
+"""Vectors of every recording of a role, as a stage.
+
+Files: ``vectors.npy`` (U, R), ``recordings.json`` with their names, and ``covariances.npy`` (U, R, R) where the back
+end propagates them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from pydantic import JsonValue
+
+from speechgmm.files import write_array, write_json
+from speechgmm.gmm.storage import load_gmm
+from speechgmm.parallel.engine import Engine, map_in_order
+from speechgmm.recipe.cache.outputs import StageKey, StageOutput
+from speechgmm.recipe.layout import SUBSPACE_FILE, UBM_FILE
+from speechgmm.recipe.schema.sections import VectorsConfig
+from speechgmm.recipe.stages.context import StageContext, to_json
+from speechgmm.recipe.stages.progress import ProgressCallback
+from speechgmm.recipe.stages.statistics import RoleStatistics
+from speechgmm.subspace.statistics import RECORDINGS_AT_ONCE, Statistics, StatsStore
+from speechgmm.subspace.supervectors import supervectors
+from speechgmm.subspace.total_variability.model import TotalVariability
+from speechgmm.subspace.total_variability.posterior import ivectors
+from speechgmm.subspace.total_variability.storage import load_total_variability
+from speechgmm.subspace.vectors import IVectorConfig, Vectors
+
+VERSION = 1
+"""Rises whenever the same inputs would give another output."""
+
+VECTORS_FILE, NAMES_FILE, COVARIANCES_FILE = "vectors.npy", "recordings.json", "covariances.npy"
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """What makes vectors of statistics: a kind of vectors, and the models that it needs."""
+
+    config: VectorsConfig
+    ubm: StageOutput
+    factors: StageOutput | None  # of i-vectors
+    covariances: bool  # whether the back end propagates those of the posteriors
+
+    @property
+    def inputs(self) -> dict[str, JsonValue]:
+        """What vectors depend on beside the statistics."""
+        config = (
+            self.config.model_copy(update={"pooled": False}) if isinstance(self.config, IVectorConfig) else self.config
+        )
+        return {
+            "config": to_json(config),
+            "ubm": self.ubm.digest,
+            "subspace": self.factors.digest if self.factors else None,
+            "covariances": self.covariances,
+        }
+
+    @property
+    def model(self) -> Path:
+        """The file of the model that vectors are extracted with."""
+        return self.factors.folder / SUBSPACE_FILE if self.factors else self.ubm.folder / UBM_FILE
+
+
+@dataclass(frozen=True)
+class RoleVectors:
+    """A role, and the vectors of those of its recordings that have statistics."""
+
+    statistics: RoleStatistics
+    vectors: StageOutput
+
+
+def role_vectors(extractor: Extractor, statistics: RoleStatistics, context: StageContext, title: str) -> RoleVectors:
+    """Extract the vectors of a role's recordings, or find them."""
+    inputs = {**extractor.inputs, "statistics": statistics.statistics.digest}
+    work = partial(
+        write_role_vectors,
+        model=extractor.model,
+        config=extractor.config,
+        covariances=extractor.covariances,
+        statistics=statistics.statistics.folder,
+    )
+    return RoleVectors(statistics, context.output(StageKey("vectors", VERSION, inputs), work, title))
+
+
+def write_role_vectors(
+    folder: Path,
+    engine: Engine,
+    progress: ProgressCallback,
+    *,
+    model: Path,
+    config: VectorsConfig,
+    covariances: bool,
+    statistics: Path,
+) -> None:
+    """Write the vectors of all recordings of a store of statistics."""
+    store = StatsStore(statistics)
+    blocks = [
+        range(start, min(start + RECORDINGS_AT_ONCE, len(store))) for start in range(0, len(store), RECORDINGS_AT_ONCE)
+    ]
+    parts: list[Vectors] = []
+    progress(0, len(store))
+    for part in map_in_order(partial(_vectors_of_rows, model, config, covariances, statistics), blocks, engine):
+        parts.append(part)
+        progress(sum(map(len, parts)), len(store))
+    write_array(folder / VECTORS_FILE, np.concatenate([part.values for part in parts]))
+    if covariances:
+        write_array(
+            folder / COVARIANCES_FILE,
+            np.concatenate([part.covariances for part in parts if part.covariances is not None]),
+        )
+    write_json(folder / NAMES_FILE, {"names": list(store.names)})
+
+
+def names_of(folder: Path) -> tuple[str, ...]:
+    """Read the names of the recordings whose vectors a folder holds, in their order."""
+    return tuple(json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))["names"])
+
+
+def load_vectors(folder: Path, rows: Sequence[int] | None = None) -> Vectors:
+    """Read the vectors of a folder, all or some of them."""
+    chosen = slice(None) if rows is None else list(rows)
+    file = folder / COVARIANCES_FILE
+    covariances = np.load(file, mmap_mode="r")[chosen] if file.exists() else None
+    return Vectors(np.load(folder / VECTORS_FILE, mmap_mode="r")[chosen], covariances)
+
+
+def extract_vectors(
+    config: VectorsConfig, model: Path, statistics: Statistics, *, covariances: bool = False
+) -> Vectors:
+    """Extract the vectors of statistics; the model is that of total variability, or the background model."""
+    if isinstance(config, IVectorConfig):
+        weight, most = config.acoustic_weight, config.max_count
+        factors = _factors(model)
+        return ivectors(factors, statistics, acoustic_weight=weight, max_count=most, covariances=covariances)
+    return Vectors(supervectors(load_gmm(model), statistics, config.relevance_factor))
+
+
+def _vectors_of_rows(model: Path, config: VectorsConfig, covariances: bool, statistics: Path, rows: range) -> Vectors:
+    """Extract the vectors of some recordings."""
+    return extract_vectors(config, model, StatsStore(statistics).rows(rows), covariances=covariances)
+
+
+@lru_cache(maxsize=2)
+def _factors(path: Path) -> TotalVariability:
+    """Read a model of total variability, once in a worker."""
+    return load_total_variability(path)
