@@ -132,12 +132,17 @@ calibration: !x {}
             "r.yaml:2:12: speakers.variance_floor: unknown key with method map; it is of method independent",
         ),
         ("speakers: {relevance: 3}", "r.yaml:2:12: speakers.relevance: unknown key; did you mean relevance_factor?"),
-        ("relevance_factor: 3", "r.yaml:2:1: relevance_factor: unknown key; did you mean speakers.relevance_factor?"),
+        (
+            "relevance_factor: 3",
+            "r.yaml:2:1: relevance_factor: unknown key; did you mean speakers.relevance_factor or "
+            "vectors.relevance_factor?",
+        ),
         ("n_mfcc: 3", "r.yaml:2:1: n_mfcc: unknown key; did you mean features.n_cepstra?"),
         ("ubm: {bse: x.yaml}", "r.yaml:2:7: ubm.bse: unknown key; did you mean base?"),
         (
             "speakers: {method: mapp}",
-            "r.yaml:2:12: speakers.method: 'mapp'; expected one of 'map', 'independent'; did you mean map?",
+            "r.yaml:2:12: speakers.method: 'mapp'; expected one of 'map', 'independent', 'isv', 'jfa'; did you "
+            "mean map?",
         ),
         ("speakers: {method: independent, tolerance: x}", "r.yaml:2:33: speakers.tolerance: 'x'; expected a number"),
         ("ubm: {n_iterations: 1e1}", "r.yaml:2:7: ubm.n_iterations: 10.0; expected a whole number"),

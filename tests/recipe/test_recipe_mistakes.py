@@ -63,7 +63,9 @@ def check_all_keys(tree, path, spellings):
         for wrong in spellings(key[-1]):
             told = named((*section, *key[:-1], wrong))
             expected = f"{path}:{place.line}:{place.column}: {told}: unknown key; "
-            if len(key[-1]) > 2:
+            if key[-3:-2] == ("backend",):  # the name of a step, which may stand in place of keys
+                expected = f"{path}:{place.line}:{place.column}: {told}: '{wrong}'; expected one of 'center', "
+            elif len(key[-1]) > 2:
                 expected += f"did you mean {key[-1].rpartition('.')[2]}?"
             check_refused(tree, path, changed(lines, place, key[-1], wrong), expected)
     return len(places)

@@ -11,8 +11,12 @@ from speechgmm.features.presets import PRESETS
 from speechgmm.recipe.reading.validation import models_in, tags_of
 from speechgmm.recipe.reading.yaml import flow
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.subspace.backend.config import SCALAR_KEYS
 
 PARAMETER = re.compile(r"^(\w[^:]*?) : (.*)$")
+
+STEPS = tags_of(models_in(get_args(Recipe.model_fields["backend"].annotation)[0]))[1]
+"""The configurations of a back end's steps, by the names of the steps."""
 
 
 class Meaning(NamedTuple):
@@ -24,7 +28,7 @@ class Meaning(NamedTuple):
 
 def summary_of(model: type[Configuration]) -> str:
     """Return what a configuration's docstring says before its sections, a line for each paragraph."""
-    head = inspect.cleandoc(model.__doc__ or "").partition("\nParameters\n")[0]
+    head = re.split(r"\n(?:Parameters|References)\n-+\n", inspect.cleandoc(model.__doc__ or ""))[0]
     return "\n".join(" ".join(paragraph.split()) for paragraph in head.strip().split("\n\n"))
 
 
@@ -57,6 +61,9 @@ def json_schema() -> dict[str, Any]:
     system = {"allOf": [{"$ref": "#/$defs/recipe"}], "required": ["name"]}
     path = {"type": "string", "description": "Path of a recipe."}
     recipe["properties"]["systems"]["items"] = {"anyOf": [path, system]}
+    recipe["properties"]["backend"]["items"] = {
+        "anyOf": [shape for step in STEPS.items() for shape in _step_schemas(*step)]
+    }
     schema: dict[str, Any] = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "speechgmm recipe",
@@ -76,6 +83,8 @@ def key_pages() -> str:
     headings: dict[str, str] = {}
     for name, field in Recipe.model_fields.items():
         models = models_in(field.annotation)
+        if name == "backend":
+            pages += ["### `backend`", _steps_table()]
         for model in models:
             heading = f"`{name}`"
             if len(models) > 1:
@@ -113,6 +122,25 @@ def _union_schemas(models: list[type[Configuration]], default: object) -> list[d
         return [_object_schema(models[0])]
     tag = tags_of(models)[0]
     return [_object_schema(model, [] if isinstance(default, model) else [tag]) for model in models]
+
+
+def _step_schemas(name: str, model: type[Configuration]) -> Iterator[dict[str, Any]]:
+    """Yield the forms of a step: its name, its name with its one value or its keys, and all keys with ``step``."""
+    whole = _object_schema(model, ["step"])
+    keys = whole["properties"].keys() - {"step"}
+    required = [key for key in whole["required"] if key != "step"]
+    if not required:
+        yield {"const": name, "description": whole["description"]}
+    if keys:
+        inner = whole | {"properties": {key: whole["properties"][key] for key in keys}, "required": required}
+        scalar = [whole["properties"][SCALAR_KEYS[name]]] if name in SCALAR_KEYS else []
+        yield {
+            "type": "object",
+            "properties": {name: {"anyOf": [*scalar, inner]}},
+            "required": [name],
+            "additionalProperties": False,
+        }
+    yield whole
 
 
 def _object_schema(model: type[Configuration], required: list[str] | None = None) -> dict[str, Any]:
@@ -174,6 +202,21 @@ def _section_page(name: str, heading: str, model: type[Configuration], headings:
     for key, field in model.model_fields.items():
         for inner in _models_within(field.annotation):
             yield from _section_page(f"{name}.{key}", f"`{name}.{key}`", inner, headings)
+
+
+def _steps_table() -> str:
+    """Return a table of the steps of a back end, with what each does and its keys."""
+    lines = ["| step | what it does | its keys |", "| --- | --- | --- |"]
+    for name, model in STEPS.items():
+        keys = []
+        for key, meaning in meanings_of(model).items():
+            if key != "step":
+                field = model.model_fields[key]
+                default = "" if field.is_required() else f", default `{flow(field.default)}`"
+                keys.append(f"`{key}` ({meaning.kind}{default}): {meaning.text}")
+        text = " ".join(summary_of(model).split())
+        lines.append(f"| `{name}` | {_markdown(text)} | {_markdown('<br>'.join(keys))} |")
+    return "\n".join(lines)
 
 
 def _models_within(annotation: object) -> list[type[Configuration]]:

@@ -26,6 +26,9 @@ OTHER_NAMES = {
 }
 """The names that each key has in other toolkits."""
 
+MOST_PLACES = 2
+"""Keys of one name, in different sections, that are all suggested."""
+
 
 def suggest(word: str, choices: Sequence[str], synonyms: Mapping[str, str] | None = None) -> str:
     """Return ``; did you mean CHOICE?`` for the choice most similar to a word, or an empty string if none is similar.
@@ -40,11 +43,13 @@ def suggest(word: str, choices: Sequence[str], synonyms: Mapping[str, str] | Non
 def suggest_key(word: str, allowed: Sequence[str], all_keys: Sequence[str]) -> str:
     """Return what follows ``unknown key`` in a message: the key that was probably meant, or all that are allowed.
 
-    Of `all_keys`, dotted keys of the whole recipe, one is suggested if it ends with this word and no other does.
+    Of `all_keys`, dotted keys of the whole recipe, those that end with this word are suggested if they are few.
     """
     synonyms = {other: key for key, others in OTHER_NAMES.items() if key in allowed for other in others}
     if suggestion := suggest(word, allowed, synonyms):
         return suggestion
     own_name = {other: key for key, others in OTHER_NAMES.items() for other in others}.get(word, word)
     places = [key for key in all_keys if key.rpartition(".")[2] == own_name]
-    return f"; did you mean {places[0]}?" if len(places) == 1 else f"; expected one of {', '.join(allowed)}"
+    if 0 < len(places) <= MOST_PLACES:
+        return f"; did you mean {' or '.join(places)}?"
+    return f"; expected one of {', '.join(allowed)}"

@@ -84,6 +84,7 @@ def _explain(detail: "ErrorDetails", document: Document, schema: type[Configurat
     key, owner, annotation, alternatives = _locate(detail["loc"], schema)
     if detail["type"].startswith("union_tag"):
         key = (*key, tags_of(models_in(annotation))[0])
+    key = _as_written(key, document)
     place = document.place_of(key)
     value: object = detail["input"]
     context = {
@@ -182,6 +183,17 @@ def _locate(loc: tuple[int | str, ...], schema: type[Configuration]) -> _Locatio
             key.append(part)
             annotation = get_args(_without_metadata(annotation))[1]
     return _Location(tuple(key), owner, annotation, alternatives)
+
+
+def _as_written(key: Key, document: Document) -> Key:
+    """Return the key of a step of a back end as the file has it: below the name of the step, in its short forms."""
+    if "backend" not in key or len(key) < (n_outer := key.index("backend") + 2) + 1:
+        return key
+    names = [known for known in document.places if len(known) == n_outer + 1 and known[:n_outer] == key[:n_outer]]
+    if len(names) != 1 or names[0][-1] == "step":
+        return key
+    inner = (*names[0], *key[n_outer:])
+    return inner if inner in document.places else names[0]
 
 
 def _without_metadata(annotation: object) -> object:

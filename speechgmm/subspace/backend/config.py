@@ -8,13 +8,23 @@ from pydantic import BeforeValidator, Field
 from speechgmm.configuration import Configuration
 
 
-class CenterConfig(Configuration):
+class StepConfig(Configuration):
+    """A step of a back end.
+
+    Parameters
+    ----------
+    step : str
+        Its name.
+    """
+
+
+class CenterConfig(StepConfig):
     """Subtract the mean of the background's vectors."""
 
     step: Literal["center"]
 
 
-class WhitenConfig(Configuration):
+class WhitenConfig(StepConfig):
     """Make the covariance of the background's vectors the identity, after subtracting their mean.
 
     It needs more recordings than dimensions.
@@ -23,7 +33,7 @@ class WhitenConfig(Configuration):
     step: Literal["whiten"]
 
 
-class LengthConfig(Configuration):
+class LengthConfig(StepConfig):
     """Give every vector the same length.
 
     Parameters
@@ -40,7 +50,7 @@ class LengthConfig(Configuration):
     scale: Literal["dimension", "unit"] = "dimension"
 
 
-class EfrConfig(Configuration):
+class EfrConfig(StepConfig):
     """Eigen factor radial: center, whiten and divide by the length, several times over.
 
     It needs more recordings than dimensions.
@@ -59,7 +69,7 @@ class EfrConfig(Configuration):
     n_iterations: int = Field(2, ge=1)
 
 
-class NapConfig(Configuration):
+class NapConfig(StepConfig):
     """Nuisance attribute projection: remove the directions in which the recordings of one speaker differ most.
 
     Parameters
@@ -76,7 +86,7 @@ class NapConfig(Configuration):
     rank: int = Field(ge=1)
 
 
-class WccnConfig(Configuration):
+class WccnConfig(StepConfig):
     """Make the mean covariance within the background's speakers the identity.
 
     It needs more recordings, less speakers, than dimensions.
@@ -89,7 +99,7 @@ class WccnConfig(Configuration):
     step: Literal["wccn"]
 
 
-class LdaConfig(Configuration):
+class LdaConfig(StepConfig):
     """Keep the dimensions in which speakers differ most, relative to the recordings of one speaker.
 
     Parameters
@@ -105,7 +115,7 @@ class LdaConfig(Configuration):
     total_covariance_factor: float = Field(0.0, ge=0, le=1)
 
 
-class CoralConfig(Configuration):
+class CoralConfig(StepConfig):
     """Give the background's vectors the mean and covariance of the enrolment's, for the steps that follow.
 
     The vectors of enrolment and tests stay as they are. It needs more enrolment recordings than dimensions.
@@ -118,13 +128,13 @@ class CoralConfig(Configuration):
     step: Literal["coral"]
 
 
-class CosineConfig(Configuration):
+class CosineConfig(StepConfig):
     """Score by the cosine of the angle between the mean vector of a model and that of a test."""
 
     step: Literal["cosine"]
 
 
-class SvmConfig(Configuration):
+class SvmConfig(StepConfig):
     """Score by a linear support-vector machine for each model, with the background's recordings as the others.
 
     Parameters
@@ -159,7 +169,7 @@ class PldaAdaptationConfig(Configuration):
     mean_scale: float = Field(1.0, ge=0)
 
 
-class PldaConfig(Configuration):
+class PldaConfig(StepConfig):
     """Score by two-covariance PLDA: the log-likelihood ratio of one speaker to two.
 
     Parameters
