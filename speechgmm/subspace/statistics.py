@@ -52,6 +52,8 @@ class StackedStats:
             raise ModelError(f"second-order statistics of shape {self.second.shape}; expected {shape[1:]}")
         usable = np.isfinite(self.zeroth).all(axis=1) & np.isfinite(self.first).all(axis=(1, 2))
         usable &= (self.zeroth >= 0).all(axis=1)
+        if self.second is not None and not np.isfinite(self.second).all():
+            raise ModelError("second-order statistics hold NaN or infinity; expected finite sums")
         if not usable.all():
             raise ModelError(
                 f"statistics of recording {int(np.argmin(usable))} hold NaN, infinity or a negative occupancy; "
@@ -130,6 +132,8 @@ class StatsBlock:
 
     def load(self) -> StackedStats:
         """Return the statistics of these recordings."""
+        if isinstance(self.source, StackedStats) and self.chosen == tuple(range(len(self.source))):
+            return self.source
         return self.source.rows(self.chosen)
 
 
