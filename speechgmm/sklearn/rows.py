@@ -1,4 +1,4 @@
-"""Rows, weights and seeds of both estimators, checked and converted for the package."""
+"""Rows, weights and seeds of the estimators, checked and converted for the package."""
 
 from typing import Any
 
