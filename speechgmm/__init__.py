@@ -79,6 +79,33 @@ if TYPE_CHECKING:
     from speechgmm.scoring.normalisation import normalise_scores as normalise_scores
     from speechgmm.scoring.thresholds import ThresholdConfig as ThresholdConfig
     from speechgmm.scoring.thresholds import find_threshold as find_threshold
+    from speechgmm.subspace.backend.chain import Backend as Backend
+    from speechgmm.subspace.backend.chain import fit_backend as fit_backend
+    from speechgmm.subspace.backend.plda_adaptation import adapt_plda as adapt_plda
+    from speechgmm.subspace.backend.plda_model import Plda as Plda
+    from speechgmm.subspace.backend.plda_model import smooth_plda as smooth_plda
+    from speechgmm.subspace.backend.plda_training import train_plda as train_plda
+    from speechgmm.subspace.session.config import ISVConfig as ISVConfig
+    from speechgmm.subspace.session.config import JFAConfig as JFAConfig
+    from speechgmm.subspace.session.enrolment import speaker_shift as speaker_shift
+    from speechgmm.subspace.session.model import JointFactorModel as JointFactorModel
+    from speechgmm.subspace.session.scoring import session_llrs as session_llrs
+    from speechgmm.subspace.session.scoring import session_means as session_means
+    from speechgmm.subspace.session.scoring import session_scores as session_scores
+    from speechgmm.subspace.session.storage import load_joint_factors as load_joint_factors
+    from speechgmm.subspace.session.storage import save_joint_factors as save_joint_factors
+    from speechgmm.subspace.session.training import train_isv as train_isv
+    from speechgmm.subspace.session.training import train_jfa as train_jfa
+    from speechgmm.subspace.supervectors import fisher_vectors as fisher_vectors
+    from speechgmm.subspace.supervectors import supervectors as supervectors
+    from speechgmm.subspace.supervectors import vlad as vlad
+    from speechgmm.subspace.total_variability.model import TotalVariability as TotalVariability
+    from speechgmm.subspace.total_variability.posterior import ivectors as ivectors
+    from speechgmm.subspace.total_variability.storage import load_total_variability as load_total_variability
+    from speechgmm.subspace.total_variability.storage import save_total_variability as save_total_variability
+    from speechgmm.subspace.total_variability.training import train_total_variability as train_total_variability
+    from speechgmm.subspace.vectors import IVectorConfig as IVectorConfig
+    from speechgmm.subspace.vectors import Vectors as Vectors
 
 _HOMES = {
     "read_audio": "audio.reading",
@@ -113,6 +140,33 @@ _HOMES = {
     "save_gmm": "gmm.storage",
     "load_speakers": "gmm.storage",
     "save_speakers": "gmm.storage",
+    "IVectorConfig": "subspace.vectors",
+    "Vectors": "subspace.vectors",
+    "supervectors": "subspace.supervectors",
+    "fisher_vectors": "subspace.supervectors",
+    "vlad": "subspace.supervectors",
+    "TotalVariability": "subspace.total_variability.model",
+    "train_total_variability": "subspace.total_variability.training",
+    "ivectors": "subspace.total_variability.posterior",
+    "save_total_variability": "subspace.total_variability.storage",
+    "load_total_variability": "subspace.total_variability.storage",
+    "ISVConfig": "subspace.session.config",
+    "JFAConfig": "subspace.session.config",
+    "JointFactorModel": "subspace.session.model",
+    "train_isv": "subspace.session.training",
+    "train_jfa": "subspace.session.training",
+    "speaker_shift": "subspace.session.enrolment",
+    "session_scores": "subspace.session.scoring",
+    "session_means": "subspace.session.scoring",
+    "session_llrs": "subspace.session.scoring",
+    "save_joint_factors": "subspace.session.storage",
+    "load_joint_factors": "subspace.session.storage",
+    "fit_backend": "subspace.backend.chain",
+    "Backend": "subspace.backend.chain",
+    "Plda": "subspace.backend.plda_model",
+    "train_plda": "subspace.backend.plda_training",
+    "smooth_plda": "subspace.backend.plda_model",
+    "adapt_plda": "subspace.backend.plda_adaptation",
     "ScoringConfig": "scoring.llr",
     "llr": "scoring.llr",
     "score_matrix": "scoring.llr",

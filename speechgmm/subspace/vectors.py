@@ -18,11 +18,30 @@ LARGEST = 1e100
 class Vectors:
     """Vectors of U recordings and, where they are known, the covariances of their posteriors.
 
-    Raises ModelError if shapes disagree or a value is not finite.
+    An immutable value: the arrays are float64 and read-only.
+
+    Parameters
+    ----------
+    values : np.ndarray, shape (U, R), at most 1e100
+        One vector in each row.
+    covariances : np.ndarray, shape (U, R, R), optional
+        The posterior covariance of each; `ivectors` returns them when asked.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or a value is not finite.
+
+    Examples
+    --------
+    >>> from speechgmm import Vectors
+    >>> vectors = Vectors([[0.5, -1.0], [2.0, 0.0], [1.5, 1.0]])
+    >>> len(vectors), vectors.dimension
+    (3, 2)
     """
 
-    values: Float64Array  # (U, R)
-    covariances: Float64Array | None = None  # (U, R, R)
+    values: Float64Array
+    covariances: Float64Array | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", read_only(self.values))
@@ -40,8 +59,9 @@ class Vectors:
                     f"covariances of shape {self.covariances.shape} for vectors of shape {self.values.shape}; "
                     "expected (U, R, R)"
                 )
-            if not np.isfinite(self.covariances).all():
-                raise ModelError("covariances of vectors hold NaN or infinity; expected finite numbers")
+            if not (usable := np.isfinite(self.covariances).all(axis=(1, 2))).all():
+                row = int(np.argmin(usable))
+                raise ModelError(f"the covariance of vector {row} holds NaN or infinity; expected finite numbers")
 
     def __len__(self) -> int:
         return len(self.values)

@@ -130,9 +130,7 @@ def test_vectors_that_are_all_the_same_have_a_machine_of_zeros():
 
 def test_what_has_no_machine_is_refused(overlapping):
     negatives, positives = overlapping
-    with pytest.raises(
-        ModelError, match="svm: all 80 background recordings are of speaker ann; expected those of others"
-    ):
+    with pytest.raises(ModelError, match="svm: all 80 background recordings are of ann; expected those of others too"):
         machine(negatives, ["ann"] * 80).enrol(Vectors(positives), "ann")
     with pytest.raises(ModelError, match="svm: vectors of 3 dimensions; expected 5, as the background's"):
         machine(negatives).enrol(Vectors(np.ones((2, 3))))
