@@ -23,6 +23,7 @@ from speechgmm.cli.schema import schema
 from speechgmm.cli.show import show
 from speechgmm.cli.sweep import sweep
 from speechgmm.cli.synthesise import synthesise
+from speechgmm.cli.vectors import vectors
 from speechgmm.version import __version__
 
 GROUPS = EXPERIMENTS, GALLERIES, FEATURES, DATA = "Experiments", "Galleries", "Features", "Data and scores"
@@ -95,5 +96,6 @@ _add(schema, EXPERIMENTS, "speechgmm schema > recipe.schema.json")
 arrange_group(gallery, GALLERY_EXAMPLES)
 app.add_typer(gallery, name="gallery", cls=Group, rich_help_panel=GALLERIES)
 _add(features, FEATURES, "speechgmm features recordings --out recordings.npz")
+_add(vectors, FEATURES, "speechgmm vectors recordings.yaml --out vectors.npz")
 _add(evaluate, DATA, "speechgmm evaluate scores.txt trials.txt")
 _add(synthesise, DATA, "speechgmm synthesise --out voices")
