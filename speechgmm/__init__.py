@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from speechgmm.features.extract import FeatureConfig as FeatureConfig
     from speechgmm.features.extract import extract as extract
     from speechgmm.features.formats.reading import read_features as read_features
+    from speechgmm.features.formats.vectors import read_vectors as read_vectors
+    from speechgmm.features.formats.vectors import write_vectors as write_vectors
     from speechgmm.features.formats.writing import write_features as write_features
     from speechgmm.features.store.store import FeatureStore as FeatureStore
     from speechgmm.features.store.store import open_store as open_store
@@ -118,6 +120,8 @@ _HOMES = {
     "write_store": "features.store.writing",
     "read_features": "features.formats.reading",
     "write_features": "features.formats.writing",
+    "read_vectors": "features.formats.vectors",
+    "write_vectors": "features.formats.vectors",
     "Utterance": "corpus.manifest",
     "Trial": "corpus.manifest",
     "Corpus": "corpus.manifest",

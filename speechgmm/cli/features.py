@@ -113,11 +113,11 @@ def features(
         if plot:
             if labels is not None or len(paths) != 1:
                 raise typer.BadParameter("plots one file, and without labels", param_hint="--plot")
-            _plot(Path(paths[0]), front_end, out, _channel(channel), _raw_format(raw))
+            _plot(Path(paths[0]), front_end, out, parse_channel(channel), parse_raw_format(raw))
         elif out is None:
             raise typer.BadParameter("missing; expected where to write", param_hint="--out")
         else:
-            _extract(paths, front_end, out, _channel(channel), labels, _raw_format(raw), jobs)
+            _extract(paths, front_end, out, parse_channel(channel), labels, parse_raw_format(raw), jobs)
 
 
 def _extract(
@@ -164,7 +164,7 @@ def _extract(
         _exit_with_unusable(unusable, sources)
 
 
-def _channel(text: str | None) -> "Channel":
+def parse_channel(text: str | None) -> "Channel":
     """Parse the choice of a channel."""
     if text is None:
         return None
@@ -175,7 +175,7 @@ def _channel(text: str | None) -> "Channel":
     return int(text)
 
 
-def _raw_format(text: str | None) -> "RawFormat | None":
+def parse_raw_format(text: str | None) -> "RawFormat | None":
     """Parse the format of files without a header: rate, and perhaps channels and the format of samples."""
     if text is None:
         return None

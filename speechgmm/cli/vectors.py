@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from speechgmm.cli.common import JobsOption, exit_on_error, group_reasons, printable, results_folder, shorten_paths
-from speechgmm.cli.features import _channel, _raw_format
+from speechgmm.cli.features import parse_channel, parse_raw_format
 from speechgmm.cli.run import KERNELS, Device, EngineKind, EngineOption, SchedulerOption, build_engine
 from speechgmm.errors import ResultsError
 
@@ -100,7 +100,7 @@ def vectors(
     with exit_on_error():
         _check_options(audio, role, channel, raw)
         loaded, results = _recipe_and_results(recipe, set_ or (), results)
-        found = find_sources(audio, channel=_channel(channel), raw=_raw_format(raw)) if audio else None
+        found = find_sources(audio, channel=parse_channel(channel), raw=parse_raw_format(raw)) if audio else None
         written = write_recipe_vectors(
             loaded,
             out,

@@ -15,7 +15,7 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, IntArray, read_only
 from speechgmm.errors import ModelError
-from speechgmm.files import write_array, write_json
+from speechgmm.files import replacing, write_array, write_json
 from speechgmm.gmm.statistics import SufficientStats
 
 RECORDINGS_AT_ONCE = 64
@@ -181,7 +181,12 @@ def write_statistics(
     """
     second = np.zeros(shape)
     n_frames: list[int] = []
-    with (folder / ZEROTH_FILE).open("wb") as zeroth, (folder / FIRST_FILE).open("wb") as first:
+    with (
+        replacing(folder / ZEROTH_FILE) as zeroth_file,
+        replacing(folder / FIRST_FILE) as first_file,
+        zeroth_file.open("wb") as zeroth,
+        first_file.open("wb") as first,
+    ):
         _write_header(zeroth, (len(names), shape[0]))
         _write_header(first, (len(names), *shape))
         for stats in statistics:

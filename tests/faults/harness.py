@@ -27,6 +27,15 @@ ubm: {{n_components: 2, n_iterations: 2}}
 normalisation: {{method: z}}
 evaluation: {{bootstrap: 20, dcf: [sre08]}}
 """
+ON_VECTORS = f"""
+{synthetic_corpus(n_speakers=2, n_background=10, n_enrol=4, n_test=1)}
+ubm: {{n_components: 2, n_iterations: 2}}
+vectors: {{kind: ivector, rank: 2, n_iterations: 2}}
+backend: [center, plda]
+normalisation: {{method: z}}
+evaluation: {{bootstrap: 20, dcf: [sre08]}}
+"""
+STAGES_OF_VECTORS = ("statistics", "subspace", "vectors", "backend")
 SAME_BYTES = ("ubm.safetensors", "speakers.safetensors", "calibration.json", "scores.csv", "metrics.json")
 
 

@@ -11,7 +11,18 @@ from importlib import import_module
 
 import pytest
 
-from harness import RECIPE, STAGES, at, content, forget, left_behind, run, stored
+from harness import (
+    ON_VECTORS,
+    RECIPE,
+    STAGES,
+    STAGES_OF_VECTORS,
+    at,
+    content,
+    forget,
+    left_behind,
+    run,
+    stored,
+)
 from speechgmm import run as run_recipe
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import STAGE_FILE, StageCache, StageKey
@@ -32,12 +43,31 @@ def slow(stages):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A recipe that has run."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "small.yaml").write_text(RECIPE)
-    run_recipe(folder / "small.yaml", results=folder / "results", engine=Engine("serial"))
-    return folder
+def run_once(tmp_path_factory):
+    """Runs a recipe once, and returns its folder."""
+    folders = {}
+
+    def run_once(recipe):
+        if recipe not in folders:
+            folder = folders[recipe] = tmp_path_factory.mktemp("whole")
+            (folder / "small.yaml").write_text(recipe)
+            run_recipe(folder / "small.yaml", results=folder / "results", engine=Engine("serial"))
+        return folders[recipe]
+
+    return run_once
+
+
+@pytest.fixture
+def whole(request, run_once):
+    """A recipe that has run: one that has the stage of the test, or the recipe that the test names."""
+    params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    of_vectors = params.get("stage") in STAGES_OF_VECTORS
+    return run_once(params.get("recipe", ON_VECTORS if of_vectors else RECIPE))
+
+
+def stages_of(recipe):
+    """The stages of a recipe that are stored."""
+    return [stage for stage in STAGES[:-1] if recipe == ON_VECTORS or stage not in STAGES_OF_VECTORS]
 
 
 @pytest.fixture
@@ -49,6 +79,7 @@ def folder(whole, tmp_path):
 def assert_stopped(folder, stage):
     """Nothing of a stage that was stopped passes for whole, nor do the results."""
     made = {"features": 2, "ubm": 2, "speakers": 2, "scores": 2, "normalisation": 2}
+    made |= {"statistics": 9, "subspace": 3, "vectors": 9, "backend": 3}
     assert len(stored(folder, stage)) <= made.get(stage, 1) - 1 or stage == "report"
     whole = {"corpus": (), "report": ("report.html",)}.get(stage, ("metrics.json", "report.html"))  # the last written
     assert not [name for name in whole if (folder / "results" / "small" / name).exists()]
@@ -122,9 +153,10 @@ def fail():
     raise OSError(errno.EIO, os.strerror(errno.EIO), os.path.join(os.getcwd(), "disk"))  # noqa: PTH109, PTH118
 
 
-def test_every_file_of_every_stage_shows_that_a_byte_has_changed(whole, rng):
+@pytest.mark.parametrize("recipe", [RECIPE, ON_VECTORS])
+def test_every_file_of_every_stage_shows_that_a_byte_has_changed(whole, recipe, rng):
     n_files, cache = 0, StageCache(whole / "results" / ".cache")
-    for stage in STAGES[:-1]:
+    for stage in stages_of(recipe):
         version = import_module(f"speechgmm.recipe.stages.{stage}").VERSION
         for output in stored(whole, stage):
             key = StageKey(stage, version, json.loads((output / STAGE_FILE).read_text())["inputs"])
@@ -141,9 +173,10 @@ def test_every_file_of_every_stage_shows_that_a_byte_has_changed(whole, rng):
     assert n_files > 50
 
 
-def test_a_byte_that_has_changed_in_each_stage(whole, folder):
+@pytest.mark.parametrize("recipe", [RECIPE, ON_VECTORS])
+def test_a_byte_that_has_changed_in_each_stage(whole, folder, recipe):
     harmed = {}
-    for stage in STAGES[:-1]:
+    for stage in stages_of(recipe):
         path = max(stored(folder, stage)[0].rglob("*.*"), key=lambda path: (path.name != "stage.json", path.name))
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
@@ -160,14 +193,15 @@ def test_a_byte_that_has_changed_in_each_stage(whole, folder):
     assert "damaged" not in run(folder, "--until", "evaluation").out
 
 
-def test_a_state_of_training_in_which_a_byte_has_changed(whole, folder):
-    forget(folder, "ubm")
-    run(folder, plant=partial(at, "ubm", partial(send, signal.SIGTERM)))
-    (state,) = (folder / "results" / ".cache" / "ubm").glob(".unfinished-*/*")
+@pytest.mark.parametrize("stage", ["ubm", "subspace"])
+def test_a_state_of_training_in_which_a_byte_has_changed(whole, folder, stage):
+    forget(folder, stage)
+    run(folder, plant=partial(at, stage, partial(send, signal.SIGTERM)))
+    (state,) = (folder / "results" / ".cache" / stage).glob(".unfinished-*/*")
     data = bytearray(state.read_bytes())
     data[-5] ^= 1
     state.write_bytes(data)
     assert_goes_on(folder, whole)
     log = (folder / "results" / "small" / "log.txt").read_text()
-    assert "ubm: training starts again: " in log
+    assert f"{stage}: training starts again: " in log
     assert "its digest is not that of its content" in log

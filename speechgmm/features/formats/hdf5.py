@@ -88,7 +88,7 @@ def _unpack_sidekit(
         item = file[name + suffix]
         if item.shape != shape or item.dtype.kind not in "fiu":
             raise CorpusError(f"{where}{suffix}: {item.dtype}, shape {item.shape}; expected numbers of shape {shape}")
-        _check_stored(item, where + suffix, size)
+        check_stored(item, where + suffix, size)
         return np.asarray(item[()], np.float64)
 
     match packing:
@@ -108,10 +108,10 @@ def _unpack_sidekit(
 def _check_dataset(item: Any, where: str, size: int) -> None:
     """Refuse a dataset that is not a matrix, or is not wholly in its file."""
     check_kind(item.shape, item.dtype, where)
-    _check_stored(item, where, size)
+    check_stored(item, where, size)
 
 
-def _check_stored(item: Any, where: str, size: int) -> None:
+def check_stored(item: Any, where: str, size: int) -> None:
     """Refuse a dataset that is not wholly in its file."""
     if item.external or item.is_virtual:
         raise CorpusError(f"{where}: its values are in other files; expected them in this one")

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from speechgmm.arrays import Float64Array
 from speechgmm.errors import CorpusError
 from speechgmm.features.formats.common import MAX_INFLATION, MAX_UNCHECKED_BYTES, corpus_errors, file_size, import_h5py
-from speechgmm.features.formats.hdf5 import _check_stored
-from speechgmm.features.formats.writing import _DeferredErrorFile
+from speechgmm.features.formats.hdf5 import check_stored
+from speechgmm.features.formats.writing import DeferredErrorFile
 from speechgmm.files import read_number, replacing
 
 VECTOR_SUFFIXES = (".npz", ".h5", ".hdf5", ".csv", ".ark")
@@ -224,7 +224,7 @@ def _write_npz(path: Path, named: Iterable[tuple[str, Float64Array]]) -> None:
 def _write_hdf5(path: Path, named: Iterable[tuple[str, Float64Array]]) -> None:
     """Write an HDF5 file of datasets."""
     h5py = import_h5py()
-    with replacing(path) as temporary, _DeferredErrorFile(temporary, "w+") as stream:
+    with replacing(path) as temporary, DeferredErrorFile(temporary, "w+") as stream:
         with h5py.File(stream, "w") as file:
             for name, vector in named:
                 file.create_dataset(name, data=vector, dtype="<f8", track_times=False)
@@ -329,7 +329,7 @@ def _read_hdf5(path: Path, stream: BinaryIO) -> Named:
                 if isinstance(item, h5py.Group):
                     continue
                 _check_kind(item.shape, item.dtype, where)
-                _check_stored(item, where, file_size(stream))
+                check_stored(item, where, file_size(stream))
                 yield name, item[()]
 
 

@@ -147,7 +147,7 @@ def _write_ark(path: Path, matrices: Iterator[Matrix]) -> None:
 def _write_hdf5(path: Path, matrices: Iterator[Matrix]) -> None:
     """Write an HDF5 file of datasets."""
     h5py = import_h5py()
-    with replacing(path) as temporary, _DeferredErrorFile(temporary, "w+") as stream:
+    with replacing(path) as temporary, DeferredErrorFile(temporary, "w+") as stream:
         with h5py.File(stream, "w") as file:
             for matrix in matrices:
                 shape = matrix.n_frames, matrix.n_features
@@ -163,7 +163,7 @@ def _write_hdf5(path: Path, matrices: Iterator[Matrix]) -> None:
         stream.check()
 
 
-class _DeferredErrorFile(io.FileIO):
+class DeferredErrorFile(io.FileIO):
     """A file that stores its errors for later, because HDF5 ends the whole process over a full disk."""
 
     failure: OSError | None = None

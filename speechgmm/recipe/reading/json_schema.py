@@ -127,7 +127,7 @@ def _union_schemas(models: list[type[Configuration]], default: object) -> list[d
 def _step_schemas(name: str, model: type[Configuration]) -> Iterator[dict[str, Any]]:
     """Yield the forms of a step: its name, its name with its one value or its keys, and all keys with ``step``."""
     whole = _object_schema(model, ["step"])
-    keys = whole["properties"].keys() - {"step"}
+    keys = [key for key in whole["properties"] if key != "step"]
     required = [key for key in whole["required"] if key != "step"]
     if not required:
         yield {"const": name, "description": whole["description"]}
