@@ -187,8 +187,8 @@ def write_statistics(
         zeroth_file.open("wb") as zeroth,
         first_file.open("wb") as first,
     ):
-        _write_header(zeroth, (len(names), shape[0]))
-        _write_header(first, (len(names), *shape))
+        write_header(zeroth, (len(names), shape[0]))
+        write_header(first, (len(names), *shape))
         for stats in statistics:
             zeroth.write(stats.zeroth.data)
             first.write(stats.first.data)
@@ -199,7 +199,7 @@ def write_statistics(
     write_json(folder / NAMES_FILE, {"names": list(names), "n_frames": n_frames})
 
 
-def _write_header(stream: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Write the header of a `.npy` file of float64."""
+def write_header(stream: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Write the header of a `.npy` file of float64 numbers, which follow row by row."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float64)), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, header)

@@ -140,20 +140,18 @@ def test_a_pooled_vector_is_that_of_the_sum(small, material):
     agree(scores_of(done.folder, corpus), scores)
 
 
-@pytest.mark.parametrize("kind", ALL)
-def test_the_same_bytes_on_any_engine(small, kind, tmp_path):
-    serial = small(ALL[kind] + NO_CALIBRATION, tmp_path / "serial")
-    others = small(ALL[kind] + NO_CALIBRATION, tmp_path / "others", Engine("processes", n_jobs=2))
-    for name in (
-        "ubm.safetensors",
-        "subspace.safetensors",
-        "backend.safetensors",
-        "speakers.safetensors",
-        "scores.csv",
-    ):
-        assert (serial.folder / name).exists() == (others.folder / name).exists()
-        if (serial.folder / name).exists():
-            assert (serial.folder / name).read_bytes() == (others.folder / name).read_bytes(), name
+ENGINES = {"processes": Engine("processes", n_jobs=2), "dask": Engine("dask", 2)}
+ON_ENGINES = [(kind, "processes") for kind in ALL] + [("plda", "dask"), ("isv-linear", "dask")]
+
+
+@pytest.mark.parametrize(("kind", "engine"), ON_ENGINES)
+def test_the_same_bytes_on_any_engine(small, kind, engine, tmp_path):
+    serial = small(ALL[kind] + NO_CALIBRATION)
+    bytes_of = {path.name: path.read_bytes() for path in serial.folder.glob("*.safetensors")}
+    others = small(ALL[kind] + NO_CALIBRATION, tmp_path, ENGINES[engine])
+    assert {path.name: path.read_bytes() for path in others.folder.glob("*.safetensors")} == bytes_of
+    assert (others.folder / "scores.csv").read_bytes() == (serial.folder / "scores.csv").read_bytes()
+    assert {"ubm.safetensors", "speakers.safetensors"} < bytes_of.keys()
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -196,6 +194,32 @@ def test_iterations_that_are_stored_are_not_done_twice(small):
     made = [stage.title for stage in again.stages if not stage.reused]
     assert made == ["backend", "speakers", "scores", "evaluation"]
     assert {stage.title for stage in first.stages} == {stage.title for stage in again.stages}
+
+
+AFTER_UBM = {"statistics", "subspace", "vectors", "backend", "speakers", "scores", "evaluation"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "expected"),
+    [
+        ("plda", "ubm.n_components=3", AFTER_UBM | {"ubm"}),
+        ("plda", "seed=1", AFTER_UBM | {"ubm"}),
+        ("plda", "vectors.rank=3", AFTER_UBM - {"statistics"}),
+        ("plda", "vectors.max_count=50.0", AFTER_UBM - {"statistics", "subspace"}),
+        ("plda", "vectors.pooled=true", {"speakers", "scores", "evaluation"}),
+        ("plda", "backend=[center, cosine]", {"backend", "speakers", "scores", "evaluation"}),
+        ("svm", "vectors.relevance_factor=4", AFTER_UBM - {"statistics", "subspace"}),
+        ("isv", "speakers.relevance_factor=9", {"subspace", "speakers", "scores", "evaluation"}),
+        ("isv", "scoring.method=linear", {"scores", "evaluation"}),
+        ("jfa", "speakers.speaker_rank=1", {"subspace", "speakers", "scores", "evaluation"}),
+    ],
+)
+def test_what_a_change_makes_again(small, kind, override, expected):
+    results = small.folder / "plans"  # where no other test has run what is planned here
+    small(ALL[kind] + NO_CALIBRATION, results, until_stage="evaluation")
+    planned, unknown = plan(load_recipe(small.folder / "small.yaml", [override]), results)
+    assert not unknown
+    assert {each.stage for each in planned if each.why is not None} == expected
 
 
 def test_a_resolved_recipe_reads_back_as_itself(small, tmp_path):

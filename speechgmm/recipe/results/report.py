@@ -84,6 +84,9 @@ def summary(results: Results) -> str:
     else:
         cohort = f"{n_background} speakers of the background" if n_background else "the other speakers"
         text = f"{n_models} speakers with models of their own, compared with those of {cohort}; {n_trials:,} trials."
+    if recipe.vectors is not None:
+        kind = {"ivector": "i-vectors", "supervector": "supervectors"}[recipe.vectors.kind]
+        text += f" Recordings are {kind}, compared by {', '.join(step.step for step in recipe.backend)}."
     if recipe.systems:
         names = ", ".join(system.name for system in recipe.systems)
         text += f" The scores are fused from {len(recipe.systems)} systems: {names}."

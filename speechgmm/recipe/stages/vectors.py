@@ -6,14 +6,17 @@ end propagates them.
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from pydantic import JsonValue
 
-from speechgmm.files import write_array, write_json
+from speechgmm.files import replacing, write_json
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
@@ -22,7 +25,7 @@ from speechgmm.recipe.schema.sections import VectorsConfig
 from speechgmm.recipe.stages.context import StageContext, to_json
 from speechgmm.recipe.stages.progress import ProgressCallback
 from speechgmm.recipe.stages.statistics import RoleStatistics
-from speechgmm.subspace.statistics import RECORDINGS_AT_ONCE, Statistics, StatsStore
+from speechgmm.subspace.statistics import RECORDINGS_AT_ONCE, Statistics, StatsStore, write_header
 from speechgmm.subspace.supervectors import supervectors
 from speechgmm.subspace.total_variability.model import TotalVariability
 from speechgmm.subspace.total_variability.posterior import ivectors
@@ -94,23 +97,33 @@ def write_role_vectors(
     covariances: bool,
     statistics: Path,
 ) -> None:
-    """Write the vectors of all recordings of a store of statistics."""
+    """Write the vectors of all recordings of a store of statistics, a block at a time."""
     store = StatsStore(statistics)
     blocks = [
         range(start, min(start + RECORDINGS_AT_ONCE, len(store))) for start in range(0, len(store), RECORDINGS_AT_ONCE)
     ]
-    parts: list[Vectors] = []
     progress(0, len(store))
-    for part in map_in_order(partial(_vectors_of_rows, model, config, covariances, statistics), blocks, engine):
-        parts.append(part)
-        progress(sum(map(len, parts)), len(store))
-    write_array(folder / VECTORS_FILE, np.concatenate([part.values for part in parts]))
-    if covariances:
-        write_array(
-            folder / COVARIANCES_FILE,
-            np.concatenate([part.covariances for part in parts if part.covariances is not None]),
-        )
+    parts = map_in_order(partial(_vectors_of_rows, model, config, covariances, statistics), blocks, engine)
+    first = next(parts)
+    shape = len(store), first.dimension
+    with ExitStack() as stack:
+        values = _array_file(stack, folder / VECTORS_FILE, shape)
+        uncertain = _array_file(stack, folder / COVARIANCES_FILE, (*shape, shape[1])) if covariances else None
+        n_done = 0
+        for part in chain([first], parts):
+            values.write(part.values.data)
+            if uncertain and part.covariances is not None:
+                uncertain.write(part.covariances.data)
+            n_done += len(part)
+            progress(n_done, len(store))
     write_json(folder / NAMES_FILE, {"names": list(store.names)})
+
+
+def _array_file(stack: ExitStack, path: Path, shape: tuple[int, ...]) -> BinaryIO:
+    """Open a `.npy` file for its rows, which takes its place when the stack ends."""
+    stream = stack.enter_context(stack.enter_context(replacing(path)).open("wb"))
+    write_header(stream, shape)
+    return stream
 
 
 def names_of(folder: Path) -> tuple[str, ...]:
