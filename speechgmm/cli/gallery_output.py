@@ -47,7 +47,7 @@ def warn_of_short(gallery: "Gallery", speech_seconds: Mapping[str, float]) -> No
 
 def warn_of_recordings(gallery: "Gallery", speaker: "EnrolledSpeaker", added: Sequence["Recording"]) -> None:
     """Warn of what is odd about recordings that were added to a speaker, and of others who are enrolled with them."""
-    from speechgmm.gallery.gallery import enrolled_recordings
+    from speechgmm.gallery.enrolled_recordings import enrolled_recordings
 
     show_heard(gallery, {recording.file: recording.audio for recording in added if recording.audio is not None})
     enrolled = enrolled_recordings(gallery)
@@ -60,7 +60,7 @@ def warn_of_recordings(gallery: "Gallery", speaker: "EnrolledSpeaker", added: Se
 
 def warn_of_shared(gallery: "Gallery") -> None:
     """Warn of speakers who are enrolled with the same recordings."""
-    from speechgmm.gallery.gallery import enrolled_recordings
+    from speechgmm.gallery.enrolled_recordings import enrolled_recordings
 
     shared = Counter(names for names in enrolled_recordings(gallery).speakers.values() if len(names) > 1)
     for names, n in shared.items():
@@ -75,7 +75,7 @@ def _same(n: int) -> str:
 def warn_of_enrolled(gallery: "Gallery", files: Sequence[str]) -> None:
     """Warn of tests that are recordings of an enrolled speaker, whose scores say nothing about others."""
     from speechgmm.gallery.audio import audio_digest
-    from speechgmm.gallery.gallery import enrolled_recordings
+    from speechgmm.gallery.enrolled_recordings import enrolled_recordings
 
     enrolled = enrolled_recordings(gallery)
     tests: dict[tuple[str, ...], list[str]] = {}

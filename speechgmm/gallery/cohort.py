@@ -5,8 +5,6 @@ Its utterances are what models are scored against (Z), and the models of its spe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,6 @@ from pydantic import JsonValue
 
 from speechgmm.arrays import Float32Array
 from speechgmm.errors import ModelError
-from speechgmm.gmm.adaptation import AdaptationConfig, map_adapt
-from speechgmm.gmm.model import DiagonalGMM
-from speechgmm.gmm.statistics import accumulate
 from speechgmm.gmm.storage import MODEL_FORMAT, load_model_arrays, save_model_arrays
 from speechgmm.tensors import Arrays, refuse_damage
 
@@ -62,18 +57,3 @@ def load_cohort(path: str | Path) -> Cohort:
         return Cohort(
             tuple(header.names[number] for number in speakers), tuple(np.split(frames, np.cumsum(lengths)[:-1]))
         )
-
-
-def adapt_cohort(cohort: Cohort, ubm: DiagonalGMM, config: AdaptationConfig) -> dict[str, DiagonalGMM]:
-    """Adapt a model of each speaker of a cohort, in one iteration, from all of the speaker's utterances.
-
-    The models are in the order of the speakers' first utterances.
-    """
-    statistics = [accumulate(ubm, frames) for frames in cohort.frames]
-    models = {}
-    for speaker in dict.fromkeys(cohort.speakers):
-        by_utterance = [stats for stats, name in zip(statistics, cohort.speakers, strict=True) if name == speaker]
-        models[speaker] = map_adapt(
-            ubm, reduce(add, by_utterance), relevance_factor=config.factor_of, alpha=config.alpha, adapt=config.adapt
-        )
-    return models

@@ -1,15 +1,15 @@
-"""The settings of a gallery, ``gallery.json``: front end, adaptation, scoring, and how decisions are made."""
+"""The settings of a gallery, ``gallery.json``: front end, models, scoring, and how decisions are made."""
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
 from speechgmm.configuration import Configuration, fingerprint
 from speechgmm.errors import GalleryError, ModelError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
+from speechgmm.gallery.layout import BACKEND_FILE, CALIBRATION_FILE, COHORT_FILE, SUBSPACE_FILE, UBM_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import read_header
 from speechgmm.scoring.calibration import Calibration, load_calibration
@@ -17,8 +17,13 @@ from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig
 from speechgmm.scoring.thresholds import CostsConfig
+from speechgmm.subspace.session.config import ISVConfig, JFAConfig
+from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
 
 FORMAT_VERSION = 1
+
+UNITS: Final = {"cosine": "cosines", "svm": "margins of support-vector machines", "plda": "nats"}
+"""What scores of back ends are, by the step that scores."""
 
 NO_ITERATIONS = "expected 1, as a gallery keeps statistics under the background model and no frames"
 
@@ -65,10 +70,17 @@ class GalleryConfig(Configuration):
         such recordings are refused.
     resample : bool
         Whether recordings of another rate are resampled to the front end's; otherwise they are refused.
-    adaptation : section
-        How a speaker's model is adapted from the statistics.
-    scoring : section
-        How a test is scored.
+    adaptation : section or None
+        How a speaker's model is adapted from the statistics; None if models are made by the section `speakers` or
+        `vectors`.
+    speakers : section or None
+        The factors of sessions and speakers by which models are made.
+    vectors : section or None
+        The vectors that recordings become, and of which models are made.
+    scorer : "cosine", "svm", "plda" or None
+        The last step of the back end, by which vectors are scored.
+    scoring : section or None
+        How a test is scored against a model; None for vectors, which the back end scores.
     normalisation : section
         How scores are normalised by the cohort; method "none" without a cohort.
     decisions : section
@@ -82,8 +94,11 @@ class GalleryConfig(Configuration):
     fingerprint: str
     channel: Literal["mean", "loudest"] | None = "mean"
     resample: bool = True
-    adaptation: AdaptationConfig
-    scoring: ScoringConfig
+    adaptation: AdaptationConfig | None = None
+    speakers: Annotated[ISVConfig | JFAConfig, Field(discriminator="method")] | None = None
+    vectors: Annotated[IVectorConfig | SupervectorConfig, Field(discriminator="kind")] | None = None
+    scorer: Literal["cosine", "svm", "plda"] | None = None
+    scoring: ScoringConfig | None = None
     normalisation: ScoreNormalisationConfig = ScoreNormalisationConfig()
     decisions: DecisionConfig = DecisionConfig()
     digests: dict[str, str]
@@ -106,7 +121,8 @@ class GalleryConfig(Configuration):
     @property
     def score_quantity(self) -> str:
         """What scores are, as messages name it."""
-        return "score" if self.has_cohort and not self.calibrated else "log-likelihood ratio"
+        is_ratio = self.calibrated or not (self.has_cohort or self.scorer in ("cosine", "svm"))
+        return "log-likelihood ratio" if is_ratio else "score"
 
     @property
     def score_unit(self) -> str:
@@ -115,7 +131,38 @@ class GalleryConfig(Configuration):
             return "nats, calibrated"
         if self.has_cohort:
             return "deviations of the cohort's scores, not calibrated"
-        return "nats per frame, not calibrated"
+        return f"{UNITS[self.scorer] if self.scorer else 'nats per frame'}, not calibrated"
+
+    @property
+    def contradiction(self) -> str | None:
+        """What keeps sections and files from being those of one system that a gallery can use; None if nothing does."""
+        sections = [name for name in ("adaptation", "speakers", "vectors") if getattr(self, name) is not None]
+        if len(sections) != 1:
+            return f"models by {' and '.join(sections) or 'nothing'}; expected one of adaptation, speakers and vectors"
+        if self.adaptation is not None and self.adaptation.n_iterations > 1:
+            return f"adaptation.n_iterations {self.adaptation.n_iterations}: {NO_ITERATIONS}"
+        if self.scoring is None and self.vectors is None:
+            return f"{sections[0]} without scoring; expected the section that says how models are scored"
+        if self.scoring is not None and self.vectors is not None:
+            return "scoring beside vectors; expected none, as the back end scores them"
+        if (self.scorer is None) != (BACKEND_FILE not in self.digests):
+            return f"scorer {self.scorer}; expected the last step of the back end, or none without a back end"
+        return self._unfit_files
+
+    @property
+    def _unfit_files(self) -> str | None:
+        """Which file of the system is missing, or is one too many."""
+        made_by, factors, backend = "adaptation", False, False
+        if self.speakers is not None:
+            made_by, factors = f"speakers of method {self.speakers.method}", True
+        if self.vectors is not None:
+            made_by, factors, backend = f"vectors of kind {self.vectors.kind}", self.vectors.kind == "ivector", True
+        for name, argument, needed in ((SUBSPACE_FILE, "factors", factors), (BACKEND_FILE, "backend", backend)):
+            if needed and name not in self.digests:
+                return f"{made_by} without {argument}; expected the file {name} of the run that trained them"
+            if not needed and name in self.digests:
+                return f"{argument} beside {made_by}, which need none; expected the section that uses them"
+        return None
 
 
 def read_config(path: Path) -> GalleryConfig:
@@ -142,8 +189,8 @@ def read_config(path: Path) -> GalleryConfig:
         raise GalleryError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     if _has_other_fingerprint(config):
         raise GalleryError(f"{path}: front_end does not match fingerprint; a gallery's front end cannot be changed")
-    if config.adaptation.n_iterations > 1:
-        raise GalleryError(f"{path}: adaptation.n_iterations {config.adaptation.n_iterations}: {NO_ITERATIONS}")
+    if config.contradiction:
+        raise GalleryError(f"{path}: {config.contradiction}")
     return config
 
 

@@ -20,7 +20,6 @@ from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import UMASK, WRITING, file_digest, sync_folder, write_durably
 from speechgmm.gallery.cohort import load_cohort
 from speechgmm.gallery.config import (
-    NO_ITERATIONS,
     DecisionConfig,
     GalleryConfig,
     front_end_of,
@@ -29,20 +28,29 @@ from speechgmm.gallery.config import (
 )
 from speechgmm.gallery.gallery import Gallery, hear, read_each, record_heard, unknown_speaker_error
 from speechgmm.gallery.layout import (
+    BACKEND_FILE,
     CALIBRATION_FILE,
     COHORT_FILE,
     CONFIG_FILE,
+    SUBSPACE_FILE,
     UBM_FILE,
     speaker_file,
     speakers_folder,
 )
 from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, safe_name, save_speaker
+from speechgmm.gallery.systems import check_system, load_system
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.storage import check_front_end, load_gmm
+from speechgmm.gmm.storage import FrontEnd, check_front_end, load_gmm
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig
+from speechgmm.subspace.backend.storage import load_backend
+from speechgmm.subspace.session.config import ISVConfig, JFAConfig
+from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
 
 LOCK_FILE = ".lock"
+
+OPTIONAL_KEYS = ("channel", "resample", "adaptation", "speakers", "vectors", "scorer", "scoring")
+"""Keys of the settings that are not written at their defaults."""
 
 PATIENCE = 60.0
 """Seconds that a writer waits for others."""
@@ -58,6 +66,10 @@ def create_gallery(
     front_end: FeatureConfig | None = None,
     channel: Literal["mean", "loudest"] | None = "mean",
     adaptation: AdaptationConfig | None = None,
+    speakers: ISVConfig | JFAConfig | None = None,
+    vectors: IVectorConfig | SupervectorConfig | None = None,
+    factors: str | Path | None = None,
+    backend: str | Path | None = None,
     scoring: ScoringConfig | None = None,
     decisions: DecisionConfig | None = None,
     cohort: str | Path | None = None,
@@ -77,8 +89,19 @@ def create_gallery(
     channel : "mean", "loudest" or None
         What is taken of a recording of several channels: their mean, or the one of the greatest mean power. With None,
         such recordings are refused.
-    adaptation, scoring, decisions : AdaptationConfig, ScoringConfig, DecisionConfig, optional
-        How to adapt, score and decide; the defaults when not given.
+    adaptation : AdaptationConfig, optional
+        How models are adapted from the background model; the default when none of this and the next two is given.
+    speakers : ISVConfig or JFAConfig, optional
+        What models are made by instead: factors of sessions and speakers, as `factors` was trained.
+    vectors : IVectorConfig or SupervectorConfig, optional
+        What recordings become instead: vectors, which `backend` compares.
+    factors : str or Path, optional
+        The file of the factors that `speakers` or i-vectors need; see `save_joint_factors` and
+        `save_total_variability`. They are trained with this background model.
+    backend : str or Path, optional
+        The file of the back end that vectors need; see `speechgmm.subspace.backend.storage.save_backend`.
+    scoring, decisions : ScoringConfig, DecisionConfig, optional
+        How to score and decide; the defaults when not given. A back end needs no `scoring`.
     cohort : str or Path, optional
         The file of a cohort that normalises scores; see `speechgmm.gallery.cohort.save_cohort`.
     normalisation : ScoreNormalisationConfig, optional
@@ -94,10 +117,12 @@ def create_gallery(
     Raises
     ------
     GalleryError
-        If the folder is not empty; if the calibration or the cohort does not fit; or if speakers are to be adapted in
-        several iterations, for which a gallery would need their frames.
+        If the folder is not empty; if the calibration, the cohort, the factors or the back end do not fit, are missing,
+        or are not used; or if speakers are to be adapted in several iterations, for which a gallery would need their
+        frames.
     ModelError
-        If a model's file is missing or damaged, was made with another front end, or does not hold one.
+        If a model's file is missing, damaged or of another kind, was made with another front end, or does not hold
+        one; or if the back end does not take these vectors.
     OSError
         If the folder cannot be written.
 
@@ -115,40 +140,52 @@ def create_gallery(
     ['gallery.json', 'speakers', 'ubm.safetensors']
     """
     folder, ubm = Path(folder), Path(ubm)
-    adaptation = adaptation or AdaptationConfig()
-    if adaptation.n_iterations > 1:
-        raise GalleryError(f"adaptation n_iterations {adaptation.n_iterations}: {NO_ITERATIONS}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise GalleryError(f"{folder}: there already; expected a new or an empty folder")
     trained_on = model_front_end(ubm)
     front_end_of(ubm, trained_on)
     if front_end is not None:
         check_front_end(ubm, front_end.model_dump(mode="json"))
-    load_gmm(ubm)
-    files = {UBM_FILE: ubm}
+    background = load_gmm(ubm)
     if (cohort is None) != (normalisation is None or normalisation.method == "none"):
         raise GalleryError(
             "normalisation without a cohort, or a cohort without normalisation; expected both or neither"
         )
-    if cohort is not None:
-        check_front_end(cohort, trained_on)
-        load_cohort(cohort)
-        files[COHORT_FILE] = Path(cohort)
-    if calibration is not None:
-        read_calibration(Path(calibration))
-        files[CALIBRATION_FILE] = Path(calibration)
+    parts = {COHORT_FILE: cohort, CALIBRATION_FILE: calibration, SUBSPACE_FILE: factors, BACKEND_FILE: backend}
+    files = {UBM_FILE: ubm} | {name: Path(path) for name, path in parts.items() if path is not None}
+    _check_files(files, trained_on)
+    if vectors is None:
+        scoring = scoring or ScoringConfig()
+        adaptation = adaptation or (None if speakers else AdaptationConfig())
     config = GalleryConfig(
         front_end=trained_on,
         fingerprint=fingerprint(trained_on),
         channel=channel,
         adaptation=adaptation,
-        scoring=scoring or ScoringConfig(),
+        speakers=speakers,
+        vectors=vectors,
+        scorer=None if backend is None else load_backend(backend).scorer.config.step,
+        scoring=scoring,
         normalisation=normalisation or ScoreNormalisationConfig(),
         decisions=decisions or DecisionConfig(),
         digests={name: file_digest(path) for name, path in files.items()},
     )
+    if config.contradiction:
+        raise GalleryError(config.contradiction)
+    check_system(load_system(config, background, files.__getitem__), background)
     _build(folder, config, files)
     return Gallery(folder)
+
+
+def _check_files(files: Mapping[str, Path], front_end: FrontEnd) -> None:
+    """Refuse a cohort or a calibration that cannot be read, and models of another front end."""
+    for name in (COHORT_FILE, SUBSPACE_FILE, BACKEND_FILE):
+        if name in files:
+            check_front_end(files[name], front_end)
+    if COHORT_FILE in files:
+        load_cohort(files[COHORT_FILE])
+    if CALIBRATION_FILE in files:
+        read_calibration(files[CALIBRATION_FILE])
 
 
 def enrol(gallery: Gallery, name: str, recordings: Sequence[Recording]) -> EnrolledSpeaker:
@@ -321,8 +358,8 @@ def _build(folder: Path, config: GalleryConfig, files: Mapping[str, Path]) -> No
             for name, path in files.items():
                 write_durably(temporary / name, path.read_bytes())
             fields = GalleryConfig.model_fields
-            # An earlier speechgmm does not know these keys.
-            unset = {key for key in ("channel", "resample") if getattr(config, key) == fields[key].default}
+            # An earlier speechgmm does not know all of these keys.
+            unset = {key for key in OPTIONAL_KEYS if getattr(config, key) == fields[key].default}
             write_durably(temporary / CONFIG_FILE, config.model_dump_json(indent=2, exclude=unset).encode() + b"\n")
             temporary.chmod(0o777 & ~UMASK)
             temporary.rename(folder)

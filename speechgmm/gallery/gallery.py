@@ -1,9 +1,10 @@
 """A gallery: a folder of enrolled speakers, with all that is needed to score a recording against them.
 
 ``gallery.json`` holds the settings, ``ubm.safetensors`` the background model, and ``speakers/NAME.safetensors`` the
-statistics of each recording of a speaker. The speaker's model is adapted from their sum, so that recordings and
-speakers are added and removed without training. If the files are there, scores are normalised by
-``cohort.safetensors`` and mapped to log-likelihood ratios by ``calibration.json``.
+statistics of each recording of a speaker. The speaker's model is made of these alone, so that recordings and speakers
+are added and removed without training. Models by factors or of vectors also need ``subspace.safetensors`` and
+``backend.safetensors``. If the files are there, scores are normalised by ``cohort.safetensors`` and mapped to
+log-likelihood ratios by ``calibration.json``.
 
 A file is written beside its place and renamed into it, by one writer at a time: however a writer ends, a speaker's
 file is whole or absent. Readers need no lock. A damaged file is listed with the reason, and the other speakers still
@@ -11,13 +12,13 @@ work.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, TypeVar
 from unicodedata import normalize
 
 from speechgmm.errors import AudioError, AudioWarning, GalleryError
@@ -36,8 +37,8 @@ from speechgmm.gallery.layout import (
     speakers_folder,
 )
 from speechgmm.gallery.normalisation import CohortNormaliser
-from speechgmm.gallery.speakers import EnrolledSpeaker, Provenance, Recording, load_provenance, load_speaker
-from speechgmm.gmm.adaptation import map_adapt
+from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, load_speaker
+from speechgmm.gallery.systems import GalleryModel, GallerySystem, load_system
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
 from speechgmm.gmm.storage import load_gmm
@@ -55,7 +56,7 @@ class Roster:
 
 
 class Gallery:
-    """A gallery on disk: it reads speakers and recordings, and adapts the speakers' models.
+    """A gallery on disk: it reads speakers and recordings, and makes the speakers' models.
 
     What other processes enrol or forget is seen by the next call. `create_gallery` and `enrol` write.
 
@@ -110,7 +111,7 @@ class Gallery:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.config = read_config(self.folder / CONFIG_FILE)
-        self._models: dict[str, tuple[tuple[int, ...], DiagonalGMM]] = {}
+        self._models: dict[str, tuple[tuple[int, ...], GalleryModel]] = {}
 
     @cached_property
     def front_end(self) -> FeatureConfig:
@@ -123,6 +124,11 @@ class Gallery:
         return load_gmm(self._intact(UBM_FILE))
 
     @cached_property
+    def system(self) -> GallerySystem[Any]:
+        """What makes models and scores tests against them; see `speechgmm.gallery.systems`."""
+        return load_system(self.config, self.ubm, self._intact)
+
+    @cached_property
     def calibration(self) -> Calibration | None:
         """The calibration that maps scores to log-likelihood ratios, if there is one."""
         return read_calibration(self._intact(CALIBRATION_FILE)) if self.config.calibrated else None
@@ -133,9 +139,11 @@ class Gallery:
         return load_cohort(self._intact(COHORT_FILE)) if self.config.has_cohort else None
 
     @cached_property
-    def normaliser(self) -> CohortNormaliser | None:
+    def normaliser(self) -> CohortNormaliser[Any] | None:
         """The normalisation of scores by the cohort, if there is one."""
-        return None if self.cohort is None else CohortNormaliser(self.cohort, self.ubm, self.config)
+        if self.cohort is None:
+            return None
+        return CohortNormaliser(self.cohort, self.ubm, self.system, self.config.normalisation)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -158,7 +166,7 @@ class Gallery:
         OSError
             If the folder of the speakers cannot be read.
         """
-        speakers, damaged = _read_all(self, self.names, self._speaker)
+        speakers, damaged = read_all(self, self.names, self._speaker)
         return Roster(tuple(speakers.values()), damaged)
 
     def speaker(self, name: str) -> EnrolledSpeaker:
@@ -181,32 +189,33 @@ class Gallery:
         """
         return self._read_one(name, self._speaker)
 
-    def models(self) -> tuple[dict[str, DiagonalGMM], Mapping[str, str]]:
-        """Adapt the models of all speakers; each stays in memory until the speaker's file changes.
+    def models(self) -> tuple[dict[str, GalleryModel], Mapping[str, str]]:
+        """Make the models of all speakers; each stays in memory until the speaker's file changes.
 
         Returns
         -------
-        models : dict of str to DiagonalGMM
-            The model of each speaker by name, in the order of the names.
+        models : dict of str to DiagonalGMM or EnrolledVectors
+            The model of each speaker by name, in the order of the names, as `model` returns it.
         damaged : dict of str to str
             Why each damaged speaker's file is unusable, by its path.
 
         Raises
         ------
         GalleryError
-            If no speaker is enrolled, or no speaker's file can be used.
+            If no speaker is enrolled, no speaker's file can be used, or a file that the models depend on is damaged.
         OSError
             If the folder of the speakers cannot be read.
         """
-        models, damaged = _read_all(self, self.names, self._model)
+        system = self.system  # whose damage is not that of the speakers' files
+        models, damaged = read_all(self, self.names, lambda name: self._model(name, system))
         if damaged and not models:
             raise GalleryError(f"no speaker can be used; {'; '.join(map(': '.join, damaged.items()))}")
         if not models:
             raise GalleryError(f"{self.folder}: no speaker is enrolled in this gallery")
         return models, damaged
 
-    def model(self, name: str) -> DiagonalGMM:
-        """Adapt the model of one speaker; it stays in memory until the speaker's file changes.
+    def model(self, name: str) -> GalleryModel:
+        """Make the model of one speaker; it stays in memory until the speaker's file changes.
 
         Parameters
         ----------
@@ -215,15 +224,17 @@ class Gallery:
 
         Returns
         -------
-        DiagonalGMM
-            The background model, adapted to all recordings of the speaker.
+        DiagonalGMM or EnrolledVectors
+            The background model, adapted to all recordings of the speaker; in a gallery of ISV or JFA, with its means
+            shifted by the speaker's factors. In a gallery of i-vectors or supervectors, what its back end has made of
+            the speaker's vectors.
 
         Raises
         ------
         GalleryError
-            If no speaker of that name is enrolled, or the speaker's file is damaged.
+            If no speaker of that name is enrolled, or a file that the model depends on is damaged.
         """
-        return self._read_one(name, self._model)
+        return self._read_one(name, lambda known: self._model(known, self.system))
 
     def read(self, path: str | Path) -> GalleryExtraction:
         """Extract the features of a recording with the gallery's front end.
@@ -308,18 +319,14 @@ class Gallery:
         """Read a speaker's file."""
         return load_speaker(speaker_file(self.folder, name), self.config.background)
 
-    def _model(self, name: str) -> DiagonalGMM:
-        """Return a speaker's model from memory, or adapt it if the speaker's file has changed."""
+    def _model(self, name: str, system: GallerySystem[Any]) -> GalleryModel:
+        """Return a speaker's model from memory, or make it if the speaker's file has changed."""
         status = speaker_file(self.folder, name).stat()
         signature = (status.st_mtime_ns, status.st_size, status.st_ino)
         known = self._models.get(name)
         if known is not None and known[0] == signature:
             return known[1]
-        config = self.config.adaptation
-        statistics = self._speaker(name).statistics
-        model = map_adapt(
-            self.ubm, statistics, relevance_factor=config.factor_of, alpha=config.alpha, adapt=config.adapt
-        )
+        model: GalleryModel = system.model([recording.statistics for recording in self._speaker(name).recordings])
         self._models[name] = signature, model
         return model
 
@@ -342,46 +349,7 @@ def record_heard(gallery: Gallery, path: Path, extraction: GalleryExtraction) ->
     return Recording(path.name, audio_digest(path), *seconds, statistics, extraction.audio)
 
 
-class EnrolledRecordings(NamedTuple):
-    """Who is enrolled with each recording, whatever files it is in; speakers whose files are damaged are left out."""
-
-    speakers: Mapping[str, tuple[str, ...]]  # by the digest of its first file
-    first: Mapping[str, str]  # that digest, by the digests of other files with the same samples
-
-    def speakers_of(self, digest: str) -> tuple[str, ...]:
-        """Return who is enrolled with the recording in a file, by the file's digest."""
-        return self.speakers.get(self.first.get(digest, digest), ())
-
-
-def enrolled_recordings(gallery: Gallery) -> EnrolledRecordings:
-    """Find who is enrolled with each recording."""
-    provenance, _ = _read_all(gallery, gallery.names, lambda name: load_provenance(speaker_file(gallery.folder, name)))
-    first = _first_digests(gallery, provenance)
-    names: dict[str, tuple[str, ...]] = {}
-    for name, recordings in provenance.items():
-        for digest in dict.fromkeys(first.get(each.digest, each.digest) for each in recordings):
-            names[digest] = (*names.get(digest, ()), name)
-    return EnrolledRecordings(names, first)
-
-
-def _first_digests(gallery: Gallery, provenance: Mapping[str, Sequence[Provenance]]) -> dict[str, str]:
-    """Find files with the same samples: the digest of the first of them, by the digests of the others.
-
-    Statistics are read of those speakers alone who have a recording as long as another.
-    """
-    digests: dict[tuple[float, float], set[str]] = {}
-    for each in (each for recordings in provenance.values() for each in recordings):
-        digests.setdefault((each.seconds, each.speech_seconds), set()).add(each.digest)
-    as_long = {digest for same in digests.values() if len(same) > 1 for digest in same}
-    doubtful = [name for name, recordings in provenance.items() if any(each.digest in as_long for each in recordings)]
-    speakers, _ = _read_all(gallery, doubtful, gallery.speaker)
-    first: dict[tuple[int, str], str] = {}
-    recordings = [each for speaker in speakers.values() for each in speaker.recordings]
-    of_content = {each.digest: first.setdefault(each.content, each.digest) for each in recordings}
-    return {digest: same for digest, same in of_content.items() if same != digest}
-
-
-def _read_all(
+def read_all(
     gallery: Gallery, names: Iterable[str], read: Callable[[str], Result]
 ) -> tuple[dict[str, Result], dict[str, str]]:
     """Read speakers by name, and collect why damaged files are unusable, by their path."""

@@ -6,6 +6,8 @@ CONFIG_FILE = "gallery.json"
 UBM_FILE = "ubm.safetensors"
 CALIBRATION_FILE = "calibration.json"
 COHORT_FILE = "cohort.safetensors"
+SUBSPACE_FILE = "subspace.safetensors"
+BACKEND_FILE = "backend.safetensors"
 SUFFIX = ".safetensors"
 
 

@@ -1,43 +1,60 @@
 """Normalisation of a gallery's scores by its cohort."""
 
 from collections.abc import Mapping, Sequence
+from typing import Generic
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array, FloatArray
-from speechgmm.gallery.cohort import Cohort, adapt_cohort
-from speechgmm.gallery.config import GalleryConfig
+from speechgmm.arrays import Float32Array, Float64Array
+from speechgmm.gallery.cohort import Cohort
+from speechgmm.gallery.systems import GallerySystem, Model, ModelScorer
 from speechgmm.gmm.model import DiagonalGMM
-from speechgmm.scoring.llr import score_matrix
-from speechgmm.scoring.normalisation import Speakers, normalise_scores
+from speechgmm.gmm.statistics import accumulate
+from speechgmm.scoring.normalisation import ScoreNormalisationConfig, Speakers, normalise_scores
 
 
-class CohortNormaliser:
+class CohortNormaliser(Generic[Model]):
     """Normalises scores by a cohort; each model is scored against the cohort once, for as long as it is in memory."""
 
-    def __init__(self, cohort: Cohort, ubm: DiagonalGMM, config: GalleryConfig) -> None:
-        self._cohort, self._ubm, self._config = cohort, ubm, config
-        self._models = adapt_cohort(cohort, ubm, config.adaptation)
-        self._scores: WeakKeyDictionary[DiagonalGMM, Float64Array] = WeakKeyDictionary()
+    def __init__(
+        self, cohort: Cohort, ubm: DiagonalGMM, system: GallerySystem[Model], config: ScoreNormalisationConfig
+    ) -> None:
+        self._speakers, self._config = cohort.speakers, config
+        self._models = model_cohort(cohort, ubm, system)
+        self._scored_by = system.tests(cohort.frames)
+        self._scores: WeakKeyDictionary[Model, Float64Array] = WeakKeyDictionary()
 
     def normalise(
-        self, matrix: Float64Array, models: Mapping[str, DiagonalGMM], tests: Sequence[FloatArray]
+        self, matrix: Float64Array, models: Mapping[str, Model], scored_by: ModelScorer[Model]
     ) -> Float64Array:
-        """Normalise the scores (M, U) of M speakers' models for U tests, given by their frames."""
-        config = self._config.normalisation
-        both = config.method in ("zt", "tz")
+        """Normalise the scores (M, U) of M speakers' models for U tests, by which any models are scored."""
+        both = self._config.method in ("zt", "tz")
         return normalise_scores(
             matrix,
-            config,
-            z_scores=np.stack([self._against_cohort(model) for model in models.values()]),
-            t_scores=score_matrix(list(self._models.values()), self._ubm, tests, self._config.scoring),
-            cohort_scores=np.stack([self._against_cohort(model) for model in self._models.values()]) if both else None,
-            speakers=Speakers(tuple(models), self._cohort.speakers, tuple(self._models)),
+            self._config,
+            z_scores=self._against_cohort(list(models.values())),
+            t_scores=scored_by(list(self._models.values())),
+            cohort_scores=self._against_cohort(list(self._models.values())) if both else None,
+            speakers=Speakers(tuple(models), self._speakers, tuple(self._models)),
         )
 
-    def _against_cohort(self, model: DiagonalGMM) -> Float64Array:
-        """Score a model against the K utterances of the cohort, (K,) in nats per frame."""
-        if model not in self._scores:
-            self._scores[model] = score_matrix([model], self._ubm, self._cohort.frames, self._config.scoring)[0]
-        return self._scores[model]
+    def _against_cohort(self, models: Sequence[Model]) -> Float64Array:
+        """Score M models against the K utterances of the cohort, (M, K): together those that are new."""
+        if new := [model for model in models if model not in self._scores]:
+            self._scores.update(zip(new, self._scored_by(new), strict=True))
+        return np.stack([self._scores[model] for model in models])
+
+
+def model_cohort(cohort: Cohort, ubm: DiagonalGMM, system: GallerySystem[Model]) -> dict[str, Model]:
+    """Make a model of each speaker of a cohort, from all of the speaker's utterances.
+
+    The models are in the order of the speakers' first utterances.
+    """
+    frames_of: dict[str, list[Float32Array]] = {}
+    for speaker, frames in zip(cohort.speakers, cohort.frames, strict=True):
+        frames_of.setdefault(speaker, []).append(frames)
+    return {
+        speaker: system.model([accumulate(ubm, frames) for frames in utterances], speaker)
+        for speaker, utterances in frames_of.items()
+    }

@@ -12,10 +12,9 @@ from speechgmm.errors import GalleryError
 from speechgmm.evaluation.costs import Costs, bayes_threshold
 from speechgmm.gallery.audio import HeardAudio
 from speechgmm.gallery.gallery import Gallery, hear, read_each
-from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.gallery.systems import GalleryModel
 from speechgmm.scoring.calibration import duration_side
 from speechgmm.scoring.identification import Candidate, Identification, IdentificationConfig, identify
-from speechgmm.scoring.llr import score_matrix
 
 TESTS_AT_ONCE = 200
 """Tests that are scored between two reports of progress."""
@@ -100,8 +99,8 @@ def score_tests(
     enrolled or usable, if frames have other features, or if a file that the whole gallery depends on is damaged.
     """
     models, damaged = gallery.models()
-    blocks = []
-    for start in range(0, max(1, len(tests)), TESTS_AT_ONCE):
+    blocks = [np.empty((len(models), 0))]
+    for start in range(0, len(tests), TESTS_AT_ONCE):
         blocks.append(_raw_scores(gallery, models, tests[start : start + TESTS_AT_ONCE]))
         if on_scored is not None:
             on_scored(min(start + TESTS_AT_ONCE, len(tests)), len(tests))
@@ -290,10 +289,11 @@ def verify_recordings(gallery: Gallery, name: str, files: Iterable[Path], thresh
     return Decisions(tuple(decisions), unusable)
 
 
-def _raw_scores(gallery: Gallery, models: Mapping[str, DiagonalGMM], tests: Sequence[FloatArray]) -> Float64Array:
+def _raw_scores(gallery: Gallery, models: Mapping[str, GalleryModel], tests: Sequence[FloatArray]) -> Float64Array:
     """Score tests against models, and normalise the scores if there is a cohort."""
-    matrix = score_matrix(list(models.values()), gallery.ubm, tests, gallery.config.scoring)
-    return matrix if gallery.normaliser is None else gallery.normaliser.normalise(matrix, models, tests)
+    scored_by = gallery.system.tests(tests)
+    matrix = scored_by(list(models.values()))
+    return matrix if gallery.normaliser is None else gallery.normaliser.normalise(matrix, models, scored_by)
 
 
 def _calibrate(gallery: Gallery, matrix: Float64Array, tests: Sequence[FloatArray]) -> Float64Array:

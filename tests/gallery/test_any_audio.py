@@ -11,8 +11,9 @@ from helpers.voices import enrolment, spoken
 from speechgmm import FeatureConfig, extract, load_gmm, save_gmm
 from speechgmm.audio.samples import resample
 from speechgmm.errors import AudioWarning
+from speechgmm.gallery.enrolled_recordings import enrolled_recordings
 from speechgmm.gallery.enrolment import create_gallery, enrol, record_each
-from speechgmm.gallery.gallery import Gallery, enrolled_recordings, hear
+from speechgmm.gallery.gallery import Gallery, hear
 from speechgmm.gallery.recognition import identify_recordings, identify_speaker, verify_recordings
 from speechgmm.gallery.timeline import make_timeline
 from speechgmm.scoring.identification import IdentificationConfig

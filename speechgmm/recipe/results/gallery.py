@@ -11,11 +11,21 @@ from speechgmm.gallery.config import DecisionConfig
 from speechgmm.gallery.enrolment import create_gallery
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.recipe.layout import CALIBRATION_FILE, COHORT_FILE, RECIPE_FILE, UBM_FILE
+from speechgmm.gmm.training.config import IndependentConfig
+from speechgmm.recipe.layout import (
+    BACKEND_FILE,
+    CALIBRATION_FILE,
+    COHORT_FILE,
+    RECIPE_FILE,
+    SUBSPACE_FILE,
+    UBM_FILE,
+)
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.results.wrong_folders import not_results
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.scoring.identification import IdentificationConfig
+from speechgmm.subspace.session.config import ISVConfig, JFAConfig
+from speechgmm.subspace.vectors import IVectorConfig
 
 
 def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: float = 2.0) -> Gallery:
@@ -33,8 +43,8 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     Returns
     -------
     Gallery
-        With the front end, background model, settings, cohort and calibration of the run. Decisions use the costs of
-        the run; if the run has learnt a threshold, verification and identification use that.
+        With the front end, background model, factors, back end, settings, cohort and calibration of the run. Decisions
+        use the costs of the run; if the run has learnt a threshold, verification and identification use that.
 
     Raises
     ------
@@ -62,14 +72,20 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     if not is_file(results / RECIPE_FILE):
         raise GalleryError(not_results(results))
     recipe = load_recipe(results / RECIPE_FILE)
-    front_end, adaptation = check_results(results, recipe)
+    front_end = check_results(results, recipe)
+    vectors, speakers = recipe.vectors, None if recipe.vectors else recipe.speakers
     calibration, cohort = results / CALIBRATION_FILE, results / COHORT_FILE
+    has_factors = isinstance(speakers, ISVConfig | JFAConfig) or isinstance(vectors, IVectorConfig)
     return create_gallery(
         folder,
         results / UBM_FILE,
         front_end=front_end,
-        adaptation=adaptation,
-        scoring=recipe.scoring,
+        adaptation=speakers if isinstance(speakers, AdaptationConfig) else None,
+        speakers=speakers if isinstance(speakers, ISVConfig | JFAConfig) else None,
+        vectors=vectors,
+        factors=results / SUBSPACE_FILE if has_factors else None,
+        backend=results / BACKEND_FILE if vectors else None,
+        scoring=None if vectors else recipe.scoring,
         decisions=_decisions(recipe, calibration, min_speech),
         cohort=cohort if recipe.normalisation.method != "none" else None,
         normalisation=recipe.normalisation,
@@ -82,8 +98,8 @@ def has_synthetic_background(results: Path) -> bool:
     return isinstance(load_recipe(results / RECIPE_FILE).corpus, SyntheticConfig)
 
 
-def check_results(results: Path, recipe: Recipe) -> tuple[FeatureConfig, AdaptationConfig]:
-    """Return the front end and the adaptation of a run, and refuse results that a gallery cannot use.
+def check_results(results: Path, recipe: Recipe) -> FeatureConfig:
+    """Return the front end of a run, and refuse results that a gallery cannot use.
 
     Raises GalleryError for a fusion, for more or fewer background models than one, for imported features, and if scores
     are normalised by a cohort that is missing.
@@ -93,11 +109,12 @@ def check_results(results: Path, recipe: Recipe) -> tuple[FeatureConfig, Adaptat
         raise GalleryError(
             f"{results}: a fusion of {names}, and a gallery has one system; expected one of them, run alone"
         )
-    if not isinstance(recipe.speakers, AdaptationConfig) or recipe.ubm.per_sex:
+    if isinstance(recipe.speakers, IndependentConfig) or recipe.ubm.per_sex:
         found = "a background model for each sex" if recipe.ubm.per_sex else "a model for each speaker of its own"
         raise GalleryError(
-            f"{results}: {found}; expected one background model, which a gallery adapts: speakers.method map, and a "
-            "corpus with a background (init plans one from 20 speakers on)"
+            f"{results}: {found}; expected one background model, which the models of a gallery start from: "
+            "speakers.method map, isv or jfa, or vectors, and a corpus with a background (init plans one from 20 "
+            "speakers on)"
         )
     if not isinstance(recipe.features, FeatureConfig):
         raise GalleryError(
@@ -106,7 +123,7 @@ def check_results(results: Path, recipe: Recipe) -> tuple[FeatureConfig, Adaptat
     cohort = results / COHORT_FILE
     if recipe.normalisation.method != "none" and not cohort.exists():
         raise GalleryError(f"{cohort}: no such file, and the scores of this run are normalised by a cohort")
-    return recipe.features, recipe.speakers
+    return recipe.features
 
 
 def _decisions(recipe: Recipe, calibration: Path, min_speech: float) -> DecisionConfig:
