@@ -355,7 +355,7 @@ def test_what_is_odd_about_models_and_recordings_is_said(trained, here):
     done = vectors(recipe, here.parent / "loud.wav", "--set", "vectors.rank=60", "--results", results, "--out", "a.npz")
     assert done.exit_code == 0, done.output
     assert "a.npz: 1 i-vector of 60 numbers" in done.output
-    assert "warning: rank 60 with 30 recordings that have frames" in done.output
+    assert "warning: rank 60, but the number of recordings with frames is 30" in done.output
     assert "of the samples of loud" in done.output
     assert done.output.count("warning: ") == 2
 

@@ -45,6 +45,16 @@ def test_the_python_of_the_page_on_scoring_runs():
     np.testing.assert_array_equal(names["so_far"], whole[:, 0])
 
 
+def test_the_python_of_the_page_on_models_on_statistics_runs():
+    text = (ROOT / "docs" / "subspace.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    exec(compile(code, "subspace.md", "exec"), names)
+    for scores in (names["scores"], names["linear"]):
+        assert scores.shape == (1, 5)
+        assert scores[0].argmax() == 0  # the test of the same speaker
+
+
 def test_the_recipe_is_the_quickstart():
     (shown,) = blocks("yaml")
     path = ROOT / "recipes" / "quickstart.yaml"

@@ -304,7 +304,7 @@ def test_statistics_of_few_recordings_are_in_memory(recordings, monkeypatch):
 
 
 def test_too_many_factors_are_warned_of(rng):
-    with pytest.warns(UserWarning, match="rank 2 with 2 recordings that have frames.*use a lower rank"):
+    with pytest.warns(UserWarning, match="rank 2, but the number of recordings with frames is 2.*use a lower rank"):
         IVectorTransformer(rank=2).fit([rng.normal(size=(50, 3)) + shift for shift in (0, 1)])
 
 

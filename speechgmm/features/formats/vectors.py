@@ -63,9 +63,10 @@ def write_vectors(path: str | Path, names: Sequence[str], vectors: Iterable[npt.
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from speechgmm import read_vectors, write_vectors
     >>> write_vectors("vectors.csv", ["ann-1", "bob-1"], [[0.5, -1.25], [2.0, 0.1]])
-    >>> print(open("vectors.csv").read(), end="")
+    >>> print(Path("vectors.csv").read_text(), end="")
     id,1,2
     ann-1,0.5,-1.25
     bob-1,2.0,0.1

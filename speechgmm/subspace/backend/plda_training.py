@@ -221,8 +221,8 @@ def _data_warnings(statistics: SpeakerStatistics, span: Span, unforgotten: int, 
         )
     if n_speakers <= len(span.basis):
         found.append(
-            f"PLDA: {n_speakers} speakers are few for {n_dimensions} dimensions: expected more than dimensions; "
-            "use lda, vectors of a lower rank, or smoothing"
+            f"PLDA: {n_speakers} speakers are few for {n_dimensions} dimensions: expected more speakers than "
+            "dimensions; a lower rank, lda and smoothing help"
         )
     if n_recordings - n_speakers < len(span.basis):
         found.append(
