@@ -26,63 +26,71 @@ class RoleName(StrEnum):
     test = "test"
 
 
+RecipeArgument = Annotated[
+    Path, typer.Argument(help="The recipe, a YAML file, or the results folder of a run.", show_default=False)
+]
+AudioArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="AUDIO...",
+        help="Audio files, folders of them, or Kaldi data directories.",
+        show_default="the recordings of the recipe's corpus",
+    ),
+]
+OutOption = Annotated[
+    Path,
+    typer.Option(help="Output. The suffix selects the format: .npz, .h5, .csv or .ark (and .scp).", show_default=False),
+]
+RoleOption = Annotated[
+    list[RoleName] | None,
+    typer.Option(
+        help="Only the recordings of this role of the corpus. Repeatable.", show_default="all, each recording once"
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in vectors.rank=200. Repeatable."),
+]
+ChannelOption = Annotated[
+    str | None,
+    typer.Option(metavar="N|mean", help="Of AUDIO of several channels, the one to read (from 0), or their mean."),
+]
+RawOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATE,CHANNELS,FORMAT", help="Format of AUDIO without a header, such as 16000,1,s16le or 8000,1,mulaw."
+    ),
+]
+ResultsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of all results, which holds the stored stages.",
+        show_default="results, or the one that RECIPE is in",
+    ),
+]
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(
+        show_default="as the recipe says",
+        help="Compute with PyTorch on the CPU or an NVIDIA GPU: sets kernel to torch or cuda.",
+    ),
+]
+
+
 def vectors(
-    recipe: Annotated[
-        Path, typer.Argument(help="The recipe, a YAML file, or the results folder of a run.", show_default=False)
-    ],
-    audio: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="AUDIO...",
-            help="Audio files, folders of them, or Kaldi data directories.",
-            show_default="the recordings of the recipe's corpus",
-        ),
-    ] = None,
+    recipe: RecipeArgument,
+    audio: AudioArgument = None,
     *,
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Output. The suffix selects the format: .npz, .h5, .csv or .ark (and .scp).", show_default=False
-        ),
-    ],
-    role: Annotated[
-        list[RoleName] | None,
-        typer.Option(
-            help="Only the recordings of this role of the corpus. Repeatable.", show_default="all, each recording once"
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in vectors.rank=200. Repeatable."),
-    ] = None,
-    channel: Annotated[
-        str | None,
-        typer.Option(metavar="N|mean", help="Of AUDIO of several channels, the one to read (from 0), or their mean."),
-    ] = None,
-    raw: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RATE,CHANNELS,FORMAT",
-            help="Format of AUDIO without a header, such as 16000,1,s16le or 8000,1,mulaw.",
-        ),
-    ] = None,
-    results: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of all results, which holds the stored stages.",
-            show_default="results, or the one that RECIPE is in",
-        ),
-    ] = None,
+    out: OutOption,
+    role: RoleOption = None,
+    set_: SetOption = None,
+    channel: ChannelOption = None,
+    raw: RawOption = None,
+    results: ResultsOption = None,
     jobs: JobsOption = None,
     engine: EngineOption = EngineKind.processes,
     scheduler: SchedulerOption = None,
-    device: Annotated[
-        Device | None,
-        typer.Option(
-            show_default="as the recipe says",
-            help="Compute with PyTorch on the CPU or an NVIDIA GPU: sets kernel to torch or cuda.",
-        ),
-    ] = None,
+    device: DeviceOption = None,
 ) -> None:
     """Write the i-vectors or supervectors of recordings, with their names.
 

@@ -85,7 +85,7 @@ def of_models(corpus, values):
     ]
 
 
-def agree(found, expected):
+def assert_agree(found, expected):
     scored = ~np.isnan(found)
     assert scored.sum() > 20
     np.testing.assert_allclose(found[scored], np.asarray(expected)[scored], rtol=1e-6, atol=1e-8)
@@ -103,11 +103,11 @@ def test_session_factors_give_the_scores_of_the_functions(small, material, kind,
     for name, shift in zip(corpus.models, shifts, strict=True):
         np.testing.assert_allclose(speakers[name].means, ubm.means + shift, rtol=1e-9, atol=1e-12)
     if scoring == LINEAR:
-        agree(scores_of(done.folder, corpus), session_scores(model, shifts, stats["test"]))
+        assert_agree(scores_of(done.folder, corpus), session_scores(model, shifts, stats["test"]))
     else:
         top = 10 if not scoring else None
         llrs = session_llrs(model, ubm.weights, shifts, frames["test"], top_components=top)
-        agree(scores_of(done.folder, corpus), llrs)
+        assert_agree(scores_of(done.folder, corpus), llrs)
 
 
 @pytest.mark.parametrize("kind", ["plda", "svm"])
@@ -124,7 +124,7 @@ def test_vectors_give_the_scores_of_the_functions(small, material, kind):
     backend = fit_backend(recipe.backend, vectors["background"], [each.speaker for each in corpus.background])
     grouped = of_models(corpus, vectors["enrol"].values)
     enrolled = [backend.enrol(Vectors(each), name) for name, each in zip(corpus.models, grouped, strict=True)]
-    agree(scores_of(done.folder, corpus), [backend.score(each, vectors["test"])[0] for each in enrolled])
+    assert_agree(scores_of(done.folder, corpus), [backend.score(each, vectors["test"])[0] for each in enrolled])
     assert read_header(done.folder / "speakers.safetensors").names == tuple(corpus.models)
 
 
@@ -137,7 +137,7 @@ def test_a_pooled_vector_is_that_of_the_sum(small, material):
     backend = fit_backend(recipe.backend, background, [each.speaker for each in corpus.background])
     sums = [sum(each[1:], start=each[0]) for each in of_models(corpus, stats["enrol"])]
     scores = [backend.score(backend.enrol(ivectors(model, [each])), test)[0] for each in sums]
-    agree(scores_of(done.folder, corpus), scores)
+    assert_agree(scores_of(done.folder, corpus), scores)
 
 
 ENGINES = {"processes": Engine("processes", n_jobs=2), "dask": Engine("dask", 2)}

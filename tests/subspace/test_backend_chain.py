@@ -30,7 +30,7 @@ def vectors(rng):
 
 
 @pytest.fixture
-def tests(rng):
+def unseen(rng):
     return Vectors(rng.normal(size=(21, 9)) + 1.0)
 
 
@@ -84,28 +84,29 @@ def test_each_step_is_fitted_to_what_the_steps_before_have_made_of_the_backgroun
     assert np.array_equal(both.transform(vectors).values, second.transform(first.transform(vectors)).values)
 
 
-def test_the_order_of_steps_matters(vectors, tests):
-    one = fit_backend(["center", "length", "cosine"], vectors, SPEAKERS).transform(tests).values
-    other = fit_backend(["length", "center", "cosine"], vectors, SPEAKERS).transform(tests).values
-    centred = tests.values - vectors.values.mean(axis=0)
+def test_the_order_of_steps_matters(vectors, unseen):
+    one = fit_backend(["center", "length", "cosine"], vectors, SPEAKERS).transform(unseen).values
+    other = fit_backend(["length", "center", "cosine"], vectors, SPEAKERS).transform(unseen).values
+    centred = unseen.values - vectors.values.mean(axis=0)
     np.testing.assert_allclose(one, 3 * centred / np.linalg.norm(centred, axis=1)[:, None], rtol=1e-12)
-    unit = [3 * each / np.linalg.norm(each, axis=1)[:, None] for each in (tests.values, vectors.values)]
+    unit = [3 * each / np.linalg.norm(each, axis=1)[:, None] for each in (unseen.values, vectors.values)]
     np.testing.assert_allclose(other, unit[0] - unit[1].mean(axis=0), rtol=1e-9, atol=1e-12)
 
 
-def test_nothing_is_done_that_is_not_in_the_list(vectors, tests):
+def test_nothing_is_done_that_is_not_in_the_list(vectors, unseen):
     backend = fit_backend(["cosine"], vectors, SPEAKERS)
     assert backend.steps == ()
-    assert np.array_equal(backend.transform(tests).values, tests.values)
+    assert np.array_equal(backend.transform(unseen).values, unseen.values)
     for step in ({"nap": 2}, "wccn"):  # neither subtracts a mean
         backend = fit_backend([step, "cosine"], vectors, SPEAKERS)
         assert not backend.transform(Vectors(np.zeros((1, 9)))).values.any()
 
 
-def test_coral_moves_the_background_only(vectors, tests, rng):
+def test_coral_moves_the_background_only(vectors, unseen, rng):
     adaptation = Vectors(rng.normal(size=(40, 9)) @ rng.normal(size=(9, 9)) - 2.0)
     assert np.array_equal(
-        fit_backend(["coral", "cosine"], vectors, SPEAKERS, adaptation=adaptation).transform(tests).values, tests.values
+        fit_backend(["coral", "cosine"], vectors, SPEAKERS, adaptation=adaptation).transform(unseen).values,
+        unseen.values,
     )
     backend = fit_backend(["coral", "whiten", "cosine"], vectors, SPEAKERS, adaptation=adaptation)
     white = backend.transform(adaptation).values
@@ -123,7 +124,7 @@ def test_what_coral_adapts_to_goes_through_the_steps_before(vectors, rng):
     assert np.array_equal(backend.steps[-1].mean, by_hand.steps[-1].mean)
 
 
-def test_plda_is_given_what_the_steps_make_of_all_vectors(vectors, tests, monkeypatch):
+def test_plda_is_given_what_the_steps_make_of_all_vectors(vectors, unseen, monkeypatch):
     given = []
 
     def fit_plda(*arguments):
@@ -131,20 +132,20 @@ def test_plda_is_given_what_the_steps_make_of_all_vectors(vectors, tests, monkey
         return SimpleNamespace(config=arguments[0], arrays={}, warnings=("few speakers",))
 
     monkeypatch.setitem(sys.modules, "speechgmm.subspace.backend.plda", SimpleNamespace(fit_plda=fit_plda))
-    backend = fit_backend(["center", {"plda": {"n_iterations": 3}}], vectors, SPEAKERS, adaptation=tests)
+    backend = fit_backend(["center", {"plda": {"n_iterations": 3}}], vectors, SPEAKERS, adaptation=unseen)
     assert given[0].n_iterations == 3
     assert np.array_equal(given[1].values, backend.transform(vectors).values)
     assert given[2] == tuple(SPEAKERS)
-    assert np.array_equal(given[3].values, backend.transform(tests).values)
+    assert np.array_equal(given[3].values, backend.transform(unseen).values)
     assert backend.warnings == ("few speakers",)
 
 
-def test_covariances_go_along(vectors, tests):
-    known = Vectors(tests.values, np.tile(np.eye(9), (21, 1, 1)))
+def test_covariances_go_along(vectors, unseen):
+    known = Vectors(unseen.values, np.tile(np.eye(9), (21, 1, 1)))
     backend = fit_backend(["center", {"lda": 4}, "length", "cosine"], vectors, SPEAKERS)
     result = backend.transform(known)
     assert result.covariances.shape == (21, 4, 4)
-    assert np.array_equal(result.values, backend.transform(tests).values)
+    assert np.array_equal(result.values, backend.transform(unseen).values)
 
 
 def test_fitting_needs_vectors_and_speakers(vectors):
@@ -172,13 +173,13 @@ def test_cosines_are_kaldis_products_over_the_lengths():
 
 
 @pytest.mark.parametrize("last", ["cosine", "svm"])
-def test_scores_are_of_transformed_vectors_and_the_same_bits_alone(vectors, tests, last):
+def test_scores_are_of_transformed_vectors_and_the_same_bits_alone(vectors, unseen, last):
     backend = fit_backend(["center", {"nap": 2}, "length", last], vectors, SPEAKERS)
     models = EnrolledVectors.stack([backend.enrol(Vectors(vectors.values[start : start + 5])) for start in (0, 5, 10)])
-    scores = backend.score(models, tests)
+    scores = backend.score(models, unseen)
     assert scores.shape == (3, 21)
-    assert np.array_equal(np.hstack([backend.score(models, Vectors(row[None])) for row in tests.values]), scores)
-    values = backend.transform(tests).values
+    assert np.array_equal(np.hstack([backend.score(models, Vectors(row[None])) for row in unseen.values]), scores)
+    values = backend.transform(unseen).values
     if last == "cosine":
         own = backend.transform(Vectors(vectors.values[5:10])).values.mean(axis=0)
         np.testing.assert_allclose(scores[1], [naive.cosine(own, test) for test in values], atol=1e-13)
@@ -186,22 +187,22 @@ def test_scores_are_of_transformed_vectors_and_the_same_bits_alone(vectors, test
         np.testing.assert_allclose(scores[1], values @ models.values[1] + models.offsets[1], atol=1e-12)
 
 
-def test_cosines_do_not_depend_on_lengths_and_those_of_0_are_0(vectors, tests):
+def test_cosines_do_not_depend_on_lengths_and_those_of_0_are_0(vectors, unseen):
     backend = fit_backend(["cosine"], vectors, SPEAKERS)
     model, tripled = (backend.enrol(Vectors(factor * vectors.values[:5])) for factor in (1.0, 3.0))
-    expected = backend.score(model, tests)
-    np.testing.assert_allclose(backend.score(tripled, Vectors(0.01 * tests.values)), expected, atol=1e-14)
+    expected = backend.score(model, unseen)
+    np.testing.assert_allclose(backend.score(tripled, Vectors(0.01 * unseen.values)), expected, atol=1e-14)
     assert np.abs(expected).max() <= 1
     nothing = backend.enrol(Vectors(np.zeros((2, 9))))
-    assert not backend.score(nothing, tests).any()
+    assert not backend.score(nothing, unseen).any()
     assert not backend.score(model, Vectors(np.zeros((3, 9)))).any()
 
 
-def test_a_model_of_another_dimension_is_refused(vectors, tests):
+def test_a_model_of_another_dimension_is_refused(vectors, unseen):
     backend = fit_backend([{"lda": 4}, "cosine"], vectors, SPEAKERS)
     raw = fit_backend(["cosine"], vectors, SPEAKERS).enrol(vectors)
     with pytest.raises(ModelError, match="tests of 4 dimensions for models of 9; expected the same"):
-        backend.score(raw, tests)
+        backend.score(raw, unseen)
 
 
 def test_the_speaker_is_left_out_of_what_a_machine_separates_the_model_from(vectors):
@@ -215,17 +216,17 @@ def test_the_speaker_is_left_out_of_what_a_machine_separates_the_model_from(vect
 
 
 @pytest.mark.parametrize("last", ["cosine", {"svm": 3.0}])
-def test_a_back_end_comes_back_bit_for_bit(vectors, tests, rng, tmp_path, last):
+def test_a_back_end_comes_back_bit_for_bit(vectors, unseen, rng, tmp_path, last):
     backend = fit_backend([*LONGEST, last], vectors, SPEAKERS, adaptation=Vectors(rng.normal(size=(30, 9))))
     backend = Backend(backend.steps, backend.scorer, ("12 speakers are few",))
     save_backend(tmp_path / "a", backend, front_end={"b": 1, "a": 2})
     again = load_backend(tmp_path / "a")
     assert again.configs == backend.configs
     assert again.warnings == backend.warnings
-    assert np.array_equal(again.transform(tests).values, backend.transform(tests).values)
+    assert np.array_equal(again.transform(unseen).values, backend.transform(unseen).values)
     own = Vectors(vectors.values[:5])
     models = [each.enrol(own, "s0") for each in (backend, again)]
-    assert np.array_equal(again.score(models[1], tests), backend.score(models[0], tests))
+    assert np.array_equal(again.score(models[1], unseen), backend.score(models[0], unseen))
     save_backend(tmp_path / "b", again, front_end={"a": 2, "b": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert read_header(tmp_path / "a").kind == "backend"

@@ -53,7 +53,7 @@ def put_through(step, fitted_to, values=None):
     return fit(step, fitted_to).apply(vectors).values
 
 
-def close(values, expected, tolerance):
+def assert_close(values, expected, tolerance):
     """Compare, relative to the largest value expected."""
     np.testing.assert_allclose(values, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
@@ -67,40 +67,42 @@ def same_signs(rows, expected):
 
 
 def test_centring_and_both_lengths_are_kaldis(golden, embeddings):
-    close(put_through("center", embeddings), golden["emb_centred"], 2e-7)
-    close(put_through("length", embeddings), golden["emb_norm"], 2e-7)
-    close(put_through({"length": "unit"}, embeddings), golden["emb_unit"], 2e-7)
+    assert_close(put_through("center", embeddings), golden["emb_centred"], 2e-7)
+    assert_close(put_through("length", embeddings), golden["emb_norm"], 2e-7)
+    assert_close(put_through({"length": "unit"}, embeddings), golden["emb_unit"], 2e-7)
 
 
 @pytest.mark.parametrize(("name", "dimension", "factor"), [("within", 3, 0.0), ("half", 3, 0.5), ("total", 6, 1.0)])
 def test_lda_is_kaldis(golden, embeddings, name, dimension, factor):
     step = fit({"lda": {"dimension": dimension, "total_covariance_factor": factor}}, embeddings)
     rows = np.column_stack([step.matrix, -step.matrix @ step.mean])
-    close(same_signs(rows, golden[f"lda_{name}"]), golden[f"lda_{name}"], 2e-7)
+    assert_close(same_signs(rows, golden[f"lda_{name}"]), golden[f"lda_{name}"], 2e-7)
 
 
 def test_what_lda_makes_of_vectors_is_what_kaldi_makes(golden, embeddings):
     values = put_through({"lda": 3}, embeddings)
-    close(same_signs(values.T, golden["emb_lda"].T), golden["emb_lda"].T, 5e-7)  # Kaldi multiplies in single precision
+    assert_close(
+        same_signs(values.T, golden["emb_lda"].T), golden["emb_lda"].T, 5e-7
+    )  # Kaldi multiplies in single precision
 
 
 def test_whitening_is_bobs(golden, embeddings):
     step = fit("whiten", embeddings)
-    close(step.mean, golden["whiten_mean"], 1e-13)
-    close(step.matrix.T, golden["whiten_weights"], 1e-12)
-    close(step.apply(embeddings.vectors).values, golden["whiten_transform"], 1e-12)
+    assert_close(step.mean, golden["whiten_mean"], 1e-13)
+    assert_close(step.matrix.T, golden["whiten_weights"], 1e-12)
+    assert_close(step.apply(embeddings.vectors).values, golden["whiten_transform"], 1e-12)
 
 
 def test_wccn_is_hatchs_and_the_scatter_within_speakers_is_bobs(golden, embeddings):
-    close(fit("wccn", embeddings).matrix.T, golden["wccn_hatch"], 1e-12)
+    assert_close(fit("wccn", embeddings).matrix.T, golden["wccn_hatch"], 1e-12)
     deviations, bobs = embeddings.deviations(), golden["wccn_weights"]  # B B' = (scatter / speakers)^-1
-    close(bobs @ bobs.T @ (deviations.T @ deviations) / 30, np.eye(6), 1e-12)
+    assert_close(bobs @ bobs.T @ (deviations.T @ deviations) / 30, np.eye(6), 1e-12)
 
 
 def test_wccn_of_as_many_recordings_of_every_speaker_is_bobs_but_for_its_scale(voices):
     deviations = voices.deviations()
     bobs = np.linalg.cholesky(np.linalg.inv(deviations.T @ deviations / 12))
-    close(fit("wccn", voices).matrix.T, np.sqrt(5) * bobs, 1e-12)
+    assert_close(fit("wccn", voices).matrix.T, np.sqrt(5) * bobs, 1e-12)
 
 
 @pytest.mark.parametrize("n_recordings", [40, 200])
@@ -108,14 +110,14 @@ def test_nap_of_fewer_and_of_more_recordings_than_dimensions_is_the_golden_one(g
     copies = n_recordings // 40
     vectors = np.tile(golden["kl_supervectors"], (copies, 1))
     step = fit({"nap": 3}, background(vectors, np.tile(golden["speaker"], copies)))
-    close(step.directions.T @ step.directions, golden["nap_basis"] @ golden["nap_basis"].T, 1e-11)
-    close(step.apply(Vectors(golden["kl_supervectors"])).values, golden["nap_supervectors"], 1e-11)
+    assert_close(step.directions.T @ step.directions, golden["nap_basis"] @ golden["nap_basis"].T, 1e-11)
+    assert_close(step.apply(Vectors(golden["kl_supervectors"])).values, golden["nap_supervectors"], 1e-11)
 
 
 def test_coral_is_the_golden_one(golden, embeddings):
     target = Vectors(golden["emb_adapt"].astype(np.float64))
     moved = correlation_aligned(embeddings, target)
-    close(moved.vectors.values, golden["coral_emb"], 1e-12)
+    assert_close(moved.vectors.values, golden["coral_emb"], 1e-12)
     assert moved.speakers == embeddings.speakers
 
 
@@ -124,19 +126,21 @@ def test_coral_is_the_golden_one(golden, embeddings):
 
 def test_after_whitening_the_covariance_is_the_identity(voices):
     values = put_through("whiten", voices)
-    close(np.cov(values.T), np.eye(7), 1e-11)
-    close(values.mean(axis=0) + 1, np.ones(7), 1e-12)
+    assert_close(np.cov(values.T), np.eye(7), 1e-11)
+    assert_close(values.mean(axis=0) + 1, np.ones(7), 1e-12)
 
 
 def test_after_wccn_the_mean_covariance_within_speakers_is_the_identity(voices):
-    close(naive.within_covariance(put_through("wccn", voices), voices.speakers), np.eye(7), 1e-11)
+    assert_close(naive.within_covariance(put_through("wccn", voices), voices.speakers), np.eye(7), 1e-11)
 
 
 def test_lda_makes_the_covariance_within_speakers_the_identity_and_sorts_that_between(voices):
     values = put_through({"lda": 7}, voices)
-    close(naive.within_covariance(values, voices.speakers), np.eye(7), 1e-10)  # as many recordings of every speaker
+    assert_close(
+        naive.within_covariance(values, voices.speakers), np.eye(7), 1e-10
+    )  # as many recordings of every speaker
     between = np.cov(values.T, bias=True) - np.eye(7)
-    close(between, np.diag(np.diag(between)), 1e-10)
+    assert_close(between, np.diag(np.diag(between)), 1e-10)
     assert (np.diff(np.diag(between)) < 0).all()
 
 
@@ -144,7 +148,7 @@ def test_nap_removes_the_directions_and_changes_nothing_more_the_second_time(voi
     step = fit({"nap": 3}, voices)
     once = step.apply(voices.vectors)
     assert np.abs(once.values @ step.directions.T).max() < 1e-12
-    close(step.apply(once).values, once.values, 1e-14)
+    assert_close(step.apply(once).values, once.values, 1e-14)
     assert np.linalg.matrix_rank(once.values - once.values.mean(axis=0), tol=1e-9) == 4
 
 
@@ -160,7 +164,7 @@ def test_nap_of_sessions_in_one_direction_leaves_the_speakers(rng):
     values = voices[speakers] + rng.normal(size=(12, 1)) * session
     cleaned = put_through({"nap": 1}, background(values, speakers))
     direction = session / np.linalg.norm(session)
-    close(cleaned, (voices - np.outer(voices @ direction, direction))[speakers], 1e-12)
+    assert_close(cleaned, (voices - np.outer(voices @ direction, direction))[speakers], 1e-12)
 
 
 @pytest.mark.parametrize("n_iterations", [1, 2, 4])
@@ -168,7 +172,7 @@ def test_efr_has_the_angles_of_the_equation(voices, rng, n_iterations):
     others = rng.normal(size=(5, 7))
     values = put_through({"efr": n_iterations}, voices, others)
     expected = naive.efr(voices.vectors.values, others, n_iterations)  # turned: its root of the covariance is symmetric
-    close(values @ values.T, expected @ expected.T, 1e-10)
+    assert_close(values @ values.T, expected @ expected.T, 1e-10)
 
 
 def test_lengths_are_one_or_the_root_of_the_dimension_and_0_stays_0(voices):
@@ -182,8 +186,8 @@ def test_lengths_are_one_or_the_root_of_the_dimension_and_0_stays_0(voices):
 def test_after_coral_mean_and_covariance_are_those_of_the_others(voices, rng):
     target = rng.normal(size=(30, 7)) @ rng.normal(size=(7, 7)) + 3.0
     moved = correlation_aligned(voices, Vectors(target)).vectors.values
-    close(moved.mean(axis=0), target.mean(axis=0), 1e-11)
-    close(np.cov(moved.T, bias=True), np.cov(target.T, bias=True), 1e-10)
+    assert_close(moved.mean(axis=0), target.mean(axis=0), 1e-11)
+    assert_close(np.cov(moved.T, bias=True), np.cov(target.T, bias=True), 1e-10)
 
 
 def test_the_order_of_the_background_changes_nothing_but_rounding(voices, rng):
@@ -191,7 +195,7 @@ def test_the_order_of_the_background_changes_nothing_but_rounding(voices, rng):
     turned = background(voices.vectors.values[order], np.repeat(np.arange(12), 5)[order])
     for step in ALL_STEPS:
         values, again = put_through(step, voices), put_through(step, turned, voices.vectors.values)
-        close(again @ again.T, values @ values.T, 1e-9)  # the signs of LDA's rows are free
+        assert_close(again @ again.T, values @ values.T, 1e-9)  # the signs of LDA's rows are free
 
 
 # Bits and covariances
@@ -217,7 +221,7 @@ def test_covariances_go_through_the_linear_map_of_the_step(voices, rng, step):
     assert np.array_equal(result.covariances, result.covariances.transpose(0, 2, 1))
     for row in range(3):
         matrix = linear_part(fitted, vectors.values[row])
-        close(result.covariances[row], matrix @ vectors.covariances[row] @ matrix.T, 1e-9)
+        assert_close(result.covariances[row], matrix @ vectors.covariances[row] @ matrix.T, 1e-9)
     assert np.array_equal(result.values, fitted.apply(Vectors(vectors.values)).values)
 
 
@@ -242,7 +246,7 @@ def test_coral_moves_the_covariances_of_the_background(voices, rng):
     moved = correlation_aligned(known, target).vectors
     ends = correlation_aligned(voices, target).vectors.values
     matrix = np.linalg.lstsq(voices.vectors.values - voices.vectors.values.mean(axis=0), ends - ends.mean(axis=0))[0]
-    close(moved.covariances[0], matrix.T @ matrix, 1e-9)
+    assert_close(moved.covariances[0], matrix.T @ matrix, 1e-9)
 
 
 @pytest.mark.parametrize("step", ALL_STEPS, ids=str)
@@ -327,7 +331,7 @@ def test_a_dimension_that_never_changes_is_refused_with_the_counts(voices, step)
 def test_lda_leaves_out_directions_in_which_nothing_varies(voices):
     cleaned = Background(Vectors(put_through({"nap": 2}, voices)), voices.speakers)
     values = put_through({"lda": 5}, cleaned)
-    close(naive.within_covariance(values, voices.speakers), np.eye(5), 1e-9)
+    assert_close(naive.within_covariance(values, voices.speakers), np.eye(5), 1e-9)
     with pytest.raises(ModelError, match=r"lda: dimension 6, but .* vary in 5 of 7 dimensions"):
         fit({"lda": 6}, cleaned)
 

@@ -1,6 +1,6 @@
 """i-vectors: Kaldi's and Bob's values, recordings alone and among others, odd recordings and models, files."""
 
-import pickle
+import copy
 
 import numpy as np
 import pytest
@@ -240,12 +240,12 @@ def test_loadings_beyond_double_precision_are_refused(rng, scale):
 def test_a_model_is_immutable_and_is_copied_without_its_products(rng):
     model = random_model(rng)
     ivectors(model, random_statistics(rng, model))
-    copy = pickle.loads(pickle.dumps(model))
-    assert np.array_equal(copy.loadings, model.loadings)
+    again = copy.deepcopy(model)
+    assert np.array_equal(again.loadings, model.loadings)
     assert "precisions" in vars(model)
-    assert "precisions" not in vars(copy)
+    assert "precisions" not in vars(again)
     with pytest.raises(ValueError, match="read-only"):
-        copy.loadings[0] = 1
+        again.loadings[0] = 1
 
 
 def test_a_model_comes_back_bit_for_bit_with_its_front_end(rng, tmp_path):
