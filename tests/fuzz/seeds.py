@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from mutations import with_ogg_checksums
 from speechgmm import DiagonalGMM, FeatureConfig, SufficientStats, save_gmm
 from speechgmm.configuration import fingerprint
 from speechgmm.features.formats.common import Matrix
+from speechgmm.features.formats.vectors import write_vectors
 from speechgmm.features.formats.writing import write_features
 from speechgmm.gallery.cohort import Cohort, save_cohort
 from speechgmm.gallery.config import GalleryConfig
@@ -24,6 +26,14 @@ from speechgmm.gmm.training.checkpoint import TrainingState, save_state
 from speechgmm.gmm.training.history import Iteration
 from speechgmm.scoring.calibration import LinearCalibration
 from speechgmm.scoring.llr import ScoringConfig
+from speechgmm.subspace.backend.chain import fit_backend
+from speechgmm.subspace.backend.scorer import EnrolledVectors
+from speechgmm.subspace.backend.storage import save_backend, save_enrolled
+from speechgmm.subspace.session.model import JointFactorModel
+from speechgmm.subspace.session.storage import save_joint_factors
+from speechgmm.subspace.total_variability.model import TotalVariability
+from speechgmm.subspace.total_variability.storage import save_total_variability
+from speechgmm.subspace.vectors import Vectors
 
 ROOT = Path(__file__).parents[2]
 BETWEEN = b"\n%%%%\n"
@@ -264,6 +274,37 @@ def models(folder: Path) -> list[bytes]:
     ):
         write()
         seeds.append(path.read_bytes())
+    return seeds
+
+
+def subspaces(folder: Path) -> list[bytes]:
+    """Write factors, back ends and enrolled vectors."""
+    path = folder / "seed.safetensors"
+    rng = np.random.default_rng(0)
+    background, speakers = Vectors(rng.normal(size=(8, 3))), [f"s{n // 2}" for n in range(8)]
+    lists = (["center", "length", "plda"], [{"nap": 1}, {"lda": 2}, "cosine"], ["whiten", {"efr": 1}, "svm"])
+    fitted = [fit_backend(steps, background, speakers) for steps in lists]
+    enrolled = EnrolledVectors.stack([fitted[0].enrol(Vectors(background.values[:2]))] * 2)
+    loadings = rng.normal(size=(2, 2, 1))
+    factors = JointFactorModel(GMM.means, GMM.variances, loadings, loadings[:, :, :0], np.ones((2, 2)))
+    seeds = []
+    for write in (
+        lambda: save_total_variability(path, TotalVariability(GMM.means, loadings, GMM.variances)),
+        lambda: save_joint_factors(path, factors),
+        *(partial(save_backend, path, backend) for backend in fitted),
+        lambda: save_enrolled(path, ("anna", "ben"), enrolled),
+    ):
+        write()
+        seeds.append(path.read_bytes())
+    return seeds
+
+
+def vectors(folder: Path) -> list[bytes]:
+    """Write vectors of recordings in each format, each beginning with the suffix that it has."""
+    seeds = []
+    for suffix in (".npz", ".h5", ".csv", ".ark"):
+        write_vectors(folder / f"seed{suffix}", ["u1", "u2"], np.arange(6.0).reshape(2, 3))
+        seeds.append((folder / f"seed{suffix}").read_bytes())
     return seeds
 
 

@@ -27,6 +27,7 @@ from speechgmm.corpus.scored.trial_speakers import read_manifest
 from speechgmm.corpus.trials import parse_trials
 from speechgmm.errors import SpeechGMMError
 from speechgmm.features.formats.reading import read_features, read_place
+from speechgmm.features.formats.vectors import read_vectors
 from speechgmm.features.frames.label_formats import read_labels, read_segments
 from speechgmm.gallery.cohort import load_cohort
 from speechgmm.gallery.config import read_calibration
@@ -35,6 +36,9 @@ from speechgmm.gallery.speakers import load_speaker
 from speechgmm.gmm.storage import load_independent, load_speakers, read_header
 from speechgmm.gmm.training.checkpoint import load_state
 from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
+from speechgmm.subspace.backend.storage import load_backend, load_enrolled
+from speechgmm.subspace.session.storage import load_joint_factors
+from speechgmm.subspace.total_variability.storage import load_total_variability
 from speechgmm.tensors import content_digest
 
 OUT_OF_MEMORY = re.compile(r"malloc|memory alloc|annot allocate")
@@ -178,6 +182,21 @@ def _read_places(path: Path) -> None:
 # Models
 
 
+def _read_vectors(path: Path) -> None:
+    """Read vectors as files of each format."""
+    content = path.read_bytes()
+    errors = []
+    for suffix in (".npz", ".h5", ".csv", ".ark"):
+        other = path.with_suffix(suffix)
+        other.write_bytes(content)
+        try:
+            read_vectors(other)
+        except SpeechGMMError as error:
+            errors.append(error)
+    if len(errors) == 4:
+        raise errors[0]
+
+
 def _read_model(path: Path) -> None:
     """Read a model as what it says it is."""
     match read_header(path).kind:
@@ -262,6 +281,16 @@ TARGETS: dict[str, Target] = {
     ),
     "models": Target(
         ("m.safetensors",), (_read_model,), seeds.models, seeds.MODEL_WORDS, odd_header, with_header_length
+    ),
+    "subspaces": Target(
+        ("s.safetensors",),
+        (load_total_variability, load_joint_factors, load_backend, load_enrolled),
+        *(seeds.subspaces, (*seeds.MODEL_WORDS, b'"step"', b'"plda"', b'"nap"'), odd_header, with_header_length),
+    ),
+    "vectors": Target(
+        ("v.npz",),
+        (_read_vectors,),
+        *(seeds.vectors, (b"FV ", b"DV ", b"\0B", b"id,1,2", b"PK\1\2", b"HEAP", b"'<f8'")),
     ),
     "states": Target(
         ("state",),
