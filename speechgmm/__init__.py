@@ -83,10 +83,13 @@ if TYPE_CHECKING:
     from speechgmm.scoring.thresholds import find_threshold as find_threshold
     from speechgmm.subspace.backend.chain import Backend as Backend
     from speechgmm.subspace.backend.chain import fit_backend as fit_backend
+    from speechgmm.subspace.backend.config import PldaAdaptationConfig as PldaAdaptationConfig
     from speechgmm.subspace.backend.plda_adaptation import adapt_plda as adapt_plda
     from speechgmm.subspace.backend.plda_model import Plda as Plda
+    from speechgmm.subspace.backend.plda_model import plda_llrs as plda_llrs
     from speechgmm.subspace.backend.plda_model import smooth_plda as smooth_plda
     from speechgmm.subspace.backend.plda_training import train_plda as train_plda
+    from speechgmm.subspace.backend.scorer import EnrolledVectors as EnrolledVectors
     from speechgmm.subspace.session.config import ISVConfig as ISVConfig
     from speechgmm.subspace.session.config import JFAConfig as JFAConfig
     from speechgmm.subspace.session.enrolment import speaker_shift as speaker_shift
@@ -170,6 +173,9 @@ _HOMES = {
     "Plda": "subspace.backend.plda_model",
     "train_plda": "subspace.backend.plda_training",
     "smooth_plda": "subspace.backend.plda_model",
+    "plda_llrs": "subspace.backend.plda_model",
+    "PldaAdaptationConfig": "subspace.backend.config",
+    "EnrolledVectors": "subspace.backend.scorer",
     "adapt_plda": "subspace.backend.plda_adaptation",
     "ScoringConfig": "scoring.llr",
     "llr": "scoring.llr",

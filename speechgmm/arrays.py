@@ -12,6 +12,20 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.intp]
 
 
+class CopiedOnArrival:
+    """A value whose arrays are copied when it comes from another process.
+
+    An array in a message need not begin at a multiple of 8 bytes, and then its sums may round differently.
+    """
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if isinstance(value, np.ndarray):
+                value = value.copy()
+                value.flags.writeable = False
+            object.__setattr__(self, name, value)
+
+
 def read_only(array: npt.ArrayLike) -> Float64Array:
     """Return a float64, C-contiguous array that cannot be written to.
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array, IntArray, read_only
+from speechgmm.arrays import CopiedOnArrival, Float64Array, IntArray, read_only
 from speechgmm.errors import ModelError
 from speechgmm.files import replacing, write_array, write_json
 from speechgmm.gmm.statistics import SufficientStats
@@ -21,11 +21,14 @@ from speechgmm.gmm.statistics import SufficientStats
 RECORDINGS_AT_ONCE = 64
 """Recordings in a block: what is read, and what a worker is given, at a time. It determines the last bits of sums."""
 
+LARGEST_SUM = 1e100
+"""Largest first-order statistic: squares of larger ones may be infinite."""
+
 ZEROTH_FILE, FIRST_FILE, SECOND_FILE, NAMES_FILE = "zeroth.npy", "first.npy", "second.npy", "recordings.json"
 
 
 @dataclass(frozen=True, eq=False)
-class StackedStats:
+class StackedStats(CopiedOnArrival):
     """Statistics of U recordings under one background model, side by side.
 
     Raises ModelError if shapes disagree, a value is not finite, or an occupancy is negative.
@@ -59,6 +62,8 @@ class StackedStats:
                 f"statistics of recording {int(np.argmin(usable))} hold NaN, infinity or a negative occupancy; "
                 "expected finite sums"
             )
+        if (largest := np.abs(self.first).max(initial=0.0)) > LARGEST_SUM:
+            raise ModelError(f"statistics hold sums of {largest:.3g}; expected at most {LARGEST_SUM:g}")
 
     def __len__(self) -> int:
         return len(self.zeroth)
@@ -139,8 +144,12 @@ class StatsBlock:
 
 def stack_statistics(statistics: Sequence[SufficientStats]) -> StackedStats:
     """Put statistics of recordings side by side; raise ModelError if there are none, or their shapes differ."""
+    statistics = list(statistics)
     if not statistics:
         raise ModelError("no statistics; expected those of one recording or more")
+    for number, each in enumerate(statistics):
+        if not isinstance(each, SufficientStats):
+            raise ModelError(f"statistics {number} of type {type(each).__name__}; expected SufficientStats")
     shapes = {each.first.shape for each in statistics}
     if len(shapes) > 1:
         raise ModelError(f"statistics of shapes {', '.join(map(str, sorted(shapes)))}; expected one shape")
@@ -152,6 +161,8 @@ def stack_statistics(statistics: Sequence[SufficientStats]) -> StackedStats:
 
 def as_source(statistics: Statistics, shape: tuple[int, int]) -> StackedStats | StatsStore:
     """Return statistics as a source of blocks; raise ModelError if there are none, or they are of another shape."""
+    if isinstance(statistics, SufficientStats):
+        raise ModelError("statistics of one recording; expected a list of them, as in [statistics]")
     source = statistics if isinstance(statistics, StackedStats | StatsStore) else stack_statistics(statistics)
     if not len(source):
         raise ModelError("no statistics; expected those of one recording or more")

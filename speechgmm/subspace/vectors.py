@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from speechgmm.arrays import Float64Array, read_only
@@ -72,6 +73,11 @@ class Vectors:
         return int(self.values.shape[1])
 
 
+def as_vectors(vectors: Vectors | npt.ArrayLike) -> Vectors:
+    """Return vectors as a value; an array of shape (U, R) has no covariances."""
+    return vectors if isinstance(vectors, Vectors) else Vectors(np.asarray(vectors, np.float64))
+
+
 class SupervectorConfig(Configuration):
     """Supervectors: the shifts of the means of a MAP-adapted model, scaled so that distances bound divergences.
 
@@ -83,7 +89,7 @@ class SupervectorConfig(Configuration):
         Frames of evidence at which recording and background model weigh the same.
     """
 
-    kind: Literal["supervector"]
+    kind: Literal["supervector"] = "supervector"
     relevance_factor: float = Field(10.0, gt=0)
 
 

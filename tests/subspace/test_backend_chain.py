@@ -66,7 +66,7 @@ def test_short_forms_and_configurations_are_the_same():
         (["nap", "svm"], "step 1 of the backend, nap, rank: Field required"),
         ([{"svm": "hard"}], "step 1 of the backend, svm, penalty: Input should be a valid number"),
         ([3, "svm"], "step 1 of the backend: "),
-        ("cosine", "backend: Input should be a valid tuple"),
+        ("cosine", r"backend 'cosine'; expected a list of steps, as in \['cosine'\]"),
     ],
 )
 def test_lists_that_make_no_sense_are_refused(vectors, steps, message):
@@ -329,3 +329,12 @@ def test_a_cosine_scorer_has_no_arrays(vectors, tmp_path):
     rewrite(tmp_path / "file", {}, {"1.mean": np.zeros(9)})
     with pytest.raises(ModelError, match=r"damaged back end \(cosine: arrays mean; expected none"):
         load_backend(tmp_path / "file")
+
+
+def test_arrays_stand_for_vectors_without_covariances(vectors, unseen):
+    steps = ["center", "length", "plda"]
+    backend, of_arrays = fit_backend(steps, vectors, SPEAKERS), fit_backend(steps, vectors.values, SPEAKERS)
+    model = of_arrays.enrol(vectors.values[:3])
+    assert np.array_equal(
+        of_arrays.score(model, unseen.values), backend.score(backend.enrol(Vectors(vectors.values[:3])), unseen)
+    )

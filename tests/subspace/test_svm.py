@@ -7,6 +7,7 @@ from scipy.optimize import lsq_linear
 from helpers.processes import modules_after
 from naive import subspace_backend as naive
 from speechgmm.errors import ModelError
+from speechgmm.subspace.backend import svm
 from speechgmm.subspace.backend.config import SvmConfig
 from speechgmm.subspace.backend.scorer import EnrolledVectors
 from speechgmm.subspace.backend.svm import SvmScorer, fit_svm
@@ -142,3 +143,11 @@ def test_what_has_no_machine_is_refused(overlapping):
 
 def test_scikit_learn_is_imported_when_the_first_machine_is_trained():
     assert "sklearn" not in modules_after("import speechgmm.subspace.backend.chain")
+
+
+def test_vectors_that_no_number_of_steps_separates_are_refused(rng, monkeypatch):
+    monkeypatch.setattr(svm, "MOST_STEPS", 50)
+    background = Vectors(rng.normal(size=(120, 5)))
+    scorer = fit_svm(SvmConfig(step="svm", penalty=1e4), background, ["bo"] * 120)
+    with pytest.raises(ModelError, match="no plane found in 50 steps between 3 vectors of a model and 120 of the back"):
+        scorer.enrol(Vectors(rng.normal(size=(3, 5))))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from speechgmm.arrays import Float64Array
@@ -23,7 +24,7 @@ from speechgmm.subspace.backend.fitting import Background, correlation_aligned, 
 from speechgmm.subspace.backend.scorer import EnrolledVectors, Scorer
 from speechgmm.subspace.backend.svm import fit_svm
 from speechgmm.subspace.backend.transforms import Transform
-from speechgmm.subspace.vectors import Vectors
+from speechgmm.subspace.vectors import Vectors, as_vectors
 
 StepConfig = TransformConfig | ScorerConfig
 
@@ -65,12 +66,12 @@ class Backend:
         return (*(step.config for step in self.steps), self.scorer.config)
 
     @one_thread()
-    def transform(self, vectors: Vectors) -> Vectors:
+    def transform(self, vectors: Vectors | npt.ArrayLike) -> Vectors:
         """Put vectors through the steps before the scorer.
 
         Parameters
         ----------
-        vectors : Vectors, shape (U, R)
+        vectors : Vectors or np.ndarray, shape (U, R)
             Vectors of recordings as they were extracted.
 
         Returns
@@ -83,17 +84,18 @@ class Backend:
         ModelError
             If their dimension is not that of the background's vectors.
         """
+        vectors = as_vectors(vectors)
         for step in self.steps:
             vectors = step.apply(vectors)
         return vectors
 
     @one_thread()
-    def enrol(self, vectors: Vectors, speaker: str | None = None) -> EnrolledVectors:
+    def enrol(self, vectors: Vectors | npt.ArrayLike, speaker: str | None = None) -> EnrolledVectors:
         """Make one model of the vectors of one speaker.
 
         Parameters
         ----------
-        vectors : Vectors, shape (U, R), U >= 1
+        vectors : Vectors or np.ndarray, shape (U, R), U >= 1
             Vectors of the speaker's recordings as they were extracted.
         speaker : str, optional
             The speaker's name in the background, if the background has recordings of the speaker: the support-vector
@@ -119,19 +121,20 @@ class Backend:
         >>> model.values, model.counts
         (array([[2., 0.]]), array([2]))
         """
+        vectors = as_vectors(vectors)
         if not len(vectors):
             raise ModelError("no vectors to enrol; expected those of one recording or more")
         return self.scorer.enrol(self.transform(vectors), speaker)
 
     @one_thread()
-    def score(self, models: EnrolledVectors, tests: Vectors) -> Float64Array:
+    def score(self, models: EnrolledVectors, tests: Vectors | npt.ArrayLike) -> Float64Array:
         """Score tests against models.
 
         Parameters
         ----------
         models : EnrolledVectors, M models
             Models that `enrol` made, one or several side by side.
-        tests : Vectors, shape (U, R)
+        tests : Vectors or np.ndarray, shape (U, R)
             Vectors of the tests as they were extracted.
 
         Returns
@@ -161,10 +164,10 @@ class Backend:
 @one_thread()
 def fit_backend(
     steps: Sequence[StepConfig | str | Mapping[str, object]],
-    vectors: Vectors,
+    vectors: Vectors | npt.ArrayLike,
     speakers: Sequence[str],
     *,
-    adaptation: Vectors | None = None,
+    adaptation: Vectors | npt.ArrayLike | None = None,
 ) -> Backend:
     """Fit the steps of a back end to the background, each to what the steps before it have made of the background.
 
@@ -173,11 +176,11 @@ def fit_backend(
     steps : sequence of configurations, or of their short forms
         The steps in order, such as ``["center", {"nap": 60}, "length", "svm"]``; the last one scores: ``cosine``,
         ``svm`` or ``plda``. Nothing is done that is not in the list.
-    vectors : Vectors, shape (N, R)
+    vectors : Vectors or np.ndarray, shape (N, R)
         Vectors of the background's recordings.
     speakers : sequence of N str
         Who speaks in each.
-    adaptation : Vectors, shape (A, R), optional
+    adaptation : Vectors or np.ndarray, shape (A, R), optional
         Vectors of unknown speakers as they are met later, usually those of the enrolment, for the step ``coral`` and
         the adaptation of ``plda``.
 
@@ -210,7 +213,8 @@ def fit_backend(
     array([[1.]])
     """
     configs = parse_steps(steps)
-    background = Background(vectors, tuple(speakers))
+    background = Background(as_vectors(vectors), tuple(speakers))
+    adaptation = None if adaptation is None else as_vectors(adaptation)
     if adaptation is not None and not len(adaptation):
         raise ModelError("no vectors to adapt to; expected those of one recording or more")
     fitted = []
@@ -228,6 +232,8 @@ def fit_backend(
 
 def parse_steps(steps: Sequence[StepConfig | str | Mapping[str, object]]) -> tuple[StepConfig, ...]:
     """Turn configurations and short forms into configurations; raise ModelError if the list makes no sense."""
+    if isinstance(steps, str | Mapping):
+        raise ModelError(f"backend {steps!r}; expected a list of steps, as in [{steps!r}]")
     adapter: TypeAdapter[tuple[StepConfig, ...]] = TypeAdapter(tuple[Step, ...])
     try:
         parsed = adapter.validate_python(steps)

@@ -162,6 +162,12 @@ class PldaAdaptationConfig(Configuration):
         Shares of the variance that the model does not explain which go to the covariance within and between speakers.
     mean_scale : float >= 0
         Share of the difference of the means that counts as variance.
+
+    Examples
+    --------
+    >>> from speechgmm import PldaAdaptationConfig
+    >>> PldaAdaptationConfig(within_scale=0.75, between_scale=0.25).mean_scale
+    1.0
     """
 
     within_scale: float = Field(0.3, ge=0, le=1)
@@ -176,7 +182,7 @@ class PldaConfig(StepConfig):
     ----------
     n_iterations : int >= 1
         Iterations of EM.
-    smoothing : float >= 0
+    smoothing : float, 0 to 1e6
         Share of the covariance between speakers that is added to that within them.
     length : "none", "expected" or "simple"
         How vectors are normalised in the space in which both covariances are diagonal: not at all; to the length that
@@ -194,7 +200,7 @@ class PldaConfig(StepConfig):
 
     step: Literal["plda"]
     n_iterations: int = Field(10, ge=1)
-    smoothing: float = Field(0.0, ge=0)
+    smoothing: float = Field(0.0, ge=0, le=1e6)
     length: Literal["none", "expected", "simple"] = "none"
     adaptation: PldaAdaptationConfig | None = None
     uncertainty: bool = False

@@ -228,7 +228,7 @@ def _lda_scaling(config: LdaConfig, total: Float64Array, within: Float64Array, b
 
 
 def _inverse_root(step: str, covariance: Float64Array, described: str) -> Float64Array:
-    """Return the lower triangle B' with B' S B = I, where B B' = S^-1 and B has a positive diagonal."""
+    """Return the upper triangle B' with B' S B = I, where B B' = S^-1 and B has a positive diagonal."""
     _check_positive(step, covariance, described)
     # S = U U' with U upper: the lower factor of S read backwards, read backwards.
     upper = cholesky(covariance[::-1, ::-1], lower=True)[::-1, ::-1]

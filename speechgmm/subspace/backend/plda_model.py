@@ -15,6 +15,8 @@ Length = Literal["none", "expected", "simple"]
 ROWS_AT_ONCE = 16
 """Rows of every matrix product with tests, padded with zeros: products of other shapes may add in another order."""
 
+MOST_SMOOTHING = 1e6
+
 MOST_DEVIATIONS = 1e100
 """Farthest that a vector may be from the mean, in deviations within speakers: squares beyond are no finite numbers."""
 
@@ -150,7 +152,7 @@ def smooth_plda(model: Plda, smoothing: float) -> Plda:
     ----------
     model : Plda, R dimensions
         The trained model.
-    smoothing : float >= 0
+    smoothing : float, 0 to 1e6
         The share; 0 leaves the model as it is.
 
     Returns
@@ -161,7 +163,7 @@ def smooth_plda(model: Plda, smoothing: float) -> Plda:
     Raises
     ------
     ModelError
-        If `smoothing` is negative or not a finite number.
+        If `smoothing` is out of its range.
 
     References
     ----------
@@ -173,8 +175,8 @@ def smooth_plda(model: Plda, smoothing: float) -> Plda:
     >>> smooth_plda(Plda([0.0], [[1.0]], [5.0]), 0.2).psi
     array([2.5])
     """
-    if not (np.isfinite(smoothing) and smoothing >= 0):
-        raise ModelError(f"PLDA: smoothing {smoothing}; expected a finite number, at least 0")
+    if not 0 <= smoothing <= MOST_SMOOTHING:
+        raise ModelError(f"PLDA: smoothing {smoothing}; expected a number from 0 to {MOST_SMOOTHING:g}")
     widening = 1 + smoothing * model.psi
     return Plda(model.mean, model.transform / np.sqrt(widening)[:, None], model.psi / widening, model.warnings)
 
@@ -182,11 +184,48 @@ def smooth_plda(model: Plda, smoothing: float) -> Plda:
 def plda_llrs(
     model: Plda, means: Float64Array, counts: IntArray, tests: Float64Array, length: Length = "none"
 ) -> Float64Array:
-    """Return the log-likelihood ratios of one speaker to two, in nats, shape (M, U).
+    """Score vectors against the means of enrolled ones by a given PLDA model.
 
-    `means` (M, R) are the means of as many vectors as `counts` says, `tests` (U, R) single vectors, all as they are
-    before the transform. Without length normalisation the ratio is exactly that of the vectors that a mean is of.
+    Parameters
+    ----------
+    model : Plda, R dimensions
+        The model, as trained, smoothed or adapted.
+    means : np.ndarray, shape (M, R)
+        The mean of the vectors that each speaker was enrolled with.
+    counts : np.ndarray of int, shape (M,), >= 1
+        How many vectors each mean is of.
+    tests : np.ndarray, shape (U, R)
+        Single vectors.
+    length : "none", "expected" or "simple"
+        Normalisation of the length after the transform: none; to the length that is expected of the mean of so many
+        vectors; or to the square root of R.
+
+    Returns
+    -------
+    np.ndarray, shape (M, U), nats
+        The log-likelihood ratio of one speaker to two. Without length normalisation it is exactly that of the vectors
+        that a mean is of. A column has the same bits whatever the other tests are.
+
+    Raises
+    ------
+    ModelError
+        If shapes disagree, or a vector is too far from the model's mean.
+
+    References
+    ----------
+    Ioffe (2006), ECCV, 531-542, in the form of Kaldi, ivector/plda.cc, `LogLikelihoodRatio`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import Plda, plda_llrs
+    >>> model = Plda(mean=[0.0], transform=[[1.0]], psi=[4.0])
+    >>> plda_llrs(model, np.array([[2.0]]), np.array([3]), np.array([[2.0], [-2.0]])).round(2)
+    array([[ 1.06, -4.59]])
     """
+    means, tests, counts = np.asarray(means, np.float64), np.asarray(tests, np.float64), np.asarray(counts, np.intp)
+    if counts.shape != means.shape[:1] or (counts < 1).any():
+        raise ModelError(f"PLDA: counts {counts.tolist()} of {len(means)} means; expected a number above 0 for each")
     enrolled = project(model, means)
     enrolled *= length_factors(enrolled, model.psi, counts, length)[:, None]
     projected = project(model, tests)

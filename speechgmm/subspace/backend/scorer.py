@@ -17,12 +17,37 @@ Arrays = Mapping[str, Float64Array]
 
 @dataclass(frozen=True, eq=False)
 class EnrolledVectors:
-    """What M models are compared by: one vector each, and what a scorer needs beside it."""
+    """What M models are compared by: one vector each, and what a scorer needs beside it.
 
-    values: Float64Array  # (M, R): mean vectors, or the weights of support-vector machines
-    counts: IntArray  # (M,): vectors that each was enrolled from
-    offsets: Float64Array  # (M,): what a support-vector machine adds to its product; 0 for others
-    covariances: Float64Array | None = None  # (M, R, R): of the mean vectors' posteriors, where they are propagated
+    Parameters
+    ----------
+    values : np.ndarray, shape (M, R)
+        Mean vectors, or the weights of support-vector machines.
+    counts : np.ndarray of int, shape (M,)
+        Vectors that each model was enrolled with.
+    offsets : np.ndarray, shape (M,)
+        What a support-vector machine adds to its product; 0 for others.
+    covariances : np.ndarray, shape (M, R, R), optional
+        What the posterior covariances of the vectors add to that of the mean, where they are propagated.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or a value is not finite.
+
+    Examples
+    --------
+    >>> from speechgmm import EnrolledVectors
+    >>> ann = EnrolledVectors([[0.5, 1.0]], counts=[3], offsets=[0.0])
+    >>> bo = EnrolledVectors([[-0.5, 2.0]], counts=[1], offsets=[0.0])
+    >>> len(EnrolledVectors.stack([ann, bo]))
+    2
+    """
+
+    values: Float64Array
+    counts: IntArray
+    offsets: Float64Array
+    covariances: Float64Array | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", read_only(self.values))
@@ -44,7 +69,25 @@ class EnrolledVectors:
 
     @classmethod
     def stack(cls, models: Sequence[Self]) -> Self:
-        """Put models side by side."""
+        """Put models side by side.
+
+        Parameters
+        ----------
+        models : sequence of EnrolledVectors, at least one
+            Models of one back end.
+
+        Returns
+        -------
+        EnrolledVectors
+            All of them, in this order.
+
+        Raises
+        ------
+        ModelError
+            If there are none.
+        """
+        if not models:
+            raise ModelError("no models; expected one or more")
         covariances = [each.covariances for each in models if each.covariances is not None]
         return cls(
             np.concatenate([each.values for each in models]),

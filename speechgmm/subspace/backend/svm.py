@@ -1,5 +1,6 @@
 """Scoring by a linear support-vector machine for each model: its recordings against those of the background."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,9 @@ from speechgmm.subspace.vectors import Vectors
 
 TOLERANCE = 1e-8
 """How far, in margins, the conditions of the optimum may be from met."""
+
+MOST_STEPS = 1_000_000
+"""Steps of the solver: vectors that cannot be separated need more the higher the penalty is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +105,15 @@ def _optimum(gram: Float64Array, n_positive: int, penalty: float) -> tuple[Float
 
     signs = np.ones(len(gram))
     signs[:-n_positive] = -1
-    machine = SVC(kernel="precomputed", C=penalty, class_weight="balanced", tol=TOLERANCE)
-    machine.fit(gram, signs)
+    machine = SVC(kernel="precomputed", C=penalty, class_weight="balanced", tol=TOLERANCE, max_iter=MOST_STEPS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of steps that ran out, which is reported below
+        machine.fit(gram, signs)
+    if machine.n_iter_.max() >= MOST_STEPS:
+        raise ModelError(
+            f"svm: no plane found in {MOST_STEPS:,} steps between {n_positive} vectors of a model and "
+            f"{len(gram) - n_positive} of the background; expected vectors of one length, or a lower penalty"
+        )
     duals = np.zeros(len(gram))
     duals[machine.support_] = machine.dual_coef_[0]
     penalties = penalty * machine.class_weight_[(signs > 0).astype(np.intp)]

@@ -149,7 +149,7 @@ def _largest(model: TotalVariability) -> float:
 def _scales(zeroth: Float64Array, acoustic_weight: float, max_count: float | None) -> Float64Array:
     """Return the factor of the statistics of each recording, shape (U,)."""
     scales = np.full(len(zeroth), acoustic_weight)
-    if max_count is not None:
+    if max_count is not None and max_count < np.inf:
         counts = acoustic_weight * zeroth.sum(axis=1)
         scales *= max_count / np.maximum(counts, max_count)
     return scales
