@@ -27,11 +27,11 @@ class ISVConfig(Configuration):
     Examples
     --------
     >>> from speechgmm import ISVConfig
-    >>> ISVConfig(method="isv", rank=40).relevance_factor
+    >>> ISVConfig(rank=40).relevance_factor
     4.0
     """
 
-    method: Literal["isv"]
+    method: Literal["isv"] = "isv"
     rank: int = Field(50, ge=1)
     relevance_factor: float = Field(4.0, gt=0, le=1e12)
     n_iterations: int = Field(10, ge=1)
@@ -58,11 +58,11 @@ class JFAConfig(Configuration):
     Examples
     --------
     >>> from speechgmm import JFAConfig
-    >>> JFAConfig(method="jfa", speaker_rank=20).rank
+    >>> JFAConfig(speaker_rank=20).rank
     50
     """
 
-    method: Literal["jfa"]
+    method: Literal["jfa"] = "jfa"
     speaker_rank: int = Field(50, ge=1)
     rank: int = Field(50, ge=1)
     relevance_factor: float = Field(4.0, gt=0, le=1e12)
