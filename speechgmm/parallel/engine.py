@@ -7,7 +7,7 @@ two threads may add in another order.
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -35,6 +35,14 @@ class Summable(Protocol):
 
 
 Sum = TypeVar("Sum", bound=Summable)
+
+
+class SumOver(Protocol):
+    """A function that adds another function's values over items, in their order, such as `sum_over`, on any engine."""
+
+    def __call__(self, function: Callable[[Item], Sum], items: Sequence[Item], /) -> Sum:
+        """Return the sum."""
+        ...
 
 
 def available_cores() -> int:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import numpy as np
 from pydantic import JsonValue
@@ -23,10 +22,8 @@ from speechgmm.gmm.training.history import Iteration, best_held_out, converged
 from speechgmm.gmm.training.initialisation import initialise
 from speechgmm.gmm.training.shards import Part, Sample, Shard, draw_sample, hold_out, parts_of, total_weight
 from speechgmm.gmm.training.update import global_moments, replace_constant_variance, treat_starving, update
-from speechgmm.parallel.engine import Summable
+from speechgmm.parallel.engine import SumOver
 from speechgmm.parallel.engine import sum_over as serial_sum_over
-
-Sum = TypeVar("Sum", bound=Summable)
 
 HELD_OUT = 0.1
 """Share of the frames to hold out for choosing the number of components, where the configuration holds out none."""
@@ -49,14 +46,6 @@ class TrainingResult:
     converged: bool  # whether the gain fell below the tolerance before the iterations ran out
     n_frames: int  # frames trained on
     choices: tuple[SizeChoice, ...] = ()  # the numbers of components that were tried, if one was chosen
-
-
-class SumOver(Protocol):
-    """A function that adds another function's values over parts, in their order, such as `sum_over`, on any engine."""
-
-    def __call__(self, function: Callable[[Part], Sum], items: Sequence[Part], /) -> Sum:
-        """Return the sum."""
-        ...
 
 
 def train(

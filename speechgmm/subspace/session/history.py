@@ -9,7 +9,7 @@ FactorName = Literal["speaker", "session", "residual"]
 
 
 @dataclass(frozen=True)
-class FactorIteration:
+class SessionIteration:
     """One EM iteration, as logs and reports show it."""
 
     factors: FactorName  # trained in this iteration: V, U or d
@@ -19,4 +19,4 @@ class FactorIteration:
     seconds: float = 0.0  # how long it took
 
 
-HISTORY = TypeAdapter(list[FactorIteration])
+HISTORY = TypeAdapter(list[SessionIteration])

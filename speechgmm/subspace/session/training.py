@@ -5,26 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import numpy as np
 
 from speechgmm.arrays import Float64Array
 from speechgmm.errors import ModelError
 from speechgmm.gmm.model import DiagonalGMM
-from speechgmm.parallel.engine import Summable
+from speechgmm.parallel.engine import SumOver
 from speechgmm.parallel.engine import sum_over as serial_sum_over
 from speechgmm.parallel.threads import one_thread
 from speechgmm.subspace.session.checkpoint import SessionState, load_state, save_state, training_id
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.session.factors import solve_loadings
-from speechgmm.subspace.session.history import FactorIteration, FactorName
+from speechgmm.subspace.session.history import FactorName, SessionIteration
 from speechgmm.subspace.session.model import JointFactorModel, WhitenedModel
 from speechgmm.subspace.session.speakers import SpeakerBlock, check_speakers, speaker_blocks
 from speechgmm.subspace.session.steps import FactorSums, isv_sums, residual_sums, session_sums, speaker_sums
 from speechgmm.subspace.statistics import Statistics, as_source
-
-Sum = TypeVar("Sum", bound=Summable)
 
 START_SCALE = 0.1
 """Scale of random first loadings, in standard deviations of the background model."""
@@ -39,20 +36,12 @@ JFA_STEPS: Steps = {"speaker": speaker_sums, "session": session_sums, "residual"
 """The factors that are trained, one after the other, and the E step of each."""
 
 
-class SumOver(Protocol):
-    """A function that adds another function's values over blocks of speakers, in their order, on any engine."""
-
-    def __call__(self, function: Callable[[SpeakerBlock], Sum], items: Sequence[SpeakerBlock], /) -> Sum:
-        """Return the sum."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class SessionTraining:
     """A trained model of speakers and sessions, and the history of its training."""
 
     model: JointFactorModel
-    history: tuple[FactorIteration, ...]
+    history: tuple[SessionIteration, ...]
     warnings: tuple[str, ...]  # what makes the training recordings poor, one sentence each
 
 
@@ -66,7 +55,7 @@ def train_isv(
     start: JointFactorModel | None = None,
     checkpoint: str | Path | None = None,
     sum_over: SumOver = serial_sum_over,
-    on_iteration: Callable[[FactorIteration], None] | None = None,
+    on_iteration: Callable[[SessionIteration], None] | None = None,
 ) -> SessionTraining:
     """Train inter-session variability: the directions in which the means change between recordings of one speaker.
 
@@ -141,7 +130,7 @@ def train_jfa(
     start: JointFactorModel | None = None,
     checkpoint: str | Path | None = None,
     sum_over: SumOver = serial_sum_over,
-    on_iteration: Callable[[FactorIteration], None] | None = None,
+    on_iteration: Callable[[SessionIteration], None] | None = None,
 ) -> SessionTraining:
     """Train joint factor analysis: V for speakers, then U for sessions, then d for what is left of the speakers.
 
@@ -208,7 +197,7 @@ class _Training:
     config: ISVConfig | JFAConfig
     steps: Steps
     sum_over: SumOver
-    on_iteration: Callable[[FactorIteration], None] | None
+    on_iteration: Callable[[SessionIteration], None] | None
 
     def run(
         self,
@@ -267,7 +256,7 @@ class _Training:
         with one_thread():
             sums = self.sum_over(partial(self.steps[name], state.model.whitened), blocks)
             model = _updated(state.model, name, sums)
-        iteration = FactorIteration(
+        iteration = SessionIteration(
             factors=name,
             number=1 + sum(before.factors == name for before in state.history),
             gain=sums.gain / n_frames,

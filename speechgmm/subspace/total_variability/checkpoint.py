@@ -1,8 +1,7 @@
 """The state of a training on disk, so that one that was killed resumes where it was, with the same bits."""
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,13 @@ from pydantic import JsonValue
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import CheckpointError
 from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.gmm.training.checkpoint import load_training, save_training
 from speechgmm.subspace.statistics import StackedStats, StatsStore, blocks_of
 from speechgmm.subspace.total_variability.history import HISTORY, FactorIteration
 from speechgmm.subspace.total_variability.model import TotalVariability
 from speechgmm.subspace.total_variability.storage import ARRAYS, KIND
 from speechgmm.subspace.vectors import IVectorConfig
-from speechgmm.tensors import FileFormat, content_digest, load_arrays, refuse_damage, save_arrays
+from speechgmm.tensors import Arrays, FileFormat, content_digest
 
 STATE_FORMAT = FileFormat(
     "state of a training",
@@ -38,32 +38,18 @@ class FactorState:
 
 def save_state(path: Path, state: FactorState, training: str) -> None:
     """Write a state in one step; `training` is a digest that identifies this training."""
-    header = {"training": training, "history": [asdict(iteration) for iteration in state.history]}
-    save_arrays(path, STATE_FORMAT, header, {name: getattr(state.model, name) for name in ARRAYS}, kind=KIND)
+    arrays = {name: getattr(state.model, name) for name in ARRAYS}
+    save_training(path, STATE_FORMAT, training, state.history, arrays, kind=KIND)
 
 
 def load_state(path: Path, training: str) -> FactorState | None:
-    """Read a state, or None if there is no such file.
+    """Read a state, or None if there is no such file; errors are those of `load_training`."""
 
-    A file that is damaged, no regular file, or the state of a training other than `training` raises a CheckpointError.
-    """
-    if not path.exists():
-        return None
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no file; name one that can keep the state of a training")
-    try:
-        header, arrays = load_arrays(path, STATE_FORMAT, kind=KIND, names=ARRAYS)
-        with refuse_damage(CheckpointError, f"{path}: {STATE_FORMAT.unreadable}"):
-            history = tuple(HISTORY.validate_json(json.dumps(header["history"]), strict=True))
-            state = FactorState(TotalVariability(**arrays), history)
-            trained = header["training"]
-    except FileNotFoundError:
-        return None
-    except CheckpointError as error:
-        raise CheckpointError(f"{error}; remove it to start again") from error
-    if trained != training:
-        raise CheckpointError(f"{path}: the state of another training; name another file, or remove it to start again")
-    return state
+    def state(arrays: Arrays, history: list[FactorIteration]) -> FactorState:
+        """Make the state from what its file holds."""
+        return FactorState(TotalVariability(**arrays), tuple(history))
+
+    return load_training(path, STATE_FORMAT, training, HISTORY, state, kind=KIND, names=ARRAYS)
 
 
 def training_digest(

@@ -5,14 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import numpy as np
 
 from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.errors import ModelError
 from speechgmm.gmm.model import DiagonalGMM
-from speechgmm.parallel.engine import Summable
+from speechgmm.parallel.engine import SumOver
 from speechgmm.parallel.engine import sum_over as serial_sum_over
 from speechgmm.parallel.threads import one_thread
 from speechgmm.subspace.statistics import StackedStats, Statistics, StatsBlock, StatsStore, as_source, blocks_of
@@ -34,8 +33,6 @@ from speechgmm.subspace.total_variability.update import (
 )
 from speechgmm.subspace.vectors import IVectorConfig
 
-Sum = TypeVar("Sum", bound=Summable)
-
 BLOCK = 256
 """Recordings that a worker is given at a time. What it returns is of the model's size: few blocks are better."""
 
@@ -44,14 +41,6 @@ START_SHARE = 0.1
 
 LEAST_OCCUPANCY = 1e-6
 """Frames that a component needs in any case, so that sums over them have digits enough to be divided by."""
-
-
-class SumOver(Protocol):
-    """A function that adds another function's values over blocks, in their order, such as `sum_over`, on any engine."""
-
-    def __call__(self, function: Callable[[StatsBlock], Sum], items: Sequence[StatsBlock], /) -> Sum:
-        """Return the sum."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
