@@ -7,10 +7,10 @@ import numpy as np
 from scipy.linalg import lapack
 from side_by_side import seconds
 
+from speechgmm.subspace.packed import pack, size
 from speechgmm.subspace.statistics import StackedStats, StatsBlock, blocks_of
 from speechgmm.subspace.total_variability.accumulators import FactorStats, accumulate_factors
 from speechgmm.subspace.total_variability.model import TotalVariability
-from speechgmm.subspace.total_variability.packed import pack, size
 from speechgmm.subspace.total_variability.posterior import ivectors
 from speechgmm.subspace.total_variability.training import BLOCK
 

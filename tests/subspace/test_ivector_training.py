@@ -12,8 +12,9 @@ from naive.subspace_ivectors import expectations, explained_share, log_likelihoo
 from speechgmm import DiagonalGMM, Engine
 from speechgmm.errors import CheckpointError, ModelError
 from speechgmm.parallel.engine import sum_over
+from speechgmm.subspace import packed
 from speechgmm.subspace.statistics import StackedStats, StatsStore, blocks_of
-from speechgmm.subspace.total_variability import packed, training
+from speechgmm.subspace.total_variability import training
 from speechgmm.subspace.total_variability.accumulators import accumulate_factors
 from speechgmm.subspace.total_variability.checkpoint import FactorState
 from speechgmm.subspace.total_variability.history import FactorIteration, history_warnings

@@ -62,3 +62,10 @@ def test_impossible_models_are_refused(rng, changed, message):
     values = dict(zip(names, parameters(draw_model(rng)), strict=True))
     with pytest.raises(ModelError, match=message):
         JointFactorModel(**{**values, **changed})
+
+
+def test_loadings_whose_squares_overflow_are_refused():
+    means, variances, residual = np.zeros((2, 1)), np.ones((2, 1)), np.ones((2, 1))
+    model = JointFactorModel(means, variances, np.full((2, 1, 1), 1e160), np.zeros((2, 1, 0)), residual)
+    with pytest.raises(ModelError, match=r"loadings of up to 1e\+160 standard deviations; expected about one or less"):
+        _ = model.whitened

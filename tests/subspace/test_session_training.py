@@ -11,8 +11,9 @@ from naive.subspace_session import log_evidence_gain
 from speechgmm import DiagonalGMM, Engine, SufficientStats
 from speechgmm.errors import CheckpointError, ModelError
 from speechgmm.parallel.engine import sum_over
+from speechgmm.subspace import packed
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
-from speechgmm.subspace.session.factors import cholesky
+from speechgmm.subspace.session.factors import solve_loadings
 from speechgmm.subspace.session.speakers import speaker_blocks
 from speechgmm.subspace.session.steps import isv_sums, residual_sums, session_sums, speaker_sums
 from speechgmm.subspace.session.training import START_SCALE, train_isv, train_jfa
@@ -279,4 +280,4 @@ def test_more_factors_than_means_and_models_that_do_not_fit_are_refused(drawn):
 
 def test_matrices_that_are_singular_to_rounding_are_refused():
     with pytest.raises(ModelError, match="the matrix of 2 factors in row 1 is singular to rounding"):
-        cholesky(np.array([[1.0, 0.5, 1.0], [1.0, 2.0, 1.0]]), 2)
+        solve_loadings(packed.pack(np.array([[[1.0, 0.5], [0.5, 1.0]], [[1.0, 2.0], [2.0, 1.0]]])), np.ones((2, 1, 2)))

@@ -11,8 +11,8 @@ from naive.subspace_ivectors import posterior
 from speechgmm import accumulate, save_gmm
 from speechgmm.errors import ModelError
 from speechgmm.gmm.storage import check_front_end, read_header
+from speechgmm.subspace import packed
 from speechgmm.subspace.statistics import StackedStats, StatsStore, blocks_of, stack_statistics, write_statistics
-from speechgmm.subspace.total_variability import packed
 from speechgmm.subspace.total_variability.accumulators import accumulate_evidence, log_likelihood
 from speechgmm.subspace.total_variability.model import TotalVariability
 from speechgmm.subspace.total_variability.posterior import ivectors
@@ -186,6 +186,9 @@ def test_packed_matrices_are_factorised_solved_and_inverted(rng, rank):
     assert packed.factorise(row, rank)
     right = rng.normal(size=(rank, 2))
     np.testing.assert_allclose(matrix @ packed.solve(row, right), right, atol=1e-10)
+    lower = packed.solve_triangular(row, matrix)
+    np.testing.assert_allclose(lower, np.linalg.cholesky(matrix).T, atol=1e-10)
+    np.testing.assert_allclose(packed.solve_triangular(row, lower, transposed=True), np.eye(rank), atol=1e-10)
     packed.invert(row, rank)
     np.testing.assert_allclose(matrix @ packed.unpack(row, rank), np.eye(rank), atol=1e-10)
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
 from speechgmm.arrays import Float64Array
-from speechgmm.subspace.session.factors import Posteriors
+from speechgmm.subspace.session.factors import PosteriorPrecisions
 from speechgmm.subspace.session.model import JointFactorModel, WhitenedModel
 from speechgmm.subspace.statistics import Statistics, as_source, blocks_of
 
@@ -99,8 +99,8 @@ class _System:
     total: Float64Array  # (C, 1): their sum
     centred: Float64Array  # (C, D): first-order statistics of all recordings
     projected: Float64Array  # (H, Ru): those of each recording, on the session factors
-    sessions: Posteriors  # of x_h given y and z
-    speakers: Posteriors  # of y given x and z, one row
+    sessions: PosteriorPrecisions  # of x_h given y and z
+    speakers: PosteriorPrecisions  # of y given x and z, one row
 
     def shift_of(self, speaker: Float64Array) -> Float64Array:
         """Return V y, (C, D)."""
@@ -194,6 +194,6 @@ def _read(model: JointFactorModel, statistics: Statistics) -> _System:
         total[:, None],
         centred,
         np.concatenate(projected),
-        whitened.session.posteriors(occupancies),
-        whitened.speaker.posteriors(total[None]),
+        whitened.session.precisions(occupancies),
+        whitened.speaker.precisions(total[None]),
     )

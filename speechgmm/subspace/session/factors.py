@@ -1,63 +1,59 @@
 """Factors with loadings on the means of a mixture: their Gram matrices, and their posteriors given statistics.
 
 Everything here is in units of the variances: features, loadings and shifts are divided by the standard deviations.
-Symmetric matrices are packed as their lower triangles, R (R + 1) / 2 numbers each, so that a sum over components or
-recordings is one matrix product.
+Symmetric matrices are packed, so that a sum over components or recordings is one matrix product.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack
 
 from speechgmm.arrays import Float64Array
 from speechgmm.errors import ModelError
+from speechgmm.subspace import packed
 
 
 @dataclass(frozen=True, eq=False)
-class Posteriors:
-    """Normal posteriors of R factors for n recordings, as the lower Cholesky factors of their precisions."""
+class PosteriorPrecisions:
+    """Precisions of the normal posteriors of R factors for n recordings, as their lower Cholesky factors."""
 
-    cholesky: Float64Array  # (n, R, R); what is above the diagonals has no meaning
+    cholesky: Float64Array  # (n, P), packed: G of each
+    rank: int  # R
 
     def means(self, projected: Float64Array) -> Float64Array:
         """Return the means from what the statistics project on the factors; both are (n, R)."""
-        solved = projected.copy()
-        if solved.size:
-            for factor, row in zip(self.cholesky, solved, strict=True):
-                row[:] = lapack.dpotrs(factor.T, row, lower=0)[0]
-        return solved
+        means = np.empty_like(projected)
+        for mean, factor, right in zip(means, self.cholesky, projected, strict=True):
+            mean[:] = packed.solve(factor, right[:, None])[:, 0]
+        return means
 
     def whiten(self, values: Float64Array) -> Float64Array:
-        """Solve G w = v for each row v of (n, R), where G is the Cholesky factor."""
-        return self._triangular(values, transposed=1)
+        """Solve G w = v for each row v of (n, R)."""
+        return self._triangular(values, transposed=False)
 
     def colour(self, values: Float64Array) -> Float64Array:
         """Solve G' x = w for each row w of (n, R): for w of G^-1 b, x is the posterior's mean."""
-        return self._triangular(values, transposed=0)
+        return self._triangular(values, transposed=True)
 
-    def _triangular(self, values: Float64Array, transposed: int) -> Float64Array:
-        """Solve with the upper factor G' in Fortran's order, or with G, for each row."""
-        solved = values.copy()
-        if solved.size:
-            for factor, row in zip(self.cholesky, solved, strict=True):
-                row[:] = lapack.dtrtrs(factor.T, row, lower=0, trans=transposed)[0]
+    def _triangular(self, values: Float64Array, *, transposed: bool) -> Float64Array:
+        """Solve with G, or with G', for each row."""
+        solved = np.empty_like(values)
+        for row, factor, right in zip(solved, self.cholesky, values, strict=True):
+            row[:] = packed.solve_triangular(factor, right[:, None], transposed=transposed)[:, 0]
         return solved
 
     def moments(self, means: Float64Array) -> Float64Array:
         """Return E[x x'], the covariances plus the products of the means, packed, shape (n, P)."""
-        rank = means.shape[1]
-        rows, columns = np.tril_indices(rank)
-        packed = means[:, rows] * means[:, columns]
-        if rank:
-            for moment, factor in zip(packed, self.cholesky, strict=True):
-                moment += lapack.dpotri(factor.T, lower=0)[0].T[rows, columns]
-        return packed
+        moments = self.cholesky.copy()
+        for row, moment in enumerate(moments):
+            packed.invert(moment, self.rank)
+            packed.add_outer(moment, means[row : row + 1])
+        return moments
 
     @property
     def log_determinant(self) -> float:
         """The logarithms of the determinants of the precisions, summed over recordings."""
-        return 2 * float(np.log(np.diagonal(self.cholesky, axis1=1, axis2=2)).sum())
+        return 2 * float(np.log(self.cholesky[:, packed.diagonal(self.rank)]).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,46 +82,46 @@ class Factors:
         """Return the shifts of the means that n values of the factors (n, R) make, shape (n, C, D)."""
         return (values @ self._matrix.T).reshape(len(values), *self.loadings.shape[:2])
 
-    def posteriors(self, zeroth: Float64Array) -> Posteriors:
-        """Return the posteriors of the factors of n recordings with occupancies (n, C)."""
-        return posteriors_of(zeroth @ self.gram, self.rank)
+    def precisions(self, zeroth: Float64Array) -> PosteriorPrecisions:
+        """Return the precisions of the factors of n recordings with occupancies (n, C)."""
+        return posterior_precisions(zeroth @ self.gram, self.rank)
 
 
 def factors_of(loadings: Float64Array) -> Factors:
-    """Compute the Gram matrix of the loadings of each component, (C, D, R)."""
-    rows, columns = np.tril_indices(loadings.shape[2])
-    return Factors(loadings, (loadings.transpose(0, 2, 1) @ loadings)[:, rows, columns])
+    """Compute the Gram matrix of the loadings of each component, (C, D, R); ModelError if one is not finite."""
+    gram = np.zeros((len(loadings), packed.size(loadings.shape[2])))
+    for row, each in zip(gram, loadings, strict=True):
+        packed.add_outer(row, each)
+    if not np.isfinite(gram).all():
+        largest = np.abs(loadings).max()
+        raise ModelError(f"loadings of up to {largest:.3g} standard deviations; expected about one or less")
+    return Factors(loadings, gram)
 
 
-def posteriors_of(gram: Float64Array, rank: int) -> Posteriors:
-    """Return the posteriors of R factors from the Gram matrices of n recordings, packed (n, P)."""
-    numbers = np.arange(rank)
-    packed = gram.copy()
-    packed[:, numbers * (numbers + 3) // 2] += 1.0  # the diagonal
-    return Posteriors(cholesky(packed, rank))
-
-
-def cholesky(packed: Float64Array, rank: int) -> Float64Array:
-    """Factorise packed matrices (n, P); ModelError if one of them is not positive definite to rounding."""
-    rows, columns = np.tril_indices(rank)
-    factors = np.zeros((len(packed), rank, rank))
-    factors[:, rows, columns] = packed
-    if rank:
-        for number, factor in enumerate(factors):
-            # Lower in C's order is upper in Fortran's, which LAPACK factorises in place.
-            _, failed = lapack.dpotrf(factor.T, lower=0, clean=0, overwrite_a=1)
-            if failed:
-                raise ModelError(
-                    f"the matrix of {rank} factors in row {number} is singular to rounding; expected finite statistics "
-                    "and loadings of less than about a million standard deviations"
-                )
-    return factors
+def posterior_precisions(gram: Float64Array, rank: int) -> PosteriorPrecisions:
+    """Return the precisions of R factors from the Gram matrices of n recordings, packed (n, P)."""
+    precisions = packed.aligned_rows(*gram.shape)
+    precisions[:] = gram
+    precisions[:, packed.diagonal(rank)] += 1.0
+    for row, precision in enumerate(precisions):
+        _factorise(precision, rank, row)
+    return PosteriorPrecisions(precisions, rank)
 
 
 def solve_loadings(second: Float64Array, product: Float64Array) -> Float64Array:
     """Return the loadings T of n components with T A = B: A packed (n, P), B (n, D, R)."""
-    solved = product.copy()
-    if solved.size:
-        for factor, loadings in zip(cholesky(second, product.shape[2]), solved, strict=True):
-            loadings[:] = lapack.dpotrs(factor.T, loadings.T, lower=0)[0].T
-    return solved
+    loadings = np.empty_like(product)
+    for row, (moments, right) in enumerate(zip(second, product, strict=True)):
+        factor = moments.copy()
+        _factorise(factor, product.shape[2], row)
+        loadings[row] = packed.solve(factor, right.T).T
+    return loadings
+
+
+def _factorise(matrix: Float64Array, rank: int, row: int) -> None:
+    """Replace the packed matrix of a row by its Cholesky factor; ModelError if it is not positive definite."""
+    if not packed.factorise(matrix, rank):
+        raise ModelError(
+            f"the matrix of {rank} factors in row {row} is singular to rounding; expected finite statistics "
+            "and loadings of less than about a million standard deviations"
+        )

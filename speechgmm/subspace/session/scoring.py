@@ -12,7 +12,7 @@ from speechgmm.errors import ModelError
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
 from speechgmm.scoring.stacked import ratio_sums, stack
-from speechgmm.subspace.session.factors import posteriors_of
+from speechgmm.subspace.session.factors import posterior_precisions
 from speechgmm.subspace.session.model import JointFactorModel, WhitenedModel
 from speechgmm.subspace.statistics import StackedStats, Statistics, as_source, blocks_of, stack_statistics
 
@@ -202,7 +202,7 @@ class _Sessions:
         factors, size = self.model.session, self.model.means.size
         projected = (centred.reshape(TESTS_AT_ONCE, size) @ self.loadings)[:, : factors.rank]
         gram = (zeroth @ self.gram)[:, : factors.gram.shape[1]]
-        values = posteriors_of(gram, factors.rank).means(projected)
+        values = posterior_precisions(gram, factors.rank).means(projected)
         return (values @ self.transposed)[:, :size].reshape(centred.shape)
 
 

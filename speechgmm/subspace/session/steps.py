@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from speechgmm.arrays import Float64Array
-from speechgmm.subspace.session.factors import Factors, Posteriors
+from speechgmm.subspace.session.factors import Factors, PosteriorPrecisions
 from speechgmm.subspace.session.model import WhitenedModel
 from speechgmm.subspace.session.speakers import SpeakerBlock
 
@@ -82,33 +82,33 @@ def isv_sums(model: WhitenedModel, block: SpeakerBlock) -> FactorSums:
     """
     recordings = _read(model, block)
     speakers = recordings.together()
-    posteriors = model.session.posteriors(recordings.zeroth)
+    precisions = model.session.precisions(recordings.zeroth)
     projected = model.session.project(recordings.centred)
-    values = posteriors.means(projected)
+    values = precisions.means(projected)
     unexplained = speakers.centred - _explained(model.session, recordings.weighted(values))
     shifts = model.residual_shift(speakers.zeroth, unexplained)
     projected = recordings.about(shifts, model.session, projected)
-    gain = _evidence(posteriors, projected, posteriors.means(projected)) + _shift_gain(model, speakers, shifts)
-    return _loading_sums(recordings, posteriors, values, gain, shifts)
+    gain = _evidence(precisions, projected, precisions.means(projected)) + _shift_gain(model, speakers, shifts)
+    return _loading_sums(recordings, precisions, values, gain, shifts)
 
 
 def speaker_sums(model: WhitenedModel, block: SpeakerBlock) -> FactorSums:
     """Do the E step of JFA for V, from the statistics of each speaker together."""
     speakers = _read(model, block).together()
-    posteriors = model.speaker.posteriors(speakers.zeroth)
+    precisions = model.speaker.precisions(speakers.zeroth)
     projected = model.speaker.project(speakers.centred)
-    values = posteriors.means(projected)
-    return _loading_sums(speakers, posteriors, values, _evidence(posteriors, projected, values))
+    values = precisions.means(projected)
+    return _loading_sums(speakers, precisions, values, _evidence(precisions, projected, values))
 
 
 def session_sums(model: WhitenedModel, block: SpeakerBlock) -> FactorSums:
     """Do the E step of JFA for U, given the factors of the speakers."""
     recordings = _read(model, block)
     shifts = _speaker_shifts(model, recordings.together())
-    posteriors = model.session.posteriors(recordings.zeroth)
+    precisions = model.session.precisions(recordings.zeroth)
     projected = recordings.about(shifts, model.session, model.session.project(recordings.centred))
-    values = posteriors.means(projected)
-    return _loading_sums(recordings, posteriors, values, _evidence(posteriors, projected, values), shifts)
+    values = precisions.means(projected)
+    return _loading_sums(recordings, precisions, values, _evidence(precisions, projected, values), shifts)
 
 
 def residual_sums(model: WhitenedModel, block: SpeakerBlock) -> FactorSums:
@@ -117,7 +117,7 @@ def residual_sums(model: WhitenedModel, block: SpeakerBlock) -> FactorSums:
     speakers = recordings.together()
     shifts = _speaker_shifts(model, speakers)
     projected = recordings.about(shifts, model.session, model.session.project(recordings.centred))
-    values = model.session.posteriors(recordings.zeroth).means(projected)
+    values = model.session.precisions(recordings.zeroth).means(projected)
     zeroth = speakers.zeroth[:, :, None]
     unexplained = speakers.centred - zeroth * shifts - _explained(model.session, recordings.weighted(values))
     precisions = 1 + zeroth * model.residual**2
@@ -140,26 +140,26 @@ def _explained(factors: Factors, weighted: Float64Array) -> Float64Array:
 
 def _speaker_shifts(model: WhitenedModel, speakers: _Recordings) -> Float64Array:
     """Return V y of each speaker, from all recordings together, shape (S, C, D)."""
-    posteriors = model.speaker.posteriors(speakers.zeroth)
-    return model.speaker.shifts(posteriors.means(model.speaker.project(speakers.centred)))
+    precisions = model.speaker.precisions(speakers.zeroth)
+    return model.speaker.shifts(precisions.means(model.speaker.project(speakers.centred)))
 
 
 def _loading_sums(
     recordings: _Recordings,
-    posteriors: Posteriors,
+    precisions: PosteriorPrecisions,
     values: Float64Array,
     gain: float,
     shifts: Float64Array | None = None,
 ) -> FactorSums:
     """Sum what the update of loadings needs: over recordings, about the shifts of their speakers."""
     zeroth = recordings.zeroth
-    second = zeroth.T @ posteriors.moments(values)
+    second = zeroth.T @ precisions.moments(values)
     return FactorSums(zeroth.sum(axis=0), second, recordings.product(values, shifts), gain)
 
 
-def _evidence(posteriors: Posteriors, projected: Float64Array, means: Float64Array) -> float:
+def _evidence(precisions: PosteriorPrecisions, projected: Float64Array, means: Float64Array) -> float:
     """Return how much the log-likelihood gains by integrating the factors out, in nats."""
-    return 0.5 * (float((projected * means).sum()) - posteriors.log_determinant)
+    return 0.5 * (float((projected * means).sum()) - precisions.log_determinant)
 
 
 def _shift_gain(model: WhitenedModel, speakers: _Recordings, shifts: Float64Array) -> float:

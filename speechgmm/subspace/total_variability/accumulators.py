@@ -6,8 +6,8 @@ from typing import Self
 import numpy as np
 
 from speechgmm.arrays import Float64Array
+from speechgmm.subspace import packed
 from speechgmm.subspace.statistics import StatsBlock
-from speechgmm.subspace.total_variability import packed
 from speechgmm.subspace.total_variability.model import TotalVariability
 from speechgmm.subspace.total_variability.posterior import Posteriors, centre, posteriors
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, read_only
 from speechgmm.errors import ModelError
-from speechgmm.subspace.total_variability import packed
+from speechgmm.subspace import packed
 
 
 @dataclass(frozen=True, eq=False)

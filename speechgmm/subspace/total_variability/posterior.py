@@ -7,8 +7,8 @@ import numpy as np
 from speechgmm.arrays import Float64Array
 from speechgmm.errors import ModelError
 from speechgmm.parallel.threads import one_thread
+from speechgmm.subspace import packed
 from speechgmm.subspace.statistics import Statistics, as_source, blocks_of
-from speechgmm.subspace.total_variability import packed
 from speechgmm.subspace.total_variability.model import TotalVariability
 from speechgmm.subspace.vectors import Vectors
 
@@ -156,14 +156,10 @@ def _scales(zeroth: Float64Array, acoustic_weight: float, max_count: float | Non
 
 
 def _product(rows: Float64Array, matrix: Float64Array, rows_at_once: int | None) -> Float64Array:
-    """Multiply rows by a matrix, all at once or in blocks of so many rows, the last padded with zeros.
-
-    Each row of the product begins at a multiple of 16 bytes, on which the order of LAPACK's sums may depend.
-    """
+    """Multiply rows by a matrix, all at once or in blocks of so many rows, the last padded with zeros."""
     at_once = rows_at_once or len(rows)
     n_padded = -(-len(rows) // at_once) * at_once
-    n_columns = matrix.shape[1]
-    product = np.empty((n_padded, n_columns + n_columns % 2))[:, :n_columns]
+    product = packed.aligned_rows(n_padded, matrix.shape[1])
     padded = rows
     if n_padded > len(rows):
         padded = np.zeros((n_padded, rows.shape[1]))

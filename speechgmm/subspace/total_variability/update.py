@@ -6,7 +6,7 @@ import numpy as np
 
 from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.errors import ModelError
-from speechgmm.subspace.total_variability import packed
+from speechgmm.subspace import packed
 from speechgmm.subspace.total_variability.accumulators import FactorStats, about_means
 from speechgmm.subspace.total_variability.model import TotalVariability
 

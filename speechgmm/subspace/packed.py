@@ -40,6 +40,14 @@ def diagonal(rank: int) -> IntArray:
     return np.flatnonzero(rows == columns)
 
 
+def aligned_rows(n_rows: int, n_columns: int) -> Float64Array:
+    """Return an array without values, of which each row begins at a multiple of 16 bytes.
+
+    The order of LAPACK's sums may depend on that: matrices in such rows have the same factors alone and among others.
+    """
+    return np.empty((n_rows, n_columns + n_columns % 2))[:, :n_columns]
+
+
 def add_outer(packed: Float64Array, vectors: Float64Array) -> None:
     """Add the outer product of each row of vectors, shape (K, R), with itself to a matrix."""
     n_vectors, rank = vectors.shape
@@ -55,6 +63,14 @@ def factorise(packed: Float64Array, rank: int) -> bool:
 def solve(factor: Float64Array, right: Float64Array) -> Float64Array:
     """Solve for as many right-hand sides as there are columns, shape (R, K), with the factor of a matrix."""
     solution: Float64Array = lapack.dpftrs(len(right), factor, right, **FORM)[0] if len(right) else right
+    return solution
+
+
+def solve_triangular(factor: Float64Array, right: Float64Array, *, transposed: bool = False) -> Float64Array:
+    """Solve with the lower factor itself, or with its transpose, for right-hand sides of shape (R, K)."""
+    if not len(right):
+        return right
+    solution: Float64Array = lapack.dtfsm(1.0, factor, right, trans="T" if transposed else "N", **FORM)
     return solution
 
 
