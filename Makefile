@@ -81,6 +81,7 @@ benchmarks: .venv/.benchmarks  ## measure speed against other packages, as ratio
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/audio_formats.py
 	$(BIN)/python benchmarks/em.py
+	$(BIN)/python benchmarks/subspace.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/sweep.py
