@@ -65,7 +65,9 @@ def test_impossible_models_are_refused(rng, changed, message):
 
 
 def test_loadings_whose_squares_overflow_are_refused():
-    means, variances, residual = np.zeros((2, 1)), np.ones((2, 1)), np.ones((2, 1))
-    model = JointFactorModel(means, variances, np.full((2, 1, 1), 1e160), np.zeros((2, 1, 0)), residual)
+    means, residual, speaker = np.zeros((2, 1)), np.ones((2, 1)), np.zeros((2, 1, 0))
+    model = JointFactorModel(means, np.full((2, 1), 1e-200), np.full((2, 1, 1), 1e60), speaker, residual)
     with pytest.raises(ModelError, match=r"loadings of up to 1e\+160 standard deviations; expected about one or less"):
         _ = model.whitened
+    with pytest.raises(ModelError, match=r"session of a joint factor model: 1e\+76; expected at most 1e\+75"):
+        JointFactorModel(means, np.ones((2, 1)), np.full((2, 1, 1), 1e76), speaker, residual)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import naive
-from helpers.models import draw
+from helpers.models import draw, random_gmm
 from helpers.models import parameters as mixture
 from helpers.session import (
     BOB,
@@ -142,3 +142,13 @@ def drawn_for_frames(rng, session_rank=2):
     drawn = draw_model(rng, session_rank=session_rank, speaker_rank=0)
     model = JointFactorModel(drawn.means / 4, drawn.variances, drawn.session, drawn.speaker, drawn.residual)
     return model, ubm_of(model)
+
+
+@pytest.mark.parametrize("top", [0, -1])
+def test_fewer_components_than_one_are_refused(top, rng):
+    ubm = random_gmm(rng)
+    model = JointFactorModel(ubm.means, ubm.variances, np.ones((5, 3, 1)), np.zeros((5, 3, 0)), np.ones((5, 3)))
+    with pytest.raises(ModelError, match=f"top_components {top}; expected 1 or more"):
+        session_llrs(model, ubm.weights, [ubm.means], [rng.normal(size=(4, 3))], top_components=top)
+    with pytest.raises(ModelError, match=r"shifts of 1e\+76; expected at most 1e\+75"):
+        session_llrs(model, ubm.weights, [np.full((5, 3), 1e76)], [rng.normal(size=(4, 3))])

@@ -6,9 +6,10 @@ from itertools import chain, pairwise
 import numpy as np
 import pytest
 
+from helpers.models import random_gmm
 from helpers.session import BOB, BOB_STATS, BOB_UBM, SPEAKERS, bob_model, draw_model, draw_statistics, ubm_of
 from naive.subspace_session import log_evidence_gain
-from speechgmm import DiagonalGMM, Engine, SufficientStats
+from speechgmm import DiagonalGMM, Engine, SufficientStats, accumulate
 from speechgmm.errors import CheckpointError, ModelError
 from speechgmm.parallel.engine import sum_over
 from speechgmm.subspace import packed
@@ -281,3 +282,10 @@ def test_more_factors_than_means_and_models_that_do_not_fit_are_refused(drawn):
 def test_matrices_that_are_singular_to_rounding_are_refused():
     with pytest.raises(ModelError, match="the matrix of 2 factors in row 1 is singular to rounding"):
         solve_loadings(packed.pack(np.array([[[1.0, 0.5], [0.5, 1.0]], [[1.0, 2.0], [2.0, 1.0]]])), np.ones((2, 1, 2)))
+
+
+@pytest.mark.parametrize(("train", "config"), [(train_isv, JFAConfig(rank=2)), (train_jfa, ISVConfig(rank=2))])
+def test_a_configuration_of_the_other_model_is_refused(train, config, rng):
+    ubm = random_gmm(rng)
+    with pytest.raises(ModelError, match=f"of type {type(config).__name__}; expected (ISV|JFA)Config"):
+        train(ubm, [accumulate(ubm, rng.normal(size=(9, 3)))] * 4, ["a", "a", "b", "b"], config)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
 from speechgmm.arrays import Float64Array
+from speechgmm.parallel.threads import one_thread
 from speechgmm.subspace.session.factors import PosteriorPrecisions
 from speechgmm.subspace.session.model import JointFactorModel, WhitenedModel
 from speechgmm.subspace.statistics import Statistics, as_source, blocks_of
@@ -26,6 +27,7 @@ class Latents:
     shift: Float64Array  # V y + d z (C, D), in the units of the features
 
 
+@one_thread()
 def speaker_shift(model: JointFactorModel, statistics: Statistics) -> Float64Array:
     """Enrol a speaker: return how the speaker shifts the means of the background model.
 

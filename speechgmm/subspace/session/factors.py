@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array
+from speechgmm.arrays import CopiedOnArrival, Float64Array
 from speechgmm.errors import ModelError
 from speechgmm.subspace import packed
 
@@ -57,7 +57,7 @@ class PosteriorPrecisions:
 
 
 @dataclass(frozen=True, eq=False)
-class Factors:
+class Factors(CopiedOnArrival):
     """R standard normal factors, their loadings on the means of C components, and the loadings' Gram matrices."""
 
     loadings: Float64Array  # (C, D, R)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array, read_only
+from speechgmm.arrays import CopiedOnArrival, Float64Array, read_only
 from speechgmm.errors import ModelError
 from speechgmm.subspace.session.factors import Factors, factors_of
 from speechgmm.subspace.statistics import StackedStats
@@ -14,8 +14,12 @@ from speechgmm.subspace.statistics import StackedStats
 ARRAYS = ("means", "variances", "session", "speaker", "residual")
 
 
+LARGEST = 1e75
+"""Largest number in a model, and in shifts of its means: products of larger ones may be infinite."""
+
+
 @dataclass(frozen=True, eq=False)
-class WhitenedModel:
+class WhitenedModel(CopiedOnArrival):
     """A model in units of the background model's standard deviations: what every computation uses."""
 
     means: Float64Array  # (C, D), in the units of the features
@@ -88,6 +92,8 @@ class JointFactorModel:
             array = read_only(getattr(self, name))
             if not np.isfinite(array).all():
                 raise ModelError(f"{name} of a joint factor model: NaN or infinity; expected finite numbers")
+            if (largest := np.abs(array).max(initial=0.0)) > LARGEST:
+                raise ModelError(f"{name} of a joint factor model: {largest:.3g}; expected at most {LARGEST:g}")
             object.__setattr__(self, name, array)
         shape = self.means.shape
         if len(shape) != 2 or 0 in shape or self.variances.shape != shape or self.residual.shape != shape:

@@ -11,9 +11,10 @@ from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import ModelError
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
+from speechgmm.parallel.threads import one_thread
 from speechgmm.scoring.stacked import ratio_sums, stack
 from speechgmm.subspace.session.factors import posterior_precisions
-from speechgmm.subspace.session.model import JointFactorModel, WhitenedModel
+from speechgmm.subspace.session.model import LARGEST, JointFactorModel, WhitenedModel
 from speechgmm.subspace.statistics import StackedStats, Statistics, as_source, blocks_of, stack_statistics
 
 TESTS_AT_ONCE = 16
@@ -23,6 +24,7 @@ Columns are padded to a multiple of it, too: with others, some BLAS kernels add 
 """
 
 
+@one_thread()
 def session_scores(model: JointFactorModel, shifts: npt.ArrayLike, statistics: Statistics) -> Float64Array:
     """Score the statistics of every test against every speaker: linear scoring with the session's point estimate.
 
@@ -80,6 +82,7 @@ def session_scores(model: JointFactorModel, shifts: npt.ArrayLike, statistics: S
     return scores
 
 
+@one_thread()
 def session_means(model: JointFactorModel, statistics: Statistics) -> Float64Array:
     """Return the means of the background model as the session of one test shifts them.
 
@@ -117,6 +120,7 @@ def session_means(model: JointFactorModel, statistics: Statistics) -> Float64Arr
     return _means_with_session(_Sessions.of(model), source.rows([0]))
 
 
+@one_thread()
 def session_llrs(
     model: JointFactorModel,
     weights: npt.ArrayLike,
@@ -151,7 +155,7 @@ def session_llrs(
     Raises
     ------
     ValueError
-        If shapes differ, there are no frames, or a frame is not finite.
+        If shapes differ, there are no frames, a frame is not finite, or `top_components` is below 1.
 
     References
     ----------
@@ -168,6 +172,8 @@ def session_llrs(
     >>> session_llrs(model, ubm.weights, [ann], [np.array([[-2.5], [2.0], [1.5]])]).round(2)
     array([[0.15]])
     """
+    if top_components is not None and top_components < 1:
+        raise ModelError(f"top_components {top_components}; expected 1 or more, or none for all")
     ubm = DiagonalGMM(np.asarray(weights), model.means, model.variances)
     checked, sessions = _checked_shifts(model, shifts), _Sessions.of(model)
     scores = np.empty((len(checked), len(utterances)))
@@ -238,4 +244,6 @@ def _checked_shifts(model: JointFactorModel, shifts: npt.ArrayLike) -> Float64Ar
     if not np.isfinite(array).all():
         number = int(np.argmin(np.isfinite(array).all(axis=(1, 2))))
         raise ModelError(f"the shift of speaker {number} holds NaN or infinity; expected finite numbers")
+    if (largest := np.abs(array).max(initial=0.0)) > LARGEST:
+        raise ModelError(f"shifts of {largest:.3g}; expected at most {LARGEST:g}")
     return array

@@ -5,14 +5,14 @@ from typing import Self
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array
+from speechgmm.arrays import CopiedOnArrival, Float64Array
 from speechgmm.subspace.session.factors import Factors, PosteriorPrecisions
 from speechgmm.subspace.session.model import WhitenedModel
 from speechgmm.subspace.session.speakers import SpeakerBlock
 
 
 @dataclass(frozen=True, eq=False)
-class FactorSums:
+class FactorSums(CopiedOnArrival):
     """What the update of loadings, or of the residual, needs; sums of parts add up to those of the whole."""
 
     occupancy: Float64Array  # (C,), frames

@@ -208,6 +208,9 @@ class _Training:
         checkpoint: str | Path | None,
     ) -> SessionTraining:
         """Train from the first model, or from the checkpoint, to the last iteration."""
+        expected = ISVConfig if self.steps is ISV_STEPS else JFAConfig
+        if not isinstance(self.config, expected):
+            raise ModelError(f"a configuration of type {type(self.config).__name__}; expected {expected.__name__}")
         source = as_source(statistics, self.ubm.means.shape)
         warnings = check_speakers(source, speakers, self.config)
         first = self._first_model(rng or np.random.default_rng(0), start)

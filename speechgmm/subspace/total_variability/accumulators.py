@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from speechgmm.arrays import Float64Array
+from speechgmm.arrays import CopiedOnArrival, Float64Array
 from speechgmm.subspace import packed
 from speechgmm.subspace.statistics import StatsBlock
 from speechgmm.subspace.total_variability.model import TotalVariability
@@ -13,7 +13,7 @@ from speechgmm.subspace.total_variability.posterior import Posteriors, centre, p
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Evidence(CopiedOnArrival):
     """What the likelihood of a model needs of the recordings."""
 
     zeroth: Float64Array  # (C,), frames
@@ -25,7 +25,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, eq=False)
-class FactorStats:
+class FactorStats(CopiedOnArrival):
     """Sums over recordings of their statistics and of the posterior expectations of their factors y."""
 
     evidence: Evidence
