@@ -315,7 +315,8 @@ def forget_recording(gallery: Gallery, name: str, which: str) -> EnrolledSpeaker
 
 def _is_meant(recording: Recording, which: str) -> bool:
     """Check whether a name or a digest is that of a recording."""
-    return recording.file == which or (len(which) >= SHORTEST_DIGEST and recording.digest.startswith(which))
+    by_digest = len(which) >= SHORTEST_DIGEST and recording.digest.startswith(which)
+    return by_digest or recording.file in (which, Path(which).name)
 
 
 def _write(gallery: Gallery, name: str, recordings: Sequence[Recording]) -> EnrolledSpeaker:

@@ -390,7 +390,7 @@ def test_the_same_scores_of_other_speakers_teach_something_else(tmp_path, monkey
     def planned(speaker):
         half = HalfSystems((scores,), (Utterance("t", speaker, ""),))
         monkeypatch.setattr(calibration, "cross_fitted_systems", lambda *_: (half, half))
-        return calibrate(recipe, (scores,), (nobody,), None, context).digest
+        return calibrate(recipe, (scores,), (nobody,), None, context).output.digest
 
     assert planned("ann") == planned("ann")
     assert planned("ann") != planned("bob")

@@ -169,6 +169,14 @@ def test_all_that_is_done_with_scores_works(small, kind):
     assert {each.why for each in planned} == {None}
 
 
+def test_halves_that_are_too_small_are_warned_of(small):
+    done = small(PLDA.replace("rank: 4", "rank: 6"), until_stage="evaluation")
+    few = "PLDA: 5 speakers are few for 6 dimensions"
+    assert any(each.startswith(f"first half of the background: {few}") for each in done.warnings)
+    assert any(each.startswith(f"second half of the background: {few}") for each in done.warnings)
+    assert not any(each.startswith("PLDA:") for each in done.warnings)  # ten speakers in all
+
+
 def test_systems_of_different_scales_are_fused(small):
     systems = "".join(
         f"  - name: {name}\n    ubm: {{n_components: 4, n_iterations: 3}}\n    "
@@ -244,7 +252,9 @@ def test_a_resolved_recipe_reads_back_as_itself(small, tmp_path):
         ("vectors: {kind: ivector}\nbackend: [centre, cosine]\n", "'centre'; expected one of 'center'"),
         ("vectors: {kind: ivector}\nbackend: [{nap: 0}, cosine]\n", "0; expected 1 or more"),
         ("vectors: {kind: ivector}\nbackend: [{nap: {rnk: 1}}, cosine]\n", "unknown key; did you mean rank?"),
-        ("vectors: {kind: ivector}\nbackend: [nap, cosine]\n", "missing, and it has no default"),
+        ("vectors: {kind: ivector}\nbackend: [nap, cosine]\n", "nap: expected its number beside it, as in {nap: 20}"),
+        ("vectors: {kind: ivector}\nbackend: [1, cosine]\n", "1: expected the name of a step"),
+        ("vectors: {kind: ivector}\nbackend: [{center: , nap: 3}, cosine]\n", "expected one step in each entry"),
         ("vectors: {kind: ivector}\nbackend: [{center: 3}, cosine]\n", "center: 3; expected the step alone"),
         ("vectors: {kind: ivector}\nbackend: [{nip: 3}, cosine]\n", "'nip'; expected one of 'center'"),
         ("vectors: {kind: xvector}\nbackend: [cosine]\n", "'xvector'; expected one of 'ivector', 'supervector'"),

@@ -63,7 +63,7 @@ def test_short_forms_and_configurations_are_the_same():
             "step 2 of the backend: Input tag 'whitten' found using 'step' does not match any",
         ),
         (["center", {"nap": 0}, "svm"], "step 2 of the backend, nap, rank: Input should be greater than or equal to 1"),
-        (["nap", "svm"], "step 1 of the backend, nap, rank: Field required"),
+        (["nap", "svm"], "step 1 of the backend: nap: expected its number beside it"),
         ([{"svm": "hard"}], "step 1 of the backend, svm, penalty: Input should be a valid number"),
         ([3, "svm"], "step 1 of the backend: "),
         ("cosine", r"backend 'cosine'; expected a list of steps, as in \['cosine'\]"),

@@ -207,3 +207,12 @@ def test_any_vectors_have_a_model_with_finite_scores_or_an_error(seed, counts, n
     for each in (model, smooth_plda(model, 0.5), adapt_plda(model, tests)):
         assert np.isfinite(plda_llrs(each, vectors, np.ones(len(vectors), int), tests, "expected")).all()
         assert np.isfinite(each.within).all()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_fewer_differences_than_dimensions_give_a_model_and_a_warning(seed):
+    rng = np.random.default_rng(seed)
+    vectors = np.repeat(rng.normal(size=(10, 88)), 9, axis=0) + rng.normal(size=(90, 88))
+    model = train_plda(vectors, np.repeat([*"abcdefghij"], 9))
+    assert any("leave 80 differences for 88 dimensions" in each for each in model.warnings)
+    assert (np.diff(smooth_plda(model, 0.3).psi) <= 0).all()

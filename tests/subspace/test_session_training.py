@@ -251,7 +251,7 @@ def test_speakers_with_one_recording_are_counted_and_more_factors_than_the_recor
     ("speakers", "message"),
     [
         ([f"s{k}" for k in range(32)], "0 of 32 speakers have two recordings or more: what a session changes cannot"),
-        (["ann"] * 32, "recordings with frames of 1 speakers; expected two speakers or more"),
+        (["ann"] * 32, "speakers with recordings that have frames: 1; expected two or more"),
         (["ann"] * 31, "31 speakers for 32 recordings; expected the speaker of each"),
     ],
 )

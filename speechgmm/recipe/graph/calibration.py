@@ -1,13 +1,14 @@
 """What a calibration is trained on: trials of cross-fitted systems among the background's speakers, or a trial list."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import JsonValue
 
 from speechgmm.corpus.manifest import Corpus
 from speechgmm.recipe.cache.outputs import StageOutput
-from speechgmm.recipe.graph.cross_fitting import HalfSystems, cross_fitted_systems
+from speechgmm.recipe.graph.cross_fitting import HALVES, HalfSystems, cross_fitted_systems
 from speechgmm.recipe.graph.system import System
 from speechgmm.recipe.layout import ON_BACKGROUND
 from speechgmm.recipe.schema.recipe import Recipe
@@ -22,23 +23,39 @@ from speechgmm.recipe.stages.features import RoleFeatures
 from speechgmm.recipe.stages.score_matrix import restrict_to_common
 
 
+class Calibrated(NamedTuple):
+    """A calibration, and the systems that were trained for it."""
+
+    output: StageOutput
+    halves: tuple[HalfSystems, ...] = ()
+
+    def warnings(self) -> tuple[str, ...]:
+        """List what is doubtful about the models of the halves, once they are there."""
+        return tuple(
+            f"{name} half of the background: {warning}"
+            for name, half in zip(HALVES, self.halves, strict=False)
+            for system in half.systems
+            for warning in system.warnings
+        )
+
+
 def calibrate(
     recipe: Recipe,
     systems: Sequence[System],
     features: Sequence[Mapping[str, RoleFeatures]],
     corpus: Corpus,
     context: StageContext,
-) -> StageOutput:
+) -> Calibrated:
     """Calibrate as the recipe says, or find the calibration; `features` holds the roles as each system sees them."""
     if recipe.calibration.on == "background":
         backgrounds = [by_role["background"] for by_role in features]
         return _on_background(recipe, backgrounds, corpus, context)
-    return _on_list(recipe, systems, features[0]["test"], corpus, context)
+    return Calibrated(_on_list(recipe, systems, features[0]["test"], corpus, context))
 
 
 def _on_background(
     recipe: Recipe, backgrounds: Sequence[RoleFeatures], corpus: Corpus, context: StageContext
-) -> StageOutput:
+) -> Calibrated:
     """Calibrate on the trials of both halves together."""
     halves = cross_fitted_systems(recipe, backgrounds, corpus, context)
     inputs: dict[str, JsonValue] = {
@@ -55,7 +72,7 @@ def _on_background(
         scores = restrict_to_common([system.scores for system in half.systems])
         return label_all_pairs(scores, half.test, backgrounds[0].store)
 
-    return calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context)
+    return Calibrated(calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context), halves)
 
 
 def _on_list(

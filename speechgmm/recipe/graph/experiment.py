@@ -60,6 +60,7 @@ class ExperimentCalibration:
     trained: TrainedCalibration | None = None
     why_none: str = ""
     scales: tuple[float, ...] = ()  # that the systems' scores are divided by, with a calibration and without
+    warnings: Callable[[], tuple[str, ...]] = tuple  # what is doubtful about the models that were trained for it
 
 
 @dataclass(frozen=True)
@@ -140,15 +141,16 @@ def _calibration(
         raise NotYetKnown(*STAGES[STAGES.index("calibration") : -1])
     output, scales = None, tuple[float, ...]()
     try:
-        output = calibrate(recipe, systems, features.roles, corpus, context)
+        done = calibrate(recipe, systems, features.roles, corpus, context)
+        output = done.output
         scales = load_scales(output.folder) if context.is_there(output) else ()
         trained = load_trained_calibration(output.folder) if context.is_there(output) else None
     except (CorpusError, ModelError) as error:
         why_none = f"the scores are not calibrated: {error}"
-        if recipe.calibration.systems == "scaled" and not scales:
+        if recipe.calibration.systems != "equal" and not scales:
             why_none += "; so the systems' scores are summed as they are, whatever their scales"
         return ExperimentCalibration(output, None, why_none, scales)
-    return ExperimentCalibration(output, trained, scales=scales)
+    return ExperimentCalibration(output, trained, scales=scales, warnings=done.warnings)
 
 
 def _has_backgrounds(features: ExperimentFeatures, context: StageContext) -> bool:

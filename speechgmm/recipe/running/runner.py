@@ -213,6 +213,7 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
                     warnings += _log_warnings(_doubtful_models(recipe, systems))
                 case ExperimentCalibration() as calibration:
                     warnings += _log_warnings((calibration.why_none,) if calibration.why_none else ())
+                    warnings += _log_warnings(calibration.warnings())
                 case ExperimentEvaluation() as evaluation:
                     warnings += _log_warnings(_too_few(evaluation.output))
                     outputs = ExperimentOutputs(

@@ -99,7 +99,7 @@ def write_factors(
         """Move the bar by an iteration."""
         row = asdict(iteration)
         history.append(row)
-        logger.info("subspace: %s", ", ".join(f"{name} {_shown(value)}" for name, value in row.items()))
+        logger.info("subspace: %s", _summary(row))
         progress(min(len(history), n_iterations), n_iterations)
 
     progress(0, n_iterations)
@@ -153,9 +153,24 @@ def _training(
     return partial(train_jfa, gmm, store, speakers, config, **options)
 
 
-def _shown(value: object) -> str:
-    """Format a value of the history for the log."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _summary(row: dict[str, Any]) -> str:
+    """Format what an iteration did, for the log."""
+    titles = {
+        "objective": "log-likelihood per frame",
+        "gain": "log-likelihood per frame above that without these factors",
+        "explained": "share of the variance that factors explain",
+        "n_floored": "variances at the floor",
+        "n_kept": "components with too few frames, kept",
+        "n_starving": "components with too few frames, kept",
+        "n_regularised": "components with a ridge",
+    }
+    of = f" of the {row['factors']} factors" if "factors" in row else ""
+    values = [
+        f"{title} {row[name]:.4f}" if isinstance(row[name], float) else f"{row[name]} {title}"
+        for name, title in titles.items()
+        if row.get(name)
+    ]
+    return f"iteration {row['number']}{of}: {', '.join(values)} ({row['seconds']:.2f} s)"
 
 
 def _write_history(path: Path, history: Sequence[dict[str, Any]]) -> None:

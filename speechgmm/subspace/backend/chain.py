@@ -242,7 +242,8 @@ def parse_steps(steps: Sequence[StepConfig | str | Mapping[str, object]]) -> tup
         first = error.errors()[0]
         place, *keys = first["loc"] or ("",)
         entry = f"step {place + 1} of the backend" if isinstance(place, int) else "backend"
-        raise ModelError(f"{entry}{''.join(f', {key}' for key in keys)}: {first['msg']}") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ModelError(f"{entry}{''.join(f', {key}' for key in keys)}: {reason}") from error
     except ValueError as error:
         raise ModelError(str(error)) from error
     return parsed

@@ -219,9 +219,18 @@ SCALAR_KEYS = {
 def _spelt_out(step: Any) -> Any:
     """Turn the short forms of a step, ``length``, ``{nap: 60}`` and ``{plda: {smoothing: 0.1}}``, into its keys."""
     if isinstance(step, str):
+        if step in ("nap", "lda"):
+            raise ValueError(f"{step}: expected its number beside it, as in {{{step}: 20}}")
         return {"step": step}
-    if not isinstance(step, Mapping) or "step" in step or len(step) != 1:
+    if isinstance(step, StepConfig):
         return step
+    if not isinstance(step, Mapping):
+        message = f"{step!r}: expected the name of a step, or its name with keys"
+        raise ValueError(message)  # noqa: TRY004  # what pydantic takes for a reason
+    if "step" in step:
+        return step
+    if len(step) != 1:
+        raise ValueError(f"{', '.join(map(str, step))}: expected one step in each entry of the list")
     ((name, value),) = step.items()
     if value is None:
         return {"step": name}

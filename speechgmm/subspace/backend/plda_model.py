@@ -134,7 +134,7 @@ def diagonalise(within: Float64Array, between: Float64Array) -> tuple[Float64Arr
     psi = np.maximum(values[::-1], 0.0)
     transform = scipy.linalg.solve_triangular(root, vectors[:, ::-1], lower=True, trans="T").T
     widening = np.maximum(psi / MOST_RATIO, 1.0)
-    return transform / np.sqrt(widening)[:, None], psi / widening
+    return transform / np.sqrt(widening)[:, None], np.minimum(psi, MOST_RATIO)
 
 
 def with_fixed_signs(rows: Float64Array) -> Float64Array:
@@ -178,7 +178,8 @@ def smooth_plda(model: Plda, smoothing: float) -> Plda:
     if not 0 <= smoothing <= MOST_SMOOTHING:
         raise ModelError(f"PLDA: smoothing {smoothing}; expected a number from 0 to {MOST_SMOOTHING:g}")
     widening = 1 + smoothing * model.psi
-    return Plda(model.mean, model.transform / np.sqrt(widening)[:, None], model.psi / widening, model.warnings)
+    psi = np.minimum.accumulate(model.psi / widening)  # equal ones may differ by rounding
+    return Plda(model.mean, model.transform / np.sqrt(widening)[:, None], psi, model.warnings)
 
 
 def plda_llrs(

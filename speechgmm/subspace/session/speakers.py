@@ -56,8 +56,8 @@ def check_speakers(
     n_speakers, n_repeated = len(counts), sum(count > 1 for count in counts.values())
     if n_speakers < 2:
         raise ModelError(
-            f"recordings with frames of {n_speakers} speakers; expected two speakers or more, "
-            "most of them with several recordings"
+            f"speakers with recordings that have frames: {n_speakers}; expected two or more, most of them with several "
+            "recordings"
         )
     if not n_repeated:
         raise ModelError(
