@@ -222,3 +222,20 @@ def test_a_mistake_looks_as_it_should(tree):
     with pytest.raises(RecipeError) as caught:
         load_recipe("recipes/x.yaml")
     assert str(caught.value) == "recipes/x.yaml:14:3: features.n_mfc: unknown key; did you mean n_cepstra?"
+
+
+def test_steps_of_a_back_end_come_from_where_they_are_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = "\n- center\n- {nap: 3}\n- step: length\n  scale: unit\n- plda:\n    smoothing: 0.5\n"
+    steps += "    adaptation: {mean_scale: 0}\n"
+    Path("r.yaml").write_text(f"corpus: {{kind: synthetic}}\nvectors: {{kind: ivector}}\nbackend:{steps}")
+    shown = {row.key: row.origin for row in list_origins("r.yaml") if row.key.startswith("backend")}
+    assert shown == {
+        "backend[0].step": "r.yaml:4",
+        **{"backend[1].step": "r.yaml:5", "backend[1].rank": "r.yaml:5"},
+        **{"backend[2].step": "r.yaml:6", "backend[2].scale": "r.yaml:7"},
+        **{"backend[3].step": "r.yaml:8", "backend[3].n_iterations": "default", "backend[3].smoothing": "r.yaml:9"},
+        **{"backend[3].length": "default", "backend[3].uncertainty": "default"},
+        **{"backend[3].adaptation.within_scale": "default", "backend[3].adaptation.between_scale": "default"},
+        "backend[3].adaptation.mean_scale": "r.yaml:10",
+    }

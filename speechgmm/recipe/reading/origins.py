@@ -7,9 +7,10 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from speechgmm.recipe.reading.resolving import resolve_recipe
-from speechgmm.recipe.reading.validation import validate
-from speechgmm.recipe.reading.yaml import Document, Key, dotted
+from speechgmm.recipe.reading.validation import name_of_step, validate
+from speechgmm.recipe.reading.yaml import Document, Key, Place, dotted
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.subspace.backend.config import SCALAR_KEYS
 
 DEFAULT = "default"
 
@@ -46,7 +47,20 @@ def _origins_below(value: JsonValue, key: Key, document: Document) -> Iterator[K
 
 def _origin(key: Key, document: Document) -> str:
     """Return where a value comes from, in words."""
-    place = document.places.get(key)
+    place = document.places.get(key) or _place_in_step(key, document)
     if place is None:
         return "file name" if key[-1] == "name" else DEFAULT
     return place.source if place.line is None else f"{place.source}:{place.line}"
+
+
+def _place_in_step(key: Key, document: Document) -> Place | None:
+    """Return where a key of a back end's step stands, in the short forms of a step."""
+    name = name_of_step(key, document)
+    if key[-1] == "step":
+        return document.places.get(name or key[:-1])
+    if name is None:
+        return None
+    has_keys = any(known[: len(name)] == name for known in document.places if len(known) > len(name))
+    if not has_keys and SCALAR_KEYS.get(str(name[-1])) == key[-1]:
+        return document.places[name]
+    return document.places.get((*name, *key[len(name) - 1 :]))

@@ -186,14 +186,20 @@ def _locate(loc: tuple[int | str, ...], schema: type[Configuration]) -> _Locatio
 
 
 def _as_written(key: Key, document: Document) -> Key:
-    """Return the key of a step of a back end as the file has it: below the name of the step, in its short forms."""
+    """Return a key as the file has it: in a step of a back end, below the step's name where that has its short form."""
+    name = name_of_step(key, document)
+    if name is None:
+        return key
+    inner = (*name, *key[len(name) - 1 :])
+    return inner if inner in document.places else name
+
+
+def name_of_step(key: Key, document: Document) -> Key | None:
+    """Return where the name of a back end's step stands that a key is of, if it has its value or keys beside it."""
     if "backend" not in key or len(key) < (n_outer := key.index("backend") + 2) + 1:
-        return key
+        return None
     names = [known for known in document.places if len(known) == n_outer + 1 and known[:n_outer] == key[:n_outer]]
-    if len(names) != 1 or names[0][-1] == "step":
-        return key
-    inner = (*names[0], *key[n_outer:])
-    return inner if inner in document.places else names[0]
+    return names[0] if len(names) == 1 and names[0][-1] != "step" else None
 
 
 def _without_metadata(annotation: object) -> object:
