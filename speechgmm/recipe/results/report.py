@@ -77,7 +77,7 @@ def summary(results: Results) -> str:
     recipe, metrics = results.recipe, results.metrics
     n_models, n_trials = metrics["identification"]["n_models"], len(results.trials.models)
     n_background = len({row.speaker for row in results.data if row.role == "background" and row.seconds is not None})
-    sizes = " and ".join(f"{size}" for size in results.sizes)
+    sizes = " and ".join(f"{size}" for size in dict.fromkeys(results.sizes))
     if sizes:
         against = f"{'background models' if len(results.sizes) > 1 else 'a background model'} of {sizes} Gaussians"
         text = f"{n_models} speakers enrolled against {against} from {n_background} speakers; {n_trials:,} trials."
