@@ -1,6 +1,5 @@
 """The model of two-covariance PLDA: its value, smoothing, and log-likelihood ratios."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,11 +8,9 @@ import scipy.linalg
 
 from speechgmm.arrays import Float64Array, IntArray, read_only
 from speechgmm.errors import ModelError
+from speechgmm.subspace.backend.products import row_products
 
 Length = Literal["none", "expected", "simple"]
-
-ROWS_AT_ONCE = 16
-"""Rows of every matrix product with tests, padded with zeros: products of other shapes may add in another order."""
 
 MOST_SMOOTHING = 1e6
 
@@ -238,10 +235,8 @@ def project(model: Plda, vectors: Float64Array) -> Float64Array:
     """Transform vectors, shape (U, R), to the space in which both covariances are diagonal; a row by itself."""
     if vectors.ndim != 2 or vectors.shape[1] != model.dimension:
         raise ModelError(f"PLDA of {model.dimension} dimensions: vectors of shape {vectors.shape}; expected (U, R)")
-    projected = np.empty(vectors.shape)
     with np.errstate(over="ignore", invalid="ignore"):
-        for rows, block in _padded_blocks(vectors, model.mean):
-            projected[rows] = (block @ model.transform.T)[: rows.stop - rows.start]
+        projected = row_products(vectors - model.mean, model.transform.T)
     far = ~(np.abs(projected) < MOST_DEVIATIONS).all(axis=1)
     if far.any():
         raise ModelError(
@@ -249,16 +244,6 @@ def project(model: Plda, vectors: Float64Array) -> Float64Array:
             "expected vectors like those of training"
         )
     return projected
-
-
-def _padded_blocks(vectors: Float64Array, mean: Float64Array) -> Iterator[tuple[slice, Float64Array]]:
-    """Yield blocks of as many centred rows, the last one with zeros below, and where the rows are from."""
-    block = np.zeros((ROWS_AT_ONCE, vectors.shape[1]))
-    for first in range(0, len(vectors), ROWS_AT_ONCE):
-        rows = slice(first, min(first + ROWS_AT_ONCE, len(vectors)))
-        block[: rows.stop - first] = vectors[rows] - mean
-        block[rows.stop - first :] = 0.0
-        yield rows, block
 
 
 def length_factors(projected: Float64Array, psi: Float64Array, counts: IntArray, length: Length) -> Float64Array:
@@ -285,8 +270,7 @@ def _diagonal_llrs(psi: Float64Array, means: Float64Array, counts: IntArray, tes
     slopes = centres / variances[which]
     offsets = 0.5 * np.log1p(lost / variances).sum(axis=1)[which] - 0.5 * (slopes * centres).sum(axis=1)
     slopes = np.ascontiguousarray(slopes.T)
-    scores = np.empty((len(tests), len(means)))
-    for rows, block in _padded_blocks(tests, np.zeros(len(psi))):
-        columns = block @ slopes + (block**2 @ curvatures)[:, which] + offsets
-        scores[rows] = columns[: rows.stop - rows.start]
+    scores = row_products(tests, slopes)
+    scores += row_products(tests**2, curvatures)[:, which]
+    scores += offsets
     return np.ascontiguousarray(scores.T)

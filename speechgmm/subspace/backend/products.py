@@ -4,8 +4,9 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array
 
-ROWS_AT_ONCE = 16
-"""Rows of every matrix product, padded with zeros: products of other shapes may add in another order."""
+ROWS_AT_ONCE = 8
+"""Rows of every matrix product, padded with zeros. OpenBLAS adds in the same order in all of them; with other numbers,
+also 16, the order depends on a row's place on some processors."""
 
 
 def row_products(rows: Float64Array, matrix: Float64Array) -> Float64Array:
