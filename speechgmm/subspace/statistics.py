@@ -4,6 +4,7 @@ Files of a folder: ``zeroth.npy`` (U, C), ``first.npy`` (U, C, D), ``second.npy`
 recordings, and ``recordings.json`` with their names and numbers of frames.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from pydantic import JsonValue
 
 from speechgmm.arrays import CopiedOnArrival, Float64Array, IntArray, read_only
 from speechgmm.errors import ModelError
@@ -181,6 +183,16 @@ def blocks_of(source: StackedStats | StatsStore, size: int = RECORDINGS_AT_ONCE)
         else:
             blocks.append(StatsBlock(source, rows))
     return blocks
+
+
+def identify_statistics(source: StackedStats | StatsStore, digest: "hashlib._Hash") -> list[JsonValue]:
+    """Add statistics in memory to a digest; return the sizes and times of change of the files of those in a folder."""
+    if isinstance(source, StackedStats):
+        for array in (source.zeroth, source.first):
+            digest.update(array.data)
+        return []
+    status = [(source.folder / name).stat() for name in (ZEROTH_FILE, FIRST_FILE)]
+    return [[each.st_size, each.st_mtime_ns] for each in status]
 
 
 def write_statistics(

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import JsonValue
-
 from speechgmm.configuration import fingerprint
 from speechgmm.gmm.training.checkpoint import STATE_FORMAT, load_training, save_training
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.session.history import HISTORY, SessionIteration
 from speechgmm.subspace.session.model import ARRAYS, JointFactorModel
-from speechgmm.subspace.statistics import FIRST_FILE, ZEROTH_FILE, StackedStats, StatsStore
+from speechgmm.subspace.statistics import StackedStats, StatsStore, identify_statistics
 from speechgmm.tensors import Arrays
 
 
@@ -49,13 +47,7 @@ def training_id(
     Statistics in a folder count by the sizes and times of change of its files.
     """
     digest = hashlib.sha256(json.dumps(list(map(str, speakers))).encode())
-    arrays = [getattr(first, name) for name in ARRAYS]
-    stamps: list[JsonValue] = []
-    if isinstance(source, StackedStats):
-        arrays += [source.zeroth, source.first]
-    else:
-        status = [(source.folder / name).stat() for name in (ZEROTH_FILE, FIRST_FILE)]
-        stamps = [[each.st_size, each.st_mtime_ns] for each in status]
-    for array in arrays:
-        digest.update(array.data)
-    return fingerprint({"config": config.model_dump(mode="json"), "files": stamps, "arrays": digest.hexdigest()})
+    for name in ARRAYS:
+        digest.update(getattr(first, name).data)
+    files = identify_statistics(source, digest)
+    return fingerprint({"config": config.model_dump(mode="json"), "files": files, "arrays": digest.hexdigest()})

@@ -11,7 +11,7 @@ from speechgmm.configuration import fingerprint
 from speechgmm.errors import CheckpointError
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.training.checkpoint import load_training, save_training
-from speechgmm.subspace.statistics import StackedStats, StatsStore, blocks_of
+from speechgmm.subspace.statistics import StackedStats, StatsStore, identify_statistics
 from speechgmm.subspace.total_variability.history import HISTORY, FactorIteration
 from speechgmm.subspace.total_variability.model import TotalVariability
 from speechgmm.subspace.total_variability.storage import ARRAYS, KIND
@@ -55,15 +55,15 @@ def load_state(path: Path, training: str) -> FactorState | None:
 def training_digest(
     source: StackedStats | StatsStore, ubm: DiagonalGMM, config: IVectorConfig, start: TotalVariability
 ) -> str:
-    """Digest what identifies a training: the statistics, the background model, the settings and the first model."""
+    """Digest what identifies a training: the statistics, the background model, the settings and the first model.
+
+    Statistics in a folder count by the sizes and times of change of its files.
+    """
     digest = hashlib.sha256()
-    for block in blocks_of(source):
-        stats = block.load()
-        for array in (stats.zeroth, stats.first):
-            digest.update(array.data)
+    files = identify_statistics(source, digest)
     arrays = [ubm.weights, ubm.means, ubm.variances, *(getattr(start, name) for name in ARRAYS)]
     for array in arrays if source.second is None else [*arrays, source.second]:
         digest.update(np.ascontiguousarray(array).data)
     settings = config.model_dump(mode="json", exclude={"max_count", "pooled"})
     size: list[JsonValue] = [len(source), *source.shape]
-    return fingerprint({"settings": settings, "size": size, "arrays": digest.hexdigest()})
+    return fingerprint({"settings": settings, "size": size, "files": files, "arrays": digest.hexdigest()})
