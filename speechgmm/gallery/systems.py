@@ -22,18 +22,17 @@ from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.scoring.llr import ScoringConfig, score_matrix
 from speechgmm.subspace.backend.chain import Backend
-from speechgmm.subspace.backend.config import PldaConfig
+from speechgmm.subspace.backend.config import propagates_covariances
 from speechgmm.subspace.backend.scorer import EnrolledVectors
 from speechgmm.subspace.backend.storage import load_backend
+from speechgmm.subspace.extraction import extract_vectors
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.session.enrolment import speaker_shift
 from speechgmm.subspace.session.model import JointFactorModel
 from speechgmm.subspace.session.scoring import session_llrs, session_scores
 from speechgmm.subspace.session.storage import load_joint_factors
-from speechgmm.subspace.statistics import RECORDINGS_AT_ONCE, StackedStats, stack_statistics
-from speechgmm.subspace.supervectors import supervectors
+from speechgmm.subspace.statistics import RECORDINGS_AT_ONCE, StackedStats
 from speechgmm.subspace.total_variability.model import TotalVariability
-from speechgmm.subspace.total_variability.posterior import ivectors
 from speechgmm.subspace.total_variability.storage import load_total_variability
 from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig, Vectors
 
@@ -141,17 +140,8 @@ class VectorSystem:
 
     def _vectors(self, statistics: Sequence[SufficientStats]) -> Vectors:
         """Extract the vector of each recording, with its covariance where the back end propagates that."""
-        config, scorer = self.config, self.backend.configs[-1]
-        if isinstance(config, SupervectorConfig):
-            return Vectors(supervectors(self.ubm, statistics, config.relevance_factor))
-        assert self.factors is not None
-        return ivectors(
-            self.factors,
-            stack_statistics(statistics),
-            acoustic_weight=config.acoustic_weight,
-            max_count=config.max_count,
-            covariances=isinstance(scorer, PldaConfig) and scorer.uncertainty,
-        )
+        model, covariances = self.factors or self.ubm, propagates_covariances(self.backend.configs)
+        return extract_vectors(self.config, model, statistics, covariances=covariances)
 
 
 def load_system(config: GalleryConfig, ubm: DiagonalGMM, file_of: Callable[[str], Path]) -> GallerySystem[Any]:

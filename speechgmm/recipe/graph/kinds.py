@@ -25,7 +25,7 @@ from speechgmm.recipe.stages.statistics import RoleStatistics, role_statistics
 from speechgmm.recipe.stages.subspace import trained_factors
 from speechgmm.recipe.stages.ubm import UbmSet, background_models
 from speechgmm.recipe.stages.vectors import Extractor, RoleVectors, role_vectors
-from speechgmm.subspace.backend.config import PldaConfig
+from speechgmm.subspace.backend.config import propagates_covariances
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
 
@@ -175,8 +175,7 @@ def _vector_system(parts: Parts, config: IVectorConfig | SupervectorConfig, ubm:
     if isinstance(config, IVectorConfig):
         title = f"subspace{system_label}"
         factors = trained_factors(config, recipe.seed, ubm, statistics["background"], context, title)
-    scorer = recipe.backend[-1]
-    extractor = Extractor(config, ubm, factors, isinstance(scorer, PldaConfig) and scorer.uncertainty)
+    extractor = Extractor(config, ubm, factors, propagates_covariances(recipe.backend))
     vectors: dict[str, RoleVectors] = {
         role: role_vectors(extractor, statistics[role], context, f"vectors of {role}{system_label}") for role in ROLES
     }

@@ -30,7 +30,8 @@ from speechgmm.recipe.stages.context import StageRunner, StoppedEarly
 from speechgmm.recipe.stages.progress import ProgressBars
 from speechgmm.recipe.stages.statistics import write_role_statistics
 from speechgmm.recipe.stages.subspace import load_warnings
-from speechgmm.recipe.stages.vectors import extract_vectors
+from speechgmm.recipe.stages.vectors import opened_extractor
+from speechgmm.subspace.extraction import extract_vectors
 from speechgmm.subspace.statistics import RECORDINGS_AT_ONCE, StatsStore
 
 LAST_STAGE = "subspace"
@@ -259,7 +260,7 @@ def _write(models: _Models, groups: Sequence[_Group], out: Path, runner: StageRu
 
 def _extract(config: VectorsConfig, model: Path, statistics: Path, rows: Sequence[int]) -> Float64Array:
     """Extract the vectors of some recordings, shape (U, R)."""
-    return extract_vectors(config, model, _opened_statistics(statistics).rows(rows)).values
+    return extract_vectors(config, opened_extractor(config, model), _opened_statistics(statistics).rows(rows)).values
 
 
 @lru_cache(maxsize=2)

@@ -26,7 +26,7 @@ from speechgmm.recipe.schema.sweep import SweepConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig
 from speechgmm.scoring.thresholds import ThresholdConfig
-from speechgmm.subspace.backend.config import PldaConfig, Step, check_steps
+from speechgmm.subspace.backend.config import Step, check_steps, propagates_covariances
 from speechgmm.subspace.vectors import SupervectorConfig
 
 OF_SYSTEM = ("features", "ubm", "speakers", "scoring", "vectors", "backend", "normalisation")
@@ -171,8 +171,7 @@ class Recipe(Configuration):
                 f"{', '.join(idle)}: where recordings become vectors, the backend compares them; expected none"
             )
         check_steps(self.backend)
-        scorer = self.backend[-1]
-        if isinstance(self.vectors, SupervectorConfig) and isinstance(scorer, PldaConfig) and scorer.uncertainty:
+        if isinstance(self.vectors, SupervectorConfig) and propagates_covariances(self.backend):
             raise ValueError("backend: plda.uncertainty is for i-vectors; supervectors have no posterior covariances")
         return self
 

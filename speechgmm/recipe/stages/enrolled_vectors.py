@@ -23,10 +23,11 @@ from speechgmm.recipe.stages.scores import write_score_blocks
 from speechgmm.recipe.stages.sessions import rows_of_models
 from speechgmm.recipe.stages.speakers import VERSION as SPEAKERS_VERSION
 from speechgmm.recipe.stages.speakers import SpeakerModels, inputs_of_enrolment
-from speechgmm.recipe.stages.vectors import Extractor, RoleVectors, extract_vectors, load_vectors, names_of
+from speechgmm.recipe.stages.vectors import Extractor, RoleVectors, load_vectors, names_of, opened_extractor
 from speechgmm.subspace.backend.chain import Backend
 from speechgmm.subspace.backend.scorer import EnrolledVectors
 from speechgmm.subspace.backend.storage import load_backend, load_enrolled, save_enrolled
+from speechgmm.subspace.extraction import extract_vectors
 from speechgmm.subspace.statistics import StackedStats, StatsStore
 from speechgmm.subspace.vectors import IVectorConfig, Vectors
 
@@ -69,7 +70,8 @@ class _Pooling:
         """Extract the vector of the sum of the statistics of some recordings."""
         part = StatsStore(self.statistics).rows(rows)
         summed = StackedStats(part.zeroth.sum(axis=0)[None], part.first.sum(axis=0)[None], part.n_frames.sum()[None])
-        return extract_vectors(self.config, self.model, summed, covariances=self.covariances)
+        model = opened_extractor(self.config, self.model)
+        return extract_vectors(self.config, model, summed, covariances=self.covariances)
 
 
 def write_enrolled_vectors(

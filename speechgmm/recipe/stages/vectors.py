@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from speechgmm.files import replacing, write_json
+from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.parallel.engine import Engine, map_in_order
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
@@ -25,10 +26,9 @@ from speechgmm.recipe.schema.sections import VectorsConfig
 from speechgmm.recipe.stages.context import StageContext, to_json
 from speechgmm.recipe.stages.progress import ProgressCallback
 from speechgmm.recipe.stages.statistics import RoleStatistics
-from speechgmm.subspace.statistics import RECORDINGS_AT_ONCE, Statistics, StatsStore, write_header
-from speechgmm.subspace.supervectors import supervectors
+from speechgmm.subspace.extraction import extract_vectors
+from speechgmm.subspace.statistics import RECORDINGS_AT_ONCE, StatsStore, write_header
 from speechgmm.subspace.total_variability.model import TotalVariability
-from speechgmm.subspace.total_variability.posterior import ivectors
 from speechgmm.subspace.total_variability.storage import load_total_variability
 from speechgmm.subspace.vectors import IVectorConfig, Vectors
 
@@ -139,23 +139,14 @@ def load_vectors(folder: Path, rows: Sequence[int] | None = None) -> Vectors:
     return Vectors(np.load(folder / VECTORS_FILE, mmap_mode="r")[chosen], covariances)
 
 
-def extract_vectors(
-    config: VectorsConfig, model: Path, statistics: Statistics, *, covariances: bool = False
-) -> Vectors:
-    """Extract the vectors of statistics; the model is that of total variability, or the background model."""
-    if isinstance(config, IVectorConfig):
-        weight, most = config.acoustic_weight, config.max_count
-        factors = _factors(model)
-        return ivectors(factors, statistics, acoustic_weight=weight, max_count=most, covariances=covariances)
-    return Vectors(supervectors(load_gmm(model), statistics, config.relevance_factor))
-
-
 def _vectors_of_rows(model: Path, config: VectorsConfig, covariances: bool, statistics: Path, rows: range) -> Vectors:
     """Extract the vectors of some recordings."""
-    return extract_vectors(config, model, StatsStore(statistics).rows(rows), covariances=covariances)
+    return extract_vectors(
+        config, opened_extractor(config, model), StatsStore(statistics).rows(rows), covariances=covariances
+    )
 
 
 @lru_cache(maxsize=2)
-def _factors(path: Path) -> TotalVariability:
-    """Read a model of total variability, once in a worker."""
-    return load_total_variability(path)
+def opened_extractor(config: VectorsConfig, path: Path) -> TotalVariability | DiagonalGMM:
+    """Read the model that extracts vectors, once in a worker: that of total variability, or the background model."""
+    return load_total_variability(path) if isinstance(config, IVectorConfig) else load_gmm(path)

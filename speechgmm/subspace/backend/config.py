@@ -1,6 +1,6 @@
 """The steps of a back end, in the order in which they are applied; the last one scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -255,6 +255,12 @@ Step = Annotated[
 """One entry of the list ``backend``."""
 
 SCORERS = ("cosine", "svm", "plda")
+
+
+def propagates_covariances(steps: Sequence[StepConfig]) -> bool:
+    """Whether a back end needs the posterior covariances of vectors, too."""
+    scorer = steps[-1]
+    return isinstance(scorer, PldaConfig) and scorer.uncertainty
 
 
 def check_steps(steps: tuple[TransformConfig | ScorerConfig, ...]) -> None:
