@@ -24,19 +24,30 @@ class CohortNormaliser(Generic[Model]):
         self._models = model_cohort(cohort, ubm, system)
         self._scored_by = system.tests(cohort.frames)
         self._scores: WeakKeyDictionary[Model, Float64Array] = WeakKeyDictionary()
+        self._cohort_tests: Sequence[int] = range(len(cohort.speakers))
+        if config.shrinkage and config.method != "zt":  # the first utterance of each speaker is enough
+            self._cohort_tests = sorted({name: n for n, name in reversed([*enumerate(cohort.speakers)])}.values())
+        self._by_itself: Float64Array | None = None
+        if config.shrinkage or config.method == "tz":
+            scored_by = system.tests([cohort.frames[number] for number in self._cohort_tests])
+            self._by_itself = scored_by(list(self._models.values()))
 
     def normalise(
         self, matrix: Float64Array, models: Mapping[str, Model], scored_by: ModelScorer[Model]
     ) -> Float64Array:
         """Normalise the scores (M, U) of M speakers' models for U tests, by which any models are scored."""
-        both = self._config.method in ("zt", "tz")
         return normalise_scores(
             matrix,
             self._config,
             z_scores=self._against_cohort(list(models.values())),
             t_scores=scored_by(list(self._models.values())),
-            cohort_scores=self._against_cohort(list(self._models.values())) if both else None,
-            speakers=Speakers(tuple(models), self._speakers, tuple(self._models)),
+            cohort_scores=self._by_itself,
+            speakers=Speakers(
+                tuple(models),
+                self._speakers,
+                tuple(self._models),
+                cohort_tests=[self._speakers[number] for number in self._cohort_tests],
+            ),
         )
 
     def _against_cohort(self, models: Sequence[Model]) -> Float64Array:

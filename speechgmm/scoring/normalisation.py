@@ -7,20 +7,24 @@ The statistics of each row are computed on their own, so that a normalised score
 the cohort, not on what else is scored.
 """
 
-from collections.abc import Collection, Sequence
-from typing import Literal, NamedTuple, Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 from scipy.special import ndtri
 
-from speechgmm.arrays import Float64Array, IntArray
+from speechgmm.arrays import BoolArray, Float64Array, IntArray
 from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
 
 DEFAULT_TOP_N = 200
 DEFAULT_TRIMMED_SHARE = 0.1
+DEFAULT_SHRINKAGE = 10.0
+
+SHRINKING_METHODS = ("z", "t", "zt", "s")
+"""The methods that draw the statistics of few cohort speakers towards those of all."""
 
 MIN_COHORT_SCORES = 2
 """Fewest cohort scores that have a spread."""
@@ -31,7 +35,13 @@ LEAST_SPREAD = 1e-9
 NO_SPEAKER = -1
 """Number of a speaker who is unknown, or not in the cohort."""
 
-LABELS = {"models": "model", "tests": "test", "z_cohort": "cohort utterance", "t_cohort": "cohort model"}
+LABELS = {
+    "models": "model",
+    "tests": "test",
+    "z_cohort": "cohort utterance",
+    "t_cohort": "cohort model",
+    "cohort_tests": "cohort utterance",
+}
 
 MAD_OF_NORMAL = float(ndtri(0.75))
 """Median absolute deviation of a standard normal variable: 1 / 1.4826."""
@@ -56,6 +66,11 @@ class ScoreNormalisationConfig(Configuration):
         standard deviation.
     trimmed_share : float, 0 <= trimmed_share < 0.5
         For "trimmed": the share of the scores left out at each end, rounded down to whole scores.
+    shrinkage : float >= 0, speakers
+        For "z", "t", "zt" and "s": how far the centre of a model's or a test's cohort scores, and the logarithm of
+        their spread, are drawn towards the means over the cohort's own models and utterances. They keep the weight
+        ``n / (n + shrinkage)`` with n cohort speakers. 10 by default; 0 for the plain statistics, and for "tz" and
+        "as", which have no others.
 
     References
     ----------
@@ -75,6 +90,21 @@ class ScoreNormalisationConfig(Configuration):
     top_n: int = Field(DEFAULT_TOP_N, ge=MIN_COHORT_SCORES)
     statistics: Literal["mean", "trimmed", "median"] = "mean"
     trimmed_share: float = Field(DEFAULT_TRIMMED_SHARE, ge=0, lt=0.5)
+    shrinkage: float = Field(DEFAULT_SHRINKAGE, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shrinkage_of_method(cls, data: Any) -> Any:
+        """Let the method choose the shrinkage where none is set.
+
+        There was none in earlier versions, whose results and galleries state all keys but this one.
+        """
+        if not isinstance(data, Mapping) or "shrinkage" in data:
+            return data
+        is_earlier = {"method", "top_n", "statistics", "trimmed_share"} == {*data}
+        if is_earlier or data.get("method", "none") not in SHRINKING_METHODS:
+            return {"shrinkage": 0.0, **data}
+        return data
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -83,6 +113,11 @@ class ScoreNormalisationConfig(Configuration):
             raise ValueError(f"top_n {self.top_n} is for method as, and method is {self.method}")
         if self.trimmed_share != DEFAULT_TRIMMED_SHARE and self.statistics != "trimmed":
             raise ValueError(f"trimmed_share {self.trimmed_share} is for trimmed statistics, not for {self.statistics}")
+        if self.shrinkage and self.method not in SHRINKING_METHODS:
+            raise ValueError(
+                f"shrinkage {self.shrinkage:g} is for methods {', '.join(SHRINKING_METHODS)}, "
+                f"and method is {self.method}"
+            )
         return self
 
 
@@ -93,6 +128,14 @@ class Speakers(NamedTuple):
     z_cohort: Sequence[str] | None = None  # of each of K cohort utterances; every method but "t" needs them
     t_cohort: Sequence[str] | None = None  # of each of L cohort models; every method but "z" needs them
     tests: Sequence[str] | None = None  # the true speaker of each of U tests: for development only, never in evaluation
+    cohort_tests: Sequence[str] | None = None  # of each column of the cohort scores; those of `z_cohort` by default
+
+
+class _Reference(NamedTuple):
+    """The centre and the logarithm of the spread that few cohort scores are drawn towards."""
+
+    centre: float
+    log_spread: float
 
 
 class _Axis(NamedTuple):
@@ -126,7 +169,8 @@ def normalise_scores(
     t_scores : array_like, shape (L, U), finite, optional
         Score of each of L models of the cohort for each test; needed by every method but "none" and "z".
     cohort_scores : array_like, shape (L, K), finite, optional
-        Score of each model of the cohort for each of its utterances; needed by "zt" and "tz".
+        Score of each model of the cohort for each of its utterances; needed by "zt" and "tz", and by shrinkage, for
+        which some utterances are enough: those of `speakers.cohort_tests`.
     speakers : Speakers, optional
         If given, the cohort of a trial leaves out the speaker of its model and, where `speakers.tests` is given, that
         of its test. The same rule holds for cohort scores that are normalised themselves ("zt", "tz").
@@ -154,7 +198,8 @@ def normalise_scores(
     >>> from speechgmm import ScoreNormalisationConfig, normalise_scores
     >>> scores = [[3.0, 1.0]]  # one model, two tests
     >>> z_scores = [[0.0, 1.0, -1.0, 0.5, -0.5]]  # the same model against five cohort utterances
-    >>> normalise_scores(scores, ScoreNormalisationConfig(method="z"), z_scores=z_scores).round(2)
+    >>> plain = ScoreNormalisationConfig(method="z", shrinkage=0)
+    >>> normalise_scores(scores, plain, z_scores=z_scores).round(2)
     array([[4.24, 1.41]])
     """
     matrix = _matrix("scores", scores, None, None)
@@ -168,56 +213,57 @@ def normalise_scores(
         t = _matrix("t_scores", t_scores, None, n_tests)
     if config.method in ("zt", "tz"):
         both = _matrix("cohort_scores", cohort_scores, len(t), z.shape[1])
-    models, tests, z_cohort, t_cohort = _axes(speakers, test_names, n_models, n_tests, z.shape[1], len(t))
+    elif config.shrinkage:
+        both = _matrix("cohort_scores", cohort_scores, None if config.method == "z" else len(t), None)
+    sizes = {"models": n_models, "tests": n_tests, "z_cohort": z.shape[1], "t_cohort": len(both) or len(t)}
+    axes = _axes(speakers, test_names, sizes | {"cohort_tests": both.shape[1]})
+    models, tests, z_cohort, t_cohort, cohort_tests = axes
+    z_step = _Step(z_cohort, config, _reference(both, t_cohort, cohort_tests, config))
     match config.method:
         case "z":
-            return _z_norm(matrix, z, models, tests, z_cohort, config)
+            return _z_norm(matrix, z, models, tests, z_step)
         case "t":
-            return _t_norm(matrix, t, models, tests, t_cohort, config)
+            t_step = _Step(t_cohort, config, _reference(both.T, cohort_tests, t_cohort, config))
+            return _t_norm(matrix, t, models, tests, t_step)
         case "zt":
-            normalised_cohort = _z_norm(t, both, t_cohort, tests, z_cohort, config)
-            return _t_norm(
-                _z_norm(matrix, z, models, tests, z_cohort, config), normalised_cohort, models, tests, t_cohort, config
-            )
+            unknown = z_cohort._replace(speakers=np.full(len(z_cohort.speakers), NO_SPEAKER))
+            normalised_both = _z_norm(both, both, t_cohort, unknown, z_step)
+            t_step = _Step(t_cohort, config, _reference(normalised_both.T, z_cohort, t_cohort, config))
+            normalised_cohort = _z_norm(t, both, t_cohort, tests, z_step)
+            return _t_norm(_z_norm(matrix, z, models, tests, z_step), normalised_cohort, models, tests, t_step)
         case "tz":
-            normalised_cohort = _t_norm(z, both, models, z_cohort, t_cohort, config)
-            return _z_norm(
-                _t_norm(matrix, t, models, tests, t_cohort, config), normalised_cohort, models, tests, z_cohort, config
-            )
+            t_step = _Step(t_cohort, config, None)
+            normalised_cohort = _t_norm(z, both, models, z_cohort, t_step)
+            return _z_norm(_t_norm(matrix, t, models, tests, t_step), normalised_cohort, models, tests, z_step)
         case "s" | "as":
-            by_model = _z_norm(matrix, z, models, tests, z_cohort, config)
-            by_test = _t_norm(matrix, t, models, tests, t_cohort, config)
+            t_step = _Step(t_cohort, config, _reference(both.T, cohort_tests, t_cohort, config))
+            by_model = _z_norm(matrix, z, models, tests, z_step)
+            by_test = _t_norm(matrix, t, models, tests, t_step)
             return 0.5 * (by_model + by_test)
 
 
-def _z_norm(
-    scores: Float64Array,
-    cohort: Float64Array,
-    rows: _Axis,
-    columns: _Axis,
-    members: _Axis,
-    config: ScoreNormalisationConfig,
-) -> Float64Array:
+class _Step(NamedTuple):
+    """One normalisation: the members of its cohort, its statistics, and what these are drawn towards, if anything."""
+
+    members: _Axis
+    config: ScoreNormalisationConfig
+    reference: _Reference | None
+
+
+def _z_norm(scores: Float64Array, cohort: Float64Array, rows: _Axis, columns: _Axis, step: _Step) -> Float64Array:
     """Normalise scores (R, C) by the scores of each row against the members of a cohort, (R, K)."""
     normalised = np.empty_like(scores)
-    column_speakers = _cohort_speakers(columns, members)
+    column_speakers = _cohort_speakers(columns, step.members)
     for speaker in np.unique(column_speakers):
         chosen = column_speakers == speaker
-        centre, spread = _statistics(cohort, rows, members, speaker, config)
+        centre, spread = _statistics(cohort, rows, speaker, step)
         normalised[:, chosen] = (scores[:, chosen] - centre[:, None]) / spread[:, None]
     return normalised
 
 
-def _t_norm(
-    scores: Float64Array,
-    cohort: Float64Array,
-    rows: _Axis,
-    columns: _Axis,
-    members: _Axis,
-    config: ScoreNormalisationConfig,
-) -> Float64Array:
+def _t_norm(scores: Float64Array, cohort: Float64Array, rows: _Axis, columns: _Axis, step: _Step) -> Float64Array:
     """Normalise scores (R, C) by the scores of a cohort's members against each column, (K, C)."""
-    return _z_norm(scores.T, cohort.T, columns, rows, members, config).T
+    return _z_norm(scores.T, cohort.T, columns, rows, step).T
 
 
 def _cohort_speakers(axis: _Axis, members: _Axis) -> IntArray:
@@ -226,15 +272,15 @@ def _cohort_speakers(axis: _Axis, members: _Axis) -> IntArray:
 
 
 def _statistics(
-    cohort: Float64Array, rows: _Axis, members: _Axis, column_speaker: int, config: ScoreNormalisationConfig
+    cohort: Float64Array, rows: _Axis, column_speaker: int, step: _Step
 ) -> tuple[Float64Array, Float64Array]:
     """Compute centre and spread (R,) of each row's cohort scores, without the speakers of the row and of the column."""
+    members, config, reference = step
     centre, spread = np.empty((2, len(cohort)))
     row_speakers = _cohort_speakers(rows, members)
     for speaker in np.unique(row_speakers):
         chosen = np.flatnonzero(row_speakers == speaker)
-        is_other = (members.speakers != speaker) & (members.speakers != column_speaker)
-        included = (members.speakers == NO_SPEAKER) | is_other
+        included = _are_others(members, speaker, column_speaker)
         # in increasing order, so that the order of the cohort makes no difference even to the last bit
         values, factor = _selected_scores(np.sort(np.ascontiguousarray(cohort[chosen][:, included]), axis=1), config)
         if values.shape[1] < MIN_COHORT_SCORES:
@@ -244,14 +290,56 @@ def _statistics(
                 f"expected at least {MIN_COHORT_SCORES}"
             )
         centre[chosen], spread[chosen] = _centre_and_spread(values, factor, config)
-        constant = spread[chosen] <= LEAST_SPREAD * np.abs(values).max(axis=1)
+        constant = _is_constant(values, spread[chosen])
         if constant.any():
             name = f"{rows.label} {rows.names[chosen[np.argmax(constant)]]}"
             raise ModelError(
                 f"{name}: its {values.shape[1]} scores against {members.label}s have no spread "
                 f"by the statistics {config.statistics!r}; expected scores that vary"
             )
+        if reference is not None:
+            n_speakers = _count_speakers(members.speakers[included])
+            weight = n_speakers / (n_speakers + config.shrinkage)
+            centre[chosen] = weight * centre[chosen] + (1 - weight) * reference.centre
+            spread[chosen] = np.exp(weight * np.log(spread[chosen]) + (1 - weight) * reference.log_spread)
     return centre, spread
+
+
+def _reference(
+    cohort: Float64Array, rows: _Axis, members: _Axis, config: ScoreNormalisationConfig
+) -> _Reference | None:
+    """Average centres, and logarithms of spreads, of the cohort's own rows (R, K), each without its speaker.
+
+    None without shrinkage, or if no row has scores that vary.
+    """
+    if not config.shrinkage:
+        return None
+    found = []
+    for row, speaker in zip(cohort, rows.speakers, strict=True):
+        values, factor = _selected_scores(np.sort(row[_are_others(members, speaker, NO_SPEAKER)])[None], config)
+        if values.shape[1] >= MIN_COHORT_SCORES:
+            centre, spread = _centre_and_spread(values, factor, config)
+            if not _is_constant(values, spread).any():
+                found.append((centre[0], np.log(spread[0])))
+    return _Reference(*map(float, np.mean(np.sort(found, axis=0), axis=0))) if found else None
+
+
+def _are_others(members: _Axis, *speakers: int) -> BoolArray:
+    """Tell which members of a cohort are none of these speakers; an unknown member is none of them."""
+    others: BoolArray = (members.speakers == NO_SPEAKER) | ~np.isin(members.speakers, speakers)
+    return others
+
+
+def _count_speakers(speakers: IntArray) -> int:
+    """Count the speakers of members of a cohort; each unknown one is a speaker."""
+    known = speakers[speakers != NO_SPEAKER]
+    return len(np.unique(known)) + len(speakers) - len(known)
+
+
+def _is_constant(values: Float64Array, spread: Float64Array) -> BoolArray:
+    """Tell which rows of scores (R, K), of these spreads (R,), do not vary."""
+    constant: BoolArray = spread <= LEAST_SPREAD * np.abs(values).max(axis=1)
+    return constant
 
 
 def _selected_scores(values: Float64Array, config: ScoreNormalisationConfig) -> tuple[Float64Array, float]:
@@ -295,11 +383,10 @@ def _matrix(name: str, values: npt.ArrayLike | None, n_rows: int | None, n_colum
     return matrix
 
 
-def _axes(
-    speakers: Speakers | None, test_names: Sequence[str] | None, n_models: int, n_tests: int, n_z: int, n_t: int
-) -> list[_Axis]:
-    """Assign numbers to the speakers of models, tests and both cohorts; an unused cohort has size 0."""
-    sizes = {"models": n_models, "tests": n_tests, "z_cohort": n_z, "t_cohort": n_t}
+def _axes(speakers: Speakers | None, test_names: Sequence[str] | None, sizes: Mapping[str, int]) -> list[_Axis]:
+    """Assign numbers to the speakers of each axis, by its name in `Speakers`; an unused one has size 0."""
+    if speakers is not None and speakers.cohort_tests is None:
+        speakers = speakers._replace(cohort_tests=speakers.z_cohort)
     numbers: dict[str, int] = {}
     axes = []
     for side, size in sizes.items():

@@ -40,6 +40,7 @@ from naive.scoring import (
     cohort_score,
     linear_score,
     llr,
+    mean_reference,
     normalise,
     pav_llrs,
     posteriors_of_speakers,

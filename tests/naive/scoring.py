@@ -36,7 +36,17 @@ def centre_and_spread(values, statistics="mean", trimmed_share=0.1, top_n=None):
     return fmean(values), pstdev(values) / factor
 
 
-def z_norm(scores, cohort, rows, columns, members, **statistics):
+def mean_reference(cohort, rows, members, **statistics):
+    """Mean centre, and mean logarithm of the spread, of a cohort's own rows, each without its own speaker."""
+    found = []
+    for row in range(len(rows)):
+        others = [cohort[row][k] for k in range(len(members)) if members[k] != rows[row]]
+        centre, spread = centre_and_spread(others, **statistics)
+        found.append((centre, math.log(spread)))
+    return fmean(centre for centre, _ in found), fmean(log for _, log in found)
+
+
+def z_norm(scores, cohort, rows, columns, members, shrinkage=0, reference=None, **statistics):
     """Each score, by the scores of its row against the members who are neither the row nor the column."""
     result = []
     for row, score in enumerate(scores):
@@ -44,27 +54,37 @@ def z_norm(scores, cohort, rows, columns, members, **statistics):
         for column, value in enumerate(score):
             others = [k for k in range(len(members)) if members[k] not in (rows[row], columns[column])]
             centre, spread = centre_and_spread([cohort[row][k] for k in others], **statistics)
+            if shrinkage:
+                n = len({members[k] for k in others})
+                centre = (n * centre + shrinkage * reference[0]) / (n + shrinkage)
+                spread = math.exp((n * math.log(spread) + shrinkage * reference[1]) / (n + shrinkage))
             result[-1].append((value - centre) / spread)
     return np.array(result)
 
 
-def t_norm(scores, cohort, rows, columns, members, **statistics):
+def t_norm(scores, cohort, rows, columns, members, **options):
     """Each score, by the scores of its column."""
-    return z_norm(np.transpose(scores), np.transpose(cohort), columns, rows, members, **statistics).T
+    return z_norm(np.transpose(scores), np.transpose(cohort), columns, rows, members, **options).T
 
 
-def normalise(method, scores, z, t, both, models, tests, z_cohort, t_cohort, **statistics):
+def normalise(method, scores, z, t, both, models, tests, z_cohort, t_cohort, shrinkage=0, **statistics):
     """Each method as it is defined."""
-    by_model = z_norm(scores, z, models, tests, z_cohort, **statistics)
-    by_test = t_norm(scores, t, models, tests, t_cohort, **statistics)
+    by_z, by_t = ({"shrinkage": shrinkage, **statistics} for _ in range(2))
+    if shrinkage:
+        by_z["reference"] = mean_reference(both, t_cohort, z_cohort, **statistics)
+        unknown = [object() for _ in z_cohort]
+        of_t = z_norm(both, both, t_cohort, unknown, z_cohort, **by_z) if method == "zt" else both
+        by_t["reference"] = mean_reference(of_t.T, z_cohort, t_cohort, **statistics)
+    by_model = z_norm(scores, z, models, tests, z_cohort, **by_z)
+    by_test = t_norm(scores, t, models, tests, t_cohort, **by_t)
     if method in ("z", "t"):
         return {"z": by_model, "t": by_test}[method]
     if method == "zt":
-        cohort = z_norm(t, both, t_cohort, tests, z_cohort, **statistics)
-        return t_norm(by_model, cohort, models, tests, t_cohort, **statistics)
+        cohort = z_norm(t, both, t_cohort, tests, z_cohort, **by_z)
+        return t_norm(by_model, cohort, models, tests, t_cohort, **by_t)
     if method == "tz":
-        cohort = t_norm(z, both, models, z_cohort, t_cohort, **statistics)
-        return z_norm(by_test, cohort, models, tests, z_cohort, **statistics)
+        cohort = t_norm(z, both, models, z_cohort, t_cohort, **by_t)
+        return z_norm(by_test, cohort, models, tests, z_cohort, **by_z)
     return (by_model + by_test) / 2
 
 

@@ -8,7 +8,13 @@ from pydantic import ValidationError
 from scipy.stats import median_abs_deviation, trim_mean
 
 import naive
-from speechgmm.scoring.normalisation import ScoreNormalisationConfig, Speakers, check_cohort, normalise_scores
+from speechgmm.scoring.normalisation import (
+    SHRINKING_METHODS,
+    ScoreNormalisationConfig,
+    Speakers,
+    check_cohort,
+    normalise_scores,
+)
 
 METHODS = ("z", "t", "zt", "tz", "s", "as")
 MODELS, TESTS = ("a", "b", "c", "x", "y", "y"), ("a", "b", "c", "d", "z")
@@ -32,46 +38,107 @@ class Case:
         )
 
 
-def configured(method, statistics="mean"):
+def configured(method, statistics="mean", shrinkage=0.0):
     share = {"trimmed_share": 0.29} if statistics == "trimmed" else {}
     return ScoreNormalisationConfig(
-        method=method, statistics=statistics, **share, **({"top_n": 7} if method == "as" else {})
+        method=method,
+        statistics=statistics,
+        **share,
+        **({"top_n": 7} if method == "as" else {}),
+        shrinkage=shrinkage if method in SHRINKING_METHODS else 0.0,
     )
 
 
 # ---- against the definitions ----
 
 
+@pytest.mark.parametrize("shrinkage", [0.0, 10.0])
 @pytest.mark.parametrize("tests", [None, TESTS])
 @pytest.mark.parametrize("statistics", ["mean", "trimmed", "median"])
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_is_its_literal_twin(rng, method, statistics, tests):
-    case = Case(rng)
-    found = case.normalised(configured(method, statistics), Speakers(MODELS, Z_COHORT, T_COHORT, tests))
+def test_every_method_is_its_literal_twin(rng, method, statistics, tests, shrinkage):
+    case, config = Case(rng), configured(method, statistics, shrinkage)
+    found = case.normalised(config, Speakers(MODELS, Z_COHORT, T_COHORT, tests))
     unknown = [object() for _ in TESTS]
     expected = naive.normalise(
         method, case.scores, case.z, case.t, case.both, MODELS, tests or unknown, Z_COHORT, T_COHORT,
-        statistics=statistics, trimmed_share=0.29, top_n=7 if method == "as" else None,
+        statistics=statistics, trimmed_share=0.29, top_n=7 if method == "as" else None, shrinkage=config.shrinkage,
     )  # fmt: skip
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("shrinkage", [0.0, 10.0])
 @pytest.mark.parametrize("method", METHODS)
-def test_without_names_the_whole_cohort_counts(rng, method):
-    case = Case(rng)
+def test_without_names_the_whole_cohort_counts(rng, method, shrinkage):
+    case, config = Case(rng), configured(method, shrinkage=shrinkage)
     strangers = [[object() for _ in range(size)] for size in (6, 5, 16, 15)]
     expected = naive.normalise(
-        method, case.scores, case.z, case.t, case.both, *strangers, top_n=7 if method == "as" else None
+        method, case.scores, case.z, case.t, case.both, *strangers, top_n=7 if method == "as" else None,
+        shrinkage=config.shrinkage,
+    )  # fmt: skip
+    np.testing.assert_allclose(case.normalised(config), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["z", "t", "s"])
+def test_some_utterances_of_the_cohort_are_enough_for_shrinkage(rng, method):
+    # with the columns of three speakers alone, the reference is that of these columns
+    case, columns = Case(rng), [1, 4, 7]
+    speakers = Speakers(MODELS, Z_COHORT, T_COHORT, cohort_tests=[Z_COHORT[n] for n in columns])
+    found = normalise_scores(
+        case.scores,
+        configured(method, shrinkage=10.0),
+        z_scores=case.z,
+        t_scores=case.t,
+        cohort_scores=case.both[:, columns],
+        speakers=speakers,
     )
-    np.testing.assert_allclose(case.normalised(configured(method)), expected, rtol=1e-10, atol=1e-12)
+    sample = [Z_COHORT[n] for n in columns]
+    references = {
+        "z": naive.mean_reference(case.both[:, columns], T_COHORT, sample),
+        "t": naive.mean_reference(case.both[:, columns].T, sample, T_COHORT),
+    }
+    unknown = [object() for _ in TESTS]
+    by_model = naive.z_norm(case.scores, case.z, MODELS, unknown, Z_COHORT, shrinkage=10, reference=references["z"])
+    by_test = naive.t_norm(case.scores, case.t, MODELS, unknown, T_COHORT, shrinkage=10, reference=references["t"])
+    expected = {"z": by_model, "t": by_test, "s": (by_model + by_test) / 2}[method]
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_the_statistics_of_few_speakers_are_drawn_towards_those_of_all(rng):
+    # a cohort of ever more speakers: the shrunk scores approach the plain ones as 10 / (n + 10)
+    scores = [[3.0]]
+    for n_speakers, tolerance in ((10, 1.0), (1000, 0.05)):
+        z, both = rng.normal(0, 1, (1, n_speakers)), rng.normal(0.5, 1, (n_speakers, n_speakers))
+        plain, shrunk = (
+            normalise_scores(scores, configured("z", shrinkage=by), z_scores=z, cohort_scores=both)[0, 0]
+            for by in (0.0, 10.0)
+        )
+        assert shrunk < plain  # the reference is higher than the centre of this model
+        assert shrunk == pytest.approx(plain, abs=tolerance)
+
+
+def test_a_cohort_without_spread_in_itself_draws_towards_nothing():
+    scores, z = [[3.0]], [[0.0, 1.0, 2.0]]
+    plain, shrunk = (
+        normalise_scores(scores, configured("z", shrinkage=by), z_scores=z, cohort_scores=np.ones((2, 3)))
+        for by in (0.0, 10.0)
+    )
+    assert np.array_equal(plain, shrunk)
+
+
+def test_shrinkage_is_the_default_where_there_is_a_reference():
+    assert {method: ScoreNormalisationConfig(method=method).shrinkage for method in ("none", *METHODS)} == {
+        "none": 0, "z": 10, "t": 10, "zt": 10, "s": 10, "tz": 0, "as": 0
+    }  # fmt: skip
+    earlier = {"method": "s", "top_n": 200, "statistics": "mean", "trimmed_share": 0.1}  # as stored before it existed
+    assert ScoreNormalisationConfig.model_validate(earlier).shrinkage == 0
+    with pytest.raises(ValidationError, match="shrinkage 5 is for methods z, t, zt, s, and method is as"):
+        ScoreNormalisationConfig(method="as", shrinkage=5)
 
 
 def test_z_t_and_s_by_hand():
     scores, z, t = [[3.0]], [[0.0, 2.0]], [[-1.0], [3.0]]
-    found = [
-        normalise_scores(scores, ScoreNormalisationConfig(method=method), z_scores=z, t_scores=t)
-        for method in ("z", "t", "s")
-    ]
+    found = [normalise_scores(scores, configured(method), z_scores=z, t_scores=t) for method in ("z", "t", "s")]
     assert np.ravel(found).tolist() == [2.0, 1.0, 1.5]
 
 
@@ -86,7 +153,7 @@ def test_statistics_are_those_of_scipy(rng):
     z = rng.standard_t(3, (1, 40))
     zero_and_one = np.array([[0.0, 1.0]])
     for statistics, share in (("mean", None), ("trimmed", 0.1), ("median", None)):
-        config = ScoreNormalisationConfig(method="z", statistics=statistics)
+        config = ScoreNormalisationConfig(method="z", statistics=statistics, shrinkage=0)
         low, high = normalise_scores(zero_and_one, config, z_scores=z)[0]
         spread = 1 / (high - low)
         centre = -low * spread
@@ -132,14 +199,12 @@ def test_adaptive_s_takes_each_sides_highest_scores():
 def test_adaptive_s_of_a_cohort_no_larger_than_top_n_is_s(rng):
     case = Case(rng)
     adaptive = case.normalised(ScoreNormalisationConfig(method="as", top_n=16))
-    assert np.array_equal(adaptive, case.normalised(ScoreNormalisationConfig(method="s")))
+    assert np.array_equal(adaptive, case.normalised(configured("s")))
 
 
 def test_every_model_of_a_gallery_may_be_the_others_cohort(rng):
     names, scores = "abcd", rng.normal(size=(4, 3))
-    found = normalise_scores(
-        scores, ScoreNormalisationConfig(method="t"), t_scores=scores, speakers=Speakers(names, t_cohort=names)
-    )
+    found = normalise_scores(scores, configured("t"), t_scores=scores, speakers=Speakers(names, t_cohort=names))
     for row in range(4):
         others = np.delete(scores, row, axis=0)
         np.testing.assert_allclose(found[row], (scores[row] - others.mean(axis=0)) / others.std(axis=0))
@@ -205,7 +270,7 @@ def test_a_models_own_scale_and_offset_are_undone(rng, method):
 def test_normalisation_makes_models_of_different_scales_comparable(rng):
     scale, offset = rng.uniform(0.2, 5, (30, 1)), rng.normal(0, 5, (30, 1))
     scores, z = (offset + scale * rng.normal(size=(30, size)) for size in (500, 4000))
-    found = normalise_scores(scores, ScoreNormalisationConfig(method="z"), z_scores=z)
+    found = normalise_scores(scores, configured("z"), z_scores=z)
     np.testing.assert_allclose(found.mean(axis=1), 0, atol=0.25)
     np.testing.assert_allclose(found.std(axis=1), 1, atol=0.15)
 

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from speechgmm.corpus.manifest import Corpus
 from speechgmm.recipe.cache.outputs import StageOutput
-from speechgmm.recipe.graph.cross_fitting import HALVES, HalfSystems, cross_fitted_systems
+from speechgmm.recipe.graph.cross_fitting import FoldSystems, cross_fitted_systems
 from speechgmm.recipe.graph.system import System
 from speechgmm.recipe.layout import ON_BACKGROUND
 from speechgmm.recipe.schema.recipe import Recipe
@@ -27,14 +27,15 @@ class Calibrated(NamedTuple):
     """A calibration, and the systems that were trained for it."""
 
     output: StageOutput
-    halves: tuple[HalfSystems, ...] = ()
+    folds: tuple[FoldSystems, ...] = ()
+    names: tuple[str, ...] = ()  # of the systems
 
     def warnings(self) -> tuple[str, ...]:
-        """List what is doubtful about the models of the halves, once they are there."""
+        """List what is doubtful about the models of the folds, once they are there."""
         return tuple(
-            f"{name} half of the background: {warning}"
-            for name, half in zip(HALVES, self.halves, strict=False)
-            for system in half.systems
+            f"{name}, without fold {number} of the background: {warning}"
+            for number, fold in enumerate(self.folds, 1)
+            for name, system in zip(self.names, fold.systems, strict=True)
             for warning in system.warnings
         )
 
@@ -49,30 +50,31 @@ def calibrate(
     """Calibrate as the recipe says, or find the calibration; `features` holds the roles as each system sees them."""
     if recipe.calibration.on == "background":
         backgrounds = [by_role["background"] for by_role in features]
-        return _on_background(recipe, backgrounds, corpus, context)
+        return _on_background(recipe, backgrounds, features[0]["enrol"], context)
     return Calibrated(_on_list(recipe, systems, features[0]["test"], corpus, context))
 
 
 def _on_background(
-    recipe: Recipe, backgrounds: Sequence[RoleFeatures], corpus: Corpus, context: StageContext
+    recipe: Recipe, backgrounds: Sequence[RoleFeatures], enrol: RoleFeatures, context: StageContext
 ) -> Calibrated:
-    """Calibrate on the trials of both halves together."""
-    halves = cross_fitted_systems(recipe, backgrounds, corpus, context)
+    """Calibrate on the trials of all folds together."""
+    folds = cross_fitted_systems(recipe, backgrounds, enrol, context)
     inputs: dict[str, JsonValue] = {
-        "scores": [[_digests(system) for system in half.systems] for half in halves],
-        "speakers": [[[each.id, each.speaker] for each in half.test] for half in halves],
+        "scores": [[_digests(system) for system in fold.systems] for fold in folds],
+        "speakers": [[[each.id, each.speaker] for each in fold.test] for fold in folds],
     }
 
     def labelled() -> LabelledScores:
-        """Label all pairs of each half."""
-        return LabelledScores(*map(np.concatenate, zip(*(pairs(half) for half in halves), strict=True)))
+        """Label all pairs of each fold."""
+        return LabelledScores(*map(np.concatenate, zip(*(pairs(fold) for fold in folds), strict=True)))
 
-    def pairs(half: HalfSystems) -> LabelledScores:
-        """Label the pairs of one half that all systems have scored."""
-        scores = restrict_to_common([system.scores for system in half.systems])
-        return label_all_pairs(scores, half.test, backgrounds[0].store)
+    def pairs(fold: FoldSystems) -> LabelledScores:
+        """Label the pairs of one fold that all systems have scored."""
+        scores = restrict_to_common([system.scores for system in fold.systems])
+        return label_all_pairs(scores, fold.test, backgrounds[0].store)
 
-    return Calibrated(calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context), halves)
+    output = calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context)
+    return Calibrated(output, folds, tuple(system.name for system in recipe.systems_or_self))
 
 
 def _on_list(

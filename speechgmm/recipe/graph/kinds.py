@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from speechgmm.corpus.manifest import ROLES
 from speechgmm.errors import CorpusError
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training.config import IndependentConfig
@@ -38,7 +37,7 @@ class Parts:
     """What all stages of one system share."""
 
     recipe: Recipe
-    roles: Mapping[str, RoleFeatures]  # by name: background, enrol, test
+    roles: Mapping[str, RoleFeatures]  # by name: background, enrol, test, and what else a normalisation scores
     context: StageContext
     system_label: str  # sets the titles of its stages apart, where there are several systems
 
@@ -176,8 +175,9 @@ def _vector_system(parts: Parts, config: IVectorConfig | SupervectorConfig, ubm:
         title = f"subspace{system_label}"
         factors = trained_factors(config, recipe.seed, ubm, statistics["background"], context, title)
     extractor = Extractor(config, ubm, factors, propagates_covariances(recipe.backend))
-    vectors: dict[str, RoleVectors] = {
-        role: role_vectors(extractor, statistics[role], context, f"vectors of {role}{system_label}") for role in ROLES
+    vectors = {
+        role: role_vectors(extractor, of_role, context, f"vectors of {role}{system_label}")
+        for role, of_role in statistics.items()
     }
     title = f"backend{system_label}"
     backend = fitted_backend(recipe.backend, vectors["background"], vectors["enrol"], context, title)
@@ -188,9 +188,9 @@ def _statistics(parts: Parts, ubm: StageOutput) -> dict[str, RoleStatistics]:
     """Accumulate the statistics of each role, or find them."""
     return {
         role: role_statistics(
-            ubm, parts.recipe.ubm.kernel, parts.roles[role], parts.context, f"statistics of {role}{parts.system_label}"
+            ubm, parts.recipe.ubm.kernel, features, parts.context, f"statistics of {role}{parts.system_label}"
         )
-        for role in ROLES
+        for role, features in parts.roles.items()
     }
 
 

@@ -1,7 +1,7 @@
 """A system as stages: background models, the speakers' models, and scores that are normalised."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from speechgmm.recipe.graph.kinds import Parts, SpeakerGroups, SystemKind, system_kind
 from speechgmm.recipe.schema.recipe import Recipe
@@ -13,6 +13,9 @@ from speechgmm.recipe.stages.scores import ScoredGroups
 from speechgmm.recipe.stages.speakers import load_untrained
 from speechgmm.recipe.stages.subspace import load_warnings
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig, check_cohort
+
+COHORT_SAMPLE = "cohort sample"
+"""The role of one utterance of each background speaker."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,10 @@ def build_system(
     """
     cohort = [utterance.speaker for utterance in background.utterances]
     check_cohort({utterance.speaker for utterance in enrol.utterances}, cohort, recipe.normalisation)
-    kind = system_kind(Parts(recipe, {"background": background, "enrol": enrol, "test": test}, context, system_label))
+    roles = {"background": background, "enrol": enrol, "test": test}
+    if recipe.normalisation.shrinkage:
+        roles[COHORT_SAMPLE] = _one_each(background)
+    kind = system_kind(Parts(recipe, roles, context, system_label))
     models = kind.models("enrol", "")
     scored = kind.scores(models, "test", "")
     if recipe.normalisation.method != "none":
@@ -77,11 +83,21 @@ def _cohort_scores(
 ) -> Mapping[str, ScoredGroups]:
     """Score the background's speakers, each of whom gets a model, as far as the normalisation needs it."""
     scored: dict[str, ScoredGroups] = {}
-    if config.method in ("z", "zt", "tz", "s", "as"):
+    if config.method != "t":
         scored["z_scores"] = kind.scores(models, "background", " of the cohort's utterances")
-    if config.method in ("t", "zt", "tz", "s", "as"):
-        cohort = kind.models("background", " of the cohort")
+    if config.method == "z" and not config.shrinkage:
+        return scored
+    cohort = kind.models("background", " of the cohort")
+    if config.method != "z":
         scored["t_scores"] = kind.scores(cohort, "test", " of the cohort's models")
-        if config.method in ("zt", "tz"):
-            scored["cohort_scores"] = kind.scores(cohort, "background", " of the cohort by itself")
+    if config.method in ("zt", "tz"):
+        scored["cohort_scores"] = kind.scores(cohort, "background", " of the cohort by itself")
+    elif config.shrinkage:
+        scored["cohort_scores"] = kind.scores(cohort, COHORT_SAMPLE, " of the cohort by itself")
     return scored
+
+
+def _one_each(background: RoleFeatures) -> RoleFeatures:
+    """Return the first utterance of each speaker: enough to know how the cohort scores by itself."""
+    first = {each.speaker: each for each in reversed(background.utterances)}
+    return replace(background, utterances=tuple(each for each in background.utterances if first[each.speaker] is each))

@@ -71,8 +71,11 @@ class CalibrationSection(Configuration):
     duration : bool
         Whether the logarithm of a test's duration gets a weight beside the scores; for "logistic".
     on : str
-        ``background`` for 2-fold cross-validation on the speakers of the background model, which needs no other data;
-        or the name of a trial list, whose speakers may be in no other list.
+        ``background`` for cross-validation on the speakers of the background model, which needs no other data; or the
+        name of a trial list, whose speakers may be in no other list.
+    folds : int >= 2, optional
+        Parts of the background's speakers. Trials among the speakers of each part are scored by systems that the other
+        parts trained. By default 4 where 20 speakers or more have two recordings, else 2.
     allow_evaluated : bool
         Whether that list may share speakers with the lists that are evaluated, which makes results look better than
         they are.
@@ -83,6 +86,7 @@ class CalibrationSection(Configuration):
     systems: Literal["equal", "scaled", "trained"] = "equal"
     duration: bool = False
     on: str = "background"
+    folds: int | None = Field(None, ge=2, le=100)
     allow_evaluated: bool = False
 
     @model_validator(mode="after")

@@ -31,8 +31,8 @@ def normalised_scores(
     """Normalise scores by those of a cohort, or find them.
 
     `cohort_scored` holds, as far as the method needs them, ``z_scores`` (models against the cohort's utterances),
-    ``t_scores`` (the cohort's models against the tests) and ``cohort_scores`` (the cohort by itself). The cohort of a
-    trial does not hold the speaker of its model.
+    ``t_scores`` (the cohort's models against the tests) and ``cohort_scores`` (the cohort's models against its
+    utterances, or some of these). The cohort of a trial does not hold the speaker of its model.
     """
     groups = {"scores": scored, **cohort_scored}
     cohort_speaker_of = {utterance.id: utterance.speaker for utterance in cohort.utterances}
@@ -61,10 +61,13 @@ def write_normalised_scores(
     """Normalise the scores of folders; raise ModelError if the cohort is too small, or its scores do not vary."""
     loaded = {name: load_scores(paths) for name, paths in folders.items()}
     scores, z_scores, t_scores = loaded.pop("scores"), loaded.get("z_scores"), loaded.get("t_scores")
+    by_itself = loaded.get("cohort_scores")
+    of_cohort = t_scores or by_itself
     speakers = Speakers(
         [speaker_of[model] for model in scores.models],
         None if z_scores is None else [cohort_speaker_of[test] for test in z_scores.tests],
-        None if t_scores is None else t_scores.models,
+        None if of_cohort is None else of_cohort.models,
+        cohort_tests=None if by_itself is None else [cohort_speaker_of[test] for test in by_itself.tests],
     )
     matrices = {name: each.matrix for name, each in loaded.items()}
     matrix = normalise_scores(
