@@ -34,5 +34,13 @@ SCORES_COLUMNS = ("model", "test", "score", "llr", "label", "speaker")
 IN_LIST = "list:"
 """How the column of scores.csv begins that says which trials a list has; the name of the list follows."""
 
-ON_BACKGROUND = "trials among the speakers of the background model: each half of them by a system of the other half"
+ON_BACKGROUND = "trials among the speakers of the background, each fold of them by systems of the others"
 """What stored results call the trials of cross-fitted systems, in ``trained_on``: not to be reworded."""
+
+ON_OTHER_CORPORA = "other corpora alone, by the map that comes with speechgmm"
+"""What they call a calibration without trials of its own."""
+
+EARLIER_ON_BACKGROUND = (
+    "trials among the speakers of the background model: each half of them by a system of the other half"
+)
+"""What results of earlier versions call them."""

@@ -16,6 +16,7 @@ from scipy.special import logit
 from speechgmm.arrays import Float64Array
 from speechgmm.configuration import Configuration
 from speechgmm.errors import CorpusError, ModelError
+from speechgmm.scoring.calibration_prior import CalibrationPrior, fit_with_prior
 
 DEFAULT_P_TARGET = 0.5
 
@@ -182,7 +183,13 @@ def load_calibration(data: object) -> Calibration:
 
 
 def train_calibration(
-    target: npt.ArrayLike, nontarget: npt.ArrayLike, config: CalibrationConfig, *, side: SideInformation | None = None
+    target: npt.ArrayLike,
+    nontarget: npt.ArrayLike,
+    config: CalibrationConfig,
+    *,
+    side: SideInformation | None = None,
+    prior: CalibrationPrior | Literal["wide"] | None = None,
+    n_speakers: int = 0,
 ) -> Calibration:
     """Train a calibration on the scores of target and nontarget trials.
 
@@ -194,6 +201,12 @@ def train_calibration(
         Method, prior and fusion.
     side : pair of array_like, shapes (N, Q) and (M, Q), finite, optional
         Side information of the same trials, such as the logarithm of the duration; for the method "logistic" only.
+    prior : CalibrationPrior or "wide", optional
+        What is known before the trials, for the method "logistic": a normal distribution of the weights of the scores
+        (of their sum, where `systems` is "equal") and of the side information, and of the offset. "wide" knows the
+        scale of the scores alone. By default, nothing is known, and the trials decide alone.
+    n_speakers : int >= 0
+        With a prior: of how many speakers the trials are, which is what they are worth as evidence.
 
     Returns
     -------
@@ -204,7 +217,7 @@ def train_calibration(
         are scaled to unit deviation internally, so their scale makes no difference, and a constant column has weight 0.
         Where a threshold separates targets from nontargets without an error, the likelihood has no maximum and only
         `PENALTY` bounds the weights: the ratios are then finite, 10 to 20 nats on either side of a wide gap between the
-        scores, and much larger than the number of trials justifies.
+        scores, and much larger than the number of trials justifies. A prior cures that.
 
         For "pav" the points are the first and last score of each pool. One target is added below all scores and one
         nontarget above all, so that no ratio is infinite: with N target and M nontarget trials, ratios are between
@@ -218,9 +231,11 @@ def train_calibration(
         If a kind of trial is missing, numbers of systems or trials differ, a value is not finite, or "pav" is combined
         with side information or with trained weights of several systems.
 
-    References ---------- Brümmer et al. (2007), IEEE Trans. Audio, Speech and Language Processing 15, 2072-2084, for
-    linear fusion by the prior-weighted objective. Brümmer, du Preez (2006), Computer Speech and Language 20, for PAV.
-    The added trials follow Laplace's rule of succession.
+    References
+    ----------
+    Brümmer et al. (2007), IEEE Trans. Audio, Speech and Language Processing 15, 2072-2084, for linear fusion by the
+    prior-weighted objective. Brümmer, du Preez (2006), Computer Speech and Language 20, for PAV. The added trials
+    follow Laplace's rule of succession.
 
     Examples
     --------
@@ -239,7 +254,9 @@ def train_calibration(
     if config.systems == "equal":
         targets, nontargets = _sum_systems(targets), _sum_systems(nontargets)
     if config.method == "logistic":
-        return _train_linear(targets, nontargets, side, config, n_systems)
+        return _train_linear(targets, nontargets, side, config, n_systems, prior, n_speakers)
+    if prior is not None:
+        raise ModelError("a prior is for the method logistic, and the method is pav")
     if side is not None:
         raise ModelError("side information is for the method logistic, and the method is pav")
     if targets.shape[1] > 1:
@@ -261,6 +278,8 @@ def _train_linear(
     side: SideInformation | None,
     config: CalibrationConfig,
     n_systems: int,
+    prior: CalibrationPrior | Literal["wide"] | None,
+    n_speakers: int,
 ) -> LinearCalibration:
     """Train on scores, (N, S) and (M, S), or on sums of scores, (N, 1) and (M, 1), and side information."""
     n_scores = targets.shape[1]
@@ -271,7 +290,11 @@ def _train_linear(
             "side information of nontargets", side[1], len(nontargets), side_columns.shape[1]
         )
         nontargets = np.hstack([nontargets, side_columns])
-    weights, offset = _fit_logistic(targets, nontargets, config.p_target)
+    if prior is None:
+        weights, offset = _fit_logistic(targets, nontargets, config.p_target)
+    else:
+        known = CalibrationPrior.wide(targets, nontargets) if prior == "wide" else prior
+        weights, offset = fit_with_prior(targets, nontargets, config.p_target, known, n_speakers)
     system_weights = np.broadcast_to(weights[:n_scores], n_systems)
     return LinearCalibration(weights=tuple(system_weights), side_weights=tuple(weights[n_scores:]), offset=offset)
 

@@ -1,4 +1,4 @@
-"""Cross-fitting: systems trained without one fold of the background's speakers, and scored on trials among that fold."""
+"""Cross-fitting: systems trained without a fold of the background's speakers, and scored on trials among that fold."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +31,7 @@ class FoldSystems(NamedTuple):
 
     systems: tuple[System, ...]
     test: tuple[Utterance, ...]
+    n_trained: int  # speakers whom the systems were trained on
 
 
 def cross_fitted_systems(
@@ -64,7 +65,7 @@ def cross_fitted_systems(
             roles = [replace(background, utterances=utterances) for utterances in (known, enrolled, test)]
             without_fold = _with_cohort_share(system, len(trained) / len(by_speaker))
             systems.append(build_system(without_fold, roles[0], roles[1], roles[2], context, system_label))
-        fitted.append(FoldSystems(tuple(systems), test))
+        fitted.append(FoldSystems(tuple(systems), test, len(trained)))
     return tuple(fitted)
 
 

@@ -65,6 +65,11 @@ class CalibrationSection(Configuration):
         violators algorithm; or no calibration.
     p_target : float, 0 < p_target < 1
         Prior of a target trial for which "logistic" is optimised.
+    prior : "shipped", "wide" or "none"
+        For "logistic", what is known before the trials, whose weight is the number of their speakers. "shipped": the
+        map that was learnt on other corpora and comes with the package, of scores with S-norm by adapted models whose
+        sum is calibrated; "wide" for others. "wide": the scale of the scores alone, so that few speakers give small
+        ratios. "none": nothing; trials without an error then give no calibration.
     systems : "equal", "scaled" or "trained"
         Whether the scores of several systems are summed as they are; each divided by the standard deviation of its
         nontarget scores in the calibration trials, for systems whose scores differ in scale; or with trained weights.
@@ -83,6 +88,7 @@ class CalibrationSection(Configuration):
 
     method: Literal["logistic", "pav", "none"] = "logistic"
     p_target: float = Field(0.5, gt=0, lt=1)
+    prior: Literal["shipped", "wide", "none"] = "shipped"
     systems: Literal["equal", "scaled", "trained"] = "equal"
     duration: bool = False
     on: str = "background"
@@ -100,6 +106,8 @@ class CalibrationSection(Configuration):
             raise ValueError(f"p_target {self.p_target} is for method logistic; pav is best at every prior at once")
         if self.method == "pav" and self.duration:
             raise ValueError("duration is for method logistic; pav takes nothing but scores")
+        if self.method == "pav" and self.prior != "shipped":
+            raise ValueError(f"prior {self.prior} is for method logistic; pav has none")
         return self
 
     @property

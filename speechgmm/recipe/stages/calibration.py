@@ -4,7 +4,7 @@ Files: ``calibration.json``, which says in place of a calibration why the trials
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from speechgmm.errors import CorpusError
 from speechgmm.features.store.store import FeatureStore
 from speechgmm.files import write_json
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
-from speechgmm.recipe.layout import CALIBRATION_FILE
+from speechgmm.recipe.layout import CALIBRATION_FILE, ON_OTHER_CORPORA
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.context import StageContext, to_json
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix
@@ -30,9 +30,10 @@ from speechgmm.scoring.calibration import (
     load_calibration,
     train_calibration,
 )
+from speechgmm.scoring.calibration_prior import CalibrationPrior
 from speechgmm.scoring.thresholds import find_threshold
 
-VERSION = 2
+VERSION = 3
 """Rises whenever the same inputs would give another output."""
 
 SCALES = "scales"
@@ -48,6 +49,7 @@ class LabelledScores(NamedTuple):
     scores: Float64Array
     target: BoolArray
     log_durations: Float64Array
+    n_speakers: int  # whose trials they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,7 @@ class TrainedCalibration:
     n_nontarget: int
     threshold: float  # nats; a trial is accepted from this log-likelihood ratio on
     scales: tuple[float, ...] = ()  # that the systems' scores are divided by before they are summed; none: by nothing
+    n_speakers: int | None = None  # of these trials; None in results of earlier versions
 
     def apply(self, scores: Sequence[ScoreMatrix], store: FeatureStore) -> ScoreMatrix:
         """Turn the scores of the systems, which have the same models and tests, into log-likelihood ratios in nats.
@@ -83,6 +86,7 @@ class TrainedCalibration:
             "trained_on": self.trained_on,
             "n_target": self.n_target,
             "n_nontarget": self.n_nontarget,
+            **({} if self.n_speakers is None else {"n_speakers": self.n_speakers}),
             **({SCALES: list(self.scales)} if self.scales else {}),
         }
 
@@ -93,21 +97,26 @@ def calibration_output(
     labelled: Callable[[], LabelledScores],
     trained_on: str,
     context: StageContext,
+    prior: CalibrationPrior | None = None,
 ) -> StageOutput:
-    """Train the calibration on labelled scores, or find it; `inputs` states what these scores depend on."""
+    """Train the calibration on labelled scores, or find it; `inputs` states what these scores depend on.
+
+    `prior` is what is known of the sum of the scores before these trials, if anything but their scale.
+    """
     sections: JsonValue = {"calibration": to_json(recipe.calibration), "decision": to_json(recipe.decision)}
+    known: JsonValue = None if prior is None else [prior.mean.tolist(), prior.precision.tolist()]
 
     def work(folder: Path, *_: object) -> None:
         """Write the calibration, or why there is none."""
         trials = labelled()
         try:
-            document = train_on(recipe, trials, trained_on).to_json()
+            document = train_on(recipe, trials, trained_on, prior).to_json()
         except CorpusError as error:
             scales = scales_of(recipe, trials)
             document = {REFUSED: str(error), **({SCALES: list(scales)} if scales else {})}
         write_json(folder / CALIBRATION_FILE, document)
 
-    return context.output(StageKey("calibration", VERSION, {"config": sections, **inputs}), work)
+    return context.output(StageKey("calibration", VERSION, {"config": sections, "prior": known, **inputs}), work)
 
 
 def load_trained_calibration(folder: Path) -> TrainedCalibration:
@@ -116,7 +125,12 @@ def load_trained_calibration(folder: Path) -> TrainedCalibration:
     if REFUSED in document:
         raise CorpusError(document[REFUSED])
     rest = {name: document[name] for name in ("trained_on", "n_target", "n_nontarget", "threshold")}
-    return TrainedCalibration(load_calibration(document["calibration"]), **rest, scales=load_scales(folder))
+    return TrainedCalibration(
+        load_calibration(document["calibration"]),
+        **rest,
+        scales=load_scales(folder),
+        n_speakers=document.get("n_speakers"),
+    )
 
 
 def load_scales(folder: Path) -> tuple[float, ...]:
@@ -140,28 +154,62 @@ def divide_by_scales(systems: Sequence[ScoreMatrix], scales: Sequence[float]) ->
     return [replace(each, matrix=each.matrix / scale) for each, scale in zip(systems, scales, strict=True)]
 
 
-def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str) -> TrainedCalibration:
-    """Train a calibration, and find the threshold of decisions on the same trials; raise CorpusError if they cannot."""
-    scores, target, log_durations = trials
+def train_on(
+    recipe: Recipe, trials: LabelledScores, trained_on: str, prior: CalibrationPrior | None
+) -> TrainedCalibration:
+    """Train a calibration, and find the threshold of decisions on the same trials; raise CorpusError if they cannot.
+
+    With a prior, few trials are enough, and none where the prior is more than their scale.
+    """
+    scores, target, log_durations, n_speakers = trials
+    n_target, n_nontarget = int(target.sum()), int((~target).sum())
+    if not (n_target and n_nontarget) and prior is not None:
+        weights = tuple(prior.mean[:1].tolist() * scores.shape[1])
+        calibration: Calibration = LinearCalibration(weights=weights, offset=float(prior.mean[1]))
+        return TrainedCalibration(calibration, ON_OTHER_CORPORA, 0, 0, _threshold_without_trials(recipe), n_speakers=0)
+    _check_both_kinds(n_target, n_nontarget)
     scales = scales_of(recipe, trials)
     if scales:
         scores = scores / np.array(scales)
-    check_overlap(scores[target], scores[~target])
+    is_linear, learns_alone = recipe.calibration.method == "logistic", recipe.calibration.prior == "none"
+    if is_linear and learns_alone:
+        check_overlap(scores[target], scores[~target])
     sides = (log_durations[target], log_durations[~target]) if recipe.calibration.duration else None
-    calibration = train_calibration(scores[target], scores[~target], recipe.calibration.config, side=sides)
+    calibration = train_calibration(
+        scores[target],
+        scores[~target],
+        recipe.calibration.config,
+        side=sides,
+        prior=None if learns_alone or not is_linear else prior or "wide",
+        n_speakers=n_speakers,
+    )
     check_direction(calibration)
     llrs = calibration.apply(scores, log_durations if recipe.calibration.duration else None)
-    if isinstance(calibration, LinearCalibration):  # weights may separate what the sum of the scores does not
+    if is_linear and learns_alone:  # weights may separate what the sum of the scores does not
         check_overlap(llrs[target, None], llrs[~target, None])
     threshold = find_threshold(llrs[target], llrs[~target], recipe.decision)
-    return TrainedCalibration(calibration, trained_on, int(target.sum()), int((~target).sum()), threshold, scales)
+    return TrainedCalibration(calibration, trained_on, n_target, n_nontarget, threshold, scales, n_speakers)
 
 
-def label_listed_trials(scores: Float64Array, trials: Sequence[Trial], store: FeatureStore) -> LabelledScores:
-    """Label the scores (n, S) of n listed trials; those that some system has no score of (NaN) are left out."""
+def _threshold_without_trials(recipe: Recipe) -> float:
+    """Return the threshold that follows from the costs; raise CorpusError for those that need trials."""
+    if recipe.decision.method != "bayes":
+        raise CorpusError(f"decision.method {recipe.decision.method} needs trials, and there are none; expected bayes")
+    return find_threshold((), (), recipe.decision)
+
+
+def label_listed_trials(
+    scores: Float64Array, trials: Sequence[Trial], speaker_of: Mapping[str, str], store: FeatureStore
+) -> LabelledScores:
+    """Label the scores (n, S) of n listed trials; those that some system has no score of (NaN) are left out.
+
+    `speaker_of` names the speaker of each model.
+    """
     rows = np.flatnonzero(~np.isnan(scores).any(axis=1)).tolist()
     target = np.array([trials[row].target for row in rows], np.bool_)
-    return LabelledScores(scores[rows], target, log_durations_of(store, [trials[row].test for row in rows]))
+    n_speakers = len({speaker_of[trials[row].model] for row in rows if trials[row].target})
+    log_durations = log_durations_of(store, [trials[row].test for row in rows])
+    return LabelledScores(scores[rows], target, log_durations, n_speakers)
 
 
 def label_all_pairs(scores: Sequence[ScoreMatrix], test: Sequence[Utterance], store: FeatureStore) -> LabelledScores:
@@ -170,7 +218,18 @@ def label_all_pairs(scores: Sequence[ScoreMatrix], test: Sequence[Utterance], st
     target = np.array(scores[0].models)[:, None] == np.array([speaker[name] for name in scores[0].tests])
     log_durations = np.broadcast_to(log_durations_of(store, scores[0].tests), target.shape)
     stacked = np.stack([each.matrix.ravel() for each in scores], axis=1)
-    return LabelledScores(stacked, target.ravel(), log_durations.ravel())
+    return LabelledScores(stacked, target.ravel(), log_durations.ravel(), int(target.any(axis=1).sum()))
+
+
+def no_trials(n_systems: int) -> LabelledScores:
+    """Return what there is where no trials are known."""
+    return LabelledScores(np.empty((0, n_systems)), np.empty(0, np.bool_), np.empty(0), 0)
+
+
+def join_trials(parts: Sequence[LabelledScores]) -> LabelledScores:
+    """Join trials of different speakers."""
+    scores, target, log_durations = (np.concatenate([part[n] for part in parts]) for n in range(3))
+    return LabelledScores(scores, target, log_durations, sum(part.n_speakers for part in parts))
 
 
 def log_durations_of(store: FeatureStore, tests: Sequence[str]) -> Float64Array:
@@ -179,12 +238,14 @@ def log_durations_of(store: FeatureStore, tests: Sequence[str]) -> Float64Array:
     return duration_side([n_frames[test] for test in tests])
 
 
+def _check_both_kinds(n_target: int, n_nontarget: int) -> None:
+    """Refuse trials of one kind alone."""
+    if not (n_target and n_nontarget):
+        raise CorpusError(f"{n_target} target and {n_nontarget} nontarget trials have scores; expected some of both")
+
+
 def check_overlap(target: Float64Array, nontarget: Float64Array) -> None:
     """Refuse trials without an error, which any certainty, however great, would fit: scores (N, S) and (M, S)."""
-    if not (len(target) and len(nontarget)):
-        raise CorpusError(
-            f"{len(target)} target and {len(nontarget)} nontarget trials have scores; expected some of both"
-        )
     if target.sum(axis=1).min() >= nontarget.sum(axis=1).max():
         raise CorpusError(
             f"none of {len(target)} target trials scores below any of {len(nontarget)} nontarget trials: they cannot "
