@@ -25,10 +25,10 @@ class CohortNormaliser(Generic[Model]):
         self._scored_by = system.tests(cohort.frames)
         self._scores: WeakKeyDictionary[Model, Float64Array] = WeakKeyDictionary()
         self._cohort_tests: Sequence[int] = range(len(cohort.speakers))
-        if config.shrinkage and config.method != "zt":  # the first utterance of each speaker is enough
+        if config.shrinkage:  # the first utterance of each speaker is enough
             self._cohort_tests = sorted({name: n for n, name in reversed([*enumerate(cohort.speakers)])}.values())
         self._by_itself: Float64Array | None = None
-        if config.shrinkage or config.method == "tz":
+        if config.shrinkage or config.method in ("zt", "tz"):
             scored_by = system.tests([cohort.frames[number] for number in self._cohort_tests])
             self._by_itself = scored_by(list(self._models.values()))
 

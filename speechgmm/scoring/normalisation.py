@@ -169,8 +169,8 @@ def normalise_scores(
     t_scores : array_like, shape (L, U), finite, optional
         Score of each of L models of the cohort for each test; needed by every method but "none" and "z".
     cohort_scores : array_like, shape (L, K), finite, optional
-        Score of each model of the cohort for each of its utterances; needed by "zt" and "tz", and by shrinkage, for
-        which some utterances are enough: those of `speakers.cohort_tests`.
+        Score of each model of the cohort for each of its utterances; needed by "zt" and "tz", and by shrinkage. But for
+        "tz", some utterances are enough: those of `speakers.cohort_tests`.
     speakers : Speakers, optional
         If given, the cohort of a trial leaves out the speaker of its model and, where `speakers.tests` is given, that
         of its test. The same rule holds for cohort scores that are normalised themselves ("zt", "tz").
@@ -211,10 +211,9 @@ def normalise_scores(
         z = _matrix("z_scores", z_scores, n_models, None)
     if config.method != "z":
         t = _matrix("t_scores", t_scores, None, n_tests)
-    if config.method in ("zt", "tz"):
-        both = _matrix("cohort_scores", cohort_scores, len(t), z.shape[1])
-    elif config.shrinkage:
-        both = _matrix("cohort_scores", cohort_scores, None if config.method == "z" else len(t), None)
+    if config.method in ("zt", "tz") or config.shrinkage:
+        n_utterances = z.shape[1] if config.method == "tz" else None
+        both = _matrix("cohort_scores", cohort_scores, None if config.method == "z" else len(t), n_utterances)
     sizes = {"models": n_models, "tests": n_tests, "z_cohort": z.shape[1], "t_cohort": len(both) or len(t)}
     axes = _axes(speakers, test_names, sizes | {"cohort_tests": both.shape[1]})
     models, tests, z_cohort, t_cohort, cohort_tests = axes
@@ -226,10 +225,11 @@ def normalise_scores(
             t_step = _Step(t_cohort, config, _reference(both.T, cohort_tests, t_cohort, config))
             return _t_norm(matrix, t, models, tests, t_step)
         case "zt":
-            unknown = z_cohort._replace(speakers=np.full(len(z_cohort.speakers), NO_SPEAKER))
-            normalised_both = _z_norm(both, both, t_cohort, unknown, z_step)
-            t_step = _Step(t_cohort, config, _reference(normalised_both.T, z_cohort, t_cohort, config))
-            normalised_cohort = _z_norm(t, both, t_cohort, tests, z_step)
+            cohort_step = z_step._replace(members=cohort_tests)
+            unknown = cohort_tests._replace(speakers=np.full(len(cohort_tests.speakers), NO_SPEAKER))
+            normalised_both = _z_norm(both, both, t_cohort, unknown, cohort_step)
+            t_step = _Step(t_cohort, config, _reference(normalised_both.T, cohort_tests, t_cohort, config))
+            normalised_cohort = _z_norm(t, both, t_cohort, tests, cohort_step)
             return _t_norm(_z_norm(matrix, z, models, tests, z_step), normalised_cohort, models, tests, t_step)
         case "tz":
             t_step = _Step(t_cohort, config, None)
@@ -416,8 +416,8 @@ def check_cohort(models: Collection[str], cohort: Sequence[str], config: ScoreNo
         return
     n_needed = {"z": 1, "tz": MIN_COHORT_SCORES + 1}.get(config.method, MIN_COHORT_SCORES)
     needed = dict.fromkeys(models, n_needed)
-    if config.method == "zt":  # each cohort model is normalised by the utterances of the other speakers
-        needed = dict.fromkeys(cohort, 1) | needed
+    if config.method == "zt":  # each cohort model is normalised by the utterances of the others, of each one or all
+        needed = dict.fromkeys(cohort, MIN_COHORT_SCORES if config.shrinkage else 1) | needed
     for model, n_speakers in needed.items():
         others = [speaker for speaker in cohort if speaker != model]
         if len(others) < MIN_COHORT_SCORES or len({*others}) < n_speakers:

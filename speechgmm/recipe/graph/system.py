@@ -90,10 +90,10 @@ def _cohort_scores(
     cohort = kind.models("background", " of the cohort")
     if config.method != "z":
         scored["t_scores"] = kind.scores(cohort, "test", " of the cohort's models")
-    if config.method in ("zt", "tz"):
-        scored["cohort_scores"] = kind.scores(cohort, "background", " of the cohort by itself")
-    elif config.shrinkage:
+    if config.shrinkage:
         scored["cohort_scores"] = kind.scores(cohort, COHORT_SAMPLE, " of the cohort by itself")
+    elif config.method in ("zt", "tz"):
+        scored["cohort_scores"] = kind.scores(cohort, "background", " of the cohort by itself")
     return scored
 
 
