@@ -25,9 +25,7 @@ from speechgmm.recipe.stages.calibration import (
 from speechgmm.recipe.stages.context import StageContext
 from speechgmm.recipe.stages.features import RoleFeatures, n_speakers
 from speechgmm.recipe.stages.score_matrix import restrict_to_common
-from speechgmm.scoring.calibration_prior import CalibrationPrior
-from speechgmm.scoring.normalisation import DEFAULT_SHRINKAGE
-from speechgmm.scoring.shipped_maps import Scale, shipped_prior
+from speechgmm.scoring.shipped_maps import ShippedMap, shipped_map
 
 
 class Calibrated(NamedTuple):
@@ -67,7 +65,8 @@ def _on_background(recipe: Recipe, features: Sequence[Mapping[str, RoleFeatures]
     """Calibrate on the trials of all folds together; on none, where there are too few speakers and a shipped map."""
     backgrounds = [by_role["background"] for by_role in features]
     n_cohort = n_speakers(backgrounds[0])
-    prior = _known_before(recipe, n_cohort)
+    known = _known_before(recipe)
+    prior = None if known is None else known.prior(len(backgrounds), n_cohort)
     why_no_trials = ""
     try:
         folds = cross_fitted_systems(recipe, backgrounds, features[0]["enrol"], context)
@@ -88,32 +87,31 @@ def _on_background(recipe: Recipe, features: Sequence[Mapping[str, RoleFeatures]
         """Label the pairs of one fold that all systems have scored."""
         scores = restrict_to_common([system.scores for system in fold.systems])
         trials = label_all_pairs(scores, fold.test, backgrounds[0].store)
-        if prior is None:
+        if known is None:
             return trials
-        to_whole = Scale.of_cohort(fold.n_trained)
-        return trials._replace(scores=to_whole.convert(trials.scores, Scale.of_cohort(n_cohort)))
+        return trials._replace(scores=known.scale(fold.n_trained).convert(trials.scores, known.scale(n_cohort)))
 
     output = calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context, prior)
     return Calibrated(output, folds, tuple(system.name for system in recipe.systems_or_self), why_no_trials)
 
 
-def _known_before(recipe: Recipe, n_cohort: int) -> CalibrationPrior | None:
-    """Return the prior that comes with the package, if it is asked for and of scores such as those of all systems."""
+def _known_before(recipe: Recipe) -> ShippedMap | None:
+    """Return the map that comes with the package, if it is asked for and of scores such as those of all systems."""
     calibration = recipe.calibration
     asked = calibration.method == "logistic" and calibration.prior == "shipped"
     if not asked or calibration.systems != "equal" or calibration.duration:
         return None
-    if not all(map(_is_on_common_scale, recipe.systems_or_self)):
+    systems = recipe.systems_or_self
+    normalisation = systems[0].normalisation
+    if not all(_adapts(system) and system.normalisation == normalisation for system in systems):
         return None
-    return shipped_prior(len(recipe.systems_or_self), n_cohort)
+    return shipped_map(normalisation, len(systems))
 
 
-def _is_on_common_scale(system: Recipe) -> bool:
-    """Whether the shipped maps are of scores such as a system's: log-likelihood ratios of MAP, with shrunk S-norm."""
+def _adapts(system: Recipe) -> bool:
+    """Whether scores are log-likelihood ratios of models adapted by MAP."""
     is_adapted = system.vectors is None and isinstance(system.speakers, AdaptationConfig)
-    normalisation = system.normalisation
-    is_shrunk = normalisation.method == "s" and normalisation.shrinkage == DEFAULT_SHRINKAGE
-    return is_adapted and system.scoring.method == "llr" and is_shrunk
+    return is_adapted and system.scoring.method == "llr"
 
 
 def _on_list(
@@ -137,7 +135,8 @@ def _on_list(
         scores = np.stack([system.scores.for_trials(trials) for system in systems], axis=1)  # one matrix at a time
         return label_listed_trials(scores, trials, corpus.speaker_of, by_role["test"].store)
 
-    prior = _known_before(recipe, n_speakers(by_role["background"]))
+    known = _known_before(recipe)
+    prior = None if known is None else known.prior(len(systems), n_speakers(by_role["background"]))
     return calibration_output(recipe, inputs, labelled, f"the trials of {name}", context, prior)
 
 
