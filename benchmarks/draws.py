@@ -21,15 +21,16 @@ class Draw:
 
     corpus: str  # the corpus it is drawn from, which has the weight of one however many draws it has
     name: str
-    root: Path
-    keys: Mapping[str, object]  # of the recipe's corpus section, beside the root
+    section: Mapping[str, object]  # the corpus section of a recipe
     n_speakers: int  # of its background
     seed: int = 0
+    front_end: Mapping[str, object] | None = None  # of a corpus of features
 
-    @property
-    def section(self) -> dict[str, object]:
-        """The corpus section of a recipe."""
-        return {"kind": "kaldi", "root": str(self.root), **self.keys}
+
+def kaldi(root: Path, **keys: object) -> dict[str, object]:
+    """Return the corpus section of Kaldi lists."""
+    lists = [path.name for path in sorted(root.glob("trials*.txt"), reverse=True)]
+    return {"kind": "kaldi", "root": str(root), "trials": lists, **keys}
 
 
 def read_pairs(path: Path) -> dict[str, str]:
@@ -149,21 +150,38 @@ def _copy_trials(source: Path, folder: Path) -> None:
 
 def development_draws(data: Path, folder: Path, degraded: Collection[str] = ()) -> Iterator[Draw]:
     """Yield all draws of the corpora in `data`, made in `folder`; `degraded` adds copies with such tests."""
-    lists = {"trials": ["trials.txt", "trials.hard.txt"]}
     for corpus, sizes, n_draws in (("so762", (10, 14, 30), 5), ("libri", (14, 30), 2)):
         source = data / corpus
-        n_all = len({*read_pairs(source / "lists/background/utt2spk").values()})
-        sources = [(corpus, source, n_all, 0)]
+        sources = [(corpus, source, count_speakers(source), 0)]
         for seed in range(n_draws):
             for size in sizes:
                 name = f"{corpus}-{size}-{seed}"
                 sources.append((name, fewer_speakers(source, size, seed, folder / name), size, seed))
         for name, root, size, seed in sources:
-            yield Draw(corpus, name, root, lists, size, seed)
+            yield Draw(corpus, name, kaldi(root), size, seed)
             for how in degraded:
                 made = degrade_tests(root, how, folder / f"{name}-{how}")
-                yield Draw(corpus, f"{name}-{how}", made, lists, size, seed)
+                yield Draw(corpus, f"{name}-{how}", kaldi(made), size, seed)
     for which in (0, 1):
         root = half_of_background(data / "so762", which, 4, folder / f"so762-half-{which}")
-        yield Draw("so762", root.name, root, {}, 32 + which)
-    yield Draw("fsdd", "fsdd", data / "fsdd", {**lists, "background": None}, 6)
+        yield Draw("so762", root.name, kaldi(root), count_speakers(root))
+    yield Draw("fsdd", "fsdd", kaldi(data / "fsdd", background=None), 6)
+    yield Draw("voices", "voices", {"kind": "synthetic", "n_speakers": 20}, 20)
+    yield from given_draws(data / "an4_feat", folder)
+
+
+def given_draws(source: Path, folder: Path) -> Iterator[Draw]:
+    """Yield the draws of a corpus of features."""
+    front_end = {"kind": "given", "n_static": 13, "deltas": {"order": 2, "window": 3}}
+    sources = [(source.name, source, count_speakers(source), 0)]
+    for seed in range(2):
+        for size in (10, 14):
+            name = f"{source.name}-{size}-{seed}"
+            sources.append((name, fewer_speakers(source, size, seed, folder / name), size, seed))
+    for name, root, size, seed in sources:
+        yield Draw(source.name, name, kaldi(root, input="features"), size, seed, front_end)
+
+
+def count_speakers(source: Path) -> int:
+    """Count the background speakers of a corpus."""
+    return len({*read_pairs(source / "lists/background/utt2spk").values()})
