@@ -17,6 +17,7 @@ from speechgmm.cli.features import features
 from speechgmm.cli.gallery import gallery
 from speechgmm.cli.help import EXIT_STATUS, SHORT_HELP, Command, Group, arrange_group, help_text
 from speechgmm.cli.init import init
+from speechgmm.cli.recipes import recipes
 from speechgmm.cli.report import report
 from speechgmm.cli.run import run
 from speechgmm.cli.schema import schema
@@ -85,6 +86,7 @@ def _add(command: Callable[..., Any], group: str, example: str) -> None:
 
 
 _add(init, EXPERIMENTS, "speechgmm init recordings")
+_add(recipes, EXPERIMENTS, "speechgmm recipes quickstart > mine.yaml")
 _add(check, EXPERIMENTS, "speechgmm check recordings.yaml")
 _add(show, EXPERIMENTS, "speechgmm show recordings.yaml")
 _add(run, EXPERIMENTS, "speechgmm run recordings.yaml --set seed=1 --name second")

@@ -1,11 +1,10 @@
 """The command that checks a recipe and its data."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgmm.cli.common import JobsOption, exit_on_error, printable
+from speechgmm.cli.common import JobsOption, RecipeArgument, exit_on_error, printable, recipe_file
 
 if TYPE_CHECKING:
     from speechgmm.recipe.preparing.checking import CheckReport, Finding
@@ -15,7 +14,7 @@ MOST_SHOWN = 3
 
 
 def check(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
+    recipe: RecipeArgument,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in corpus.root=/data. Repeatable."),
@@ -37,7 +36,7 @@ def check(
     from speechgmm.recipe.stages.progress import ProgressBars
 
     with exit_on_error("interrupted"):
-        loaded = load_recipe(recipe, set_ or ())
+        loaded = load_recipe(recipe_file(recipe, set_ or ()), set_ or ())
         with ProgressBars(Console(stderr=True)) as bars:
             report = check_recipe(loaded, Engine("processes", jobs or available_cores()), bars)
     if json:

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +32,26 @@ def check_page(option: str, path: Path) -> None:
         raise ResultsError(f"{option} {path}: a folder; expected the name of the page, as in {path / 'report.html'}")
     if path.suffix.lower() not in {".html", ".htm"}:
         raise ResultsError(f"{option} {path}: expected the name of the page, with .html or .htm at its end")
+
+
+RecipeArgument = Annotated[
+    Path, typer.Argument(help="The recipe: a YAML file, or the name of a shipped one.", show_default=False)
+]
+
+
+def recipe_file(recipe: Path, overrides: Sequence[str]) -> Path:
+    """Return the file that a recipe's name means here, or the name of a shipped one; print what hides shipped files.
+
+    Raises RecipeError if the path is something else than a recipe.
+    """
+    from speechgmm.recipe.reading.loader import notes_on
+    from speechgmm.recipe.reading.names import find_recipe
+    from speechgmm.recipe.shipped import SHIPPED
+
+    for note in notes_on(recipe, overrides):
+        typer.echo(printable(shorten_paths(f"note: {note}")), err=True)
+    found = find_recipe(recipe)
+    return recipe if found.source.startswith(SHIPPED) else found.path
 
 
 def printable(text: str) -> str:

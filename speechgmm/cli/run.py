@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechgmm.cli.common import JobsOption, exit_on_error, group_reasons, printable, shorten_paths
+from speechgmm.cli.common import (
+    JobsOption,
+    RecipeArgument,
+    exit_on_error,
+    group_reasons,
+    printable,
+    recipe_file,
+    shorten_paths,
+)
 from speechgmm.cli.tables import show_identification, show_numbers
 from speechgmm.errors import RecipeError, SpeechGMMError
 
@@ -98,7 +106,7 @@ def _checked_name(name: str | None) -> str | None:
 
 
 def run(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
+    recipe: RecipeArgument,
     *,
     set_: Annotated[
         list[str] | None,
@@ -155,9 +163,10 @@ def run(
             raise RecipeError(f"--force and --from {from_.value}: expected one of them")
         if from_ and until and [*Stage].index(from_) > [*Stage].index(until):
             raise RecipeError(f"--from {from_.value} is after --until {until.value}: nothing would be rerun")
+        overrides = [*(set_ or ()), *([f"name='{name}'"] if name else [])]
         result = run_recipe(
-            recipe,
-            overrides=[*(set_ or ()), *([f"name='{name}'"] if name else [])],
+            recipe_file(recipe, overrides),
+            overrides=overrides,
             results=results,
             engine=build_engine(engine, jobs, scheduler),
             kernel=None if device is None else KERNELS[device],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgmm.cli.common import exit_on_error
+from speechgmm.cli.common import RecipeArgument, exit_on_error, recipe_file
 from speechgmm.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
+    recipe: RecipeArgument,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in ubm.n_components=128. Repeatable."),
@@ -30,6 +30,7 @@ def show(
     from speechgmm.recipe.running.planning import plan
 
     with exit_on_error():
+        recipe = recipe_file(recipe, set_ or ())
         rows = list_origins(recipe, set_ or ())
         intro = "would run: "
         try:
@@ -51,7 +52,10 @@ def show(
 
 
 def _print_rows(rows: list["KeyOrigin"]) -> None:
-    """Print rows in columns: on a terminal with dim defaults and folded long values, elsewhere as plain lines."""
+    """Print rows in columns: on a terminal with dim defaults and folded long values, elsewhere as plain lines.
+
+    Empty lines separate systems, and on a terminal sections.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -62,7 +66,10 @@ def _print_rows(rows: list["KeyOrigin"]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         widths = [max(len(row[column]) for row in cells) for column in range(2)]
+        system = ""
         for key, value, origin in cells:
+            if system != (system := ".".join(key.split(".")[:2]) if key.startswith("systems.") else ""):
+                typer.echo()
             typer.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
         return
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))

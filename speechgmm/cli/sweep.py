@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechgmm.cli.common import JobsOption, exit_on_error, group_reasons, printable, shorten_paths
+from speechgmm.cli.common import (
+    JobsOption,
+    RecipeArgument,
+    exit_on_error,
+    group_reasons,
+    printable,
+    recipe_file,
+    shorten_paths,
+)
 from speechgmm.cli.run import EngineKind, EngineOption, SchedulerOption, build_engine
 
 if TYPE_CHECKING:
@@ -30,7 +38,7 @@ class SortKey(StrEnum):
 
 
 def sweep(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
+    recipe: RecipeArgument,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,11 +64,12 @@ def sweep(
     from rich.console import Console
 
     from speechgmm.recipe.layout import SERIES_FILE
-    from speechgmm.recipe.series.points import load_series
+    from speechgmm.recipe.series.points import load_series, split_values
     from speechgmm.recipe.series.sweep import run_series
 
     with exit_on_error():
         workers = build_engine(engine, jobs, scheduler)
+        recipe = recipe_file(recipe, [text for text in set_ or () if len(split_values(text)) == 1])
         series = load_series(recipe, set_ or ())
         experiments = "1 experiment" if len(series.points) == 1 else f"{len(series.points)} experiments"
         typer.echo(f"{series.name}: {experiments}, over {', '.join(series.keys) or 'one point'}")

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from speechgmm.cli.common import JobsOption, exit_on_error, group_reasons, printable, results_folder, shorten_paths
+from speechgmm.cli.common import (
+    JobsOption,
+    exit_on_error,
+    group_reasons,
+    printable,
+    recipe_file,
+    results_folder,
+    shorten_paths,
+)
 from speechgmm.cli.features import parse_channel, parse_raw_format
 from speechgmm.cli.run import KERNELS, Device, EngineKind, EngineOption, SchedulerOption, build_engine
 from speechgmm.errors import ResultsError
@@ -143,7 +151,7 @@ def _recipe_and_results(path: Path, overrides: Sequence[str], results: Path | No
 
     folder = results_folder(path)
     if not folder.is_dir():
-        return load_recipe(path, overrides), results or Path("results")
+        return load_recipe(recipe_file(path, overrides), overrides), results or Path("results")
     if not (folder / RECIPE_FILE).is_file():
         raise ResultsError(not_results(folder))
     above = folder.resolve().parents

@@ -341,10 +341,10 @@ def test_the_resolved_recipe_of_a_fusion_gives_the_same_bytes(fused, tmp_path):
     ("text", "message"),
     [
         ("systems: [four.yaml, eight.yaml]\nubm: {n_components: 4}", "ubm: systems have their own"),
-        ("systems: [four.yaml]", "expected two or more, of different names"),
+        ("systems: [four.yaml]", "four alone; expected two or more"),
         ("systems: [four.yaml, four.yaml]", "a second system by the name of four"),
         ("systems: [four.yaml, nowhere.yaml]", "nowhere.yaml"),
-        ("systems: [four.yaml, bad.yaml]", "both.yaml|is a system itself"),
+        ("systems: [four.yaml, bad.yaml]", "bad lists systems itself"),
         ("systems: four.yaml", "expected a list"),
     ],
 )
@@ -355,10 +355,14 @@ def test_systems_that_make_no_sense_are_refused(fused, small, text, message):
         fused(recipe="bad.yaml")
 
 
-def test_systems_of_other_voices_are_refused(fused, small):
-    (small.folder / "bad.yaml").write_text("corpus: {kind: synthetic}\nsystems: [four.yaml, eight.yaml]\n")
-    with pytest.raises(RecipeError, match="systems four, eight: expected the corpus of this recipe"):
-        fused(recipe="bad.yaml")
+def test_systems_of_other_voices_are_run_on_those_of_the_recipe(fused, small):
+    (small.folder / "other.yaml").write_text(
+        "corpus: {kind: synthetic, seed: 9}\nubm: {n_components: 4, n_iterations: 3}\n"
+    )
+    text = (small.folder / "both.yaml").read_text().replace("four.yaml", "{base: other.yaml, name: four}")
+    (small.folder / "mixed.yaml").write_text(text)
+    again = fused(recipe="mixed.yaml").folder
+    assert (again / "scores.csv").read_bytes() == (fused().folder / "scores.csv").read_bytes()
 
 
 def test_a_normalised_run_leaves_the_cohort_that_a_gallery_takes(small, tmp_path):

@@ -103,18 +103,19 @@ calibration: !x {}
         "--set seed.x=2: seed.x: seed has no keys below it",
         "--set speakers.x=1: speakers.x: unknown key; expected one of "
         "method, relevance_factor, relevance_factors, alpha, adapt, n_iterations, base",
-        "c/ubm.yaml:1:1: systems[1].ubm.n_componets: unknown key; did you mean n_components?",
-        "c/ubm.yaml:2:1: systems[1].ubm: no such file: c/none.yaml",
-        "c/ubm.yaml:3:1: systems[1].ubm.tolerance: -1; expected 0 or more",
-        "recipes/a.yaml:2:1: systems[0].systems: expected none here: this is a system itself",
-        "recipes/a.yaml:3:11: systems[0].scoring.method: 'llrr'; expected 'llr' or 'linear'; did you mean llr?",
+        "c/ubm.yaml:1:1: systems.b.ubm.n_componets: unknown key; did you mean n_components?",
+        "c/ubm.yaml:2:1: systems.b.ubm: no such file: c/none.yaml",
+        "c/ubm.yaml:3:1: systems.b.ubm.tolerance: -1; expected 0 or more",
+        "recipes/a.yaml:3:11: systems.a.scoring.method: 'llrr'; expected 'llr' or 'linear'; did you mean llr?",
         "recipes/r.yaml:3:3: corpus.root: the environment variable NOWHERE is not set, and has no default as in "
         "${NOWHERE:-DIR}",
         "recipes/r.yaml:4:15: corpus.trials: 3; expected text, perhaps in quotes",
         "recipes/r.yaml:6:1: seed: the key stands here twice, first in line 5",
         "recipes/r.yaml:8:3: features.n_mfc: unknown key; did you mean n_cepstra?",
         "recipes/r.yaml:9:3: features.remove_dc: 'no'; expected true or false; in YAML 1.2 no is a word: write false",
-        "recipes/r.yaml:10:50: systems: a second system by the name of b; expected different names",
+        "recipes/r.yaml:10:11: systems.a.systems: a lists systems itself; expected none in a system: list them beside "
+        "the others",
+        "recipes/r.yaml:10:50: systems: a second system by the name of b; give one another, as in {base: b, name: b_2}",
         "recipes/r.yaml:10:61: systems[3].name: missing, and it has no default",
         "recipes/r.yaml:10:68: systems[3].ubm.n_components: 'x'; expected a whole number of 1 or more, or auto",
         "recipes/r.yaml:10:87: systems: no such file: recipes/none.yaml",
@@ -202,13 +203,16 @@ systems:
     assert empty.ubm == load_recipe(write(SMALL)).ubm
 
 
-def test_a_system_has_the_corpus_of_the_fusion_unless_it_says_another():
-    text = "corpus: {kind: synthetic, seed: 3}\nsystems: [{name: a}, {name: b%s}]\n"
-    recipe = load_recipe(write(text % ""), ["corpus.n_speakers=5"])
-    assert all(system.corpus == recipe.corpus for system in recipe.systems)
+def test_systems_have_the_corpus_of_the_recipe_whatever_they_say():
+    write(
+        "corpus: {kind: kaldi, root: nowhere}\nevaluation: {bootstrap: 3}\nseed: 9\nsweep: {list: [{seed: 1}]}\n",
+        "b.yaml",
+    )
+    text = "corpus: {kind: synthetic, seed: 3}\nsystems: [{name: a, corpus: {kind: csv, root: x}}, b.yaml]\n"
+    recipe = load_recipe(write(text), ["corpus.n_speakers=5"])
+    assert [system.corpus for system in recipe.systems] == [recipe.corpus] * 2
     assert (recipe.corpus.seed, recipe.corpus.n_speakers) == (3, 5)
-    (line,) = refused(text % ", corpus: {kind: synthetic}")
-    assert line == "r.yaml:2:1: systems b: expected the corpus of this recipe, no systems again, no sweep"
+    assert recipe.systems[1] == Recipe(name="b", corpus=recipe.corpus)
     (line,) = refused("corpus: {kind: synthetc}\nsystems: [{name: a}, {name: b}]\n")
     assert line.startswith("r.yaml:1:10: corpus.kind: 'synthetc'")
 
@@ -220,7 +224,8 @@ def test_sections_beside_systems_are_refused_where_they_stand():
 
 def test_a_system_that_lists_itself_is_refused():
     lines = refused(f"{SMALL}systems: [r.yaml, {{name: b}}]\n")
-    assert "r.yaml:2:1: systems[0].systems: expected none here: this is a system itself" in lines
+    message = "r lists systems itself; expected none in a system: list them beside the others"
+    assert f"r.yaml:2:11: systems.r.systems: {message}" in lines
 
 
 def test_all_that_is_wrong_with_a_front_end_alone_is_told_at_once():

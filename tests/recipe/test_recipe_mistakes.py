@@ -33,15 +33,27 @@ def check_refused(tree, path, lines, expected):
     recipe = path
     if path.parts[0] == "configs":
         recipe = "recipe.yaml"
-        (tree / recipe).write_text(f"corpus: {{kind: synthetic}}\n{path.parts[1]}: {path}\n")
+        value = f"[{path}, {{name: other}}]" if path.parts[1] == "systems" else path
+        (tree / recipe).write_text(f"corpus: {{kind: synthetic}}\n{path.parts[1]}: {value}\n")
     with pytest.raises(RecipeError) as caught:
         (load_series if "sweep:\n" in lines else load_recipe)(recipe)
     assert any(line.startswith(expected) for line in str(caught.value).splitlines()), (expected, str(caught.value))
 
 
-def named(key):
-    """Name a key as messages do; a value of a series goes by the key that it is for."""
-    return dotted(key[2:3] if key[:2] == ("sweep", "grid") and len(key) > 2 else key)
+def named(key, values):
+    """Name a key as messages do: a value of a series by the key that it is for, a system by its name if it has one."""
+    if key[:2] == ("sweep", "grid") and len(key) > 2:
+        return dotted(key[2:3])
+    if key[:1] == ("systems",) and isinstance(key[1], int) and len(key) > 2:
+        key = ("systems", values["systems"][key[1]].get("name", key[1]), *key[2:])
+    return dotted(key)
+
+
+def prefix_of(path):
+    """The key that a shipped file stands at in a recipe."""
+    if path.parts[0] != "configs":
+        return ()
+    return ("systems", path.stem) if path.parts[1] == "systems" else (path.parts[1],)
 
 
 def changed(lines, place, old, new):
@@ -55,13 +67,15 @@ def changed(lines, place, old, new):
 
 def check_all_keys(tree, path, spellings):
     lines = (tree / path).read_text().splitlines(keepends=True)
-    section = (path.parts[1],) if path.parts[0] == "configs" else ()
-    places = read_document(tree / path).places
+    document = read_document(tree / path)
+    places = document.places
     for key, place in places.items():
         if not key or isinstance(key[-1], int):
             continue
         for wrong in spellings(key[-1]):
-            told = named((*section, *key[:-1], wrong))
+            told = named((*prefix_of(path), *key[:-1], wrong), document.values)
+            if key[:1] == ("systems",) and key[2:] == ("name",):
+                told = dotted((*key[:-1], wrong))  # a system without a name goes by its number
             expected = f"{path}:{place.line}:{place.column}: {told}: unknown key; "
             if key[-3:-2] == ("backend",):  # the name of a step, which may stand in place of keys
                 expected = f"{path}:{place.line}:{place.column}: {told}: '{wrong}'; expected one of 'center', "
@@ -75,13 +89,12 @@ def numbers_in(values, above=()):
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         if isinstance(value, (dict, list)):
             yield from numbers_in(value, (*above, key))
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and key != "ubm":  # there it is a name
             yield (*above, key)
 
 
 def check_all_numbers(tree, path):
     lines = (tree / path).read_text().splitlines(keepends=True)
-    section = (path.parts[1],) if path.parts[0] == "configs" else ()
     document = read_document(tree / path)
     keys = list(numbers_in(document.values))
     for key in keys:
@@ -89,7 +102,9 @@ def check_all_numbers(tree, path):
         rest = lines[place.line - 1][place.column - 1 :]
         old = re.match(r"(?:\w+:\s*)?[-+.\w]+", rest)[0]
         told = document.places[key[:3]] if key[:2] == ("sweep", "grid") else place
-        expected = f"{path}:{told.line}:{told.column}: {named((*section, *key))}: 'many'; expected "
+        expected = (
+            f"{path}:{told.line}:{told.column}: {named((*prefix_of(path), *key), document.values)}: 'many'; expected "
+        )
         check_refused(tree, path, changed(lines, place, old, re.sub(r"[-+.\w]+$", "many", old)), expected)
     return len(keys)
 

@@ -11,6 +11,7 @@ from speechgmm.features.presets import PRESETS
 from speechgmm.recipe.reading.validation import models_in, tags_of
 from speechgmm.recipe.reading.yaml import flow
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.shipped import RECIPES, SYSTEMS, shipped_names
 from speechgmm.subspace.backend.config import SCALAR_KEYS
 
 PARAMETER = re.compile(r"^(\w[^:]*?) : (.*)$")
@@ -49,8 +50,9 @@ def meanings_of(model: type[Configuration]) -> dict[str, Meaning]:
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of recipes.
 
-    It allows a section to be a path, to be empty or to name a ``base``, and a system to be a path. Each section is a
-    definition by its name, for files that hold that section alone.
+    It allows a section to be a name or a path, to be empty or to have a ``base``, and a system to be a name or a path.
+    Each section is a definition by its name, for files that hold that section alone. Nothing is required of the whole:
+    a recipe may have its corpus from its base or the command line, and a system from the recipe that lists it.
     """
     sections = {name: models_in(field.annotation) for name, field in Recipe.model_fields.items()}
     definitions = {name: _section_schema(name, models) for name, models in sections.items() if models}
@@ -58,9 +60,9 @@ def json_schema() -> dict[str, Any]:
     for name in definitions:
         text = recipe["properties"][name]["description"]
         recipe["properties"][name] = {"description": text, "allOf": [{"$ref": f"#/$defs/{name}"}]}
-    system = {"allOf": [{"$ref": "#/$defs/recipe"}], "required": ["name"]}
-    path = {"type": "string", "description": "Path of a recipe."}
-    recipe["properties"]["systems"]["items"] = {"anyOf": [path, system]}
+    system = _reference(SYSTEMS, "of a system")
+    recipe["properties"]["systems"]["items"] = {"anyOf": [system, {"$ref": "#/$defs/recipe"}]}
+    recipe["properties"]["base"] = _reference(RECIPES, "of a recipe or system whose keys these override")
     recipe["properties"]["backend"]["items"] = {
         "anyOf": [shape for step in STEPS.items() for shape in _step_schemas(*step)]
     }
@@ -68,7 +70,6 @@ def json_schema() -> dict[str, Any]:
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "speechgmm recipe",
         "allOf": [{"$ref": "#/$defs/recipe"}],
-        "required": ["corpus"],
         "$defs": {**definitions, "recipe": recipe},
     }
     others = Recipe.model_json_schema()["$defs"]
@@ -103,14 +104,20 @@ def _docstring_parameters(text: str) -> Iterator[tuple[str, str, str]]:
             yield parameter[1], parameter[2], " ".join(body.split())
 
 
+def _reference(kind: str, text: str) -> dict[str, Any]:
+    """Return the schema of a name or a path; a number may be a name if a shipped file of this kind has one."""
+    numbers = any(name.isdigit() for name in shipped_names(kind))
+    return {"type": ["string", "integer"] if numbers else "string", "description": f"Name or path {text}."}
+
+
 def _section_schema(name: str, models: list[type[Configuration]]) -> dict[str, Any]:
-    """Return the schema of a section: a path, nothing, or its keys with a ``base`` or without."""
-    presets = f" or a preset: {', '.join(PRESETS)}" if name == "features" else ""
-    path = {"type": "string", "description": f"Path of a file that holds the section{presets}."}
+    """Return the schema of a section: a name or path, nothing, or its keys with a ``base`` or without."""
+    presets = f", or a preset: {', '.join(PRESETS)}" if name == "features" else ""
+    path = _reference(name, f"of a file that holds the section{presets}")
     default = Recipe.model_fields[name].default
     shapes = [path, {"type": "null"}, *_union_schemas(models, default)]
     for shape in shapes[2:]:
-        shape["properties"]["base"] = path | {"description": f"Path of a file whose keys these override{presets}."}
+        shape["properties"]["base"] = _reference(name, f"of a file whose keys these override{presets}")
         if required := shape.pop("required"):
             shape["anyOf"] = [{"required": required}, {"required": ["base"]}]
     return {"anyOf": shapes}

@@ -4,13 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.recipe.reading.resolving import (
-    apply_override,
-    overriding_rate,
-    parse_overrides,
-    read_base,
-    resolve_recipe,
-)
+from speechgmm.recipe.reading.bases import read_base
+from speechgmm.recipe.reading.overrides import apply_override, overriding_rate, parse_overrides
+from speechgmm.recipe.reading.resolving import resolve_recipe
 from speechgmm.recipe.reading.validation import validate
 from speechgmm.recipe.reading.yaml import Document, Place, to_yaml
 from speechgmm.recipe.schema.recipe import Recipe
@@ -23,13 +19,17 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, point: Point
     Parameters
     ----------
     path : str or Path
-        The YAML file. A section in it may be the path of a file that holds the section, or name such a file with
-        ``base: PATH`` and override keys of it; paths are relative to the file that they stand in. For `features` the
-        name of one of `speechgmm.features.presets.PRESETS` stands for its values, at the section's own
-        ``sample_rate`` if it has one; a file of that name is reached as ``./NAME``.
+        The YAML file, or the name of a shipped recipe, as in ``quickstart``, unless the current folder has a file
+        ``NAME`` or ``NAME.yaml``. A section, a system and the recipe itself may be based on another file: by
+        ``base: NAME`` or ``base: PATH``, whose keys the others override at every level. A section or a system that is
+        a name or a path alone is that file. Paths are relative to the file that they stand in; names are of files in
+        its folder, else of shipped ones. For `features` the name of one of `speechgmm.features.presets.PRESETS` stands
+        for its values, at the section's own ``sample_rate`` if it has one; a file of that name is reached as
+        ``./NAME``.
     overrides : sequence of str
-        ``KEY=VALUE``, with a dotted key and a YAML value: ``ubm.n_components=128``. Paths in them are relative to
-        the current folder.
+        ``KEY=VALUE``, with a dotted key and a YAML value: ``ubm.n_components=128``, or
+        ``systems.NAME.ubm.n_components=128`` for one of several systems. Paths in them are relative to the current
+        folder.
     point : dict of str to JSON data, optional
         Values by dotted key: a point of the recipe's own `sweep`. `overrides` take precedence over it.
 
@@ -61,6 +61,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, point: Point
     speechgmm.errors.RecipeError: --set ubm.n_componets=64: ubm.n_componets: unknown key; did you mean n_components?
     """
     return validate(Recipe, resolve_recipe(Path(path), overrides, point))
+
+
+def notes_on(path: str | Path, overrides: Sequence[str] = ()) -> tuple[str, ...]:
+    """List which names in a recipe stand for files of the user's although shipped ones have them too."""
+    return tuple(dict.fromkeys(resolve_recipe(Path(path), overrides).notes))
 
 
 def load_features(source: str | None = None, overrides: Sequence[str] = ()) -> FeatureConfig:

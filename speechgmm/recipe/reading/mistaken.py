@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 from speechgmm.files import RECIPE_SUFFIXES, TABLE_SUFFIXES, is_audio, is_file
+from speechgmm.recipe.reading.names import shipped_hint
+from speechgmm.recipe.shipped import RECIPES
 from speechgmm.wording import first_few
 
 MAX_SEARCHED = 20_000
@@ -63,6 +65,8 @@ def _similar(path: Path) -> str:
     by_stem = {Path(name).stem.lower(): name for name in recipes}
     if meant := difflib.get_close_matches(path.stem.lower(), by_stem, n=1):
         return f"; did you mean {folder / by_stem[meant[0]]}?"
+    if hint := shipped_hint(str(path), RECIPES):
+        return hint
     return (
         f"; recipes there: {first_few([str(folder / name) for name in recipes])}"
         if recipes

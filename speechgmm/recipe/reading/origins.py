@@ -7,9 +7,9 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from speechgmm.recipe.reading.resolving import resolve_recipe
-from speechgmm.recipe.reading.validation import name_of_step, validate
+from speechgmm.recipe.reading.validation import by_name, name_of_step, validate
 from speechgmm.recipe.reading.yaml import Document, Key, Place, dotted
-from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.schema.recipe import OF_EXPERIMENT, Recipe
 from speechgmm.subspace.backend.config import SCALAR_KEYS
 
 DEFAULT = "default"
@@ -18,8 +18,9 @@ DEFAULT = "default"
 class KeyOrigin(NamedTuple):
     """A dotted key of a recipe with its value, and where the value comes from.
 
-    An origin is ``FILE:LINE``, in the recipe or in a file that it is based on, ``--set KEY=VALUE``, ``preset NAME``,
-    ``default``, or ``file name`` for the name of a recipe that does not set one.
+    Keys of several systems are ``systems.NAME.KEY``, as ``--set`` takes them. An origin is ``FILE:LINE``, in the
+    recipe or in a file that it is based on, which may be ``shipped KIND/FILE:LINE``; ``--set KEY=VALUE``, ``preset
+    NAME``, ``default``, or ``file name`` for the name of a recipe that does not set one.
     """
 
     key: str
@@ -40,9 +41,11 @@ def _origins_below(value: JsonValue, key: Key, document: Document) -> Iterator[K
             yield from _origins_below(below, (*key, name), document)
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
         for number, item in enumerate(value):
+            if key == ("systems",) and isinstance(item, dict):
+                item = {name: below for name, below in item.items() if name not in OF_EXPERIMENT}
             yield from _origins_below(item, (*key, number), document)
     else:
-        yield KeyOrigin(dotted(key), value, _origin(key, document))
+        yield KeyOrigin(dotted(by_name(key, document)), value, _origin(key, document))
 
 
 def _origin(key: Key, document: Document) -> str:

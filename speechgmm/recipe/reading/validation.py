@@ -13,6 +13,7 @@ from speechgmm.errors import RecipeError
 from speechgmm.recipe.reading.suggestions import suggest, suggest_key
 from speechgmm.recipe.reading.yaml import Document, Key, Problem, flow
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -40,6 +41,14 @@ EXPECTED = {
 }
 """What was expected, by pydantic's name of the error. Errors that are not listed here keep pydantic's own words."""
 
+HOW_TO_SET_A_CORPUS = (
+    "; expected a section of the file, or --set corpus.kind=kaldi --set corpus.root=FOLDER, or --set "
+    "'corpus={kind: folder, root: FOLDER}' with the kind of your data"
+)
+
+NOT_THE_USER_S = ("preset ", SHIPPED)
+"""What the names of sources start with that the user has not written: a mistake is in a key that overrides theirs."""
+
 WORDS_OF_YAML_1_1 = {**dict.fromkeys(("yes", "on", "y"), "true"), **dict.fromkeys(("no", "off", "n"), "false")}
 
 ConfigurationT = TypeVar("ConfigurationT", bound=Configuration)
@@ -60,11 +69,22 @@ def validate(schema: type[ConfigurationT], document: Document) -> ConfigurationT
             if not _is_consequence(problem, detail["type"], document.problems):
                 problems.append(problem)
     if configuration is None or problems:
+        problems = [problem._replace(key=by_name(problem.key or (), document)) for problem in problems]
         distinct = {
             (problem.place, problem.message): problem for problem in reversed(problems)
         }  # systems share a corpus
         raise RecipeError("\n".join(map(str, sorted(distinct.values(), key=_by_place))))
     return configuration
+
+
+def by_name(key: Key, document: Document) -> Key:
+    """Return a key of a system with the system's name instead of its number, as ``--set`` takes it."""
+    systems = document.values.get("systems")
+    if key[:1] == ("systems",) and len(key) > 2 and isinstance(systems, list) and isinstance(key[1], int):
+        system = systems[key[1]]
+        name = system.get("name") if isinstance(system, dict) else None
+        return ("systems", name, *key[2:]) if isinstance(name, str) else key
+    return key
 
 
 def _by_place(problem: Problem) -> tuple[str, int, int]:
@@ -76,6 +96,10 @@ def _is_consequence(problem: Problem, kind: str, known: list[Problem]) -> bool:
     """Whether a problem exists only because something that contains its key could not be read."""
     key = problem.key or ()
     unread = [other.key for other in known if other.key is not None and key[: len(other.key)] == other.key]
+    if kind == "missing" and key[:1] == ("systems",) and key[2:] == ("corpus",):
+        return True  # the recipe's is missing
+    if kind == "value_error" and not key and any((other.key or ())[:1] == ("systems",) for other in known):
+        return True  # two systems of one name are known by the place of the second
     return key in unread or (bool(unread) and kind in ("missing", "union_tag_not_found", "value_error"))
 
 
@@ -92,11 +116,11 @@ def _explain(detail: "ErrorDetails", document: Document, schema: type[Configurat
     }
     match detail["type"]:
         case "extra_forbidden":
-            allowed = [*owner.model_fields, *(["base"] if owner in SECTION_MODELS else [])]
+            allowed = [*owner.model_fields, *(["base"] if owner in (Recipe, *SECTION_MODELS) else [])]
             hint = _other_kind_hint(str(key[-1]), owner, alternatives)
             message = f"unknown key{hint or suggest_key(str(key[-1]), allowed, list(dict.fromkeys(keys_of(schema))))}"
         case "missing":
-            message = "missing, and it has no default"
+            message = "missing, and it has no default" + (HOW_TO_SET_A_CORPUS if key == ("corpus",) else "")
         case "union_tag_not_found":
             name, tags = tags_of(models_in(annotation))
             message = f"missing; expected one of {', '.join(repr(tag) for tag in tags)}"
@@ -107,7 +131,7 @@ def _explain(detail: "ErrorDetails", document: Document, schema: type[Configurat
         case "value_error":
             message = str(context["error"])
             places = [document.places.get((*key, word)) for word in re.findall(r"\w+", message)]
-            place = next((named for named in places if named and not named.source.startswith("preset ")), place)
+            place = next((named for named in places if named and not named.source.startswith(NOT_THE_USER_S)), place)
         case kind:
             if kind == "union_tag_invalid":
                 value = context["tag"]

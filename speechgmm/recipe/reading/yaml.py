@@ -82,6 +82,7 @@ class Document:
     places: dict[Key, Place]  # by the path from the top of the recipe
     at: Key = ()  # the key of the recipe that the values stand at
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # files that were taken in place of shipped ones of their name
 
     def place_of(self, key: Key) -> Place:
         """Return the place of a key, or of the nearest key above it that has one."""
@@ -99,13 +100,14 @@ def dotted(key: Key) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in named).removeprefix(".")
 
 
-def read_document(path: Path, at: Key = ()) -> Document:
+def read_document(path: Path, at: Key = (), source: str | None = None) -> Document:
     """Read a YAML file in UTF-8 whose top is a mapping, as the value of a key of the recipe.
 
-    The document notes a file that is missing, too large, or not YAML 1.2, and all that is not plain data. Raises
-    RecipeError only if there are too many keys or levels to continue.
+    `source` is what messages call the file, instead of its path. The document notes a file that is missing, too large,
+    or not YAML 1.2, and all that is not plain data. Raises RecipeError only if there are too many keys or levels to
+    continue.
     """
-    whole = Place(str(path), path.resolve().parent)
+    whole = Place(source or str(path), path.resolve().parent)
     top = replace(whole, line=1, column=1)
     document = Document({}, {(): top, at: top}, at)
     try:

@@ -1,5 +1,6 @@
 """A recipe: its sections are the configurations of the packages that do the work."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, model_validator
@@ -32,6 +33,9 @@ from speechgmm.subspace.vectors import SupervectorConfig
 OF_SYSTEM = ("features", "ubm", "speakers", "scoring", "vectors", "backend", "normalisation")
 """The sections that define a system."""
 
+OF_EXPERIMENT = ("seed", "corpus", "calibration", "decision", "evaluation", "sweep")
+"""The sections and keys that systems have from the recipe that lists them; their own have no effect."""
+
 OF_BACKGROUND = ("ubm", "scoring")
 """The sections that have no effect without a background model."""
 
@@ -54,9 +58,11 @@ class Recipe(Configuration):
         of them.
     corpus : section
         The recordings and who speaks in them; the only section without defaults.
-    systems : list of recipes
-        Paths of recipes of the same corpus, whose scores are fused. Each system then has its own features, models,
-        scoring and normalisation; calibration, decision and evaluation are those of this recipe.
+    systems : list of systems
+        Names of shipped systems, paths of files, or keys and values with a name or a ``base``; their scores are fused.
+        Each has its own features, models, scoring and normalisation. Seed, corpus, calibration, decision and evaluation
+        are those of this recipe: if a system has its own, as a whole recipe has, they have no effect, and neither has
+        its sweep.
     features : section
         The front end; of kind ``given`` if the corpus has features instead of audio.
     ubm : section
@@ -96,6 +102,13 @@ class Recipe(Configuration):
     >>> larger = recipe.model_copy(update={"name": "larger", "ubm": recipe.ubm.model_copy(update={"n_components": 64})})
     >>> larger.to_json()["ubm"]["n_components"]
     64
+
+    Systems have the corpus of the recipe that lists them.
+
+    >>> systems = [{"name": "small", "ubm": {"n_components": 16}}, {"name": "large", "ubm": {"n_components": 64}}]
+    >>> both = Recipe(name="both", corpus={"kind": "synthetic", "n_speakers": 5}, systems=systems)
+    >>> [(system.name, system.corpus.n_speakers) for system in both.systems]
+    [('small', 5), ('large', 5)]
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
@@ -123,19 +136,36 @@ class Recipe(Configuration):
             )
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _share_the_corpus(cls, data: Any) -> Any:
+        """Give systems the corpus of this recipe, and remove what has no effect in them."""
+        systems = data.get("systems") if isinstance(data, Mapping) else None
+        if not isinstance(systems, list | tuple) or "corpus" not in data:
+            return data
+        return {**data, "systems": tuple(_as_system(system, data["corpus"]) for system in systems)}
+
     @model_validator(mode="after")
     def _systems_fit_together(self) -> Self:
-        """Refuse sections that have no effect beside systems, and systems of another corpus."""
+        """Refuse sections that have no effect beside systems, and systems that make no fusion."""
         if not self.systems:
             return self
         if idle := [name for name in OF_SYSTEM if name in self.model_fields_set]:
             raise ValueError(f"{', '.join(idle)}: systems have their own; expected none here")
-        unfit = [system for system in self.systems if system.corpus != self.corpus or system.systems or system.sweep]
-        if unfit:
-            names = ", ".join(system.name for system in unfit)
-            raise ValueError(f"systems {names}: expected the corpus of this recipe, no systems again, no sweep")
-        if len({system.name for system in self.systems}) < max(2, len(self.systems)):
-            raise ValueError("systems: expected two or more, of different names")
+        names = [system.name for system in self.systems]
+        if nested := [system.name for system in self.systems if system.systems]:
+            raise ValueError(
+                f"systems: {nested[0]} lists systems itself; expected none in a system: list them beside the others"
+            )
+        if len(names) < 2:
+            raise ValueError(
+                f"systems: {names[0]} alone; expected two or more, as their scores are fused; a recipe of one system "
+                f"has base: {names[0]} instead"
+            )
+        if double := [name for name in names if names.count(name) > 1]:
+            raise ValueError(
+                f"systems: two by the name of {double[0]}; expected different names: give one another name"
+            )
         if self.calibration.method == "pav" and self.calibration.systems == "trained":
             raise ValueError("calibration.systems trained is for method logistic; pav takes the sum of the scores")
         return self
@@ -286,3 +316,12 @@ class Recipe(Configuration):
     def systems_or_self(self) -> "tuple[Recipe, ...]":
         """The systems, with the seed of this recipe; the recipe itself if it lists none."""
         return tuple(system.model_copy(update={"seed": self.seed}) for system in self.systems) or (self,)
+
+
+def _as_system(system: object, corpus: object) -> object:
+    """Return a system, a mapping or a recipe, with another corpus and without what has no effect in a system."""
+    if isinstance(system, Recipe):
+        system = {name: getattr(system, name) for name in system.model_fields_set}
+    if not isinstance(system, Mapping):
+        return system
+    return {name: value for name, value in system.items() if name not in OF_EXPERIMENT} | {"corpus": corpus}
