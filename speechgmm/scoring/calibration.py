@@ -293,8 +293,9 @@ def _train_linear(
     if prior is None:
         weights, offset = _fit_logistic(targets, nontargets, config.p_target)
     else:
+        is_wide = prior == "wide"
         known = CalibrationPrior.wide(targets, nontargets) if prior == "wide" else prior
-        weights, offset = fit_with_prior(targets, nontargets, config.p_target, known, n_speakers)
+        weights, offset = fit_with_prior(targets, nontargets, config.p_target, known, n_speakers, smooth=is_wide)
     system_weights = np.broadcast_to(weights[:n_scores], n_systems)
     return LinearCalibration(weights=tuple(system_weights), side_weights=tuple(weights[n_scores:]), offset=offset)
 

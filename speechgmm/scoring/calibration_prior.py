@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from speechgmm.arrays import Float64Array, read_only
 from speechgmm.errors import ModelError
 
-EVIDENCE_OF_SPEAKER = 4.0
+EVIDENCE_OF_SPEAKER = 1.0
 """Trials of independent speakers, half of them targets, that the trials of one speaker are worth."""
 
 WIDE_WEIGHT = 4.0
@@ -78,17 +78,23 @@ class CalibrationPrior:
 
 
 def fit_with_prior(
-    targets: Float64Array, nontargets: Float64Array, p_target: float, prior: CalibrationPrior, n_speakers: int
+    targets: Float64Array,
+    nontargets: Float64Array,
+    p_target: float,
+    prior: CalibrationPrior,
+    n_speakers: int,
+    *,
+    smooth: bool,
 ) -> tuple[Float64Array, float]:
     """Find the most probable weights (Q,) and offset, given scores (N, Q) and (M, Q) of so many speakers' trials.
 
     The mean cost in nats, at the prior probability of a target, counts `EVIDENCE_OF_SPEAKER` times for each speaker.
-    Labels are smoothed: one trial more at each side, of the other kind. Without speakers, or without trials of both
-    kinds, the prior is all that is known.
+    With `smooth`, labels are those of Platt (1999): as if there were one trial more at each side, of the other kind.
+    Without speakers, or without trials of both kinds, the prior is all that is known.
 
     References
     ----------
-    Platt (1999), in: Advances in Large Margin Classifiers, for the smoothed labels.
+    Platt (1999), "Probabilistic outputs for support vector machines", in: Advances in Large Margin Classifiers.
     """
     n, m = len(targets), len(nontargets)
     if len(prior.mean) != targets.shape[1] + 1:
@@ -99,7 +105,7 @@ def fit_with_prior(
         return prior.mean[:-1].copy(), float(prior.mean[-1])
     columns = np.concatenate([targets, nontargets])
     columns = np.column_stack([columns, np.ones(len(columns))])
-    labels = np.repeat([(n + 1) / (n + 2), 1 / (m + 2)], [n, m])
+    labels = np.repeat([1 - smooth / (n + 2), smooth / (m + 2)], [n, m])
     shares = EVIDENCE_OF_SPEAKER * n_speakers * np.repeat([p_target / n, (1 - p_target) / m], [n, m])
     odds = logit(p_target)
 

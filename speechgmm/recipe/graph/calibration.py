@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import JsonValue
 
+from speechgmm.arrays import Float64Array
 from speechgmm.corpus.manifest import Corpus
 from speechgmm.errors import CorpusError
 from speechgmm.gmm.adaptation import AdaptationConfig
@@ -23,9 +24,10 @@ from speechgmm.recipe.stages.calibration import (
     no_trials,
 )
 from speechgmm.recipe.stages.context import StageContext
-from speechgmm.recipe.stages.features import RoleFeatures, n_speakers
-from speechgmm.recipe.stages.score_matrix import restrict_to_common
-from speechgmm.scoring.shipped_maps import ShippedMap, shipped_map
+from speechgmm.recipe.stages.features import RoleFeatures
+from speechgmm.recipe.stages.score_matrix import load_scores, restrict_to_common
+from speechgmm.recipe.stages.scores import ScoredGroups
+from speechgmm.scoring.shipped_map import ShippedMap, Standard, shipped_map
 
 
 class Calibrated(NamedTuple):
@@ -48,6 +50,11 @@ class Calibrated(NamedTuple):
         )
 
 
+def needs_enrolment_scores(recipe: Recipe) -> bool:
+    """Whether calibration compares models with the enrolment of other speakers: nontargets of the whole system."""
+    return recipe.calibration.method == "logistic" and recipe.calibration.prior != "none"
+
+
 def calibrate(
     recipe: Recipe,
     systems: Sequence[System],
@@ -56,43 +63,98 @@ def calibrate(
     context: StageContext,
 ) -> Calibrated:
     """Calibrate as the recipe says, or find the calibration; `features` holds the roles as each system sees them."""
-    if recipe.calibration.on == "background":
-        return _on_background(recipe, features, context)
-    return Calibrated(_on_list(recipe, systems, features[0], corpus, context))
+    on_background = recipe.calibration.on == "background"
+    how = _on_background if on_background else _on_list
+    return how(recipe, systems, features, corpus, context)
 
 
-def _on_background(recipe: Recipe, features: Sequence[Mapping[str, RoleFeatures]], context: StageContext) -> Calibrated:
+def _on_background(
+    recipe: Recipe,
+    systems: Sequence[System],
+    features: Sequence[Mapping[str, RoleFeatures]],
+    corpus: Corpus,
+    context: StageContext,
+) -> Calibrated:
     """Calibrate on the trials of all folds together; on none, where there are too few speakers and a shipped map."""
     backgrounds = [by_role["background"] for by_role in features]
-    n_cohort = n_speakers(backgrounds[0])
     known = _known_before(recipe)
-    prior = None if known is None else known.prior(len(backgrounds), n_cohort)
     why_no_trials = ""
     try:
         folds = cross_fitted_systems(recipe, backgrounds, features[0]["enrol"], context)
     except CorpusError as error:
-        if prior is None:
+        if known is None:
             raise
-        folds, why_no_trials = (), f"calibrated {ON_OTHER_CORPORA}, as the background gives no trials: {error}"
+        folds, why_no_trials = (), f"calibrated on {ON_OTHER_CORPORA}, as the background gives no trials: {error}"
     inputs: dict[str, JsonValue] = {
-        "scores": [[_digests(system) for system in fold.systems] for fold in folds],
+        "scores": [[_digests(system.scored) for system in fold.systems] for fold in folds],
         "speakers": [[[each.id, each.speaker] for each in fold.test] for fold in folds],
+        "enrolment": _enrolment_inputs(systems, corpus),
     }
 
     def labelled() -> LabelledScores:
-        """Label all pairs of each fold."""
-        return join_trials([pairs(fold) for fold in folds]) if folds else no_trials(len(backgrounds))
+        """Label all pairs of each fold, on the scale of the whole systems."""
+        whole = Standard.of(_enrolled_nontargets(systems, corpus))
+        trials = join_trials([pairs(fold, whole) for fold in folds]) if folds else no_trials(len(systems))
+        return trials._replace(standard=whole)
 
-    def pairs(fold: FoldSystems) -> LabelledScores:
+    def pairs(fold: FoldSystems, whole: Standard | None) -> LabelledScores:
         """Label the pairs of one fold that all systems have scored."""
         scores = restrict_to_common([system.scores for system in fold.systems])
         trials = label_all_pairs(scores, fold.test, backgrounds[0].store)
-        if known is None:
+        own = Standard.of(trials.scores[~trials.target])
+        if whole is None or own is None:
             return trials
-        return trials._replace(scores=known.scale(fold.n_trained).convert(trials.scores, known.scale(n_cohort)))
+        return trials._replace(scores=own.convert(trials.scores, whole))
 
-    output = calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context, prior)
+    output = calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context, known)
     return Calibrated(output, folds, tuple(system.name for system in recipe.systems_or_self), why_no_trials)
+
+
+def _on_list(
+    recipe: Recipe,
+    systems: Sequence[System],
+    features: Sequence[Mapping[str, RoleFeatures]],
+    corpus: Corpus,
+    context: StageContext,
+) -> Calibrated:
+    """Calibrate on a trial list of the corpus."""
+    name = recipe.calibration.on
+    trials = corpus.trials[name]
+    inputs: dict[str, JsonValue] = {
+        "scores": [_digests(system.scored) for system in systems],
+        "trials": [[trial.model, trial.test, trial.target] for trial in trials],
+        "enrolment": _enrolment_inputs(systems, corpus),
+    }
+
+    def labelled() -> LabelledScores:
+        """Label the trials that all systems have scored."""
+        scores = np.stack([system.scores.for_trials(trials) for system in systems], axis=1)  # one matrix at a time
+        listed = label_listed_trials(scores, trials, corpus.speaker_of, features[0]["test"].store)
+        return listed._replace(standard=Standard.of(_enrolled_nontargets(systems, corpus)))
+
+    output = calibration_output(recipe, inputs, labelled, f"the trials of {name}", context, _known_before(recipe))
+    return Calibrated(output)
+
+
+def _enrolment_inputs(systems: Sequence[System], corpus: Corpus) -> JsonValue:
+    """State what scores of the enrolment depend on; nothing where they were not asked for."""
+    if not all(system.enrolment for system in systems):
+        return None
+    speakers: dict[str, JsonValue] = {each.id: each.speaker for each in corpus.enrol}
+    return [[_digests(system.enrolment) for system in systems], speakers, dict(corpus.speaker_of)]
+
+
+def _enrolled_nontargets(systems: Sequence[System], corpus: Corpus) -> Float64Array:
+    """Return the scores (M, S) of models for the enrolment of other speakers: trials that are nontargets for sure."""
+    if not all(system.enrolment for system in systems):
+        return np.empty((0, len(systems)))
+    matrices = [load_scores([output.folder for output in system.enrolment]) for system in systems]
+    scores = restrict_to_common(matrices)
+    speaker = {each.id: each.speaker for each in corpus.enrol}
+    of_models = np.array([corpus.speaker_of[name] for name in scores[0].models])
+    of_tests = np.array([speaker[name] for name in scores[0].tests])
+    others = of_models[:, None] != of_tests
+    return np.stack([each.matrix[others] for each in scores], axis=1)
 
 
 def _known_before(recipe: Recipe) -> ShippedMap | None:
@@ -101,45 +163,15 @@ def _known_before(recipe: Recipe) -> ShippedMap | None:
     asked = calibration.method == "logistic" and calibration.prior == "shipped"
     if not asked or calibration.systems != "equal" or calibration.duration:
         return None
-    systems = recipe.systems_or_self
-    normalisation = systems[0].normalisation
-    if not all(_adapts(system) and system.normalisation == normalisation for system in systems):
-        return None
-    return shipped_map(normalisation, len(systems))
+    return shipped_map() if all(map(_adapts, recipe.systems_or_self)) else None
 
 
 def _adapts(system: Recipe) -> bool:
-    """Whether scores are log-likelihood ratios of models adapted by MAP."""
+    """Whether the scores of a system are log-likelihood ratios of models adapted by MAP, normalised or not."""
     is_adapted = system.vectors is None and isinstance(system.speakers, AdaptationConfig)
     return is_adapted and system.scoring.method == "llr"
 
 
-def _on_list(
-    recipe: Recipe,
-    systems: Sequence[System],
-    by_role: Mapping[str, RoleFeatures],
-    corpus: Corpus,
-    context: StageContext,
-) -> StageOutput:
-    """Calibrate on a trial list of the corpus."""
-    name = recipe.calibration.on
-    trials = corpus.trials[name]
-    inputs: dict[str, JsonValue] = {
-        "scores": [_digests(system) for system in systems],
-        "trials": [[trial.model, trial.test, trial.target] for trial in trials],
-        "models": dict(corpus.speaker_of),
-    }
-
-    def labelled() -> LabelledScores:
-        """Label the trials that all systems have scored."""
-        scores = np.stack([system.scores.for_trials(trials) for system in systems], axis=1)  # one matrix at a time
-        return label_listed_trials(scores, trials, corpus.speaker_of, by_role["test"].store)
-
-    known = _known_before(recipe)
-    prior = None if known is None else known.prior(len(systems), n_speakers(by_role["background"]))
-    return calibration_output(recipe, inputs, labelled, f"the trials of {name}", context, prior)
-
-
-def _digests(system: System) -> list[JsonValue]:
-    """List the digests of a system's scores."""
-    return [output.digest for output in system.scored]
+def _digests(outputs: ScoredGroups) -> list[JsonValue]:
+    """List the digests of scores."""
+    return [output.digest for output in outputs]

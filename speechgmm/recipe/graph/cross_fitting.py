@@ -31,7 +31,6 @@ class FoldSystems(NamedTuple):
 
     systems: tuple[System, ...]
     test: tuple[Utterance, ...]
-    n_trained: int  # speakers whom the systems were trained on
 
 
 def cross_fitted_systems(
@@ -65,7 +64,7 @@ def cross_fitted_systems(
             roles = [replace(background, utterances=utterances) for utterances in (known, enrolled, test)]
             without_fold = _with_cohort_share(system, len(trained) / len(by_speaker))
             systems.append(build_system(without_fold, roles[0], roles[1], roles[2], context, system_label))
-        fitted.append(FoldSystems(tuple(systems), test, len(trained)))
+        fitted.append(FoldSystems(tuple(systems), test))
     return tuple(fitted)
 
 

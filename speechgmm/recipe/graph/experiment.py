@@ -11,7 +11,7 @@ from speechgmm.corpus.manifest import ROLES, Corpus
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.features.store.store import FeatureStore
 from speechgmm.recipe.cache.outputs import StageOutput
-from speechgmm.recipe.graph.calibration import calibrate
+from speechgmm.recipe.graph.calibration import calibrate, needs_enrolment_scores
 from speechgmm.recipe.graph.system import System, build_system
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.calibration import (
@@ -112,12 +112,12 @@ def build_systems(recipe: Recipe, features: ExperimentFeatures, context: StageCo
     """
     built: list[System] = []
     stopped: StoppedEarly | None = None
+    scores_enrolment = needs_enrolment_scores(recipe) and not context.stops_before("calibration")
     for system, by_role in zip(recipe.systems_or_self, features.roles, strict=True):
         system_label = f" of {system.name}" if recipe.systems else ""
         try:
-            built.append(
-                build_system(system, by_role["background"], by_role["enrol"], by_role["test"], context, system_label)
-            )
+            roles = by_role["background"], by_role["enrol"], by_role["test"]
+            built.append(build_system(system, *roles, context, system_label, scores_enrolment=scores_enrolment))
         except StoppedEarly as error:
             stopped = error
     if stopped:

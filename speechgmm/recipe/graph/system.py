@@ -24,6 +24,7 @@ class System:
 
     models: SpeakerGroups  # of the enrolled speakers
     scored: ScoredGroups  # normalised as the recipe says
+    enrolment: ScoredGroups = ()  # scores of the enrolment against all models, likewise, if they were asked for
 
     @property
     def scores(self) -> ScoreMatrix:
@@ -50,8 +51,10 @@ def build_system(
     test: RoleFeatures,
     context: StageContext,
     system_label: str = "",
+    *,
+    scores_enrolment: bool = False,
 ) -> System:
-    """Train, enrol, score and normalise, or find what is stored: for a whole system, or for half of its background.
+    """Train, enrol, score and normalise, or find what is stored: for a whole system, or without a fold of background.
 
     The background gives the background models and the cohort. Raise CorpusError where there is no background and it is
     needed, or the sex of a speaker is not known and background models are per sex; raise ModelError where a role has
@@ -62,26 +65,35 @@ def build_system(
     roles = {"background": background, "enrol": enrol, "test": test}
     if recipe.normalisation.shrinkage:
         roles[COHORT_SAMPLE] = _one_each(background)
-    kind = system_kind(Parts(recipe, roles, context, system_label))
+    parts = Parts(recipe, roles, context, system_label)
+    kind = system_kind(parts)
     models = kind.models("enrol", "")
-    scored = kind.scores(models, "test", "")
-    if recipe.normalisation.method != "none":
-        scored = normalised_scores(
-            recipe.normalisation,
-            scored,
-            _cohort_scores(kind, models, recipe.normalisation),
-            enrol.speaker_of,
-            background,
-            context,
-            f"normalisation{system_label}",
-        )
-    return System(models, scored)
+    scored = _scores(kind, parts, models, "test", "")
+    enrolment = _scores(kind, parts, models, "enrol", " of the enrolment") if scores_enrolment else ()
+    return System(models, scored, enrolment)
+
+
+def _scores(kind: SystemKind, parts: Parts, models: SpeakerGroups, role: str, label: str) -> ScoredGroups:
+    """Score the recordings of a role against models, and normalise the scores as the recipe says."""
+    scored = kind.scores(models, role, label)
+    config = parts.recipe.normalisation
+    if config.method == "none":
+        return scored
+    return normalised_scores(
+        config,
+        scored,
+        _cohort_scores(kind, models, config, role, label),
+        parts.roles["enrol"].speaker_of,
+        parts.roles["background"],
+        parts.context,
+        f"normalisation{label}{parts.system_label}",
+    )
 
 
 def _cohort_scores(
-    kind: SystemKind, models: SpeakerGroups, config: ScoreNormalisationConfig
+    kind: SystemKind, models: SpeakerGroups, config: ScoreNormalisationConfig, role: str, label: str
 ) -> Mapping[str, ScoredGroups]:
-    """Score the background's speakers, each of whom gets a model, as far as the normalisation needs it."""
+    """Score the background's speakers, each of whom gets a model, as far as normalising a role's scores needs it."""
     scored: dict[str, ScoredGroups] = {}
     if config.method != "t":
         scored["z_scores"] = kind.scores(models, "background", " of the cohort's utterances")
@@ -89,7 +101,7 @@ def _cohort_scores(
         return scored
     cohort = kind.models("background", " of the cohort")
     if config.method != "z":
-        scored["t_scores"] = kind.scores(cohort, "test", " of the cohort's models")
+        scored["t_scores"] = kind.scores(cohort, role, f" of the cohort's models{label}")
     if config.shrinkage:
         scored["cohort_scores"] = kind.scores(cohort, COHORT_SAMPLE, " of the cohort by itself")
     elif config.method in ("zt", "tz"):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import JsonValue
@@ -31,6 +31,7 @@ from speechgmm.scoring.calibration import (
     train_calibration,
 )
 from speechgmm.scoring.calibration_prior import CalibrationPrior
+from speechgmm.scoring.shipped_map import ShippedMap, Standard
 from speechgmm.scoring.thresholds import find_threshold
 
 VERSION = 3
@@ -50,6 +51,7 @@ class LabelledScores(NamedTuple):
     target: BoolArray
     log_durations: Float64Array
     n_speakers: int  # whose trials they are
+    standard: Standard | None = None  # of the systems' nontargets, if they are known beside these trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,26 +99,26 @@ def calibration_output(
     labelled: Callable[[], LabelledScores],
     trained_on: str,
     context: StageContext,
-    prior: CalibrationPrior | None = None,
+    known: ShippedMap | None = None,
 ) -> StageOutput:
     """Train the calibration on labelled scores, or find it; `inputs` states what these scores depend on.
 
-    `prior` is what is known of the sum of the scores before these trials, if anything but their scale.
+    `known` is the map that is known of such scores before these trials, if there is one.
     """
     sections: JsonValue = {"calibration": to_json(recipe.calibration), "decision": to_json(recipe.decision)}
-    known: JsonValue = None if prior is None else [prior.mean.tolist(), prior.precision.tolist()]
+    map_inputs: JsonValue = None if known is None else [known.weight, known.offset, known.covariance.tolist()]
 
     def work(folder: Path, *_: object) -> None:
         """Write the calibration, or why there is none."""
         trials = labelled()
         try:
-            document = train_on(recipe, trials, trained_on, prior).to_json()
+            document = train_on(recipe, trials, trained_on, known).to_json()
         except CorpusError as error:
             scales = scales_of(recipe, trials)
             document = {REFUSED: str(error), **({SCALES: list(scales)} if scales else {})}
         write_json(folder / CALIBRATION_FILE, document)
 
-    return context.output(StageKey("calibration", VERSION, {"config": sections, "prior": known, **inputs}), work)
+    return context.output(StageKey("calibration", VERSION, {"config": sections, "map": map_inputs, **inputs}), work)
 
 
 def load_trained_calibration(folder: Path) -> TrainedCalibration:
@@ -154,41 +156,49 @@ def divide_by_scales(systems: Sequence[ScoreMatrix], scales: Sequence[float]) ->
     return [replace(each, matrix=each.matrix / scale) for each, scale in zip(systems, scales, strict=True)]
 
 
-def train_on(
-    recipe: Recipe, trials: LabelledScores, trained_on: str, prior: CalibrationPrior | None
-) -> TrainedCalibration:
+def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: ShippedMap | None) -> TrainedCalibration:
     """Train a calibration, and find the threshold of decisions on the same trials; raise CorpusError if they cannot.
 
-    With a prior, few trials are enough, and none where the prior is more than their scale.
+    With a map that is known, few trials are enough, and none if the scores of nontargets are known.
     """
-    scores, target, log_durations, n_speakers = trials
+    scores, target, log_durations, n_speakers, standard = trials
     n_target, n_nontarget = int(target.sum()), int((~target).sum())
-    if not (n_target and n_nontarget) and prior is not None:
-        weights = tuple(prior.mean[:1].tolist() * scores.shape[1])
-        calibration: Calibration = LinearCalibration(weights=weights, offset=float(prior.mean[1]))
-        return TrainedCalibration(calibration, ON_OTHER_CORPORA, 0, 0, _threshold_without_trials(recipe), n_speakers=0)
+    if known is not None and standard is not None and not (n_target and n_nontarget):
+        return _without_trials(recipe, known.prior(standard), scores.shape[1])
     _check_both_kinds(n_target, n_nontarget)
     scales = scales_of(recipe, trials)
     if scales:
         scores = scores / np.array(scales)
-    is_linear, learns_alone = recipe.calibration.method == "logistic", recipe.calibration.prior == "none"
-    if is_linear and learns_alone:
+    learns_alone = recipe.calibration.method == "logistic" and recipe.calibration.prior == "none"
+    if learns_alone:
         check_overlap(scores[target], scores[~target])
     sides = (log_durations[target], log_durations[~target]) if recipe.calibration.duration else None
+    prior = _prior(recipe, known, standard or Standard.of(scores[~target]))
     calibration = train_calibration(
-        scores[target],
-        scores[~target],
-        recipe.calibration.config,
-        side=sides,
-        prior=None if learns_alone or not is_linear else prior or "wide",
-        n_speakers=n_speakers,
+        scores[target], scores[~target], recipe.calibration.config, side=sides, prior=prior, n_speakers=n_speakers
     )
     check_direction(calibration)
     llrs = calibration.apply(scores, log_durations if recipe.calibration.duration else None)
-    if is_linear and learns_alone:  # weights may separate what the sum of the scores does not
+    if learns_alone:  # weights may separate what the sum of the scores does not
         check_overlap(llrs[target, None], llrs[~target, None])
     threshold = find_threshold(llrs[target], llrs[~target], recipe.decision)
     return TrainedCalibration(calibration, trained_on, n_target, n_nontarget, threshold, scales, n_speakers)
+
+
+def _prior(
+    recipe: Recipe, known: ShippedMap | None, standard: Standard | None
+) -> CalibrationPrior | Literal["wide"] | None:
+    """Return what is known before the trials."""
+    if recipe.calibration.method != "logistic" or recipe.calibration.prior == "none":
+        return None
+    return "wide" if known is None or standard is None else known.prior(standard)
+
+
+def _without_trials(recipe: Recipe, prior: CalibrationPrior, n_systems: int) -> TrainedCalibration:
+    """Calibrate by what is known before any trial."""
+    weight, offset = prior.mean.tolist()
+    calibration = LinearCalibration(weights=(weight,) * n_systems, offset=offset)
+    return TrainedCalibration(calibration, ON_OTHER_CORPORA, 0, 0, _threshold_without_trials(recipe), n_speakers=0)
 
 
 def _threshold_without_trials(recipe: Recipe) -> float:
@@ -228,8 +238,12 @@ def no_trials(n_systems: int) -> LabelledScores:
 
 def join_trials(parts: Sequence[LabelledScores]) -> LabelledScores:
     """Join trials of different speakers."""
-    scores, target, log_durations = (np.concatenate([part[n] for part in parts]) for n in range(3))
-    return LabelledScores(scores, target, log_durations, sum(part.n_speakers for part in parts))
+    return LabelledScores(
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.target for part in parts]),
+        np.concatenate([part.log_durations for part in parts]),
+        sum(part.n_speakers for part in parts),
+    )
 
 
 def log_durations_of(store: FeatureStore, tests: Sequence[str]) -> Float64Array:

@@ -69,11 +69,6 @@ class RoleFeatures:
         return sexes
 
 
-def n_speakers(role: RoleFeatures) -> int:
-    """Count the speakers of a role."""
-    return len({utterance.speaker for utterance in role.utterances})
-
-
 def role_features(
     title: str, utterances: Sequence[Utterance], config: FeatureConfig | ImportedConfig, context: StageContext
 ) -> RoleFeatures:
