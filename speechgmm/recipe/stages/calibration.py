@@ -65,6 +65,7 @@ class TrainedCalibration:
     threshold: float  # nats; a trial is accepted from this log-likelihood ratio on
     scales: tuple[float, ...] = ()  # that the systems' scores are divided by before they are summed; none: by nothing
     n_speakers: int | None = None  # of these trials; None in results of earlier versions
+    standard: tuple[float, float] | None = None  # mean and deviation of the sum of scores of unknown speakers
 
     def apply(self, scores: Sequence[ScoreMatrix], store: FeatureStore) -> ScoreMatrix:
         """Turn the scores of the systems, which have the same models and tests, into log-likelihood ratios in nats.
@@ -89,6 +90,7 @@ class TrainedCalibration:
             "n_target": self.n_target,
             "n_nontarget": self.n_nontarget,
             **({} if self.n_speakers is None else {"n_speakers": self.n_speakers}),
+            **({} if self.standard is None else {"standard": list(self.standard)}),
             **({SCALES: list(self.scales)} if self.scales else {}),
         }
 
@@ -132,6 +134,7 @@ def load_trained_calibration(folder: Path) -> TrainedCalibration:
         **rest,
         scales=load_scales(folder),
         n_speakers=document.get("n_speakers"),
+        standard=tuple(document["standard"]) if "standard" in document else None,
     )
 
 
@@ -164,7 +167,7 @@ def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: Shi
     scores, target, log_durations, n_speakers, standard = trials
     n_target, n_nontarget = int(target.sum()), int((~target).sum())
     if known is not None and standard is not None and not (n_target and n_nontarget):
-        return _without_trials(recipe, known.prior(standard), scores.shape[1])
+        return _without_trials(recipe, known, standard)
     _check_both_kinds(n_target, n_nontarget)
     scales = scales_of(recipe, trials)
     if scales:
@@ -182,7 +185,8 @@ def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: Shi
     if learns_alone:  # weights may separate what the sum of the scores does not
         check_overlap(llrs[target, None], llrs[~target, None])
     threshold = find_threshold(llrs[target], llrs[~target], recipe.decision)
-    return TrainedCalibration(calibration, trained_on, n_target, n_nontarget, threshold, scales, n_speakers)
+    measured = None if standard is None else (standard.sum_mean, standard.sum_deviation)
+    return TrainedCalibration(calibration, trained_on, n_target, n_nontarget, threshold, scales, n_speakers, measured)
 
 
 def _prior(
@@ -194,11 +198,12 @@ def _prior(
     return "wide" if known is None or standard is None else known.prior(standard)
 
 
-def _without_trials(recipe: Recipe, prior: CalibrationPrior, n_systems: int) -> TrainedCalibration:
+def _without_trials(recipe: Recipe, known: ShippedMap, standard: Standard) -> TrainedCalibration:
     """Calibrate by what is known before any trial."""
-    weight, offset = prior.mean.tolist()
-    calibration = LinearCalibration(weights=(weight,) * n_systems, offset=offset)
-    return TrainedCalibration(calibration, ON_OTHER_CORPORA, 0, 0, _threshold_without_trials(recipe), n_speakers=0)
+    weight, offset = known.prior(standard).mean.tolist()
+    calibration = LinearCalibration(weights=(weight,) * len(standard.means), offset=offset)
+    threshold, measured = _threshold_without_trials(recipe), (standard.sum_mean, standard.sum_deviation)
+    return TrainedCalibration(calibration, ON_OTHER_CORPORA, 0, 0, threshold, n_speakers=0, standard=measured)
 
 
 def _threshold_without_trials(recipe: Recipe) -> float:
