@@ -148,8 +148,11 @@ def _copy_trials(source: Path, folder: Path) -> None:
         (folder / path.name).write_bytes(path.read_bytes())
 
 
-def development_draws(data: Path, folder: Path, degraded: Collection[str] = ()) -> Iterator[Draw]:
-    """Yield all draws of the corpora in `data`, made in `folder`; `degraded` adds copies with such tests."""
+def development_draws(data: Path, folder: Path, degraded: Collection[str] = (), n_degraded: int = 5) -> Iterator[Draw]:
+    """Yield all draws of the corpora in `data`, made in `folder`.
+
+    `degraded` adds copies with such tests, of the first `n_degraded` draws of each size.
+    """
     for corpus, sizes, n_draws in (("so762", (10, 14, 30), 5), ("libri", (14, 30), 2)):
         source = data / corpus
         sources = [(corpus, source, count_speakers(source), 0)]
@@ -159,7 +162,7 @@ def development_draws(data: Path, folder: Path, degraded: Collection[str] = ()) 
                 sources.append((name, fewer_speakers(source, size, seed, folder / name), size, seed))
         for name, root, size, seed in sources:
             yield Draw(corpus, name, kaldi(root), size, seed)
-            for how in degraded:
+            for how in degraded if seed < n_degraded else ():
                 made = degrade_tests(root, how, folder / f"{name}-{how}")
                 yield Draw(corpus, f"{name}-{how}", kaldi(made), size, seed)
     for which in (0, 1):

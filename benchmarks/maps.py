@@ -128,7 +128,7 @@ def main() -> None:
         work = (arguments.work or Path(temporary)).resolve()
         draws = [
             draw
-            for draw in development_draws(arguments.data.resolve(), work / "draws", DEGRADED)
+            for draw in development_draws(arguments.data.resolve(), work / "draws", DEGRADED, n_degraded=1)
             if draw.corpus not in arguments.without
         ]
         all_scores = [

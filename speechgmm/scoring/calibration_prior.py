@@ -14,13 +14,13 @@ from scipy.special import expit, logit
 from speechgmm.arrays import Float64Array, read_only
 from speechgmm.errors import ModelError
 
-EVIDENCE_OF_SPEAKER = 1.0
+EVIDENCE_OF_SPEAKER = 2.0
 """Trials of independent speakers, half of them targets, that the trials of one speaker are worth."""
 
 WIDE_WEIGHT = 4.0
 """Standard deviation of the weight of a wide prior, in nats per deviation of the nontarget scores."""
 
-WIDE_OFFSET = 2.0
+WIDE_OFFSET = 4.0
 """Standard deviation of a wide prior's log-likelihood ratio half-way between targets and nontargets, in nats."""
 
 
