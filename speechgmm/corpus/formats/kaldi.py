@@ -38,7 +38,8 @@ class KaldiConfig(SharedRecordingsConfig):
         relative to the recipe, and ``${NAME}`` or ``${NAME:-default}`` in it stands for an environment variable.
     background, enrol, test : str, or null
         Data directories with ``utt2spk`` or ``spk2utt``, ``wav.scp`` or ``feats.scp``, and optionally ``segments``,
-        ``spk2gender`` and ``reco2file_and_channel``. Without a background, only models that need none are possible.
+        ``spk2gender`` and ``reco2file_and_channel``. There need not be a ``lists/background``. Without a background,
+        models that need one take the enrolment in its place.
     data : str, optional
         One data directory instead of these; `protocol` or the trial lists divide its utterances into roles.
     trials : list of str
@@ -93,6 +94,8 @@ def read_kaldi(config: KaldiConfig) -> Corpus:
     root = Path(config.root)
     problems = Problems()
     names: dict[Role | None, str | None] = {role: getattr(config, role) for role in ROLES} | {None: config.data}
+    if "background" not in config.model_fields_set and not (root / str(config.background)).exists():
+        names["background"] = None  # the default is for those who have one
     by_role = {
         role: read_data_directory(list_path(root, name), root, problems, config=config)
         for role, name in names.items()

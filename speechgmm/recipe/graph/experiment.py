@@ -24,6 +24,7 @@ from speechgmm.recipe.stages.context import STAGES, NotYetKnown, StageContext, S
 from speechgmm.recipe.stages.corpus import find_corpus
 from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, final_scores
 from speechgmm.recipe.stages.features import RoleFeatures, role_features
+from speechgmm.recipe.stages.missing_background import with_background
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def experiment_stages(recipe: Recipe, context: StageContext) -> Iterator[Experim
     Ends with StoppedEarly before a stage that is not to run, and with NotYetKnown, in a plan, before stages that depend
     on outputs which are not there.
     """
-    corpus = find_corpus(recipe.corpus, context)
+    corpus = with_background(find_corpus(recipe.corpus, context), recipe)
     check_list(recipe, corpus)
     yield corpus
     features = extract_roles(recipe, corpus, context)

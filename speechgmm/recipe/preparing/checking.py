@@ -25,6 +25,7 @@ from speechgmm.recipe.preparing.plausibility import implausible_speakers, small_
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.calibration import check_list
 from speechgmm.recipe.stages.corpus import shared_files, with_sound
+from speechgmm.recipe.stages.missing_background import with_background
 from speechgmm.recipe.stages.progress import ProgressBars
 
 SHORT_SECONDS = 0.5
@@ -106,7 +107,7 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
         return CheckReport(_sorted_findings(findings), {}, {}, "the recipe; its talkers are not recorded yet")
     root = recipe.corpus.root
     try:
-        corpus = read_corpus(recipe.corpus)
+        corpus = with_background(read_corpus(recipe.corpus), recipe)
     except CorpusError as error:
         findings.append(_Found("error", "in the lists", [_split_line(line) for line in str(error).splitlines()]))
         return CheckReport(_sorted_findings(findings, root), {}, {}, "the recipe and its lists")
@@ -169,9 +170,6 @@ def _shorten(text: str, root: str) -> str:
 
 def _list_findings(recipe: Recipe, corpus: Corpus) -> Iterator[_Found]:
     """Find the mistakes that the lists show."""
-    if not corpus.background and any(system.speakers.method == "map" for system in recipe.systems_or_self):
-        needed = "the background model is trained on it; expected some, or speakers.method independent"
-        yield _Found("error", "no background", [("", needed)])
     try:
         check_list(recipe, corpus)
     except CorpusError as error:
