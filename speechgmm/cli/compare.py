@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechgmm.cli.common import exit_on_error, results_folder
+from speechgmm.cli.tables import NOT_CALIBRATED
 
 if TYPE_CHECKING:
     from speechgmm.recipe.series.comparison import Comparison, Difference
@@ -59,7 +60,8 @@ def _print_comparison(comparison: "Comparison") -> None:
         differences = comparison.differences.get(name, (None,) * len(values))
         percent = name.endswith((".eer", ".eer_hull")) or name == "identification"
         cells = (_format_cell(*pair, percent) for pair in zip(values, differences, strict=True))
-        table.add_row(name, *cells)
+        without = (name in names for names in comparison.without_ratios)
+        table.add_row(name, *(NOT_CALIBRATED if no else cell for cell, no in zip(cells, without, strict=True)))
     Console().print(table)
     if comparison.differences:
         first, confidence = comparison.names[0], comparison.confidence

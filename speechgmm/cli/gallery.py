@@ -83,6 +83,7 @@ def create(
             f"{out}: gallery of {n_components} components over {n_features} features, audio at "
             f"{created.front_end.sample_rate} Hz; scores in {created.config.score_unit}"
         )
+        output.show_rule(created)
         if has_synthetic_background(results):
             synthetic = (
                 "the background model is of synthetic talkers; for real voices, run an experiment on real speech"
@@ -251,6 +252,8 @@ def verify(folder: Folder, name: Name, files: Files, threshold: Threshold = None
             output.show_decision(opened, name, verified.decisions[0], json_=json_)
         elif not json_:
             output.show_decisions(opened, name, verified.decisions)
+        if not json_:
+            output.show_expected_errors(opened, threshold)
         audio.show_heard(opened, {decision.file: decision.audio for decision in verified.decisions})
         output.warn_of_enrolled(opened, [decision.file for decision in verified.decisions])
         output.warn_of_short(opened, {decision.file: decision.speech_seconds for decision in verified.decisions})

@@ -300,6 +300,37 @@ def show_decisions(gallery: "Gallery", name: str, decisions: Sequence["Decision"
     typer.echo(f"score: {unit}; {bound}" if quantity == "score" else f"score: {quantity}, {unit}; {bound}")
 
 
+def show_rule(gallery: "Gallery") -> None:
+    """Print from which score on `verify` accepts, and why."""
+    from speechgmm.gallery.recognition import verification_threshold
+    from speechgmm.scoring.thresholds import EQUAL_ERRORS
+
+    threshold, decisions = verification_threshold(gallery.config), gallery.config.decisions
+    if threshold is None:
+        return
+    why = "the threshold that the run has learnt"
+    if decisions.threshold is None:
+        equal = decisions.costs == EQUAL_ERRORS
+        least = "where a miss and a false alarm count the same" if equal else "where decisions cost least"
+        why = f"{least}: {decisions.costs.in_words}"
+    typer.echo(f"verify accepts from {threshold:+.2f} nats on, {why} (decisions in gallery.json)")
+
+
+def show_expected_errors(gallery: "Gallery", given: float | None) -> None:
+    """Print how many decisions of `verify` are wrong, if the gallery's calibration knows; `given` is --threshold."""
+    from speechgmm.gallery.recognition import verification_threshold
+    from speechgmm.scoring.decision_errors import errors_in_words
+
+    threshold = verification_threshold(gallery.config) if given is None else given
+    known = gallery.decision_errors
+    shares = known.at(threshold) if known is not None and threshold is not None else None
+    if shares is not None:
+        decisions = gallery.config.decisions
+        by_costs = given is None and decisions.threshold is None
+        at = f"at {decisions.costs.in_words}" if by_costs else "at this threshold"
+        typer.echo(f"decisions: {at}, {errors_in_words(*shares)} (on the trials of the calibration)")
+
+
 def _bound(threshold: float | None) -> str:
     """Format a threshold."""
     return "no threshold" if threshold is None else f"threshold {threshold:+.2f}"

@@ -223,6 +223,8 @@ def _print_metrics(result: "RunResult") -> None:
     if calibration:
         decision = result.metrics["decision"]
         typer.echo(f"threshold: {decision['threshold']:+.2f} nats, {decision['meaning']}")
+        if decision["errors"]:
+            typer.echo(f"decisions: {decision['errors']}")
         trials = f"{calibration['n_target']:,} target and {calibration['n_nontarget']:,} nontarget trials"
         duration = ", with the log duration of the test" if calibration["duration"] else ""
         typer.echo(f"{calibration_phrase(calibration['trained_on'])} ({trials}){duration}")

@@ -18,6 +18,7 @@ from speechgmm.cli.common import (
     shorten_paths,
 )
 from speechgmm.cli.run import EngineKind, EngineOption, SchedulerOption, build_engine
+from speechgmm.cli.tables import COST, NOT_CALIBRATED, PERCENT, format_number, lacks_ratios
 
 if TYPE_CHECKING:
     from speechgmm.recipe.series.points import Series
@@ -126,7 +127,7 @@ def _print_table(series: "Series", outcomes: "Sequence[Outcome]", sort: str) -> 
         values = [outcome.point.values.get(key, "") for key in series.keys]
         trials = outcome.metrics["trials"] if outcome.metrics else {}
         pairs = [(trials[name], metric) for name in lists if name in trials for metric in shown]
-        cells = [_format_cell(_value(numbers, metric), metric) for numbers, metric in pairs]
+        cells = [_format_cell(numbers, metric) for numbers, metric in pairs]
         table.add_row(*(Text(value) for value in values), *(cells or ["failed"][: len(lists)]))
     Console().print(table)
     for line in group_reasons((outcome.point.name, outcome.reason) for outcome in outcomes if not outcome.metrics):
@@ -155,8 +156,8 @@ def _title(metric: str, finished: Sequence[dict[str, Any]]) -> str:
     return " ".join([TITLES[metric], *(presets if len(presets) == 1 else ())])
 
 
-def _format_cell(value: float | None, metric: str) -> str:
-    """Format a metric, as a dash if it has no value."""
-    if value is None:
-        return "-"
-    return f"{value:.2%}" if metric == "eer" else f"{value:.3f}"
+def _format_cell(numbers: dict[str, Any], metric: str) -> str:
+    """Format a metric of a trial list, as a dash if it has no value."""
+    if lacks_ratios(numbers, metric):
+        return NOT_CALIBRATED
+    return format_number(_value(numbers, metric), PERCENT if metric == "eer" else COST)

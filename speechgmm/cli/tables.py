@@ -21,6 +21,9 @@ DEFINITIONS = {
     "p_fa": "false alarm rate: nontargets accepted, at or above the threshold",
 }
 
+NOT_CALIBRATED = "not calibrated"
+"""In place of a metric of log-likelihood ratios, if the scores are none."""
+
 PERCENT, SHARE, COST = "{:.2%}", "{:.4f}", "{:.3f}"
 
 Row = tuple[str, list[str], str]
@@ -118,7 +121,10 @@ def _metric_rows(lists: Sequence[Mapping[str, Any]], *, all_intervals: bool) -> 
             + (_format_metric_interval(numbers, metric, key, form) if has_interval else "")
             for numbers in lists
         ]
-        return title, cells, definition or DEFINITIONS[metric]
+        definition = definition or DEFINITIONS[metric]
+        if NOT_CALIBRATED in cells:
+            definition += "; needs log-likelihood ratios: calibrate the scores"
+        return title, cells, definition
 
     rows = [row(name.removeprefix("n_"), name, "{:,}") for name in ("n_target", "n_nontarget", "n_unscored")]
     has_intervals = any((numbers["intervals"] or {}).get("eer") for numbers in lists)
@@ -143,9 +149,16 @@ def _metric_rows(lists: Sequence[Mapping[str, Any]], *, all_intervals: bool) -> 
 
 def _format_metric(numbers: Mapping[str, Any], metric: str, key: str | None, form: str) -> str:
     """Format a metric of a list; `key` chooses one where a metric has several values, as by preset."""
+    if lacks_ratios(numbers, metric):
+        return NOT_CALIBRATED
     if metric == "cllr" and numbers["n_certain_errors"]:
         return "inf"
     return format_number(numbers[metric] if key is None else numbers[metric][key], form)
+
+
+def lacks_ratios(numbers: Mapping[str, Any], metric: str) -> bool:
+    """Whether a list has no value of a metric because its scores are no log-likelihood ratios."""
+    return metric in ("act_dcf", "cllr") and numbers.get("are_llrs") is False
 
 
 def _format_metric_interval(numbers: Mapping[str, Any], metric: str, key: str | None, form: str) -> str:

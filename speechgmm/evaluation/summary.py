@@ -20,6 +20,7 @@ from speechgmm.evaluation.bootstrap import (
 from speechgmm.evaluation.identification import cmc, detection_identification_rate, identification_rate, true_ranks
 from speechgmm.evaluation.metrics import act_dcf, cllr
 from speechgmm.evaluation.operating_points import error_rates, rank_metrics
+from speechgmm.wording import join_names
 
 MOST_RANKS: Final = 20
 """Highest rank of a reported cumulative match characteristic."""
@@ -73,6 +74,7 @@ class ListMetrics(TypedDict):
     p_fa: NotRequired[float | None]  # likewise
     cllr_uncalibrated: NotRequired[float | None]  # bits
     trains_calibration: NotRequired[bool]  # whether calibration was trained on trials of this list
+    are_llrs: NotRequired[bool]  # false: scores are no log-likelihood ratios, so act_dcf and cllr are None
 
 
 def summarise(
@@ -105,6 +107,21 @@ def summarise(
         cost = cllr(*sides)
     metrics["cllr"] = cost if np.isfinite(cost) else None
     return cast(ListMetrics, counts | _nested(metrics, config))
+
+
+def without_costs(metrics: ListMetrics) -> ListMetrics:
+    """Leave out the metrics that take scores for log-likelihood ratios, with their intervals."""
+    none: dict[str, object] = {"act_dcf": dict.fromkeys(metrics["act_dcf"]), "cllr": None}
+    ends = metrics.get("intervals")
+    return cast(ListMetrics, {**metrics, **none, "intervals": ends and {**ends, **none}, "are_llrs": False})
+
+
+def costs_above_one(metrics: ListMetrics) -> str:
+    """Say for which presets the actual cost is above 1, that of deciding without scores; empty if for none."""
+    above = {preset: cost for preset, cost in metrics["act_dcf"].items() if cost is not None and round(cost, 3) > 1}
+    if not above:
+        return ""
+    return f"the actual cost is {join_names([f'{cost:.3f} ({preset})' for preset, cost in above.items()])}, above 1"
 
 
 def error_shares(llrs: Float64Array, target: BoolArray, threshold: float) -> tuple[float | None, float | None]:

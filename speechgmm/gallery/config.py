@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
@@ -13,10 +13,11 @@ from speechgmm.gallery.layout import BACKEND_FILE, CALIBRATION_FILE, COHORT_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import read_header
 from speechgmm.scoring.calibration import Calibration, load_calibration
+from speechgmm.scoring.decision_errors import ERRORS_KEY, DecisionErrors
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig
-from speechgmm.scoring.thresholds import CostsConfig
+from speechgmm.scoring.thresholds import EQUAL_ERRORS, CostsConfig
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
 
@@ -41,13 +42,13 @@ class DecisionConfig(Configuration):
         Verification accepts scores of at least this.
     costs : section
         Costs of errors in verification; without a threshold, calibrated scores are compared with the Bayes threshold
-        of these costs.
+        of these costs. By default a miss and a false alarm count the same.
     """
 
     min_speech: float = Field(2.0, ge=0)
     identification: IdentificationConfig = IdentificationConfig()
     threshold: float | None = None
-    costs: CostsConfig = CostsConfig()
+    costs: CostsConfig = EQUAL_ERRORS
 
     def is_short(self, speech_seconds: float) -> bool:
         """Check whether a test, or all recordings of a speaker, have less speech than `min_speech`."""
@@ -121,7 +122,8 @@ class GalleryConfig(Configuration):
     @property
     def score_quantity(self) -> str:
         """What scores are, as messages name it."""
-        is_ratio = self.calibrated or not (self.has_cohort or self.scorer in ("cosine", "svm"))
+        is_linear = self.scoring is not None and self.scoring.method == "linear"
+        is_ratio = self.calibrated or not (self.has_cohort or is_linear or self.scorer in ("cosine", "svm"))
         return "log-likelihood ratio" if is_ratio else "score"
 
     @property
@@ -232,15 +234,11 @@ def read_calibration(path: Path) -> Calibration:
     trained on, ``n_target`` and ``n_nontarget``. A damaged file, a calibration of several systems or of other side
     information, or one trained without trials of one kind, raises a GalleryError.
     """
+    data = _read_calibration_data(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(data, dict):
-            raise ModelError("not a calibration: expected keys and values")
         calibration = load_calibration(data.get("calibration"))
     except ModelError as error:
         raise GalleryError(f"{path}: {error}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise GalleryError(f"{path}: not readable as a calibration ({error})") from error
     for key in ("n_target", "n_nontarget"):
         if data.get(key) == 0:
             raise GalleryError(f"{path}: trained on no {key[2:]} trials; calibration needs trials of both kinds")
@@ -249,3 +247,28 @@ def read_calibration(path: Path) -> Calibration:
     if calibration.n_sides > 1 or (calibration.n_sides and data.get("duration") is not True):
         raise GalleryError(f"{path}: takes {calibration.n_sides} numbers beside the score; expected durations at most")
     return calibration
+
+
+def read_decision_errors(path: Path) -> DecisionErrors | None:
+    """Read what a calibration's file says of the errors of decisions; None if an earlier version wrote it.
+
+    A damaged file raises a GalleryError.
+    """
+    data = _read_calibration_data(path).get(ERRORS_KEY)
+    try:
+        return None if data is None else DecisionErrors.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, (ERRORS_KEY, *first["loc"])))
+        raise GalleryError(f"{path}: {place}: {first['msg']}") from error
+
+
+def _read_calibration_data(path: Path) -> dict[str, Any]:
+    """Read the keys and values of a calibration's file."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise GalleryError(f"{path}: not readable as a calibration ({error})") from error
+    if not isinstance(data, dict):
+        raise GalleryError(f"{path}: not a calibration: expected keys and values")
+    return data

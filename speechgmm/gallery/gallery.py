@@ -26,7 +26,7 @@ from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import file_digest
 from speechgmm.gallery.audio import GalleryExtraction, audio_digest, extract_recording
 from speechgmm.gallery.cohort import Cohort, load_cohort
-from speechgmm.gallery.config import front_end_of, read_calibration, read_config
+from speechgmm.gallery.config import front_end_of, read_calibration, read_config, read_decision_errors
 from speechgmm.gallery.layout import (
     CALIBRATION_FILE,
     COHORT_FILE,
@@ -43,6 +43,7 @@ from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.scoring.calibration import Calibration
+from speechgmm.scoring.decision_errors import DecisionErrors
 
 Result = TypeVar("Result")
 
@@ -132,6 +133,11 @@ class Gallery:
     def calibration(self) -> Calibration | None:
         """The calibration that maps scores to log-likelihood ratios, if there is one."""
         return read_calibration(self._intact(CALIBRATION_FILE)) if self.config.calibrated else None
+
+    @cached_property
+    def decision_errors(self) -> DecisionErrors | None:
+        """The error rates of decisions on the trials of the calibration, by threshold, if they are known."""
+        return read_decision_errors(self._intact(CALIBRATION_FILE)) if self.config.calibrated else None
 
     @cached_property
     def cohort(self) -> Cohort | None:

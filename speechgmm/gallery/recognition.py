@@ -11,6 +11,7 @@ from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.costs import Costs, bayes_threshold
 from speechgmm.gallery.audio import HeardAudio
+from speechgmm.gallery.config import GalleryConfig
 from speechgmm.gallery.gallery import Gallery, hear, read_each
 from speechgmm.gallery.systems import GalleryModel
 from speechgmm.scoring.calibration import duration_side
@@ -261,11 +262,15 @@ def verify_speaker(gallery: Gallery, name: str, frames: FloatArray, threshold: f
     """
     raw = _raw_scores(gallery, {name: gallery.model(name)}, [frames])
     score = float(_calibrate(gallery, raw, [frames])[0, 0])
-    decisions = gallery.config.decisions
-    threshold = decisions.threshold if threshold is None else threshold
-    if threshold is None and gallery.config.calibrated:
-        threshold = bayes_threshold(Costs(**decisions.costs.model_dump()))
-    return Verification(score, threshold)
+    return Verification(score, verification_threshold(gallery.config) if threshold is None else threshold)
+
+
+def verification_threshold(config: GalleryConfig) -> float | None:
+    """Return the least score that accepts: the gallery's own, or the Bayes threshold of its costs if calibrated."""
+    decisions = config.decisions
+    if decisions.threshold is None and config.calibrated:
+        return bayes_threshold(Costs(**decisions.costs.model_dump()))
+    return decisions.threshold
 
 
 def verify_recordings(gallery: Gallery, name: str, files: Iterable[Path], threshold: float | None = None) -> Decisions:

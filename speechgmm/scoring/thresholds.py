@@ -3,6 +3,7 @@
 A trial is accepted if its score is at least the threshold, as in `speechgmm.evaluation.metrics`.
 """
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from speechgmm.configuration import Configuration
-from speechgmm.evaluation.costs import Costs, bayes_threshold, detection_cost
+from speechgmm.evaluation.costs import PRESETS, Costs, bayes_threshold, detection_cost
 from speechgmm.evaluation.metrics import eer_threshold
 from speechgmm.evaluation.operating_points import error_rates
 
 
 class CostsConfig(Configuration):
-    """The costs of errors.
+    """The costs of errors; without this section, a recipe decides by those of the first preset of ``evaluation.dcf``.
 
     Parameters
     ----------
@@ -30,6 +31,15 @@ class CostsConfig(Configuration):
     c_fa: float = Field(1.0, gt=0)
     p_target: float = Field(0.01, gt=0, lt=1)
 
+    @property
+    def in_words(self) -> str:
+        """The three values, as messages list them."""
+        return f"c_miss {self.c_miss:g}, c_fa {self.c_fa:g}, p_target {self.p_target:g}"
+
+
+EQUAL_ERRORS = CostsConfig(p_target=0.5)
+"""The costs by which a miss and a false alarm count the same: the Bayes threshold is 0."""
+
 
 class ThresholdConfig(Configuration):
     """How the decision threshold is chosen.
@@ -40,8 +50,9 @@ class ThresholdConfig(Configuration):
         "bayes": from the costs alone, for calibrated scores. The others use trials whose truth is known. "min_dcf":
         where the detection cost is lowest. "eer": where miss rate and false-alarm rate are most nearly equal. "p_fa":
         the lowest threshold with at most the false-alarm rate `p_fa`.
-    costs : section of c_miss, c_fa and p_target
-        For "bayes" and "min_dcf".
+    costs : section of c_miss, c_fa and p_target, or None
+        For "bayes" and "min_dcf". None: in a recipe the costs of the first preset of ``evaluation.dcf`` (the first ones
+        of a preset of several); in `find_threshold` c_miss 1, c_fa 1 and p_target 0.01.
     p_fa : float, 0 <= p_fa < 1, or None
         For "p_fa": the largest share of nontarget trials that may be accepted.
 
@@ -53,7 +64,7 @@ class ThresholdConfig(Configuration):
     """
 
     method: Literal["bayes", "min_dcf", "eer", "p_fa"] = "bayes"
-    costs: CostsConfig = CostsConfig()
+    costs: CostsConfig | None = None
     p_fa: float | None = Field(None, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -65,9 +76,19 @@ class ThresholdConfig(Configuration):
                 if self.p_fa is None
                 else f"p_fa {self.p_fa} for method {self.method}; expected it for method p_fa alone"
             )
-        if self.costs != CostsConfig() and self.method not in ("bayes", "min_dcf"):
+        if self.has_own_costs and not self.uses_costs:
             raise ValueError(f"costs are for methods bayes and min_dcf, and method is {self.method}")
         return self
+
+    @property
+    def uses_costs(self) -> bool:
+        """Whether the method chooses the threshold by costs."""
+        return self.method in ("bayes", "min_dcf")
+
+    @property
+    def has_own_costs(self) -> bool:
+        """Whether costs are given, other than the default that earlier versions wrote into every resolved recipe."""
+        return self.costs not in (None, CostsConfig())
 
 
 def min_dcf_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, costs: Costs) -> float:
@@ -122,7 +143,7 @@ def find_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, config: Thre
     >>> round(find_threshold(target, nontarget, ThresholdConfig(method="bayes")), 3)  # p_target 0.01
     4.595
     """
-    costs = Costs(**config.costs.model_dump())
+    costs = Costs(**(config.costs or CostsConfig()).model_dump())
     match config.method:
         case "bayes":
             return bayes_threshold(costs)
@@ -135,9 +156,21 @@ def find_threshold(target: npt.ArrayLike, nontarget: npt.ArrayLike, config: Thre
             return p_fa_threshold(target, nontarget, config.p_fa)
 
 
-def threshold_meaning(config: ThresholdConfig) -> str:
-    """Describe a threshold in words, to follow its value in reports and in ``metrics.json``."""
-    costs = f"c_miss {config.costs.c_miss:g}, c_fa {config.costs.c_fa:g}, p_target {config.costs.p_target:g}"
+def with_preset_costs(config: ThresholdConfig, presets: Sequence[str]) -> ThresholdConfig:
+    """Fill in the costs of the first of the evaluation's presets, where the method needs costs and none are given."""
+    if config.costs is not None or not config.uses_costs or not presets:
+        return config
+    return config.model_copy(update={"costs": CostsConfig(**PRESETS[presets[0]][0]._asdict())})
+
+
+def threshold_meaning(config: ThresholdConfig, presets: Sequence[str] = ()) -> str:
+    """Describe a threshold in words, to follow its value in reports and in ``metrics.json``.
+
+    `presets` are the evaluation's, of which the first gives the costs that `config` leaves open.
+    """
+    costs = (with_preset_costs(config, presets).costs or CostsConfig()).in_words
+    if config.costs is None and presets:
+        costs += f": the costs of {presets[0]}, the evaluation's first preset"
     known = "the trials that calibration was trained on"
     match config.method:
         case "bayes":

@@ -145,7 +145,12 @@ def test_a_calibrated_gallery_has_posteriors_and_needs_no_threshold(voices, resu
     facts = {"trained_on": "others", "n_target": 20, "n_nontarget": 380}
     (results / "calibration.json").write_text(json.dumps({"calibration": calibration.model_dump(mode="json")} | facts))
     done = gallery("create", results, "--out", tmp_path / "g")
-    assert done.stdout.endswith("scores in nats, calibrated\n")
+    first, rule = done.stdout.splitlines()
+    assert first.endswith("scores in nats, calibrated")
+    assert rule == (
+        "verify accepts from +0.00 nats on, where a miss and a false alarm count the same: c_miss 1, c_fa 1, "
+        "p_target 0.5 (decisions in gallery.json)"
+    )
     for name, speaker in (("Ann", "f001"), ("Bo", "m002")):
         gallery("enrol", tmp_path / "g", name, *enrolment(voices, speaker))
     done = gallery("identify", tmp_path / "g", spoken(voices, "f001")[0], spoken(voices, "m004")[0])
@@ -156,9 +161,58 @@ def test_a_calibrated_gallery_has_posteriors_and_needs_no_threshold(voices, resu
     (recording,) = data["recordings"]
     total = recording["p_unknown"] + sum(one["posterior"] for one in recording["candidates"])
     assert total == pytest.approx(1)
-    assert "accepted as Ann: " in gallery("verify", tmp_path / "g", "Ann", spoken(voices, "f001")[0]).stdout
+    said = gallery("verify", tmp_path / "g", "Ann", spoken(voices, "f001")[0]).stdout
+    assert "accepted as Ann: " in said
+    assert "of 100" not in said  # a calibration of an earlier version does not know
     data = json.loads(gallery("verify", tmp_path / "g", "Ann", spoken(voices, "m004")[0], "--json").stdout)
-    assert (data["accepted"], data["threshold"]) == (False, pytest.approx(np.log(99)))
+    assert (data["accepted"], data["threshold"]) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "facts", "said"),
+    [
+        (["decision.costs.c_fa=3"], {}, "+5.69 nats on, where decisions cost least: c_miss 1, c_fa 3, p_target 0.01 ("),
+        (["decision.method=eer"], {"threshold": 1.5}, "+1.50 nats on, the threshold that the run has learnt ("),
+    ],
+)
+def test_create_says_from_which_score_on_verify_accepts(results, tmp_path, overrides, facts, said):
+    (results / "recipe.yaml").write_text(dump_recipe(load_recipe(results / "recipe.yaml", overrides)))
+    calibration = LinearCalibration(weights=(5.0,)).model_dump(mode="json")
+    (results / "calibration.json").write_text(json.dumps({"calibration": calibration} | facts))
+    assert f"verify accepts from {said}" in gallery("create", results, "--out", tmp_path / "g").stdout
+
+
+def test_verify_says_how_many_decisions_are_wrong(voices, results, tmp_path):
+    calibration = LinearCalibration(weights=(5.0,), offset=-2.0).model_dump(mode="json")
+    errors = {"thresholds": [-1.0, 1.0, 5.0], "p_miss": [0.0, 0.2, 0.6], "p_fa": [0.07, 0.01, 0.0]}
+    facts = {"calibration": calibration, "n_target": 20, "n_nontarget": 380, "decision_errors": errors}
+    (results / "calibration.json").write_text(json.dumps(facts))
+    gallery("create", results, "--out", tmp_path / "g")
+    gallery("enrol", tmp_path / "g", "Ann", *enrolment(voices, "f001"))
+    test, stranger = spoken(voices, "f001")[0], spoken(voices, "m004")[0]
+
+    def said(*words):
+        return gallery("verify", tmp_path / "g", "Ann", *words).stdout.splitlines()[-1]
+
+    expected = (
+        "decisions: at c_miss 1, c_fa 1, p_target 0.5, of 100 recordings of the right speaker about 10 are rejected, "
+        "of 100 of others about 4 are accepted (on the trials of the calibration)"
+    )
+    assert (said(test), said(test, stranger)) == (expected, expected)
+    assert said(test, "--threshold", 4).startswith(
+        "decisions: at this threshold, of 100 recordings of the right speaker about 50 are rejected, of 100 of others "
+        "fewer than 1 is accepted ("
+    )
+    assert "of 100" not in said(test, "--threshold", 6)  # beyond the table
+    assert json.loads(gallery("verify", tmp_path / "g", "Ann", test, "--json").stdout)["threshold"] == 0
+    (results / "calibration.json").write_text(
+        json.dumps(facts | {"decision_errors": {**errors, "p_miss": [0.5, 2, 3]}})
+    )
+    gallery("create", results, "--out", tmp_path / "bad")
+    gallery("enrol", tmp_path / "bad", "Ann", *enrolment(voices, "f001"))
+    done = gallery("verify", tmp_path / "bad", "Ann", test)
+    assert done.exit_code == 2
+    assert "calibration.json: decision_errors.p_miss.1: Input should be less than or equal to 1" in message_of(done)
 
 
 def test_recordings_that_cannot_be_used_are_named_and_the_others_are(voices, folder, bad):

@@ -324,3 +324,18 @@ def test_the_page_on_evaluating_shows_what_is_printed(tmp_path, monkeypatch, rng
 def masked(text):
     """The words of a text, numbers and lines as marks: a table may be wider by a digit."""
     return re.sub(r"─+", "─", re.sub(r"[\d,.]*\d", "#", text)).replace("-#)", ")").split()
+
+
+def test_scores_that_are_worse_than_none_as_ratios_are_a_doubt(trials, files, tmp_path):
+    scaled = write(tmp_path / "scaled", [f"{model} {test} {10 * score}" for model, test, _, score in trials])
+    found = numbers(scaled, files[1], "--preset", "sre10")
+    cllr, cost = found["trials"]["cllr"], found["trials"]["act_dcf"]["sre10"]
+    assert min(cllr, cost) > 1
+    (said,) = [text for text in found["warnings"] if "above 1" in text]
+    figures = f"Cllr is {cllr:.3f}, above 1 and the actual cost is {cost:.3f} (sre10), above 1"
+    assert said.startswith(f"{figures}: as log-likelihood ratios these scores are worse than none; calibrate them")
+    turned = write(tmp_path / "turned", [f"{model} {test} {-10 * score}" for model, test, _, score in trials])
+    for words in ((turned, files[1]), (turned, files[1], "--distances")):  # no ratios, or for a reason that is given
+        assert not [text for text in numbers(*words)["warnings"] if "above 1" in text]
+    flat = write(tmp_path / "flat", [f"{model} {test} {0.1 * score}" for model, test, _, score in trials])
+    assert numbers(flat, files[1])["warnings"] == [FEW]

@@ -14,7 +14,7 @@ from speechgmm.errors import AudioError, GalleryError
 from speechgmm.gallery.cohort import Cohort, save_cohort
 from speechgmm.gallery.enrolment import enrol
 from speechgmm.gallery.gallery import Gallery
-from speechgmm.gallery.recognition import identify_speaker, score_tests, verify_speaker
+from speechgmm.gallery.recognition import identify_speaker, score_tests, verification_threshold, verify_speaker
 from speechgmm.gallery.timeline import make_timeline
 from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
 from speechgmm.recipe.results.gallery import check_results, gallery_of_results
@@ -95,10 +95,20 @@ def test_a_threshold_that_a_run_has_learnt_is_the_gallerys(voices, results, tmp_
 
 
 def test_the_costs_of_a_run_are_the_gallerys(results, tmp_path):
-    change(results, "decision.costs.p_target=0.5")
+    change(results, "decision.costs.p_target=0.25")
     calibrate(results, LinearCalibration(weights=(5.0,)), threshold=0.0)
     decisions = gallery_of_results(results, tmp_path / "g", min_speech=7).config.decisions
-    assert (decisions.costs.p_target, decisions.threshold, decisions.min_speech) == (0.5, None, 7)
+    assert (decisions.costs.p_target, decisions.threshold, decisions.min_speech) == (0.25, None, 7)
+
+
+def test_a_gallery_of_a_run_without_costs_of_its_own_counts_errors_equally(results, tmp_path):
+    calibrate(results, LinearCalibration(weights=(5.0,)), threshold=2.3)
+    config = gallery_of_results(results, tmp_path / "g").config
+    assert config.decisions.costs.model_dump() == {"c_miss": 1.0, "c_fa": 1.0, "p_target": 0.5}
+    assert verification_threshold(config) == 0
+    change(results, "decision.costs.p_target=0.01")  # as resolved recipes of earlier versions have it
+    older = gallery_of_results(results, tmp_path / "older").config
+    assert verification_threshold(older) == pytest.approx(np.log(99))
 
 
 @pytest.mark.parametrize(

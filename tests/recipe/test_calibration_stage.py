@@ -17,6 +17,7 @@ from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.evaluation.metrics import act_dcf, cllr, eer, min_dcf
 from speechgmm.gallery.cohort import load_cohort
+from speechgmm.gallery.config import read_decision_errors
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.graph import cross_fitting
@@ -75,7 +76,20 @@ def test_scores_are_calibrated_on_the_background_by_default(small):
     assert numbers["act_dcf"]["voxceleb"] == pytest.approx(act_dcf(*llrs, "voxceleb"))
     assert numbers["act_dcf"]["voxceleb"] >= min_dcf(*llrs, "voxceleb")
     assert done.metrics["calibration"]["n_target"] == 24
-    assert not [told for told in done.warnings if "too few to say much" not in told]
+    few, *doubts = done.warnings
+    assert few.startswith("calibrated on 12 background speakers, fewer than 20: ")
+    assert not [told for told in doubts if not told.startswith(("trials: ", "fewer than 30 target"))]
+
+
+def test_the_errors_of_decisions_are_those_of_the_trials_of_calibration(small, monkeypatch):
+    seen, train_on = [], calibration_stage.train_on
+    monkeypatch.setattr(calibration_stage, "train_on", lambda *given: seen.append(given[1]) or train_on(*given))
+    path = small("calibration.p_target=0.3").folder / "calibration.json"  # which no other test has stored
+    (trials,) = seen
+    llrs = load_calibration(json.loads(path.read_text())["calibration"]).apply(trials.scores)
+    for threshold in (-3.0, 0.0, 0.5):
+        rates = np.mean(llrs[trials.target] < threshold), np.mean(llrs[~trials.target] >= threshold)
+        assert read_decision_errors(path).at(threshold) == pytest.approx(rates)
 
 
 def test_halves_know_nothing_of_each_other(small, monkeypatch):

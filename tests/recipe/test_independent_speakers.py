@@ -282,7 +282,7 @@ def test_each_sex_has_a_background_model_of_its_own(small):
 def test_they_are_normalised_and_calibrated_like_any_other(small, sections, method, tmp_path):
     small.write(RECIPE.replace("n_background: 8", "n_background: 12").replace("{method: none}", "{}") + sections)
     done = run(small.folder / "small.yaml", overrides=[f"normalisation={{method: {method}}}"], results=tmp_path)
-    assert not [told for told in done.warnings if "too few to say much" not in told]
+    assert not [told for told in done.warnings if "not calibrated" in told or "could not be made" in told]
     assert done.metrics["calibration"]["n_target"] > 0
     ran = [each["digest"] for each in json.loads((done.folder / "provenance.json").read_text())["stages"]]
     assert len(ran) == len({*ran})

@@ -221,6 +221,7 @@ def test_overrides_come_from_the_command_line(tmp_path, monkeypatch):
         ("ubm.n_componets=3", r"--set ubm\.n_componets=3: ubm\.n_componets: unknown key; did you mean n_components\?"),
         ("ubmm.x=3", r"--set ubmm\.x=3: ubmm: unknown key"),
         ("seed.x=3", r"--set seed\.x=3: seed: "),
+        ("vectors.x=3", r"--set vectors\.x=3: vectors"),
         ("name.x=3", r"--set name\.x=3: name\.x: name has no keys below it"),
         ("ubm.n_components=[", r"--set ubm\.n_components=\[.*: not YAML"),
         ("ubm.n_components=many", r"--set ubm\.n_components=many: ubm\.n_components: 'many'"),

@@ -211,7 +211,8 @@ def changed(lab, sections, *, corpus=None, **others):
         ({"calibration": {"p_target": 0.1}}, END),
         ({"calibration": {"method": "pav"}}, END),
         ({"decision": {"method": "eer"}}, END),
-        ({"evaluation": {"dcf": ["sre10"]}}, {"evaluation"}),
+        ({"evaluation": {"dcf": ["sre10"]}}, {"calibration", "evaluation"}),  # decisions are by the first preset
+        ({"evaluation": {"dcf": ["sre08", "sre10"]}}, {"evaluation"}),
         ({"name": "y"}, set()),
     ],
 )

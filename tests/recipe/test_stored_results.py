@@ -82,6 +82,16 @@ def test_an_older_gallery_answers_as_it_did(older):
     check_answer(json.loads(done.stdout), json.loads((older / "answer.json").read_text()))
 
 
+def test_an_older_gallery_keeps_its_costs(older):
+    for folder in ("gallery", "new"):
+        if folder == "new":  # of older results, whose resolved recipe has these costs
+            assert speechgmm("gallery", "create", "small", "--out", "new").exit_code == 0
+            shutil.copy("gallery/speakers/Ann.safetensors", "new/speakers/Ann.safetensors")
+        shown = speechgmm("gallery", "verify", folder, "Ann", "f001-test-02.flac").stdout
+        assert ", threshold +4.60; nats, calibrated\n" in shown
+        assert "of 100" not in shown
+
+
 def test_a_gallery_of_older_results_answers_as_the_older_gallery(older):
     assert speechgmm("gallery", "create", "small", "--out", "new", "--min-speech", 0.5).exit_code == 0
     for path in (older / "gallery" / "speakers").iterdir():

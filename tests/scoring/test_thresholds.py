@@ -12,11 +12,14 @@ import naive
 from speechgmm.evaluation.costs import bayes_threshold
 from speechgmm.evaluation.metrics import Costs, dcf, eer_threshold, min_dcf
 from speechgmm.scoring.thresholds import (
+    EQUAL_ERRORS,
     CostsConfig,
     ThresholdConfig,
     find_threshold,
     min_dcf_threshold,
     p_fa_threshold,
+    threshold_meaning,
+    with_preset_costs,
 )
 
 few_scores = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=12)
@@ -119,3 +122,33 @@ def test_a_side_without_scores_has_no_threshold(method):
 def test_configurations_without_a_meaning_are_refused(keys):
     with pytest.raises(ValidationError):
         ThresholdConfig(**keys)
+
+
+@pytest.mark.parametrize(
+    ("config", "presets", "costs", "source"),
+    [
+        (ThresholdConfig(), ("sre08", "voxceleb"), (10, 1, 0.01), "the costs of sre08, the evaluation's first preset"),
+        (ThresholdConfig(method="min_dcf"), ("sre16",), (1, 1, 0.01), "the costs of sre16"),  # the first of its two
+        (ThresholdConfig(costs=CostsConfig(c_miss=2)), ("sre08",), (2, 1, 0.01), ""),
+    ],
+)
+def test_costs_that_a_decision_leaves_open_are_those_of_the_first_preset(config, presets, costs, source):
+    found = with_preset_costs(config, presets).costs
+    assert (found.c_miss, found.c_fa, found.p_target) == costs
+    meaning = threshold_meaning(config, presets)
+    assert f"c_miss {costs[0]}, c_fa {costs[1]}, p_target {costs[2]}" in meaning
+    assert source in meaning
+    assert bool(source) == ("preset" in meaning)
+
+
+def test_no_costs_are_filled_in_where_none_have_an_effect():
+    config = ThresholdConfig(method="eer")
+    assert with_preset_costs(config, ("sre08",)) == config
+    assert with_preset_costs(ThresholdConfig(), ()) == ThresholdConfig()
+    assert "c_miss 1, c_fa 1, p_target 0.01" in threshold_meaning(ThresholdConfig())
+    # resolved recipes of earlier versions have these costs for every method
+    assert not ThresholdConfig(method="eer", costs=CostsConfig()).has_own_costs
+
+
+def test_equal_errors_have_the_threshold_zero():
+    assert bayes_threshold(Costs(**EQUAL_ERRORS.model_dump())) == pytest.approx(0, abs=1e-15)

@@ -14,7 +14,7 @@ from speechgmm.errors import CorpusError
 from speechgmm.evaluation.breakdown import FEWEST, binned, breakdown, too_few
 from speechgmm.evaluation.report.scores_page import report_scores
 from speechgmm.evaluation.report.trials import TestInfo, TrialTable
-from speechgmm.evaluation.summary import EvaluationConfig, ListMetrics, summarise, uncertainty
+from speechgmm.evaluation.summary import EvaluationConfig, ListMetrics, costs_above_one, summarise, uncertainty
 from speechgmm.wording import first_few
 
 SEED = 0
@@ -125,14 +125,27 @@ def _negated(scored: ScoredTrials) -> ScoredTrials:
 
 
 def _doubtful_scores(scores: Float64Array, numbers: ListMetrics, distances: bool) -> list[str]:
-    """Warn if targets score lower than nontargets more often than higher, and of labels in the place of scores."""
+    """Warn of scores that are turned round, of labels in their place, and of ratios that are worse than none."""
     warnings = []
     if numbers["auc"] is not None and numbers["auc"] < 0.5:
         cure = "leave out --distances" if distances else "turn distances with --distances"
         warnings.append(f"AUC is {numbers['auc']:.4f}, below 0.5: a higher score must mean the same speaker; {cure}")
     if np.isin(np.abs(scores[~np.isnan(scores)]), (0, 1)).all():
         warnings.append("all scores are 0 or 1, as labels and decisions are; expected scores")
-    return warnings
+    return warnings or ([] if distances else _misleading_ratios(numbers))
+
+
+def _misleading_ratios(numbers: ListMetrics) -> list[str]:
+    """Warn of scores that are worse than none if they are taken for log-likelihood ratios."""
+    found = []
+    if numbers["cllr"] is not None and round(numbers["cllr"], 3) > 1:
+        found.append(f"Cllr is {numbers['cllr']:.3f}, above 1")
+    if costly := costs_above_one(numbers):
+        found.append(costly)
+    if not found:
+        return []
+    cure = "calibrate them, or ignore Cllr and actDCF if they are scores of another kind"
+    return [f"{' and '.join(found)}: as log-likelihood ratios these scores are worse than none; {cure}"]
 
 
 def _warnings(numbers: ListMetrics, by: str | None, parts: dict[str, ListMetrics]) -> list[str]:

@@ -37,13 +37,18 @@ class NamedFigure:
 
 
 def draw_scores(
-    table: TrialTable, config: EvaluationConfig, seed: int, *, threshold: float | None = None
+    table: TrialTable,
+    config: EvaluationConfig,
+    seed: int,
+    *,
+    threshold: float | None = None,
+    are_llrs: bool = True,
 ) -> tuple[NamedFigure, ...]:
     """Draw the plots of the trial lists in which both kinds of trial have scores.
 
     ``det`` of all lists, and ``scores``, ``tippett``, ``bayes-error`` and ``reliability`` of the first; none if there
     is no such list. `seed` is that of the band around a DET curve. `threshold`, in nats, is that of the decisions, if
-    there are any.
+    there are any. ``bayes-error`` and ``reliability`` are left out where scores are no log-likelihood ratios.
     """
     usable = table.usable()
     if not usable:
@@ -62,13 +67,16 @@ def draw_scores(
     det = plots.det_figure(lists, config.dcf, bands, thresholds)
     det_caption = plots.det_caption(config.dcf, bands, thresholds)
     tippett = plots.tippett_figure(*llrs, raw if is_calibrated else None)
-    bayes_error = plots.bayes_error_figure(*llrs, config.dcf)
-    return (
+    figures = (
         NamedFigure("det", "Detection error trade-off", det_caption, det),
         NamedFigure("scores", f"Scores of {first}", plots.HISTOGRAM_CAPTION, plots.histogram_figure(*llrs, threshold)),
         NamedFigure("tippett", f"Tippett plot of {first}", plots.TIPPETT_CAPTION, tippett),
+    )
+    if not are_llrs:
+        return figures
+    bayes_error, reliability = plots.bayes_error_figure(*llrs, config.dcf), plots.reliability_figure(*llrs)
+    return (
+        *figures,
         NamedFigure("bayes-error", f"Detection cost over the prior, {first}", plots.BAYES_ERROR_CAPTION, bayes_error),
-        NamedFigure(
-            "reliability", f"Calibration of {first}", plots.RELIABILITY_CAPTION, plots.reliability_figure(*llrs)
-        ),
+        NamedFigure("reliability", f"Calibration of {first}", plots.RELIABILITY_CAPTION, reliability),
     )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from speechgmm.evaluation.bootstrap import ABSOLUTE
 from speechgmm.evaluation.costs import PRESETS, Costs, bayes_threshold
 from speechgmm.evaluation.summary import ListMetrics
 
@@ -12,6 +13,8 @@ Metrics = Mapping[str, Any]
 
 NO_SCORES: Final = "needs scored trials of both kinds"
 CERTAIN_ERRORS: Final = "infinite: some trials are certain and wrong"
+NOT_COMPUTED: Final = "not computed"
+NO_RATIOS: Final = "no log-likelihood ratios: not calibrated"
 NO_TESTS: Final = "no test of an enrolled speaker has scores"
 NOT_HERE: Final = "not computed for so few models, or without tests of unknown speakers"
 
@@ -91,7 +94,8 @@ class Metric(NamedTuple):
 
         `difference` is that to another system, with low and high of its interval.
         """
-        cell = number_cell(_value(metrics, self.key), self.scale, self.decimals, self.unit, _why_none(metrics))
+        why_none = _why_none(metrics, self.key)
+        cell = number_cell(_value(metrics, self.key), self.scale, self.decimals, self.unit, why_none)
         interval = _value(metrics.get("intervals") or {}, self.key)
         if interval is not None:
             low, high = map(self._text, interval)
@@ -204,10 +208,14 @@ def _rows(metrics: Sequence[Metric], columns: Mapping[str, Metrics], differences
     )
 
 
-def _why_none(metrics: Metrics) -> str:
+def _why_none(metrics: Metrics, key: str) -> str:
     """Return the reason why a list, or an identification, lacks a metric that others have."""
     if "n_target" not in metrics:
         return NO_TESTS if metrics["rate"] is None else NOT_HERE
+    if metrics.get("are_llrs") is False and key.startswith((*ABSOLUTE, "p_miss", "p_fa")):
+        return NO_RATIOS
+    if not _has(metrics, key):
+        return NOT_COMPUTED
     return CERTAIN_ERRORS if metrics["n_target"] and metrics["n_nontarget"] else NO_SCORES
 
 

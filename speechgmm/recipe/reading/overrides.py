@@ -55,9 +55,10 @@ def apply_override(document: Document, override: Override) -> None:
     values, place = document.values, override.notes.places[()]
     for depth in range(len(document.at), len(override.key) - 1):
         part, above = override.key[depth], override.key[: depth + 1]
-        if part not in values:
+        if values.get(str(part)) is None:  # null leaves a section to its default, as its absence does
             document.places[above] = place
-        section = values.setdefault(str(part), {})
+            values[str(part)] = {}
+        section = values[str(part)]
         if not isinstance(section, dict):
             document.refuse(override.key, f"{'.'.join(map(str, above))} has no keys below it", place)
             return

@@ -16,7 +16,9 @@ def draw_figures(results: Results) -> tuple[NamedFigure, ...]:
     """
     recipe, decision = results.recipe, results.metrics["decision"]
     threshold = decision["threshold"] if decision else None
-    figures = list(draw_scores(results.trials, recipe.evaluation, recipe.seed, threshold=threshold))
+    figures = list(
+        draw_scores(results.trials, recipe.evaluation, recipe.seed, threshold=threshold, are_llrs=results.are_llrs)
+    )
     ranks, confusion = results.metrics["identification"]["cmc"], results.confusion
     if ranks:
         figure = plots.cmc_figure({"closed set": ranks})

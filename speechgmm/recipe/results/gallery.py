@@ -24,6 +24,7 @@ from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.results.wrong_folders import not_results
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.scoring.identification import IdentificationConfig
+from speechgmm.scoring.thresholds import EQUAL_ERRORS
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.vectors import IVectorConfig
 
@@ -43,8 +44,9 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     Returns
     -------
     Gallery
-        With the front end, background model, factors, back end, settings, cohort and calibration of the run. Decisions
-        use the costs of the run; if the run has learnt a threshold, verification and identification use that.
+        With the front end, background model, factors, back end, settings, cohort and calibration of the run.
+        Verification decides by the costs that the recipe sets (``decision.costs``), or so that a miss and a false alarm
+        count the same; if the run has learnt a threshold, verification and identification use that.
 
     Raises
     ------
@@ -127,9 +129,9 @@ def check_results(results: Path, recipe: Recipe) -> FeatureConfig:
 
 
 def _decisions(recipe: Recipe, calibration: Path, min_speech: float) -> DecisionConfig:
-    """Return the decisions of the run: by its costs, or by the threshold that it has learnt."""
+    """Return the decisions of a gallery: by the recipe's own costs, if any, or by the threshold that its run learnt."""
     if recipe.decision.method == "bayes" or not calibration.exists():
-        return DecisionConfig(min_speech=min_speech, costs=recipe.decision.costs)
+        return DecisionConfig(min_speech=min_speech, costs=recipe.decision.costs or EQUAL_ERRORS)
     try:
         threshold = float(json.loads(calibration.read_text(encoding="utf-8"))["threshold"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -100,6 +100,11 @@ class Results:
     training: Mapping[tuple[str, ...], tuple[Mapping[str, str], ...]]
     sizes: tuple[int, ...]
 
+    @property
+    def are_llrs(self) -> bool:
+        """Whether the scores in ``trials.llrs`` are log-likelihood ratios; assumed of results of earlier versions."""
+        return all(metrics.get("are_llrs", True) for metrics in self.metrics["trials"].values())
+
 
 def open_results(folder: str | Path) -> Results:
     """Read the results of a run.

@@ -19,6 +19,7 @@ from speechgmm.evaluation.report.content import (
 from speechgmm.evaluation.report.figures import NamedFigure
 from speechgmm.evaluation.report.page import render_report, write_page
 from speechgmm.evaluation.report.trials import TestInfo, worst_trials
+from speechgmm.evaluation.summary import without_costs
 from speechgmm.recipe.layout import ON_BACKGROUND, PLOTS, RECIPE_FILE, REPORT_FILE
 from speechgmm.recipe.reading.non_defaults import lines_of, non_default_keys, non_default_settings
 from speechgmm.recipe.results.figures import draw_figures
@@ -92,6 +93,8 @@ def summary(results: Results) -> str:
         text += f" The scores are fused from {len(recipe.systems)} systems: {names}."
     if metrics["calibration"]:
         text += f" Scores are log-likelihood ratios, {calibration_phrase(metrics['calibration']['trained_on'])}."
+        if errors := metrics["decision"].get("errors"):  # which results of earlier versions do not have
+            text += f" Decisions: {errors}."
     n_unscored = int(np.count_nonzero(np.isnan(results.trials.llrs)))
     if n_unscored:
         text += f" {n_unscored:,} of the trials have no score, because what they need could not be used."
@@ -125,6 +128,8 @@ def _breakdowns(results: Results) -> tuple[Breakdown, ...]:
         if len(set(values)) > 1:
             sides = trials.llrs[chosen], trials.target[chosen], (models, speakers)
             parts = breakdown(*sides, values, config, recipe.seed, ranks=trials.ranks[chosen])
+            if not results.are_llrs:
+                parts = {part: without_costs(metrics) for part, metrics in parts.items()}
             breakdowns.append(Breakdown(name, column, parts, tuple(part or "(empty)" for part in too_few(parts))))
     return tuple(breakdowns)
 

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from speechgmm.corpus.manifest import Corpus
 from speechgmm.errors import ModelError, RecipeError, ResultsError
-from speechgmm.evaluation.breakdown import FEWEST, too_few
 from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.spectral.config import empty_filters
@@ -28,11 +27,11 @@ from speechgmm.recipe.graph.experiment import (
     ExperimentSystems,
     experiment_stages,
 )
-from speechgmm.recipe.graph.system import System
 from speechgmm.recipe.layout import CACHE, LOG_FILE, RESULTS_LOCK_PREFIX
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.results.earlier import OtherResults, other_results
 from speechgmm.recipe.results.writing import ExperimentOutputs, clear_results, write_results, write_skipped
+from speechgmm.recipe.running import doubts
 from speechgmm.recipe.running.log import log_to
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.context import STAGES, StageRunner, StoppedEarly
@@ -209,13 +208,14 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
                     untrained = {name: system.untrained for name, system in zip(stores, systems, strict=True)}
                     if any(untrained.values()):
                         skipped = write_skipped(folder, corpus, stores, untrained)
-                    warnings += _log_warnings(_without_model(skipped))
-                    warnings += _log_warnings(_doubtful_models(recipe, systems))
+                    warnings += _log_warnings(doubts.without_model(skipped))
+                    warnings += _log_warnings(doubts.doubtful_models(recipe, systems))
                 case ExperimentCalibration() as calibration:
                     warnings += _log_warnings((calibration.why_none,) if calibration.why_none else ())
                     warnings += _log_warnings(calibration.warnings())
                 case ExperimentEvaluation() as evaluation:
-                    warnings += _log_warnings(_too_few(evaluation.output))
+                    warnings += _log_warnings(doubts.few_speakers(recipe, corpus, calibration, stores))
+                    warnings += _log_warnings(doubts.doubtful_numbers(load_metrics(evaluation.output.folder)))
                     outputs = ExperimentOutputs(
                         corpus=corpus,
                         stores=stores,
@@ -233,26 +233,6 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
         pass  # as the user asked
     previous = earlier.other.previous if earlier.other else None
     return RunResult(folder, metrics, tuple(warnings), tuple(runner.outputs), skipped, previous)
-
-
-def _without_model(skipped: Sequence[SkippedItem]) -> tuple[str, ...]:
-    """Name the models that could not be made: users may not look for them in a list of what was skipped."""
-    names = list(dict.fromkeys(item.id for item in skipped if item.kind == "model"))
-    return (f"models that could not be made, so that their trials have no score: {first_few(names)}",) if names else ()
-
-
-def _doubtful_models(recipe: Recipe, systems: Sequence[System]) -> tuple[str, ...]:
-    """List what is doubtful about the factors and back ends of systems."""
-    named = zip(recipe.systems_or_self, systems, strict=True)
-    label = "{}: {}" if recipe.systems else "{1}"
-    return tuple(label.format(config.name, warning) for config, system in named for warning in system.warnings)
-
-
-def _too_few(evaluation: StageOutput) -> tuple[str, ...]:
-    """Name the lists whose metrics, and their intervals, say little."""
-    names = too_few(load_metrics(evaluation.folder)["trials"])
-    few = f"fewer than {FEWEST} target or nontarget trials with scores"
-    return (f"{few}, too few to say much, in the list {first_few(names)}",) if names else ()
 
 
 def _empty_filters(recipe: Recipe) -> tuple[str, ...]:

@@ -130,7 +130,8 @@ class Recipe(Configuration):
     @model_validator(mode="after")
     def _thresholds_are_calibrated(self) -> Self:
         """Refuse thresholds without a calibration, which they are learnt with."""
-        if self.calibration.method == "none" and self.decision != ThresholdConfig():
+        is_default = self.decision.method == "bayes" and not self.decision.has_own_costs
+        if self.calibration.method == "none" and not is_default:
             raise ValueError(
                 "decision: a threshold is of calibrated scores, and learnt with them; calibration.method is none"
             )

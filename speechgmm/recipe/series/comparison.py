@@ -38,6 +38,7 @@ class Comparison:
     numbers: dict[str, tuple[float | None, ...]]  # metrics by name, such as trials.min_dcf.sre08 and identification
     differences: dict[str, tuple[Difference | None, ...]]  # to the first results; None for these, and for other trials
     confidence: float  # share of experiments with other speakers in which an interval should hold the true difference
+    without_ratios: tuple[frozenset[str], ...]  # metrics that are None because scores are no log-likelihood ratios
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON data."""
@@ -91,6 +92,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
             if any(name in differences for differences in to_first)
         },
         config.confidence,
+        tuple(result.without_ratios for result in results),
     )
 
 
@@ -108,6 +110,7 @@ class _Result(NamedTuple):
     recipe: dict[str, str]  # values as text, by dotted key
     values: dict[str, JsonValue]  # of the recipe, as they stand in its file
     numbers: dict[str, float | int | None]  # metrics by dotted name
+    without_ratios: frozenset[str]  # those that are None because the scores are no log-likelihood ratios
     trials: dict[str, _Trials]  # by trial list
 
 
@@ -125,9 +128,20 @@ def _read_results(folder: Path) -> _Result:
         metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
         recipe = dict(_flatten(values, ""))
         rank_by = "score" if recipe.get("calibration.method") == "pav" else "llr"
-        return _Result(recipe, values, flatten_metrics(metrics), _read_trials(folder / SCORES_FILE, rank_by))
+        trials = _read_trials(folder / SCORES_FILE, rank_by)
+        return _Result(recipe, values, flatten_metrics(metrics), _without_ratios(metrics), trials)
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise RecipeError(f"{folder}: damaged results, or not of a run: {error!r}") from error
+
+
+def _without_ratios(metrics: dict[str, Any]) -> frozenset[str]:
+    """Name the metrics, as `flatten_metrics` does, that are missing because scores are no log-likelihood ratios."""
+    return frozenset(
+        f"{name}.{metric}"
+        for name, values in metrics["trials"].items()
+        if not values.get("are_llrs", True)
+        for metric in ("cllr", *(f"act_dcf.{preset}" for preset in values["act_dcf"]))
+    )
 
 
 def _flatten(value: JsonValue, key: str) -> list[tuple[str, str]]:

@@ -31,8 +31,9 @@ from speechgmm.scoring.calibration import (
     train_calibration,
 )
 from speechgmm.scoring.calibration_prior import CalibrationPrior
+from speechgmm.scoring.decision_errors import ERRORS_KEY, DecisionErrors, count_errors
 from speechgmm.scoring.shipped_map import ShippedMap, Standard
-from speechgmm.scoring.thresholds import find_threshold
+from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold, with_preset_costs
 
 VERSION = 3
 """Rises whenever the same inputs would give another output."""
@@ -66,6 +67,7 @@ class TrainedCalibration:
     scales: tuple[float, ...] = ()  # that the systems' scores are divided by before they are summed; none: by nothing
     n_speakers: int | None = None  # of these trials; None in results of earlier versions
     standard: tuple[float, float] | None = None  # mean and deviation of the sum of scores of unknown speakers
+    errors: DecisionErrors | None = None  # of decisions on the trials that it was trained on
 
     def apply(self, scores: Sequence[ScoreMatrix], store: FeatureStore) -> ScoreMatrix:
         """Turn the scores of the systems, which have the same models and tests, into log-likelihood ratios in nats.
@@ -92,6 +94,7 @@ class TrainedCalibration:
             **({} if self.n_speakers is None else {"n_speakers": self.n_speakers}),
             **({} if self.standard is None else {"standard": list(self.standard)}),
             **({SCALES: list(self.scales)} if self.scales else {}),
+            **({ERRORS_KEY: to_json(self.errors)} if self.errors else {}),
         }
 
 
@@ -107,7 +110,7 @@ def calibration_output(
 
     `known` is the map that is known of such scores before these trials, if there is one.
     """
-    sections: JsonValue = {"calibration": to_json(recipe.calibration), "decision": to_json(recipe.decision)}
+    sections: JsonValue = {"calibration": to_json(recipe.calibration), "decision": to_json(decision_of(recipe))}
     map_inputs: JsonValue = None if known is None else [known.weight, known.offset, known.covariance.tolist()]
 
     def work(folder: Path, *_: object) -> None:
@@ -135,7 +138,13 @@ def load_trained_calibration(folder: Path) -> TrainedCalibration:
         scales=load_scales(folder),
         n_speakers=document.get("n_speakers"),
         standard=tuple(document["standard"]) if "standard" in document else None,
+        errors=DecisionErrors.model_validate(document[ERRORS_KEY]) if ERRORS_KEY in document else None,
     )
+
+
+def decision_of(recipe: Recipe) -> ThresholdConfig:
+    """Return how a recipe decides, with the costs of the evaluation's first preset where it gives none."""
+    return with_preset_costs(recipe.decision, recipe.evaluation.dcf)
 
 
 def load_scales(folder: Path) -> tuple[float, ...]:
@@ -184,9 +193,17 @@ def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: Shi
     llrs = calibration.apply(scores, log_durations if recipe.calibration.duration else None)
     if learns_alone:  # weights may separate what the sum of the scores does not
         check_overlap(llrs[target, None], llrs[~target, None])
-    threshold = find_threshold(llrs[target], llrs[~target], recipe.decision)
-    measured = None if standard is None else (standard.sum_mean, standard.sum_deviation)
-    return TrainedCalibration(calibration, trained_on, n_target, n_nontarget, threshold, scales, n_speakers, measured)
+    return TrainedCalibration(
+        calibration,
+        trained_on,
+        n_target,
+        n_nontarget,
+        find_threshold(llrs[target], llrs[~target], decision_of(recipe)),
+        scales,
+        n_speakers,
+        None if standard is None else (standard.sum_mean, standard.sum_deviation),
+        count_errors(llrs, target),
+    )
 
 
 def _prior(
@@ -210,7 +227,7 @@ def _threshold_without_trials(recipe: Recipe) -> float:
     """Return the threshold that follows from the costs; raise CorpusError for those that need trials."""
     if recipe.decision.method != "bayes":
         raise CorpusError(f"decision.method {recipe.decision.method} needs trials, and there are none; expected bayes")
-    return find_threshold((), (), recipe.decision)
+    return find_threshold((), (), decision_of(recipe))
 
 
 def label_listed_trials(

@@ -5,7 +5,7 @@ Files: ``metrics.json`` and ``scores.csv``.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,26 @@ from speechgmm.arrays import Float64Array, IntArray
 from speechgmm.corpus.manifest import Corpus, Trial, Utterance
 from speechgmm.evaluation.summary import (
     EvaluationConfig,
+    ListMetrics,
     error_shares,
     summarise,
     summarise_identification,
     uncertainty,
+    without_costs,
 )
 from speechgmm.features.store.store import FeatureStore
 from speechgmm.files import write_csv, write_json
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.layout import IN_LIST, METRICS_FILE, SCORES_COLUMNS, SCORES_FILE
 from speechgmm.recipe.schema.recipe import Recipe
-from speechgmm.recipe.stages.calibration import TrainedCalibration, divide_by_scales
+from speechgmm.recipe.stages.calibration import TrainedCalibration, decision_of, divide_by_scales
 from speechgmm.recipe.stages.context import StageContext, to_json
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, index_of, restrict_to_common, sum_systems
 from speechgmm.recipe.stages.scores import ScoredGroups
+from speechgmm.scoring.decision_errors import ERRORS_KEY, errors_in_words
 from speechgmm.scoring.thresholds import threshold_meaning
 
-VERSION = 6
+VERSION = 7
 """Rises whenever the same inputs would give another output."""
 
 
@@ -121,24 +124,51 @@ def _metrics(
             uncalibrated = summarise(scores.raw.for_trials(trials), target, recipe.evaluation)
             metrics["cllr_uncalibrated"] = uncalibrated["cllr"]
             metrics["trains_calibration"] = any((each.model, each.test) in trained_on for each in trials)
-        lists[name] = metrics
+        lists[name] = metrics if calibration or scores_are_llrs(recipe) else without_costs(metrics)
     sections: dict[str, Any] = {"calibration": None, "decision": None}
     if calibration:
-        sections = _calibration_and_decision(recipe, calibration)
+        sections = _calibration_and_decision(recipe, calibration, lists)
     identification = _identification(corpus, scores.ranks, recipe.evaluation, recipe.seed)
     return {"trials": lists, **sections, "identification": identification}
 
 
-def _calibration_and_decision(recipe: Recipe, calibration: TrainedCalibration) -> dict[str, Any]:
-    """Return two sections: what the calibration was trained on, and the threshold of decisions."""
+def scores_are_llrs(recipe: Recipe) -> bool:
+    """Return whether a recipe's scores are log-likelihood ratios before any calibration.
+
+    They are none if they are sums over systems, normalised by a cohort, first-order approximations, cosines or margins.
+    """
+    if recipe.systems or recipe.normalisation.method != "none":
+        return False
+    if recipe.vectors is not None:
+        return recipe.backend[-1].step == "plda"
+    return recipe.speakers.method == "independent" or recipe.scoring.method == "llr"
+
+
+def _calibration_and_decision(
+    recipe: Recipe, calibration: TrainedCalibration, lists: Mapping[str, ListMetrics]
+) -> dict[str, Any]:
+    """Return two sections: what the calibration was trained on, and the threshold of decisions with their errors."""
     document = calibration.to_json()
     del document["calibration"]
-    threshold = document.pop("threshold")
-    meaning = threshold_meaning(recipe.decision)
-    return {
-        "calibration": document,
-        "decision": {"method": recipe.decision.method, "threshold": threshold, "meaning": meaning},
+    document.pop(ERRORS_KEY, None)
+    decision = {
+        "method": recipe.decision.method,
+        "threshold": document.pop("threshold"),
+        "meaning": threshold_meaning(recipe.decision, recipe.evaluation.dcf),
+        "errors": _decision_errors(recipe, lists),
     }
+    return {"calibration": document, "decision": decision}
+
+
+def _decision_errors(recipe: Recipe, lists: Mapping[str, ListMetrics]) -> str | None:
+    """Say how many decisions on the first list are wrong; None if a kind of its trials has no scores."""
+    name, metrics = next(iter(lists.items()))
+    p_miss, p_fa = metrics["p_miss"], metrics["p_fa"]
+    if p_miss is None or p_fa is None:
+        return None
+    costs = decision_of(recipe).costs
+    at = f"at p_target {costs.p_target:g}, " if costs and recipe.decision.uses_costs else ""
+    return f"{at}{errors_in_words(p_miss, p_fa)} (on the list {name})"
 
 
 def _speaker_numbers(corpus: Corpus, trials: Sequence[Trial]) -> tuple[IntArray, IntArray]:
