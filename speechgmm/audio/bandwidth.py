@@ -42,7 +42,15 @@ def real_bandwidth(samples: Float32Array, sample_rate: int) -> float:
     it: ``max L(b - 1 kHz ... b) - max L(above b + 250 Hz) >= 15 dB``. Where it fades out slowly, as that of a quiet
     voice does, or reaches the top, the estimate is half the sample rate.
     """
-    levels, width = _band_levels(samples, sample_rate)
+    return spectrum_end(_band_levels(samples, sample_rate), sample_rate)
+
+
+def spectrum_end(levels: Float64Array, sample_rate: int) -> float:
+    """Find the frequency in Hz at which a filter ends a spectrum, as `real_bandwidth` does; half the rate if none does.
+
+    `levels` are those of the bands (n,) of `power_of_bands`, in dB of full scale.
+    """
+    width = BAND_BINS * sample_rate / frame_length(sample_rate)
     rounding = 10 * np.log10(ROUNDING_POWER * 2 * width / sample_rate)
     present = np.flatnonzero(levels >= max(levels.max() - EMPTY_DB, rounding))
     end = int(present[-1]) + 1 if len(present) else 0
@@ -53,9 +61,22 @@ def real_bandwidth(samples: Float32Array, sample_rate: int) -> float:
     return sample_rate / 2
 
 
-def _band_levels(samples: Float32Array, sample_rate: int) -> tuple[Float64Array, float]:
-    """Compute the level of each band in dB, and the width of a band in Hz."""
-    n = max(2 * BAND_BINS + 2, round(FRAME_SECONDS * sample_rate))
+def frame_length(sample_rate: int) -> int:
+    """Count the samples of a frame."""
+    return max(2 * BAND_BINS + 2, round(FRAME_SECONDS * sample_rate))
+
+
+def power_of_bands(power: Float64Array) -> Float64Array:
+    """Add the power of the bins of each band: spectra (..., bins) become bands (..., n), without the constant part."""
+    n_bands = (power.shape[-1] - 1) // BAND_BINS
+    bands = power[..., 1 : 1 + n_bands * BAND_BINS]
+    summed: Float64Array = bands.reshape(*power.shape[:-1], n_bands, BAND_BINS).sum(axis=-1)
+    return summed
+
+
+def _band_levels(samples: Float32Array, sample_rate: int) -> Float64Array:
+    """Compute the level of each band in dB."""
+    n = frame_length(sample_rate)
     if len(samples) < n:
         samples = np.pad(samples, (0, n - len(samples)))
     n_frames = min(MOST_FRAMES, 1 + 2 * (len(samples) - n) // n)
@@ -65,7 +86,5 @@ def _band_levels(samples: Float32Array, sample_rate: int) -> tuple[Float64Array,
     power = np.square(np.abs(spectra)) * (2 / (n * np.sum(np.square(window))))
     active = power.sum(axis=1)
     power = power[active >= active.max() * 10 ** (-ACTIVE_DB / 10)]
-    n_bands = (power.shape[1] - 1) // BAND_BINS
-    bands = power[:, 1 : 1 + n_bands * BAND_BINS].reshape(len(power), n_bands, BAND_BINS).sum(axis=2)
-    levels: Float64Array = 10 * np.log10(np.percentile(bands, LOUD_PERCENTILE, axis=0) + 1e-20)
-    return levels, BAND_BINS * sample_rate / n
+    levels: Float64Array = 10 * np.log10(np.percentile(power_of_bands(power), LOUD_PERCENTILE, axis=0) + 1e-20)
+    return levels

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from speechgmm.arrays import BoolArray, Float32Array, FloatArray
+from speechgmm.audio.condition import Condition, measure_condition
 from speechgmm.audio.opening import RawFormat
 from speechgmm.audio.reading import Channel, load_audio
 from speechgmm.audio.samples import check_samples, clipped_share, peak_amplitude, resample, silence_error
@@ -125,6 +126,7 @@ class Extraction:
     seconds: float  # length of the audio
     speech_seconds: float  # T times the frame shift, at most `seconds`
     clipped: float  # share of clipped samples, 0 to 1, as `clipped_share` counts
+    condition: Condition  # band, level and noise, at the rate of the front end
     warnings: tuple[str, ...] = ()  # what is odd about the file, as `audio_warnings` lists it
 
 
@@ -283,7 +285,8 @@ def _analyse_samples(
     check_speech(n_speech, len(frames), seconds, config, labelled=labels is not None)
     # Frames that are padded at the end cover a little more than the audio.
     speech_seconds = min(n_speech * config.shift_seconds, seconds)
-    return Extraction(_apply_steps(frames, speech, config), speech, seconds, speech_seconds, clipped)
+    condition = measure_condition(samples, config.sample_rate)
+    return Extraction(_apply_steps(frames, speech, config), speech, seconds, speech_seconds, clipped, condition)
 
 
 def _mark_speech(log_energy: Float32Array, config: FeatureConfig, labels: Labels | None) -> BoolArray:

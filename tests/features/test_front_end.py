@@ -474,6 +474,7 @@ def test_long_files_are_extracted_in_blocks_as_at_once(tmp_path, monkeypatch):
             assert np.array_equal(np.concatenate(list(store.blocks(source.utterance))), expected.frames)
             assert (stored.seconds, stored.speech_seconds) == (expected.seconds, expected.speech_seconds)
             assert stored.clipped == pytest.approx(expected.clipped, rel=1e-3)
+            assert stored.condition == expected.condition
     assert list(reasons) == ["broken", "constant", "slow"]
     assert store.utterances[1].clipped > 0.02
 

@@ -11,11 +11,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import JsonValue
 
 from speechgmm.arrays import Float32Array
+from speechgmm.audio.condition import Condition
 from speechgmm.errors import ModelError
 
 FORMAT_VERSION = 2
@@ -41,6 +43,7 @@ class StoredUtterance:
     speech_seconds: float
     clipped: float  # share of clipped samples, 0 to 1
     warnings: tuple[str, ...] = ()  # what is odd about its file, which they do not name: it may be moved
+    condition: Condition | None = None  # None where it was not measured: imported features, or an older store
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,12 @@ def open_store(folder: str | Path) -> FeatureStore:
         folder,
         index["n_features"],
         index["front_end"],
-        tuple(StoredUtterance(**entry) for entry in index["utterances"]),
+        tuple(_stored_utterance(entry) for entry in index["utterances"]),
         tuple(UnusableUtterance(**entry) for entry in index["unusable"]),
     )
+
+
+def _stored_utterance(entry: dict[str, Any]) -> StoredUtterance:
+    """Return an utterance of an index."""
+    condition = entry.pop("condition", None)
+    return StoredUtterance(**entry, condition=condition and Condition(**condition))

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from speechgmm.arrays import Float32Array
+from speechgmm.audio.condition import Condition, ConditionMeter
 from speechgmm.audio.opening import RawFormat
 from speechgmm.audio.reading import Channel, audio_blocks, audio_file, audio_warnings, duration, stated_duration
 from speechgmm.audio.samples import clipped_share, resample_blocks, silence_error
@@ -79,6 +80,7 @@ class _Measures(NamedTuple):
     speech_seconds: float
     clipped: float
     warnings: tuple[str, ...]
+    condition: Condition
 
 
 def write_store(
@@ -217,7 +219,9 @@ def _extract(source: Source, is_last: bool, config: FeatureConfig, writer: "_Sha
         raw=source.raw,
     )
     writer.append(extraction.frames)
-    return _Measures(extraction.seconds, extraction.speech_seconds, extraction.clipped, extraction.warnings)
+    return _Measures(
+        extraction.seconds, extraction.speech_seconds, extraction.clipped, extraction.warnings, extraction.condition
+    )
 
 
 def _stream_or_none(config: FeatureConfig) -> FeatureStream | None:
@@ -230,7 +234,7 @@ def _stream_or_none(config: FeatureConfig) -> FeatureStream | None:
 
 def _extract_long(source: Source, config: FeatureConfig, stream: FeatureStream, writer: "_ShardWriter") -> _Measures:
     """Extract as `_extract` does, but block by block: memory does not grow with the file."""
-    start, totals = writer.n_rows, _SampleTotals()
+    start, totals, meter = writer.n_rows, _SampleTotals(), ConditionMeter(config.sample_rate)
     stop = segment_stop(source.path, source.stop, source.raw)
     blocks, file_rate = audio_blocks(source.path, channel=source.channel, start=source.start, stop=stop, raw=source.raw)
     check_rate(file_rate, config)
@@ -239,13 +243,14 @@ def _extract_long(source: Source, config: FeatureConfig, stream: FeatureStream, 
         blocks = resample_blocks(blocks, file_rate, config.sample_rate)
     for block in blocks:
         writer.append(stream.push(block))
+        meter.push(block)
     if totals.low == totals.high:
         raise silence_error(totals.n_samples, totals.low)
     writer.append(stream.finish())
     seconds = totals.n_samples / file_rate
     speech_seconds = min((writer.n_rows - start) * config.shift_seconds, seconds)
     clipped = totals.n_clipped / totals.n_samples
-    return _Measures(seconds, speech_seconds, clipped, audio_warnings(source.path, raw=source.raw))
+    return _Measures(seconds, speech_seconds, clipped, audio_warnings(source.path, raw=source.raw), meter.finish())
 
 
 class _SampleTotals:

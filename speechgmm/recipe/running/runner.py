@@ -32,6 +32,7 @@ from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.results.earlier import OtherResults, other_results
 from speechgmm.recipe.results.writing import ExperimentOutputs, clear_results, write_results, write_skipped
 from speechgmm.recipe.running import doubts
+from speechgmm.recipe.running.conditions import condition_warnings
 from speechgmm.recipe.running.log import log_to
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.context import STAGES, StageRunner, StoppedEarly
@@ -201,6 +202,7 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
                 case ExperimentFeatures() as features:
                     stores = features.open_stores()
                     warnings += _log_warnings(audio_warnings_of(stores) + clipped_warnings(_clipped_shares(stores)))
+                    warnings += _log_warnings(condition_warnings(stores))
                     first_stores = next(iter(stores.values()))
                     warnings += _log_warnings(check_shared_frames(recipe.corpus, corpus, first_stores))
                     skipped = write_skipped(folder, corpus, stores)

@@ -1,0 +1,106 @@
+"""Warnings about tests and enrolment that differ from the background in band, level or noise."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+
+import numpy as np
+
+from speechgmm.audio.condition import Condition, Usual, compared_values, unusual_measures, usual_condition
+from speechgmm.features.store.store import FeatureStore
+
+logger = logging.getLogger(__name__)
+
+FEWEST_COMPARED = 20
+"""Recordings that show what is usual."""
+
+FAR_SHARE = 0.15
+FEWEST_FAR = 3
+"""A role differs if this share of its recordings, and this number or all, are far outside the usual range."""
+
+ASPECTS = {"band": ("low", "high"), "level": ("level",), "noise": ("snr",)}
+"""What a sentence is about, and the measures that show it."""
+
+NOUNS = {"band": "sound", "level": "speech", "noise": "speech"}
+"""What the medians of an aspect are of."""
+
+MEANING = {
+    "background": "calibration and error rates hold for recordings like the background's: add such recordings to it",
+    "enrolment": "speakers are recognised less reliably in recordings unlike those of their enrolment",
+}
+
+
+def condition_warnings(stores: Mapping[str, Mapping[str, FeatureStore]]) -> tuple[str, ...]:
+    """List in what tests and enrolment differ from the background; without one, the tests from the enrolment.
+
+    `stores` are those of each role, by the system's name. A sentence for each difference gives its size and the number
+    of recordings. Recordings that were not measured do not count, and fewer than 20 do not show what is usual.
+    """
+    if any(_was_not_measured(store) for by_role in stores.values() for store in by_role.values()):
+        logger.info("features that an earlier version stored lack band, level and noise: --from features measures them")
+    sentences: dict[tuple[str, str], str] = {}
+    for by_role in stores.values():
+        measured = {role: _conditions(store) for role, store in by_role.items()}
+        roles = {"enrolment": measured["enrol"], "tests": measured["test"]}
+        reference = "background" if by_role["background"].utterances else "enrolment"
+        usual_ones = roles.pop(reference, measured["background"])
+        for name, recordings in roles.items():
+            for aspect, finding in differences(recordings, usual_ones, reference).items():
+                sentence = f"{name} unlike the {reference} in {aspect}: {finding}; {MEANING[reference]}"
+                sentences.setdefault((name, aspect), sentence)
+    return tuple(sentences.values())
+
+
+def differences(
+    recordings: Sequence[Condition], usual_ones: Sequence[Condition], reference: str = "background"
+) -> dict[str, str]:
+    """Say in what recordings differ from the usual ones, those of the reference, and how much, by the aspect's name.
+
+    They differ where 15 % of them are far outside the range of nine usual ones in ten, or where their median is
+    outside it and far from the median of the usual ones.
+    """
+    if not recordings or len(usual_ones) < FEWEST_COMPARED:
+        return {}
+    usual, own = usual_condition(usual_ones), usual_condition(recordings)
+    far = [unusual_measures(each, usual) for each in recordings]
+    enough = max(FAR_SHARE * len(recordings), min(FEWEST_FAR, len(recordings)))
+    found = {}
+    for aspect, measures in ASPECTS.items():
+        unlike = [each for each, names in zip(recordings, far, strict=True) if not names.isdisjoint(measures)]
+        if len(unlike) < enough:
+            moved = any(usual[measure].is_outside(own[measure].median) for measure in measures)
+            unlike = [each for each in recordings if moved and _is_outside(each, measures, usual)]
+        if unlike:
+            found[aspect] = (
+                f"{len(unlike):,} of {len(recordings):,} recordings have {NOUNS[aspect]} {_median(aspect, unlike)}, "
+                f"the {reference}'s {_median(aspect, usual_ones)} (medians)"
+            )
+    return found
+
+
+def _was_not_measured(store: FeatureStore) -> bool:
+    """Check whether a store is of recordings, and was written before their condition was measured."""
+    return store.front_end.get("kind") != "given" and any(stored.condition is None for stored in store.utterances)
+
+
+def _conditions(store: FeatureStore) -> list[Condition]:
+    """List the conditions of recordings, as far as they were measured."""
+    return [stored.condition for stored in store.utterances if stored.condition]
+
+
+def _is_outside(condition: Condition, measures: Sequence[str], usual: Mapping[str, Usual]) -> bool:
+    """Check whether a recording is outside the usual range of any of the measures."""
+    values = compared_values(condition)
+    return any(usual[measure].is_outside(values[measure]) for measure in measures)
+
+
+def _median(aspect: str, recordings: Sequence[Condition]) -> str:
+    """Format the medians of the measures of an aspect."""
+    low, high, level, snr = np.median([astuple(each) for each in recordings], axis=0)
+    match aspect:
+        case "band":
+            return f"from {low:.0f} to {high:,.0f} Hz"
+        case "level":
+            return f"at {level:.0f} dB of full scale"
+        case _:
+            return f"{snr:.0f} dB above the noise"

@@ -1,0 +1,124 @@
+"""Band, level and noise of recordings. Expected values follow from how the signals are made."""
+
+import numpy as np
+import pytest
+from scipy.signal import butter, sosfiltfilt
+
+from speechgmm.audio.condition import (
+    Condition,
+    ConditionMeter,
+    measure_condition,
+    unusual_measures,
+    usual_condition,
+)
+
+RATE = 16000
+FRAME = 512  # 32 ms
+
+
+def noise(rng, rate, seconds=4.0, scale=0.1):
+    return rng.normal(scale=scale, size=round(seconds * rate)).astype(np.float32)
+
+
+def words(rng, *, speech, background, rate=RATE):
+    """Noise at one level in dB of full scale for half of the time, and at another for the other half."""
+    samples = noise(rng, rate, 8.0, 1.0)
+    samples[: len(samples) // 2] *= np.float32(10 ** (speech / 20))
+    samples[len(samples) // 2 :] *= np.float32(10 ** (background / 20))
+    return samples
+
+
+def condition(**changes):
+    return Condition(**{"low": 100.0, "high": 8000.0, "level": -20.0, "snr": 30.0} | changes)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100])
+@pytest.mark.parametrize(("speech", "background"), [(-20, -50), (-20, -30), (-40, -80)])
+def test_level_and_noise_are_those_of_the_loud_and_the_quiet_part(rng, rate, speech, background):
+    measured = measure_condition(words(rng, speech=speech, background=background, rate=rate), rate)
+    assert measured.level == pytest.approx(speech, abs=1.5)  # a frame of 256 samples spreads by 0.4 dB
+    assert measured.snr == pytest.approx(speech - background, abs=2)
+    assert measured.high == rate / 2
+
+
+def test_levels_are_percentiles_of_the_frames_levels(rng):
+    samples = noise(rng, RATE, 20.0) * np.repeat(rng.uniform(0.001, 1, 200), RATE // 10).astype(np.float32)
+    levels = [10 * np.log10(np.var(samples[start : start + FRAME])) for start in range(0, 625 * FRAME, FRAME)]
+    measured = measure_condition(samples, RATE)
+    quiet, loud = np.quantile(levels, [0.10, 0.95], method="inverted_cdf")
+    assert measured.level == pytest.approx(loud, abs=0.25 + 1e-3)  # counted in steps of half a decibel
+    assert measured.snr == pytest.approx(loud - quiet, abs=0.5 + 2e-3)
+
+
+@pytest.mark.parametrize(("low", "high"), [(300, 3400), (150, 5500), (500, 7000)])
+def test_a_band_begins_and_ends_where_a_filter_cuts_it(rng, low, high):
+    filtered = sosfiltfilt(butter(20, [low, high], "bandpass", fs=RATE, output="sos"), noise(rng, RATE))
+    measured = measure_condition(filtered.astype(np.float32), RATE)
+    assert measured.low == pytest.approx(low, abs=63)  # two bins of the spectrum
+    assert measured.high == pytest.approx(high, abs=400)  # 65 dB down
+    assert measure_condition(noise(rng, RATE), RATE).low <= 63
+
+
+def test_a_constant_offset_changes_nothing(rng):
+    speech = sosfiltfilt(
+        butter(8, [300, 3400], "bandpass", fs=RATE, output="sos"), words(rng, speech=-20, background=-50)
+    )
+    plain = measure_condition(speech.astype(np.float32), RATE)
+    moved = measure_condition((speech + 0.01).astype(np.float32), RATE)
+    assert (moved.low, moved.high) == (plain.low, plain.high)
+    assert moved.level == pytest.approx(plain.level, abs=0.5)
+    assert moved.snr == pytest.approx(plain.snr, abs=0.5)
+
+
+@pytest.mark.parametrize("size", [1, 500, 512, 4097, 100_000])
+def test_blocks_of_any_size_have_the_condition_of_the_whole(rng, size):
+    samples = words(rng, speech=-20, background=-45)[: 100 * FRAME + 77 if size == 1 else None]
+    meter = ConditionMeter(RATE)
+    for start in range(0, len(samples), size):
+        meter.push(samples[start : start + size])
+    assert meter.finish() == measure_condition(samples, RATE)
+
+
+@pytest.mark.parametrize("n", [1, 100, 511, 513, 3000])
+def test_few_samples_and_silence_are_measured_too(rng, n):
+    measured = measure_condition(noise(rng, RATE)[:n], RATE)
+    assert 0 < measured.low < measured.high <= RATE / 2
+    silent = measure_condition(np.zeros(n, np.float32), RATE)
+    assert (silent.level, silent.snr, silent.high) == (-100, 0, RATE / 2)
+
+
+def test_a_usual_measure_is_that_of_nine_recordings_in_ten():
+    usual = usual_condition([condition(level=float(level)) for level in range(-40, -19)])["level"]
+    assert (usual.median, usual.least, usual.most) == (-30, -39, -21)
+    outside = [level for level in range(-60, 0) if usual.is_outside(level)]
+    assert outside == [*range(-60, -39), *range(-20, 0)]
+    far = [level for level in range(-60, 0) if usual.is_far_outside(level)]
+    assert far == [*range(-60, -45), *range(-14, 0)]
+
+
+def test_values_outside_a_narrow_range_but_near_its_median_are_not_outside():
+    usual = usual_condition([condition()] * 20)["high"]
+    assert not usual.is_outside(7250)  # a difference of less than a tenth
+    assert usual.is_outside(7150)
+
+
+@pytest.mark.parametrize(
+    ("changes", "measures"),
+    [
+        ({}, set()),
+        ({"low": 280.0, "high": 3600.0}, {"low", "high"}),
+        ({"high": 7300.0}, set()),
+        ({"level": -40.0}, {"level"}),
+        ({"level": -5.0}, {"level"}),
+        ({"snr": 12.0}, {"snr"}),
+        ({"snr": 45.0}, {"snr"}),
+    ],
+)
+def test_one_recording_is_compared_with_many(changes, measures):
+    assert unusual_measures(condition(**changes), usual_condition([condition()] * 20)) == measures
+
+
+def test_more_than_40_db_above_the_noise_is_clean_whatever_the_number():
+    clean = usual_condition([condition(snr=40.0)] * 20)
+    assert unusual_measures(condition(snr=90.0), clean) == set()
+    assert unusual_measures(condition(snr=30.0), usual_condition([condition(snr=90.0)] * 20)) == {"snr"}
