@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from speechgmm.cli.common import JobsOption, exit_on_error, progress_bars
 
 if TYPE_CHECKING:
     from speechgmm.corpus.formats.discovered import DiscoveredCorpus
+    from speechgmm.recipe.preparing.choice_of_systems import SystemsName
     from speechgmm.recipe.preparing.first_recipe import FirstRecipeSettings
     from speechgmm.recipe.preparing.survey import Survey
 
@@ -18,18 +20,38 @@ MOST_REASONS = 5
 """Reasons why recordings cannot be used that are printed."""
 
 
+class Systems(StrEnum):
+    """Names of the systems that a recipe may have: a copy, because help should not need the recipe."""
+
+    BEST = "best"
+    DEFAULT = "default"
+    FAST = "fast"
+
+
+SYSTEMS_HELP = """
+best: the scores of three front ends, added; the fewest errors, three times the time.\n
+default: one front end, every key written out.\n
+fast: the same with a small background model and linear scoring, for a first look.
+"""
+"""What the names of systems mean, a line each."""
+
+
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder or table (.csv, .tsv) of recordings.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder or table (.csv, .tsv) of recordings, or of their lists.", show_default=False)
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Recipe to write.", show_default="the folder's name with .yaml")
     ] = None,
+    systems: Annotated[Systems, typer.Option(help=SYSTEMS_HELP)] = Systems.DEFAULT,
     jobs: JobsOption = None,
 ) -> None:
     """Write a recipe that runs on a folder of recordings, and print what was found in it.
 
     Recordings may be in a folder for each speaker, perhaps within folders such as train and test; in a table with
-    columns for paths and speakers; in Kaldi data directories; or in the layout of a known corpus. Exit status 3: some
-    recordings cannot be used; they are listed with the reasons, and a recipe is written for the others, if any.
+    columns for paths and speakers; in Kaldi data directories, which may have features instead; or in the layout of a
+    known corpus. Trial lists beside them are used if they fit. Exit status 3: some recordings cannot be used; they are
+    listed with the reasons, and a recipe is written for the others, if any.
     """
     from speechgmm.corpus.formats.discovery import discover
     from speechgmm.recipe.preparing.first_recipe import safe_name, write_recipe
@@ -38,7 +60,7 @@ def init(
     with exit_on_error("interrupted; nothing is written"):
         check_place(folder)
         recordings = _survey(discover(folder), jobs)
-        chosen = _settings(recordings)
+        chosen = _settings(recordings, systems.value)
         path = out or Path(f"{safe_name(folder.resolve().stem)}.yaml")
         written = write_recipe(recordings, chosen, path)
     _print_found(recordings)
@@ -63,20 +85,26 @@ def _survey(corpus: "DiscoveredCorpus", jobs: int | None) -> "Survey":
         return survey(corpus, Engine("processes", jobs or available_cores()), show)
 
 
-def _settings(recordings: "Survey") -> "FirstRecipeSettings":
-    """Choose the settings; if the usable recordings do not allow an experiment, print why others are unusable."""
+def _settings(recordings: "Survey", systems: "SystemsName") -> "FirstRecipeSettings":
+    """Choose the settings; if the usable recordings do not allow an experiment, print what is left out."""
     from speechgmm.errors import CorpusError
     from speechgmm.recipe.preparing.first_recipe import choose_settings
 
     try:
-        return choose_settings(recordings)
+        return choose_settings(recordings, systems)
     except CorpusError:
-        if recordings.n_unusable:
-            typer.echo("\n".join(_unusable(recordings)), err=True)
+        left_out = [*_ignored(recordings), *(_unusable(recordings) if recordings.n_unusable else ())]
+        if left_out:
+            typer.echo("\n".join(left_out), err=True)
         if recordings.utterances:
             raise
     typer.echo("none of the recordings can be used; nothing is written", err=True)
     raise typer.Exit(3)
+
+
+def _ignored(recordings: "Survey") -> list[str]:
+    """List what else is in the folder."""
+    return [f"ignored: {note}" for note in recordings.corpus.ignored]
 
 
 def _unusable(recordings: "Survey") -> list[str]:
@@ -93,9 +121,11 @@ def _print_found(recordings: "Survey") -> None:
     lines = [f"found: {corpus.how}"]
     lines += [f"guessed: {doubt}" for doubt in corpus.doubts]
     lines.append(f"speakers: {first_few(speakers)}")
-    rates = _format_rates(recordings.rates(recordings.utterances))
-    lines.append(f"{len(speakers):,} speakers, {format_duration(recordings)} in recordings: {rates}")
-    lines += [f"ignored: {note}" for note in corpus.ignored]
+    kinds = f"{recordings.n_static} features a frame"
+    if not corpus.has_features:
+        kinds = _format_rates(recordings.rates(recordings.utterances))
+    lines.append(f"{len(speakers):,} speakers, {format_duration(recordings)} in recordings: {kinds}")
+    lines += _ignored(recordings)
     if recordings.n_unusable:
         lines += _unusable(recordings)
     if recordings.odd:
@@ -119,11 +149,7 @@ def _print_plan(recordings: "Survey", chosen: "FirstRecipeSettings") -> None:
         typer.echo(f"sample rate: {rate} Hz; resampled to it: {_format_rates(others)}")
     if any(each.channel == "mean" for each in recordings.utterances):
         typer.echo("channels: averaged, where a recording has several")
-    if chosen.has_background:
-        typer.echo(f"plan: a background model of {chosen.n_components} Gaussians, and speaker models adapted from it")
-    else:
-        why = "too few speakers" if None in recordings.usable else "no other speech"
-        typer.echo(f"plan: {chosen.n_components} Gaussians for each speaker; {why} for a background model")
+    typer.echo(f"plan: {chosen.why}")
 
 
 def _format_rates(rates: Counter[int]) -> str:

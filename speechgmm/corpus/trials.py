@@ -41,7 +41,7 @@ def trial_lists(root: Path, names: Iterable[str], problems: Problems) -> dict[st
     for name in names:
         path = list_path(root, name)
         try:
-            key = _list_name(path)
+            key = list_name(path)
             if key in lists:
                 problems.add(f"{path}: a second trial list by the name of {key}")
             else:
@@ -51,7 +51,7 @@ def trial_lists(root: Path, names: Iterable[str], problems: Problems) -> dict[st
     return lists
 
 
-def _list_name(path: Path) -> str:
+def list_name(path: Path) -> str:
     """Return the name of a list in results; suffixes of lists without column names are part of it, but ``.txt``."""
     is_table = path.suffix.lower() in TABLE_SUFFIXES and trial_columns(path) is not None
     return path.stem if is_table else path.name.removesuffix(".txt")

@@ -9,7 +9,7 @@ from helpers.paths import ROOT
 from speechgmm import FeatureConfig, extract
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError, RecipeError
-from speechgmm.features.formats.reading import file_of_place, read_place
+from speechgmm.features.formats.reading import file_of_place, read_place, shape_of_place
 from speechgmm.features.store.imported import ImportedConfig, write_imported_store
 from speechgmm.features.store.store import open_store
 from speechgmm.parallel.engine import Engine
@@ -76,6 +76,20 @@ def test_a_place_is_a_file_with_an_offset_and_rows(archive):
     for bad in ("copy-feats x |", "| x"):
         with pytest.raises(CorpusError, match="commands are not run"):
             read_place(bad)
+
+
+@pytest.mark.parametrize("compression", [None, 1, 3, 5])
+def test_the_shape_at_a_place_is_that_of_what_is_read_there(tmp_path, rng, compression):
+    matrices = {f"u{n}": rng.uniform(0, 1, size=(50 + n, 4)).astype(np.float32) for n in range(3)}
+    kaldiio.save_ark(str(tmp_path / "f.ark"), matrices, scp=str(tmp_path / "f.scp"), compression_method=compression)
+    (tmp_path / "t.ark").write_text("u [\n 1 2 3\n 4 5 6 ]\n")
+    places = dict(line.split() for line in (tmp_path / "f.scp").read_text().splitlines())
+    for name, place in places.items():
+        assert shape_of_place(place) == matrices[name].shape
+    assert shape_of_place(f"{places['u1']}[2:4]") == (3, 4)
+    assert shape_of_place(f"{tmp_path / 't.ark'}:2") == (2, 3)
+    with pytest.raises(CorpusError, match="expected a Kaldi matrix at byte 1"):
+        shape_of_place(f"{tmp_path / 'f.ark'}:1")
 
 
 def write_lists(folder, role, places, text="feats.scp"):

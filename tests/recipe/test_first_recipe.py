@@ -1,4 +1,4 @@
-"""A first recipe for somebody's recordings."""
+"""A first recipe for recordings that are new to the user."""
 
 import re
 import shutil
@@ -310,6 +310,20 @@ def test_stereo_recordings_of_lists_are_read_as_those_in_folders(tmp_path, rng):
         assert "resampled to it: 6 at 44100 Hz" in said
 
 
+def test_lists_whose_paths_start_from_several_folders_become_a_table(tmp_path, rng):
+    for folder, number in (("enrol", 1), ("test", 0)):
+        for name in ("ann", "bob"):
+            record(tmp_path / "v" / folder / f"{name}.wav", rng)
+        (tmp_path / "v" / folder / "wav.scp").write_text(f"ann-{number} ann.wav\nbob-{number} bob.wav\n")
+        (tmp_path / "v" / folder / "utt2spk").write_text(f"ann-{number} ann\nbob-{number} bob\n")
+    (tmp_path / "v" / "trials").write_text("ann ann-0 target\nbob ann-0 nontarget\nbob bob-0 target\n")
+    recipe, corpus, said = started(tmp_path / "v", tmp_path / "r.yaml")
+    assert (recipe.corpus.kind, recipe.corpus.table, recipe.corpus.trials) == ("csv", "../r-usable.csv", ("trials",))
+    assert {each.path for each in corpus.enrol} == {f"{tmp_path}/v/enrol/{name}.wav" for name in ("ann", "bob")}
+    assert len(corpus.trials["trials"]) == 3
+    assert f"paths in wav.scp start at {tmp_path / 'v' / 'enrol'}, {tmp_path / 'v' / 'test'}; trials of trials" in said
+
+
 def test_headers_are_read_once_and_those_of_stereo_recordings_twice(tmp_path, rng, monkeypatch):
     for name, channels in (("a/1", 1), ("a/2", 2), ("b/1", 1), ("b/2", 1)):
         record(tmp_path / f"{name}.wav", rng, channels=channels)
@@ -422,6 +436,7 @@ def test_what_is_odd_about_a_recording_is_printed_once(tmp_path, rng, monkeypatc
         ("results/recipe.yaml results/metrics.json", "a results folder; .* speechgmm report results; "),
         ("gallery/gallery.json", "a gallery; .* speechgmm gallery identify gallery FILE"),
         ("wav.scp", r"a list of a Kaldi data directory; .* Give its folder: \."),
+        ("a/feats.scp", r"a list of a Kaldi data directory; .* Give its folder: a"),
         ("empty/", "no files; expected recordings"),
         ("text/a.txt text/b.txt", r"2 files, none of them audio \(2 \.txt\)"),
         ("", "nowhere: no such folder or table"),
@@ -435,7 +450,7 @@ def test_what_is_no_folder_of_recordings_has_a_command_of_its_own(tmp_path, monk
             path.mkdir()
         else:
             path.touch()
-    given = name.split()[0].partition("/")[0] if name else "nowhere"
+    given = (name.split()[0] if "scp" in name else name.split()[0].partition("/")[0]) if name else "nowhere"
     done = CliRunner().invoke(app, ["init", given])
     assert done.exit_code == 2
     assert re.search(message, done.stderr), done.stderr

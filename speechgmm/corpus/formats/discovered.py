@@ -8,7 +8,7 @@ from pathlib import Path
 
 from speechgmm.audio.reading import audio_file
 from speechgmm.corpus.manifest import Role, Utterance
-from speechgmm.files import is_audio, is_file, kinds_of_files
+from speechgmm.files import files_below, is_audio, is_file, kinds_of_files
 from speechgmm.wording import first_few
 
 KeyValue = str | None | tuple[str, ...] | Mapping[str, str]
@@ -28,6 +28,12 @@ class DiscoveredCorpus:
     keys: Mapping[str, KeyValue] = field(default_factory=dict)  # the other keys of the corpus section
     ignored: tuple[str, ...] = ()  # what else is in the folder, one sentence each
     doubts: tuple[str, ...] = ()  # what was guessed, and how to say otherwise, one sentence each
+    needs_table: bool = False  # whether only a table can name the recordings: their paths start from several folders
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the corpus has features of another program instead of audio."""
+        return self.keys.get("input") == "features"
 
     @property
     def all_utterances(self) -> list[Utterance]:
@@ -42,6 +48,13 @@ def find_root(paths: Sequence[str], folders: Iterable[Path]) -> Path | None:
         if any(is_file(audio_file(str(folder / path))) for path in tried):
             return folder
     return None
+
+
+def root_below(path: str, folder: Path) -> Path | None:
+    """Find the folder below another one that a relative path starts from; None if no such file is there."""
+    wanted = Path(path).as_posix()
+    below = next((name for name in files_below(folder) if name.endswith(f"/{wanted}")), None)
+    return folder / below.removesuffix(f"/{wanted}") if below else None
 
 
 def likely_roots(place: Path) -> list[Path]:

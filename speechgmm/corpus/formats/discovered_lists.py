@@ -1,23 +1,32 @@
-"""Detection of Kaldi data directories: which are background, enrolment and tests, and where their audio is."""
+"""Detection of Kaldi data directories: which are background, enrolment and tests, and where their files are."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import os.path
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from speechgmm.audio.reading import audio_file
-from speechgmm.corpus.formats.commands import is_command
 from speechgmm.corpus.formats.discovered import (
     DiscoveredCorpus,
     KeyValue,
-    find_root,
-    likely_roots,
     other_files,
     relative_path,
     unlisted_audio,
 )
-from speechgmm.corpus.formats.kaldi import KaldiConfig, read_data_directory, read_kaldi, read_speakers
-from speechgmm.corpus.formats.sets import SetContents, kind_of_set, roles_of_sets
+from speechgmm.corpus.formats.discovered_files import (
+    SCRIPTS,
+    DataDirectories,
+    DataDirectory,
+    Input,
+    common_root,
+    contents_of,
+    data_folders,
+    find_directories,
+    without_speakers,
+)
+from speechgmm.corpus.formats.discovered_roles import ListRoles, likely_roles
+from speechgmm.corpus.formats.discovered_trials import TrialList, with_trials
+from speechgmm.corpus.formats.kaldi import KaldiConfig, read_data_directory
 from speechgmm.corpus.linked_paths import audio_path
 from speechgmm.corpus.manifest import ROLES, Role, Utterance
 from speechgmm.corpus.problems import Problems
@@ -25,164 +34,100 @@ from speechgmm.errors import CorpusError
 from speechgmm.files import is_audio, numbered_lines
 from speechgmm.wording import first_few
 
-SPEAKERS = {"utt2spk", "spk2utt"}
-"""The files of which a data directory of recordings has one beside ``wav.scp``."""
 
-MAX_TRIAL_LISTS = 5
-"""Trial lists of a corpus that are tried, at most."""
-
-
-def discover_lists(place: Path, files: Sequence[str]) -> DiscoveredCorpus | None:
+def discover_lists(place: Path, files: Sequence[str], lists: Sequence[TrialList]) -> DiscoveredCorpus | None:
     """Return the recordings of the Kaldi data directories in a folder, or of the folder itself, if there are any.
 
-    Raises `CorpusError` if lists are malformed, or if no list names files.
+    Their roles are the first likely ones that the trial lists do not contradict. Raises `CorpusError` if lists are
+    malformed, or if no list names files.
     """
-    folders = _data_directories(files)
+    folders = data_folders(files)
     if not folders:
         _check_incomplete(place, files)
         return None
-    root = _find_root([place / folder for folder in folders])
-    names = {folder: relative_path(place / folder, root) for folder in folders}
-    contents = {folder: _contents(place / folder) for folder in folders}
-    chosen, words = _roles(contents)
-    kind = "Kaldi data directories" if len(folders) > 1 else "a Kaldi data directory"
-    how = f"{kind}: {(place / words).name if words in folders else words}"
-    keys = {key: None if folder is None else names[folder] for key, folder in chosen.items()}
-    trials = _trial_lists(place, files, root)
-    found = _read(root, keys, trials, how)
-    others = [folder for folder in folders if folder not in chosen.values()]
-    ignored = (f"data directories {first_few(others)}",) if others else ()
-    return replace(found, ignored=(*ignored, *found.ignored, *_left_out(place, files, folders, root, trials)))
+    directories = find_directories(place, folders)
+    for roles in likely_roles({name: contents_of(name, each.folder) for name, each in directories.there.items()}):
+        if roles.needs_trials and not lists:
+            continue
+        found = with_trials(_read(place, directories, roles), lists)
+        if not roles.needs_trials or found.keys.get("trials"):
+            break
+    others = [name for name in directories.there if name not in roles.folders.values()]
+    ignored = [f"data directories {first_few(others)}"] if others else []
+    ignored += [f"{name}: {why}".replace(f"{place}/", "") for name, why in directories.unreadable.items()]
+    ignored += _left_out(place, files, directories, [each.name for each in lists])
+    return replace(found, ignored=(*ignored, *found.ignored))
 
 
-def _left_out(
-    place: Path, files: Sequence[str], folders: Sequence[str], root: Path, trials: Sequence[str]
-) -> tuple[str, ...]:
+def _left_out(place: Path, files: Sequence[str], directories: DataDirectories, trials: Sequence[str]) -> Iterable[str]:
     """List the audio that no data directory names, and the other files outside them: one sentence for each."""
-    paths = [line.split(maxsplit=1)[-1] for folder in folders for _, line in numbered_lines(place / folder / "wav.scp")]
-    named = {str(audio_file(audio_path(root, path))) for path in paths}
+    named = {
+        str(audio_file(audio_path(each.root or place, line.split(maxsplit=1)[-1])))
+        for each in directories.there.values()
+        for _, line in numbered_lines(each.folder / SCRIPTS[directories.input])
+    }
+    folders = {*directories.there, *directories.unreadable}
     others = [
         name
         for name in files
-        if not (is_audio(name) or f"{place}/{name}" in named or relative_path(place / name, root) in trials)
-        and not {str(PurePosixPath(name).parent), *map(str, PurePosixPath(name).parents[:-1])} & {*folders}
+        if not (is_audio(name) or f"{place}/{name}" in named or name in trials)
+        and not {str(PurePosixPath(name).parent), *map(str, PurePosixPath(name).parents[:-1])} & folders
     ]
-    return (*unlisted_audio(named, place, files, "no wav.scp names"), *other_files(others))
-
-
-def _data_directories(files: Iterable[str]) -> list[str]:
-    """List the folders that are data directories, but not those within one, which are parts or copies of it."""
-    names: dict[str, set[str]] = {}
-    for file in files:
-        folder, _, name = file.rpartition("/")
-        names.setdefault(folder or ".", set()).add(name)
-    found = [folder for folder, held in names.items() if "wav.scp" in held and held & SPEAKERS]
-    above = {folder: set(map(str, PurePosixPath(folder).parents)) - {folder} for folder in found}
-    return [folder for folder in found if not above[folder].intersection(found)]
+    why = f"no {SCRIPTS[directories.input]} names"
+    return (*unlisted_audio(named, place, files, why), *other_files(others))
 
 
 def _check_incomplete(place: Path, files: Sequence[str]) -> None:
     """Refuse lists of Kaldi that lack what is needed, if there is nothing else to read."""
-    if any(is_audio(name) for name in files):
-        return
-    lists = {name: PurePosixPath(name).parent for name in files if PurePosixPath(name).name in ("wav.scp", "feats.scp")}
-    for name, folder in lists.items():
-        here = {PurePosixPath(other).name for other, parent in lists.items() if parent == folder}
-        if "wav.scp" in here:
-            raise CorpusError(f"{place / name}: no utt2spk beside it; expected one, which says who speaks")
-        if "feats.scp" in here:
-            raise CorpusError(
-                f"{place / name}: features without a wav.scp; init reads audio. For features, write a recipe with "
-                "kind: kaldi and input: features in its corpus section"
-            )
+    alone = without_speakers(files)
+    if alone and not any(is_audio(name) for name in files):
+        raise CorpusError(f"{place / alone[0]}: no utt2spk beside it; expected one, which says who speaks")
 
 
-def _contents(folder: Path) -> SetContents:
-    """Count the utterances of each speaker of a data directory; its name says what it is for."""
-    speakers = Counter(speaker for _, speaker in read_speakers(folder, Problems()).values())
-    return SetContents(kind_of_set(folder.name), speakers)
+def _read(place: Path, directories: DataDirectories, roles: ListRoles) -> DiscoveredCorpus:
+    """Read data directories in their roles, without trial lists."""
+    chosen = {key: directories.there[name] for key, name in roles.folders.items() if name is not None}
+    root, needs_table = _root(place, [*chosen.values()], directories.input)
+    problems = Problems()
+    config = KaldiConfig(root=str(root), trials=(), input=directories.input)
+    by_role: dict[Role | None, tuple[Utterance, ...]] = {
+        role: read_data_directory(each.folder, each.root or root, problems, config=config)
+        for role in (*ROLES, None)
+        if (each := chosen.get(role or "data"))
+    }
+    problems.check()
+    keys: dict[str, KeyValue] = {"input": "features"} if directories.input == "features" else {}
+    keys |= {key: relative_path(chosen[key].folder, root) if key in chosen else None for key in roles.folders}
+    keys |= {} if "data" in keys else {"trials": ()}
+    has_unread = "input" in keys and any((each.folder / "vad.scp").exists() for each in chosen.values())
+    doubts = ("vad.scp is not read: all frames of the features are taken as speech",) if has_unread else ()
+    how = _how(place, directories, roles) + _where(place, [*chosen.values()], directories.input)
+    return DiscoveredCorpus("kaldi", root, by_role, how, keys, doubts=doubts, needs_table=needs_table)
 
 
-def _roles(contents: Mapping[str, SetContents]) -> tuple[dict[str, str | None], str]:
-    """Choose the data directory of each key of a recipe's corpus section, and say so in words.
-
-    Without roles in the names, only the largest is used.
-    """
-    roles = roles_of_sets(contents)
-    if roles is None:
-        largest = _largest(contents, contents)
-        return {"data": largest}, largest
-    chosen = {key: _largest(names, contents) for key, names in roles.folders.items()}
-    evaluated = chosen.pop("evaluation", None)
-    if evaluated is not None:
-        return {**chosen, "data": evaluated}, roles.words
-    return {"background": None, **chosen}, roles.words
+def _root(place: Path, chosen: Sequence[DataDirectory], kind: Input) -> tuple[Path, bool]:
+    """Return the root of the corpus, and whether only a table can name recordings whose paths start elsewhere."""
+    if root := common_root(chosen):
+        return root, False
+    starts = [f"{each.folder / SCRIPTS[kind]}: {each.root}" for each in chosen if each.root]
+    if not starts:
+        return Path(os.path.commonpath([each.folder for each in chosen])), False
+    if kind == "features":
+        raise CorpusError(
+            f"paths start from different folders ({first_few(starts)}); expected one folder for all lists"
+        )
+    return place, True
 
 
-def _largest(names: Iterable[str], contents: Mapping[str, SetContents]) -> str:
-    """Return the data directory with the most utterances."""
-    return max(names, key=lambda name: contents[name].speakers.total())
+def _how(place: Path, directories: DataDirectories, roles: ListRoles) -> str:
+    """Say in words what was recognised."""
+    n_folders = len(directories.there) + len(directories.unreadable)
+    kind = "Kaldi data directories" if n_folders > 1 else "a Kaldi data directory"
+    kind = f"features in {kind}" if directories.input == "features" else kind
+    return f"{kind}: {(place / roles.words).name if roles.words in directories.there else roles.words}"
 
 
-def _find_root(folders: Sequence[Path]) -> Path:
-    """Find the folder that the paths in ``wav.scp`` start from; the parent of the directories if no file exists."""
-    paths: list[str] = []
-    for folder in folders:
-        for number, line in numbered_lines(folder / "wav.scp"):
-            path = line.split(maxsplit=1)[-1]
-            if is_command(path):
-                raise CorpusError(
-                    f"{folder / 'wav.scp'}:{number}: {path} is a command, which init does not run; expected files. If "
-                    "you trust the list, write a recipe with allow_commands: true in its corpus section"
-                )
-            paths.append(path)
-    first = folders[0]
-    relative = [path for path in paths if not Path(path).is_absolute()]
-    return (find_root(relative, likely_roots(first)) if relative else None) or (
-        first if len(folders) == 1 else first.parent
-    )
-
-
-def _trial_lists(place: Path, files: Iterable[str], root: Path) -> list[str]:
-    """List the files that may be trial lists by their names."""
-    named = [name for name in files if "trial" in PurePosixPath(name).name.lower() and not is_audio(name)]
-    lists = [name for name in named if PurePosixPath(name).suffix not in (".py", ".sh")]
-    return [relative_path(place / name, root) for name in sorted(lists, key=lambda name: (len(name), name))]
-
-
-def _read(root: Path, folders: Mapping[str, str | None], lists: Sequence[str], how: str) -> DiscoveredCorpus:
-    """Read data directories with the trial lists that fit them, or without any."""
-    fitting = [name for name in lists[:MAX_TRIAL_LISTS] if _fits(root, folders, name)]
-    ignored = [f"{name}: its trials are of other models or tests" for name in lists if name not in fitting]
-    config = _config(root, folders, fitting)
-    by_role: dict[Role | None, tuple[Utterance, ...]]
-    if fitting:
-        corpus = read_kaldi(config)
-        by_role = {role: corpus.role(role) for role in ROLES}
-        ignored += corpus.notes
-        how = f"{how}; trials of {', '.join(fitting)}"
-    else:
-        problems = Problems()
-        named = {role: folders.get(role or "data") for role in (*ROLES, None)}
-        by_role = {
-            role: read_data_directory(root / name, root, problems, config=config)
-            for role, name in named.items()
-            if name
-        }
-        problems.check()
-    trials: dict[str, KeyValue] = {"trials": tuple(fitting)} if fitting or "data" not in folders else {}
-    return DiscoveredCorpus("kaldi", root, by_role, how, {**folders, **trials}, tuple(ignored))
-
-
-def _config(root: Path, folders: Mapping[str, str | None], trials: Sequence[str]) -> KaldiConfig:
-    """Return the configuration of data directories and trial lists."""
-    return KaldiConfig.model_validate({"root": str(root), "trials": tuple(trials), **folders})
-
-
-def _fits(root: Path, folders: Mapping[str, str | None], trials: str) -> bool:
-    """Whether a file is a trial list of models and tests in data directories."""
-    try:
-        read_kaldi(_config(root, folders, (trials,)))
-    except CorpusError:
-        return False
-    return True
+def _where(place: Path, chosen: Sequence[DataDirectory], kind: Input) -> str:
+    """Say from which folders the paths in lists start, if that is not the one that was given."""
+    starts = [*dict.fromkeys(str(each.root) for each in chosen if each.root)]
+    return f"; paths in {SCRIPTS[kind]} start at {first_few(starts)}" if starts and starts != [str(place)] else ""

@@ -13,13 +13,14 @@ from speechgmm.corpus.formats.discovered import (
     find_root,
     likely_roots,
     relative_path,
+    root_below,
     unlisted_audio,
 )
 from speechgmm.corpus.formats.tables import ColumnsConfig, read_rows, read_utterances
 from speechgmm.corpus.named_columns import read_column_names
 from speechgmm.corpus.problems import Problems
 from speechgmm.errors import CorpusError
-from speechgmm.files import RECIPE_SUFFIXES, TABLE_SUFFIXES, files_below, is_file
+from speechgmm.files import RECIPE_SUFFIXES, TABLE_SUFFIXES, is_file
 from speechgmm.wording import first_few
 
 WRITTEN = "-usable.csv"
@@ -149,12 +150,7 @@ def _find_root(table: _Table) -> Path | None:
     if not relative:
         return folder if any(is_file(audio_file(path)) for path in paths) else None
     own, *others = likely_roots(folder)
-    root = find_root(relative, [own])
-    if root is None:
-        wanted = Path(relative[0]).as_posix()
-        below = [name for name in files_below(folder) if name.endswith(f"/{wanted}")]
-        root = folder / below[0].removesuffix(f"/{wanted}") if below else None
-    return root or find_root(relative, others)
+    return find_root(relative, [own]) or root_below(relative[0], folder) or find_root(relative, others)
 
 
 def _corpus(table: _Table, root: Path) -> DiscoveredCorpus:

@@ -7,8 +7,16 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from speechgmm.corpus.formats.discovered import DiscoveredCorpus, KeyValue, counted, other_files
+from speechgmm.corpus.formats.discovered_files import without_speakers
 from speechgmm.corpus.formats.discovered_lists import discover_lists
 from speechgmm.corpus.formats.discovered_tables import discover_table, discover_tables, written_by_init
+from speechgmm.corpus.formats.discovered_trials import (
+    MAX_LISTS,
+    TrialList,
+    find_trial_lists,
+    read_trial_lists,
+    with_trials,
+)
 from speechgmm.corpus.formats.folders import LAYOUTS, FoundFiles, divide_by_folder, expected_path, find_utterances
 from speechgmm.corpus.formats.sets import (
     FoundSets,
@@ -21,7 +29,7 @@ from speechgmm.corpus.formats.sets import (
 )
 from speechgmm.corpus.manifest import ROLES, Role, Utterance
 from speechgmm.errors import CorpusError
-from speechgmm.files import files_below, is_audio, kinds_of_files, printable_name
+from speechgmm.files import files_below, is_audio, is_file, kinds_of_files, printable_name
 from speechgmm.wording import first_few
 
 UNSPECIFIC = ("fsdd",)
@@ -42,22 +50,37 @@ def discover(place: Path) -> DiscoveredCorpus:
     """
     place = place.absolute()
     if place.is_file():
-        return discover_table(place)
+        found = discover_table(place)
+        beside = sorted(each.name for each in place.parent.iterdir() if each != place and is_file(each))
+        return with_trials(found, read_trial_lists(place.parent, find_trial_lists(place.parent, beside)))
     if not place.is_dir():
         raise CorpusError(f"{place}: no such folder or table")
     files = files_below(place)
     written = written_by_init(files)
-    files = [name for name in files if name not in written]
-    by_table, useless = discover_tables(place, files)
+    trials = find_trial_lists(place, files)
+    files = [name for name in files if name not in written and name not in trials]
+    found, useless = _discover(place, files, read_trial_lists(place, trials))
     useless += tuple(f"the table {table}, because init wrote it for {recipe}" for table, recipe in written.items())
-    found = by_table or discover_lists(place, files)
-    if found:
-        return replace(found, ignored=(*found.ignored, *useless))
+    useless += (f"{counted(trials[MAX_LISTS:], 'more trial list')}: {first_few(trials[MAX_LISTS:])}",) * (
+        len(trials) > MAX_LISTS
+    )
+    return replace(found, ignored=(*useless, *found.ignored))
+
+
+def _discover(
+    place: Path, files: Sequence[str], lists: Sequence[TrialList]
+) -> tuple[DiscoveredCorpus, tuple[str, ...]]:
+    """Return the recordings in a folder, in the roles that trial lists give, and what lists and tables are useless."""
+    by_table, useless = discover_tables(place, files)
+    useless += tuple(f"{name}, because no utt2spk beside it says who speaks" for name in without_speakers(files))
+    if by_table:
+        return with_trials(by_table, lists), useless
+    if by_lists := discover_lists(place, files, lists):
+        return by_lists, useless
     if not any(map(is_audio, files)):
         held = f"{counted(files, 'file')}, none of them audio ({kinds_of_files(files)})" if files else "no files"
         raise CorpusError(f"{place}: {held}; expected recordings, which end as in .wav or .flac")
-    found = _by_layout(place, files) or _by_folders(place, files)
-    return replace(found, ignored=(*useless, *found.ignored))
+    return with_trials(_by_layout(place, files) or _by_folders(place, files), lists), useless
 
 
 class _Match(NamedTuple):

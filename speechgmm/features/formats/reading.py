@@ -156,6 +156,21 @@ def read_place(place: str) -> Float32Array:
     return as_frames(_placed_matrix(_parse_place(place), place), place)
 
 
+def shape_of_place(place: str) -> tuple[int, int]:
+    """Return how many frames and features the utterance at a place has, by the header of its matrix if it has one.
+
+    Raises the errors of `read_place`; but a matrix of which only the header is read may hold anything.
+    """
+    parsed = _parse_place(place)
+    if not parsed["first"]:
+        with corpus_errors(place), Path(parsed["path"]).open("rb") as stream:
+            stream.seek(int(parsed["offset"] or 0))
+            if header := _kaldi_header(stream, place):
+                return header
+    n_frames, n_features = read_place(place).shape
+    return n_frames, n_features
+
+
 def file_of_place(place: str) -> str:
     """Return the path of the file in a place of a Kaldi index; CorpusError if the place is malformed."""
     return _parse_place(place)["path"]
@@ -185,11 +200,24 @@ def _placed_matrix(place: re.Match[str], where: str) -> npt.NDArray[Any]:
 
 def _kaldi_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     """Read the matrix that starts here, binary or text."""
+    if _kaldi_header(stream, where) is None:
+        return _kaldi_text_matrix(stream, where)
+    try:
+        from kaldiio.matio import read_kaldi
+    except ImportError as error:
+        raise missing_package("kaldiio", "kaldi") from error
+    with corpus_errors(where), np.errstate(over="ignore", invalid="ignore"):  # `as_frames` refuses such values
+        matrix: npt.NDArray[Any] = read_kaldi(stream)
+    return matrix
+
+
+def _kaldi_header(stream: BinaryIO, where: str) -> tuple[int, int] | None:
+    """Read how many frames and features the binary matrix that starts here has, and stay there; None for a text one."""
     start = stream.tell()
     head = stream.read(32)
     stream.seek(start)
     if re.match(rb"\s*\[", head):
-        return _kaldi_text_matrix(stream, where)
+        return None
     # kaldiio accepts anything: pickles, which may run any code, audio, vectors, and sizes beyond the file's.
     header = KALDI_MATRIX.match(head)
     if header is None:
@@ -200,13 +228,7 @@ def _kaldi_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:
     n_bytes = header.end() + width * n_frames * n_features + (8 * n_features if kind == b"CM" else 0)
     if n_frames < 0 or n_features < 0 or start + n_bytes > file_size(stream):
         raise CorpusError(f"{where}: {n_frames} x {n_features} values announced, but the file ends before them")
-    try:
-        from kaldiio.matio import read_kaldi
-    except ImportError as error:
-        raise missing_package("kaldiio", "kaldi") from error
-    with corpus_errors(where), np.errstate(over="ignore", invalid="ignore"):  # `as_frames` refuses such values
-        matrix: npt.NDArray[Any] = read_kaldi(stream)
-    return matrix
+    return n_frames, n_features
 
 
 def _kaldi_text_matrix(stream: BinaryIO, where: str) -> npt.NDArray[Any]:

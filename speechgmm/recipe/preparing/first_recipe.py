@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,18 @@ from speechgmm.corpus.protocol import sorted_by_speaker
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError
+from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import replacing
+from speechgmm.recipe.preparing.choice_of_systems import (
+    BEST,
+    NORMALISATION,
+    SHIPPED_COMPONENTS,
+    SHRINKAGE,
+    Speech,
+    SystemsChoice,
+    SystemsName,
+    choose_systems,
+)
 from speechgmm.recipe.preparing.survey import Survey
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.wording import first_few
@@ -30,6 +41,9 @@ ENOUGH_SPEAKERS = 20
 
 MAX_RATE = 16000
 """Hz; recordings of higher rates are resampled to this one."""
+
+DEFAULT_RATE: int = FeatureConfig.model_fields["sample_rate"].default
+"""Hz; what front ends take unless they state another rate."""
 
 MAX_ENROL = 10
 """Largest number of utterances that a speaker is enrolled from."""
@@ -59,34 +73,38 @@ COMMENTS = {
 MAX_NAME = 80
 """Characters of a recipe's name, at most."""
 
-FRAMES_PER_GAUSSIAN = 40
-"""Enrolment frames for each Gaussian of a speaker's independent model, about."""
+MIN_WITH_DELTAS = 36
+"""Imported features with as many in a frame are taken to hold deltas."""
 
 
 @dataclass(frozen=True)
 class FirstRecipeSettings:
     """The settings of a first recipe that depend on the recordings."""
 
-    has_background: bool  # whether there is a background model; if not, each speaker has an independent model
-    draws_background: bool  # whether its speakers are drawn, rather than given by the corpus
-    n_components: int  # Gaussians of the background model, or of each speaker's
+    systems: SystemsChoice
+    why: str  # which systems the recipe has and for what reason, in one line
+    has_background: bool  # whether some speakers are background; if not, the enrolled ones take its place, or none do
+    draws_background: bool = False  # whether its speakers are drawn, rather than given by the corpus
     n_enrol: int = 1  # utterances that a speaker is enrolled from, if the corpus does not say
     separate_sessions: bool = False  # whether enrolment and tests are from different sessions
     n_nontargets: int | None = None  # models of other speakers that a test is compared with; None for all
 
 
-def choose_settings(recordings: Survey) -> FirstRecipeSettings:
+def choose_settings(recordings: Survey, systems: SystemsName = "default") -> FirstRecipeSettings:
     """Choose the settings that the recordings allow.
 
-    There is a background model if speakers are many, or if the corpus says who is background. Raises CorpusError if
-    there are not two speakers with two recordings each to divide.
+    There is a background model if speakers are many, or if the corpus says who is background; with the best systems
+    there always is. Raises CorpusError if there are not two speakers with two recordings each to divide, or if the best
+    systems are asked for where there are features instead of audio.
     """
+    if systems == "best" and recordings.corpus.has_features:
+        raise CorpusError(f"{recordings.corpus.root}: features; systems best read audio; expected default or fast")
     roles = recordings.usable
-    background = roles.get("background", [])
+    background = _speech(recordings, by_speaker(roles.get("background", [])))
     if None not in roles:
-        frames = 100 * min(map(recordings.seconds, by_speaker(roles.get("enrol", [])).values()), default=0.0)
-        size = _ubm_size(recordings.seconds(background)) if background else _independent_size(frames)
-        return FirstRecipeSettings(bool(background), False, size)
+        enrolment = _speech(recordings, by_speaker(roles.get("enrol", [])))
+        chosen = choose_systems(systems, background, enrolment)
+        return FirstRecipeSettings(chosen, _why(chosen, background, "no other speech"), background.n_speakers > 0)
     speakers = by_speaker(roles[None])
     evaluated = [utterances for utterances in speakers.values() if len(utterances) > 1]
     if len(evaluated) < 2:
@@ -95,34 +113,37 @@ def choose_settings(recordings: Survey) -> FirstRecipeSettings:
             f"{recordings.corpus.root}: {n} speaker{'s' * (n != 1)}, {len(evaluated)} of them with two "
             f"recordings or more ({recordings.corpus.how}); expected two speakers with two recordings or more each"
         )
-    draws = not background and len(speakers) >= ENOUGH_SPEAKERS
+    draws = not background.n_speakers and len(speakers) >= ENOUGH_SPEAKERS
     separate = all(len({each.session for each in utterances}) > 1 for utterances in evaluated)
     usual = median_low([len(utterances) for utterances in evaluated])
     n_enrol = 1 if separate else max(1, min(MAX_ENROL, usual // 2))
-    frames = 100 * min(recordings.seconds(each) * n_enrol / len(each) for each in evaluated)
-    seconds = recordings.seconds(roles[None]) / 2 if draws else recordings.seconds(background)
-    size = _ubm_size(seconds) if draws or background else _independent_size(frames)
+    if draws:
+        background = Speech(len(speakers) // 2, recordings.seconds(roles[None]) / 2)
+    shares = [recordings.seconds(each) * n_enrol / len(each) for each in evaluated]
+    chosen = choose_systems(systems, background, Speech(len(evaluated), sum(shares), min(shares)))
     n_models = min(len(evaluated), len(speakers) // 2) if draws else len(evaluated)
     return FirstRecipeSettings(
-        draws or bool(background),
+        chosen,
+        _why(chosen, background, "too few speakers"),
+        background.n_speakers > 0,
         draws,
-        size,
         n_enrol,
         separate,
         MAX_NONTARGETS if n_models > MAX_NONTARGETS else None,
     )
 
 
-def _ubm_size(seconds: float) -> int:
-    """Return the number of Gaussians of a background model that so many seconds train: a power of two."""
-    if seconds < 180:
-        return min(16, _independent_size(80 * seconds))  # if a fifth of it is no speech
-    return 256 if seconds >= 1200 else 64
+def _speech(recordings: Survey, of_speaker: Mapping[str, Sequence[Utterance]]) -> Speech:
+    """Return how much speech there is of some speakers."""
+    seconds = [recordings.seconds(utterances) for utterances in of_speaker.values()]
+    return Speech(len(seconds), sum(seconds), min(seconds, default=0.0))
 
 
-def _independent_size(frames: float) -> int:
-    """Return the number of Gaussians of a speaker's independent model: a power of two, 1 to 32."""
-    return min(32, 1 << max(0, int(frames / FRAMES_PER_GAUSSIAN).bit_length() - 1))
+def _why(chosen: SystemsChoice, background: Speech, lack: str) -> str:
+    """Say in one line which systems a recipe has and for what reason; `lack` is why there is no background."""
+    if background.n_speakers:
+        return chosen.why
+    return f"{chosen.why}; {lack} for a background model" + (" of others" if chosen.members else "")
 
 
 def usable_utterances(recordings: Survey, settings: FirstRecipeSettings) -> list[Utterance]:
@@ -135,7 +156,13 @@ def usable_utterances(recordings: Survey, settings: FirstRecipeSettings) -> list
 
 def common_rate(rates: Collection[int]) -> int:
     """Return the sample rate of the features in Hz: the lowest of the recordings' rates, at most `MAX_RATE`."""
-    return min(MAX_RATE, *rates)
+    return min((MAX_RATE, *rates))
+
+
+def stated_rate(rates: Collection[int]) -> int | None:
+    """Return the sample rate that a recipe has to state; None for the one that front ends take without it."""
+    rate = common_rate(rates)
+    return None if rate == DEFAULT_RATE else rate
 
 
 def write_recipe(recordings: Survey, settings: FirstRecipeSettings, out: Path) -> tuple[Path, ...]:
@@ -200,7 +227,7 @@ def _relative_to(root: Path, path: str) -> str:
 def recipe_text(recordings: Survey, settings: FirstRecipeSettings, out: Path) -> str:
     """Return a recipe as YAML with comments, for a file at `out`, which its corpus root is relative to."""
     corpus, rates = recordings.corpus, recordings.rates(usable_utterances(recordings, settings))
-    sample_rate = common_rate(rates)
+    other_rates = [rate for rate in sorted(rates) if rate != common_rate(rates)]
     root = os.path.relpath(corpus.root, out.absolute().parent)
     environment = Environment(
         loader=PackageLoader("speechgmm", "recipe/preparing"),
@@ -222,9 +249,24 @@ def recipe_text(recordings: Survey, settings: FirstRecipeSettings, out: Path) ->
         draws_roles=None in corpus.utterances,
         enough_speakers=ENOUGH_SPEAKERS,
         settings=settings,
-        sample_rate=sample_rate,
-        other_rates=[rate for rate in sorted(rates) if rate != sample_rate],
+        systems=settings.systems,
+        members=BEST,
+        overrides=_overrides(settings.systems, stated_rate(rates), resample=bool(other_rates)),
+        normalisation=f"{{method: {NORMALISATION}, shrinkage: {SHRINKAGE}}}",
+        n_static=recordings.n_static,
+        min_with_deltas=MIN_WITH_DELTAS,
+        stated_rate=stated_rate(rates),
+        other_rates=other_rates,
     )
+
+
+def _overrides(systems: SystemsChoice, rate: int | None, *, resample: bool) -> str:
+    """Return the keys in which systems differ from the shipped ones, as YAML."""
+    front_end = [f"sample_rate: {rate}"] * (rate is not None) + ["resample: true"] * resample
+    keys = [f"features: {{{', '.join(front_end)}}}"] if front_end else []
+    if systems.n_components != SHIPPED_COMPONENTS:
+        keys.append(f"ubm: {{n_components: {systems.n_components}}}")
+    return ", ".join(keys)
 
 
 def safe_name(name: str) -> str:

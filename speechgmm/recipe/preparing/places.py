@@ -10,6 +10,8 @@ from speechgmm.recipe.layout import METRICS_FILE, RECIPE_FILE
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 OTHER_TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".json", ".jsonl", ".feather", ".pkl", ".arrow")
 
+LISTS_OF_KALDI = ("wav.scp", "feats.scp", "segments", "utt2spk", "spk2utt")
+
 EXPECTED = "expected a folder of recordings, or a table (.csv, .tsv) of them"
 
 
@@ -31,7 +33,7 @@ def check_place(place: Path) -> None:
             f"{place}: one recording; {EXPECTED}, with a folder for each speaker. For the features of this one: "
             f"speechgmm features {place} --out {place.stem}.npy"
         )
-    elif place.name == "wav.scp":
+    elif place.name in LISTS_OF_KALDI:
         raise CorpusError(f"{place}: a list of a Kaldi data directory; {EXPECTED}. Give its folder: {place.parent}")
     elif suffix in RECIPE_SUFFIXES:
         raise CorpusError(f"{place}: a YAML file; {EXPECTED}. If it is a recipe, run it: speechgmm run {place}")

@@ -10,13 +10,19 @@ from pathlib import Path
 from speechgmm.audio.reading import duration
 from speechgmm.corpus.formats.discovered import DiscoveredCorpus
 from speechgmm.corpus.manifest import Role, Utterance, by_speaker
+from speechgmm.errors import CorpusError
+from speechgmm.features.formats.reading import shape_of_place
 from speechgmm.features.spectral.config import CepstraConfig
+from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment, read_headers
 from speechgmm.wording import first_few
 
 FRAME: float = CepstraConfig.model_fields["frame_length"].default
 """Length of a frame in seconds."""
+
+FRAME_SHIFT: float = ImportedConfig.model_fields["frame_shift"].default
+"""Seconds between frames of features whose shift is not known."""
 
 WITHOUT_CHANNEL = ("csv", "kaldi")
 """Kinds of corpora that have no key for a channel."""
@@ -29,15 +35,16 @@ Roles = dict[Role | None, list[Utterance]]
 
 @dataclass(frozen=True)
 class Survey:
-    """The recordings that an experiment can use."""
+    """The recordings, or utterances with features, that an experiment can use."""
 
     corpus: DiscoveredCorpus  # all recordings that were found, and their layout
     usable: Roles  # the recordings with a readable header and the length of a frame at least, by role
-    headers: dict[AudioSegment, AudioHeader]  # of all recordings
+    headers: dict[AudioSegment, AudioHeader]  # of all recordings; those of features have no sample rate
     n_unusable: int = 0  # recordings that cannot be used
     unusable: tuple[str, ...] = ()  # those and why: one sentence for each reason
     odd: tuple[str, ...] = ()  # what is odd about usable recordings: one sentence for each kind
     mixes_channels: bool = False  # whether channels are averaged that the keys of the corpus cannot ask for
+    n_static: int | None = None  # features of a frame, where the corpus has features instead of audio
 
     @property
     def utterances(self) -> list[Utterance]:
@@ -53,11 +60,13 @@ class Survey:
     def needs_table(self) -> bool:
         """Whether the recipe has to list the recordings in a table of its own.
 
-        It does where some of them cannot be used and others would be drawn for that, or where their channels are mixed
-        and the kind of corpus has no key for that.
+        It does where some of them cannot be used and others would be drawn for that, where their channels are mixed
+        and the kind of corpus has no key for that, or where the paths in its lists start from several folders. Tables
+        have no features.
         """
         is_whole = len(self.utterances) == len(self.corpus.all_utterances)
-        return self.mixes_channels or not (is_whole or self.corpus.keys.get("trials"))
+        keeps_lists = is_whole or self.corpus.keys.get("trials") or self.corpus.has_features
+        return self.mixes_channels or self.corpus.needs_table or not keeps_lists
 
     def rates(self, utterances: Sequence[Utterance]) -> Counter[int]:
         """Count how many usable recordings have each sample rate, in Hz."""
@@ -74,6 +83,8 @@ def survey(corpus: DiscoveredCorpus, engine: Engine | None = None, progress: Pro
     Recordings that cannot be read as they are, are read once more with their channels averaged. `progress` is called
     with the number of headers read and of all, each time.
     """
+    if corpus.has_features:
+        return _survey_features(corpus)
     headers = read_headers(corpus.all_utterances, engine, progress)
     unread = [each for each in corpus.all_utterances if each.channel is None and not headers[each.audio].sample_rate]
     mixed_headers = read_headers(_mixed(unread), engine, progress)
@@ -103,6 +114,32 @@ def survey(corpus: DiscoveredCorpus, engine: Engine | None = None, progress: Pro
         _grouped(odd, corpus.root),
         mixes and not has_key,
     )
+
+
+def _survey_features(corpus: DiscoveredCorpus) -> Survey:
+    """Read how long the features of utterances are, and how many a frame has: as many as in most utterances."""
+    shapes: dict[str, tuple[int, int]] = {}
+    errors: dict[str, str] = {}
+    for place in dict.fromkeys(each.path for each in corpus.all_utterances):
+        try:
+            shapes[place] = shape_of_place(place)
+        except CorpusError as error:
+            errors[place] = str(error)
+    counts = Counter(n_features for n_frames, n_features in shapes.values() if n_frames)
+    n_static = counts.most_common(1)[0][0] if counts else None
+    for place, (n_frames, n_features) in shapes.items():
+        if not n_frames:
+            errors[place] = "no frames"
+        elif n_features != n_static:
+            errors[place] = f"{n_features} features; expected {n_static}, as most have"
+    headers = {
+        each.audio: AudioHeader(shapes.get(each.path, (0, 0))[0] * FRAME_SHIFT, error=errors.get(each.path))
+        for each in corpus.all_utterances
+    }
+    usable: Roles = {
+        role: [each for each in utterances if each.path not in errors] for role, utterances in corpus.utterances.items()
+    }
+    return Survey(corpus, usable, headers, len(errors), _grouped(errors.items(), corpus.root), n_static=n_static)
 
 
 def _mixed(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:

@@ -1,0 +1,103 @@
+"""Which systems suit a corpus: how many, of how many Gaussians, normalised or not; by its background or enrolment."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from speechgmm.wording import join_names
+
+SystemsName = Literal["best", "default", "fast"]
+"""What a user asks for: the best error rates, one system, or a quick look."""
+
+BEST = {
+    "mfcc_raw": "mel cepstra, mean kept",
+    "mfcc_full": "mel cepstra, mean subtracted",
+    "lfcc": "linear cepstra, half of the mean subtracted",
+}
+"""The shipped systems whose scores are fused, with their front ends in words."""
+
+SHIPPED_COMPONENTS = 256
+"""Gaussians of the background models of shipped systems."""
+
+COMPONENTS = ((20.0, 256), (3.0, 64), (0.0, 16))
+"""Minutes of background speech, and the Gaussians of its model from so many minutes on; the fewest are a maximum."""
+
+NORMALISATION, SHRINKAGE = "zt", 30
+"""How the scores of shipped systems are normalised by the background's speakers."""
+
+FAST_COMPONENTS = 64
+"""Gaussians of a background model for a quick look, at most."""
+
+ENOUGH_COHORT = 10
+"""With fewer background speakers, scores are not normalised by them."""
+
+FRAMES_PER_GAUSSIAN = 40
+"""Frames of training for each Gaussian, about, where they decide."""
+
+MAX_INDEPENDENT = 32
+"""Gaussians of a speaker's independent model, at most."""
+
+
+class Speech(NamedTuple):
+    """How much speech there is in a role."""
+
+    n_speakers: int = 0
+    seconds: float = 0.0  # of all speakers together
+    least: float = 0.0  # of the speaker with least
+
+
+@dataclass(frozen=True)
+class SystemsChoice:
+    """The system or systems that suit a corpus."""
+
+    n_components: int  # Gaussians of each background model, or of each speaker's independent model
+    why: str  # what is chosen and for how much speech, in one line
+    members: tuple[str, ...] = ()  # shipped systems that are fused; none for one system that is written out
+    is_independent: bool = False  # whether each speaker has an independent model
+    is_normalised: bool = False  # whether scores are normalised, as those of shipped systems are
+    is_linear: bool = False  # whether scoring is the quick linear one
+
+
+def choose_systems(wanted: SystemsName, background: Speech, enrolment: Speech) -> SystemsChoice:
+    """Choose by what is wanted and by how much speech there is: of the background, or of the enrolment without one.
+
+    | wanted        | background                      | systems            | Gaussians                 | scores      |
+    |---------------|---------------------------------|--------------------|---------------------------|-------------|
+    | best          | any; if none, the enrolled ones | `BEST`, fused      | `COMPONENTS`              | normalised  |
+    | default       | `ENOUGH_COHORT` speakers        | one                | `COMPONENTS`              | normalised  |
+    | default       | fewer speakers                  | one                | `COMPONENTS`              | as they are |
+    | fast          | as for default                  | one, linear        | `FAST_COMPONENTS` at most | as there    |
+    | default, fast | none                            | independent models | by the shortest enrolment | as they are |
+    """
+    if wanted == "best":
+        speech, whose = (background, "background") if background.n_speakers else (enrolment, "enrolled")
+        size = background_components(speech.seconds)
+        why = f"systems {join_names([*BEST])}, fused, of {size} Gaussians each; {_reason(speech, whose)}"
+        return SystemsChoice(size, why, tuple(BEST), is_normalised=True)
+    if not background.n_speakers:
+        size = independent_components(100 * enrolment.least)
+        return SystemsChoice(size, f"{size} Gaussians for each speaker", is_independent=True)
+    is_fast, is_normalised = wanted == "fast", background.n_speakers >= ENOUGH_COHORT
+    size = background_components(background.seconds)
+    size = min(size, FAST_COMPONENTS) if is_fast else size
+    why = f"a background model of {size} Gaussians, speaker models adapted from it"
+    why += (", linear scoring" if is_fast else "") + (f", {NORMALISATION.upper()}-norm" if is_normalised else "")
+    why += f"; {_reason(background, 'background')}"
+    return SystemsChoice(size, why, is_normalised=is_normalised, is_linear=is_fast)
+
+
+def _reason(speech: Speech, whose: str) -> str:
+    """Say how much speech there is, as the reason of a choice."""
+    speakers = f"{speech.n_speakers:,} {whose} speaker{'s' * (speech.n_speakers != 1)}"
+    return f"chosen for {speakers} with {speech.seconds / 60:.1f} minutes"
+
+
+def background_components(seconds: float) -> int:
+    """Return the number of Gaussians of a background model that so many seconds train: a power of two."""
+    size = next(size for minutes, size in COMPONENTS if seconds >= 60 * minutes)
+    least_size = COMPONENTS[-1][1]
+    return min(size, independent_components(80 * seconds)) if size == least_size else size  # a fifth is no speech
+
+
+def independent_components(frames: float) -> int:
+    """Return the number of Gaussians of a speaker's independent model: a power of two, 1 to `MAX_INDEPENDENT`."""
+    return min(MAX_INDEPENDENT, 1 << max(0, int(frames / FRAMES_PER_GAUSSIAN).bit_length() - 1))
