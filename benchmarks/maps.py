@@ -20,7 +20,7 @@ from scipy.special import expit
 from speechgmm import Engine, open_results, run
 from speechgmm.recipe.layout import CALIBRATION_FILE
 
-SYSTEMS = (("mfcc",), ("mfcc_raw", "mfcc_full", "lfcc"))
+SYSTEMS = (("mfcc",), ("mfcc_raw", "mfcc_full", "lfcc_raw", "lfcc"))
 NORMALISATIONS = ({"method": "none"}, {"method": "s", "shrinkage": 10.0}, {"method": "zt", "shrinkage": 30.0})
 DEGRADED = ("band", "mp3")
 DEGRADED_SHARE = 0.1
@@ -66,7 +66,7 @@ def member(name: str, draw: Draw) -> dict[str, Any]:
     """Return a system of a recipe: a shipped one, or its like for a corpus of features."""
     if draw.front_end is None:
         return {"base": name}
-    mean = {"mfcc_raw": 0.0, "mfcc_full": 1.0, "lfcc": 0.5}[name]
+    mean = {"mfcc_raw": 0.0, "mfcc_full": 1.0, "lfcc_raw": 0.25}.get(name, 0.5)
     front_end = {**draw.front_end, "normalisation": {"mean": mean}}
     return {"name": name, "features": front_end, "ubm": {"n_components": 64}}
 

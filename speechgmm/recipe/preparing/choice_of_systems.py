@@ -11,6 +11,7 @@ SystemsName = Literal["best", "default", "fast"]
 BEST = {
     "mfcc_raw": "mel cepstra, mean kept",
     "mfcc_full": "mel cepstra, mean subtracted",
+    "lfcc_raw": "linear cepstra, mean kept",
     "lfcc": "linear cepstra, half of the mean subtracted",
 }
 """The shipped systems whose scores are fused, with their front ends in words."""
