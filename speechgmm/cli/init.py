@@ -29,7 +29,7 @@ class Systems(StrEnum):
 
 
 SYSTEMS_HELP = """
-best: the scores of three front ends, added; the fewest errors, three times the time.\n
+best: the scores of four front ends, added; the fewest errors, four times the time.\n
 default: one front end, every key written out.\n
 fast: the same with a small background model and linear scoring, for a first look.
 """

@@ -55,7 +55,7 @@ systems:
         ("z", 4),
         ("plain", 64),
     ]
-    assert [each.normalisation.method for each in systems] == ["s", "none", "none", "s", "none", "z", "none"]
+    assert [each.normalisation.method for each in systems] == ["zt", "none", "none", "zt", "none", "z", "none"]
     assert (systems[3].features.normalisation.mean, systems[3].features.n_filters) == (1, 30)
     assert systems[6].features.n_cepstra == 13
 
@@ -79,15 +79,16 @@ def test_a_section_that_the_base_has_as_a_file_is_overridden_key_by_key():
 
 
 def test_the_shipped_systems_differ_in_what_they_say():
-    names = ("mfcc", "mfcc_raw", "mfcc_full", "lfcc")
+    names = ("mfcc", "mfcc_raw", "mfcc_full", "lfcc", "lfcc_raw")
     systems = load_recipe(write(f"{SMALL}systems: [{', '.join(names)}]\n")).systems
     assert [(each.name, each.features.kind, each.features.normalisation.mean) for each in systems] == [
         ("mfcc", "mfcc", 0.5),
         ("mfcc_raw", "mfcc", 0),
         ("mfcc_full", "mfcc", 1),
         ("lfcc", "lfcc", 0.5),
+        ("lfcc_raw", "lfcc", 0),
     ]
-    assert all((each.ubm.n_components, each.normalisation.method) == (256, "s") for each in systems)
+    assert all((each.ubm.n_components, each.normalisation.method) == (256, "zt") for each in systems)
 
 
 def test_whole_recipes_are_systems_on_the_corpus_of_the_list(monkeypatch):
@@ -262,7 +263,8 @@ def test_every_value_of_every_system_has_its_origin_by_the_system_s_name():
     assert {key: shown[key] for key in shown if key.startswith(("systems.own.ubm.n_c", "systems.own.n"))} == {
         "systems.own.name": ("own", "file name"),
         "systems.own.ubm.n_components": (8, "--set systems.own.ubm.n_components=8"),
-        "systems.own.normalisation.method": ("s", "shipped systems/mfcc.yaml:4"),
+        "systems.own.normalisation.method": ("zt", "shipped systems/mfcc.yaml:4"),
+        "systems.own.normalisation.shrinkage": (30, "shipped systems/mfcc.yaml:4"),
         "systems.own.normalisation.top_n": (200, "default"),
         "systems.own.normalisation.statistics": ("mean", "default"),
         "systems.own.normalisation.trimmed_share": (0.1, "default"),
