@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from speechgmm.recipe.schema.recipe import Recipe as Recipe
     from speechgmm.scoring.calibration import CalibrationConfig as CalibrationConfig
     from speechgmm.scoring.calibration import train_calibration as train_calibration
+    from speechgmm.scoring.calibration_prior import CalibrationPrior as CalibrationPrior
     from speechgmm.scoring.cohort_llr import cohort_score_matrix as cohort_score_matrix
     from speechgmm.scoring.frames import RunningLLR as RunningLLR
     from speechgmm.scoring.frames import frame_llrs as frame_llrs
@@ -189,6 +190,7 @@ _HOMES = {
     "ScoreNormalisationConfig": "scoring.normalisation",
     "normalise_scores": "scoring.normalisation",
     "CalibrationConfig": "scoring.calibration",
+    "CalibrationPrior": "scoring.calibration_prior",
     "train_calibration": "scoring.calibration",
     "ThresholdConfig": "scoring.thresholds",
     "find_threshold": "scoring.thresholds",

@@ -225,9 +225,9 @@ def _print_metrics(result: "RunResult") -> None:
         typer.echo(f"threshold: {decision['threshold']:+.2f} nats, {decision['meaning']}")
         if decision["errors"]:
             typer.echo(f"decisions: {decision['errors']}")
-        trials = f"{calibration['n_target']:,} target and {calibration['n_nontarget']:,} nontarget trials"
+        trials = f" ({calibration['n_target']:,} target and {calibration['n_nontarget']:,} nontarget trials)"
         duration = ", with the log duration of the test" if calibration["duration"] else ""
-        typer.echo(f"{calibration_phrase(calibration['trained_on'])} ({trials}){duration}")
+        typer.echo(f"{calibration_phrase(calibration)}{trials if calibration['n_target'] else ''}{duration}")
         if any(numbers["trains_calibration"] for numbers in lists.values()):
             typer.echo("*: calibration was trained on trials of this list, so its metrics look better than they are")
     _print_warnings(result)

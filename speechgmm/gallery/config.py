@@ -230,9 +230,10 @@ def model_front_end(path: Path) -> dict[str, JsonValue]:
 def read_calibration(path: Path) -> Calibration:
     """Read the calibration of one system's scores, as a run writes it.
 
-    It is JSON: ``calibration``, whether its side information is the ``duration``, and the numbers of trials that it was
-    trained on, ``n_target`` and ``n_nontarget``. A damaged file, a calibration of several systems or of other side
-    information, or one trained without trials of one kind, raises a GalleryError.
+    It is JSON: ``calibration``, whether its side information is the ``duration``, the numbers of trials that it was
+    trained on, ``n_target`` and ``n_nontarget``, and the ``prior`` that it was trained from, if any. A damaged file, a
+    calibration of several systems or of other side information, or one trained without trials of one kind that is not
+    the shipped prior, raises a GalleryError.
     """
     data = _read_calibration_data(path)
     try:
@@ -240,7 +241,7 @@ def read_calibration(path: Path) -> Calibration:
     except ModelError as error:
         raise GalleryError(f"{path}: {error}") from error
     for key in ("n_target", "n_nontarget"):
-        if data.get(key) == 0:
+        if data.get(key) == 0 and data.get("prior") != "shipped":
             raise GalleryError(f"{path}: trained on no {key[2:]} trials; calibration needs trials of both kinds")
     if calibration.n_systems > 1:
         raise GalleryError(f"{path}: takes the scores of {calibration.n_systems} systems; a gallery has one")

@@ -11,7 +11,8 @@ from speechgmm.gallery.cohort import Cohort
 from speechgmm.gallery.systems import GallerySystem, Model, ModelScorer
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import accumulate
-from speechgmm.scoring.normalisation import ScoreNormalisationConfig, Speakers, normalise_scores
+from speechgmm.scoring.cohort_speakers import Speakers
+from speechgmm.scoring.normalisation import ScoreNormalisationConfig, normalise_scores
 
 
 class CohortNormaliser(Generic[Model]):
@@ -24,13 +25,15 @@ class CohortNormaliser(Generic[Model]):
         self._models = model_cohort(cohort, ubm, system)
         self._scored_by = system.tests(cohort.frames)
         self._scores: WeakKeyDictionary[Model, Float64Array] = WeakKeyDictionary()
-        self._cohort_tests: Sequence[int] = range(len(cohort.speakers))
-        if config.shrinkage:  # the first utterance of each speaker is enough
-            self._cohort_tests = sorted({name: n for n, name in reversed([*enumerate(cohort.speakers)])}.values())
+        tests: Sequence[int] = ()  # the utterances that the cohort scores by itself, as far as the method needs them
+        if config.shrinkage:
+            tests = _first_of_each_speaker(cohort)
+        elif config.method in ("zt", "tz"):
+            tests = range(len(cohort.speakers))
+        self._cohort_tests = [cohort.speakers[number] for number in tests]
         self._by_itself: Float64Array | None = None
-        if config.shrinkage or config.method in ("zt", "tz"):
-            scored_by = system.tests([cohort.frames[number] for number in self._cohort_tests])
-            self._by_itself = scored_by(list(self._models.values()))
+        if tests:
+            self._by_itself = system.tests([cohort.frames[number] for number in tests])(list(self._models.values()))
 
     def normalise(
         self, matrix: Float64Array, models: Mapping[str, Model], scored_by: ModelScorer[Model]
@@ -46,7 +49,7 @@ class CohortNormaliser(Generic[Model]):
                 tuple(models),
                 self._speakers,
                 tuple(self._models),
-                cohort_tests=[self._speakers[number] for number in self._cohort_tests],
+                cohort_tests=self._cohort_tests,
             ),
         )
 
@@ -69,3 +72,11 @@ def model_cohort(cohort: Cohort, ubm: DiagonalGMM, system: GallerySystem[Model])
         speaker: system.model([accumulate(ubm, frames) for frames in utterances], speaker)
         for speaker, utterances in frames_of.items()
     }
+
+
+def _first_of_each_speaker(cohort: Cohort) -> list[int]:
+    """Return the number of each speaker's first utterance, as the cohort's scores by itself need no more."""
+    first: dict[str, int] = {}
+    for number, speaker in enumerate(cohort.speakers):
+        first.setdefault(speaker, number)
+    return list(first.values())

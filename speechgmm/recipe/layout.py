@@ -38,7 +38,7 @@ ON_BACKGROUND = "trials among the speakers of the background, each fold of them 
 """What stored results call the trials of cross-fitted systems, in ``trained_on``: not to be reworded."""
 
 ON_OTHER_CORPORA = "other corpora alone, by the map that comes with speechgmm"
-"""What they call a calibration without trials of its own."""
+"""What they call a calibration without trials of its own: not to be reworded."""
 
 EARLIER_ON_BACKGROUND = (
     "trials among the speakers of the background model: each half of them by a system of the other half"

@@ -16,7 +16,7 @@ from scipy.special import logit
 from speechgmm.arrays import Float64Array
 from speechgmm.configuration import Configuration
 from speechgmm.errors import CorpusError, ModelError
-from speechgmm.scoring.calibration_prior import CalibrationPrior, fit_with_prior
+from speechgmm.scoring.calibration_prior import Prior, fit_with_prior
 
 DEFAULT_P_TARGET = 0.5
 
@@ -188,8 +188,8 @@ def train_calibration(
     config: CalibrationConfig,
     *,
     side: SideInformation | None = None,
-    prior: CalibrationPrior | Literal["wide"] | None = None,
-    n_speakers: int = 0,
+    prior: Prior | None = None,
+    n_speakers: int | None = None,
 ) -> Calibration:
     """Train a calibration on the scores of target and nontarget trials.
 
@@ -198,15 +198,15 @@ def train_calibration(
     target, nontarget : array_like, shapes (N,) and (M,), or (N, S) and (M, S), finite
         Scores of S systems for trials of each kind, at least one of each.
     config : CalibrationConfig
-        Method, prior and fusion.
+        Method, prior probability of a target, and fusion.
     side : pair of array_like, shapes (N, Q) and (M, Q), finite, optional
         Side information of the same trials, such as the logarithm of the duration; for the method "logistic" only.
     prior : CalibrationPrior or "wide", optional
         What is known before the trials, for the method "logistic": a normal distribution of the weights of the scores
-        (of their sum, where `systems` is "equal") and of the side information, and of the offset. "wide" knows the
+        (of their sum, where `systems` is "equal"), then of the side information, and of the offset. "wide" knows the
         scale of the scores alone. By default, nothing is known, and the trials decide alone.
-    n_speakers : int >= 0
-        With a prior: of how many speakers the trials are, which is what they are worth as evidence.
+    n_speakers : int >= 0, optional
+        With a prior, which needs it: of how many speakers the trials are. They count as evidence by this number.
 
     Returns
     -------
@@ -217,7 +217,10 @@ def train_calibration(
         are scaled to unit deviation internally, so their scale makes no difference, and a constant column has weight 0.
         Where a threshold separates targets from nontargets without an error, the likelihood has no maximum and only
         `PENALTY` bounds the weights: the ratios are then finite, 10 to 20 nats on either side of a wide gap between the
-        scores, and much larger than the number of trials justifies. A prior cures that.
+        scores, and much larger than the number of trials justifies.
+
+        With a prior, it is the most probable one given the trials. Few speakers leave it close to the prior, also where
+        their trials are separated without an error.
 
         For "pav" the points are the first and last score of each pool. One target is added below all scores and one
         nontarget above all, so that no ratio is infinite: with N target and M nontarget trials, ratios are between
@@ -228,8 +231,9 @@ def train_calibration(
     Raises
     ------
     ValueError
-        If a kind of trial is missing, numbers of systems or trials differ, a value is not finite, or "pav" is combined
-        with side information or with trained weights of several systems.
+        If a kind of trial is missing, numbers of systems or trials differ, a value is not finite, a prior has another
+        number of weights or no number of speakers, or "pav" is combined with a prior, with side information or with
+        trained weights of several systems.
 
     References
     ----------
@@ -254,7 +258,16 @@ def train_calibration(
     if config.systems == "equal":
         targets, nontargets = _sum_systems(targets), _sum_systems(nontargets)
     if config.method == "logistic":
-        return _train_linear(targets, nontargets, side, config, n_systems, prior, n_speakers)
+        n_scores = targets.shape[1]
+        if side is not None:
+            targets, nontargets = _with_side(targets, nontargets, side)
+        if prior is None:
+            weights, offset = _fit_logistic(targets, nontargets, config.p_target)
+        else:
+            n_speakers = _check_evidence(n_speakers)
+            weights, offset = fit_with_prior(targets, nontargets, config.p_target, prior, n_speakers)
+        system_weights = np.broadcast_to(weights[:n_scores], n_systems)
+        return LinearCalibration(weights=tuple(system_weights), side_weights=tuple(weights[n_scores:]), offset=offset)
     if prior is not None:
         raise ModelError("a prior is for the method logistic, and the method is pav")
     if side is not None:
@@ -272,32 +285,20 @@ def check_disjoint(first: Collection[str], second: Collection[str], what: str) -
         raise CorpusError(f"{what} share {', '.join(shared[:MOST_NAMED])}{more}, expected nothing in common")
 
 
-def _train_linear(
-    targets: Float64Array,
-    nontargets: Float64Array,
-    side: SideInformation | None,
-    config: CalibrationConfig,
-    n_systems: int,
-    prior: CalibrationPrior | Literal["wide"] | None,
-    n_speakers: int,
-) -> LinearCalibration:
-    """Train on scores, (N, S) and (M, S), or on sums of scores, (N, 1) and (M, 1), and side information."""
-    n_scores = targets.shape[1]
-    if side is not None:
-        side_columns = _training_columns("side information of targets", side[0], len(targets))
-        targets = np.hstack([targets, side_columns])
-        side_columns = _training_columns(
-            "side information of nontargets", side[1], len(nontargets), side_columns.shape[1]
-        )
-        nontargets = np.hstack([nontargets, side_columns])
-    if prior is None:
-        weights, offset = _fit_logistic(targets, nontargets, config.p_target)
-    else:
-        is_wide = prior == "wide"
-        known = CalibrationPrior.wide(targets, nontargets) if prior == "wide" else prior
-        weights, offset = fit_with_prior(targets, nontargets, config.p_target, known, n_speakers, smooth=is_wide)
-    system_weights = np.broadcast_to(weights[:n_scores], n_systems)
-    return LinearCalibration(weights=tuple(system_weights), side_weights=tuple(weights[n_scores:]), offset=offset)
+def _check_evidence(n_speakers: int | None) -> int:
+    """Refuse a prior without the number of speakers that the trials are of."""
+    if n_speakers is None or n_speakers < 0:
+        raise ModelError(f"n_speakers {n_speakers}: a prior needs the number of speakers of the trials, 0 or more")
+    return n_speakers
+
+
+def _with_side(
+    targets: Float64Array, nontargets: Float64Array, side: SideInformation
+) -> tuple[Float64Array, Float64Array]:
+    """Put the side information of both kinds of trials beside their scores."""
+    of_targets = _training_columns("side information of targets", side[0], len(targets))
+    of_nontargets = _training_columns("side information of nontargets", side[1], len(nontargets), of_targets.shape[1])
+    return np.hstack([targets, of_targets]), np.hstack([nontargets, of_nontargets])
 
 
 def _fit_logistic(targets: Float64Array, nontargets: Float64Array, p_target: float) -> tuple[Float64Array, float]:

@@ -15,9 +15,18 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 from scipy.special import ndtri
 
-from speechgmm.arrays import BoolArray, Float64Array, IntArray
+from speechgmm.arrays import BoolArray, Float64Array
 from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
+from speechgmm.scoring.cohort_speakers import (
+    NO_SPEAKER,
+    Axis,
+    Speakers,
+    are_others,
+    cohort_speakers,
+    count_speakers,
+    number_speakers,
+)
 
 DEFAULT_TOP_N = 200
 DEFAULT_TRIMMED_SHARE = 0.1
@@ -31,17 +40,6 @@ MIN_COHORT_SCORES = 2
 
 LEAST_SPREAD = 1e-9
 """Cohort scores vary if their spread exceeds this share of the largest absolute score."""
-
-NO_SPEAKER = -1
-"""Number of a speaker who is unknown, or not in the cohort."""
-
-LABELS = {
-    "models": "model",
-    "tests": "test",
-    "z_cohort": "cohort utterance",
-    "t_cohort": "cohort model",
-    "cohort_tests": "cohort utterance",
-}
 
 MAD_OF_NORMAL = float(ndtri(0.75))
 """Median absolute deviation of a standard normal variable: 1 / 1.4826."""
@@ -121,29 +119,11 @@ class ScoreNormalisationConfig(Configuration):
         return self
 
 
-class Speakers(NamedTuple):
-    """The speakers of models, tests and cohort, so that a trial's own speakers are left out of its cohort."""
-
-    models: Sequence[str]  # the speaker of each of M models
-    z_cohort: Sequence[str] | None = None  # of each of K cohort utterances; every method but "t" needs them
-    t_cohort: Sequence[str] | None = None  # of each of L cohort models; every method but "z" needs them
-    tests: Sequence[str] | None = None  # the true speaker of each of U tests: for development only, never in evaluation
-    cohort_tests: Sequence[str] | None = None  # of each column of the cohort scores; those of `z_cohort` by default
-
-
 class _Reference(NamedTuple):
     """The centre and the logarithm of the spread that few cohort scores are drawn towards."""
 
     centre: float
     log_spread: float
-
-
-class _Axis(NamedTuple):
-    """The rows or the columns of a score matrix: what they are, their names for messages, and their speakers."""
-
-    label: str  # what a row or column is, for messages
-    names: Sequence[str]
-    speakers: IntArray  # a number for each row or column, or NO_SPEAKER
 
 
 def normalise_scores(
@@ -212,10 +192,12 @@ def normalise_scores(
     if config.method != "z":
         t = _matrix("t_scores", t_scores, None, n_tests)
     if config.method in ("zt", "tz") or config.shrinkage:
+        if cohort_scores is None and config.method not in ("zt", "tz"):
+            raise ModelError(f"cohort_scores: not given, and shrinkage {config.shrinkage:g} needs them; 0 needs none")
         n_utterances = z.shape[1] if config.method == "tz" else None
         both = _matrix("cohort_scores", cohort_scores, None if config.method == "z" else len(t), n_utterances)
     sizes = {"models": n_models, "tests": n_tests, "z_cohort": z.shape[1], "t_cohort": len(both) or len(t)}
-    axes = _axes(speakers, test_names, sizes | {"cohort_tests": both.shape[1]})
+    axes = number_speakers(speakers, test_names, sizes | {"cohort_tests": both.shape[1]})
     models, tests, z_cohort, t_cohort, cohort_tests = axes
     z_step = _Step(z_cohort, config, _reference(both, t_cohort, cohort_tests, config))
     match config.method:
@@ -245,15 +227,15 @@ def normalise_scores(
 class _Step(NamedTuple):
     """One normalisation: the members of its cohort, its statistics, and what these are drawn towards, if anything."""
 
-    members: _Axis
+    members: Axis
     config: ScoreNormalisationConfig
     reference: _Reference | None
 
 
-def _z_norm(scores: Float64Array, cohort: Float64Array, rows: _Axis, columns: _Axis, step: _Step) -> Float64Array:
+def _z_norm(scores: Float64Array, cohort: Float64Array, rows: Axis, columns: Axis, step: _Step) -> Float64Array:
     """Normalise scores (R, C) by the scores of each row against the members of a cohort, (R, K)."""
     normalised = np.empty_like(scores)
-    column_speakers = _cohort_speakers(columns, step.members)
+    column_speakers = cohort_speakers(columns, step.members)
     for speaker in np.unique(column_speakers):
         chosen = column_speakers == speaker
         centre, spread = _statistics(cohort, rows, speaker, step)
@@ -261,26 +243,21 @@ def _z_norm(scores: Float64Array, cohort: Float64Array, rows: _Axis, columns: _A
     return normalised
 
 
-def _t_norm(scores: Float64Array, cohort: Float64Array, rows: _Axis, columns: _Axis, step: _Step) -> Float64Array:
+def _t_norm(scores: Float64Array, cohort: Float64Array, rows: Axis, columns: Axis, step: _Step) -> Float64Array:
     """Normalise scores (R, C) by the scores of a cohort's members against each column, (K, C)."""
     return _z_norm(scores.T, cohort.T, columns, rows, step).T
 
 
-def _cohort_speakers(axis: _Axis, members: _Axis) -> IntArray:
-    """Return the speakers of an axis, NO_SPEAKER for those outside the cohort, who share its statistics."""
-    return np.where(np.isin(axis.speakers, members.speakers), axis.speakers, NO_SPEAKER)
-
-
 def _statistics(
-    cohort: Float64Array, rows: _Axis, column_speaker: int, step: _Step
+    cohort: Float64Array, rows: Axis, column_speaker: int, step: _Step
 ) -> tuple[Float64Array, Float64Array]:
     """Compute centre and spread (R,) of each row's cohort scores, without the speakers of the row and of the column."""
     members, config, reference = step
     centre, spread = np.empty((2, len(cohort)))
-    row_speakers = _cohort_speakers(rows, members)
+    row_speakers = cohort_speakers(rows, members)
     for speaker in np.unique(row_speakers):
         chosen = np.flatnonzero(row_speakers == speaker)
-        included = _are_others(members, speaker, column_speaker)
+        included = are_others(members, speaker, column_speaker)
         # in increasing order, so that the order of the cohort makes no difference even to the last bit
         values, factor = _selected_scores(np.sort(np.ascontiguousarray(cohort[chosen][:, included]), axis=1), config)
         if values.shape[1] < MIN_COHORT_SCORES:
@@ -298,16 +275,14 @@ def _statistics(
                 f"by the statistics {config.statistics!r}; expected scores that vary"
             )
         if reference is not None:
-            n_speakers = _count_speakers(members.speakers[included])
+            n_speakers = count_speakers(members.speakers[included])
             weight = n_speakers / (n_speakers + config.shrinkage)
             centre[chosen] = weight * centre[chosen] + (1 - weight) * reference.centre
             spread[chosen] = np.exp(weight * np.log(spread[chosen]) + (1 - weight) * reference.log_spread)
     return centre, spread
 
 
-def _reference(
-    cohort: Float64Array, rows: _Axis, members: _Axis, config: ScoreNormalisationConfig
-) -> _Reference | None:
+def _reference(cohort: Float64Array, rows: Axis, members: Axis, config: ScoreNormalisationConfig) -> _Reference | None:
     """Average centres, and logarithms of spreads, of the cohort's own rows (R, K), each without its speaker.
 
     None without shrinkage, or if no row has scores that vary.
@@ -316,24 +291,12 @@ def _reference(
         return None
     found = []
     for row, speaker in zip(cohort, rows.speakers, strict=True):
-        values, factor = _selected_scores(np.sort(row[_are_others(members, speaker, NO_SPEAKER)])[None], config)
+        values, factor = _selected_scores(np.sort(row[are_others(members, speaker, NO_SPEAKER)])[None], config)
         if values.shape[1] >= MIN_COHORT_SCORES:
             centre, spread = _centre_and_spread(values, factor, config)
             if not _is_constant(values, spread).any():
                 found.append((centre[0], np.log(spread[0])))
     return _Reference(*map(float, np.mean(np.sort(found, axis=0), axis=0))) if found else None
-
-
-def _are_others(members: _Axis, *speakers: int) -> BoolArray:
-    """Tell which members of a cohort are none of these speakers; an unknown member is none of them."""
-    others: BoolArray = (members.speakers == NO_SPEAKER) | ~np.isin(members.speakers, speakers)
-    return others
-
-
-def _count_speakers(speakers: IntArray) -> int:
-    """Count the speakers of members of a cohort; each unknown one is a speaker."""
-    known = speakers[speakers != NO_SPEAKER]
-    return len(np.unique(known)) + len(speakers) - len(known)
 
 
 def _is_constant(values: Float64Array, spread: Float64Array) -> BoolArray:
@@ -383,29 +346,6 @@ def _matrix(name: str, values: npt.ArrayLike | None, n_rows: int | None, n_colum
     return matrix
 
 
-def _axes(speakers: Speakers | None, test_names: Sequence[str] | None, sizes: Mapping[str, int]) -> list[_Axis]:
-    """Assign numbers to the speakers of each axis, by its name in `Speakers`; an unused one has size 0."""
-    if speakers is not None and speakers.cohort_tests is None:
-        speakers = speakers._replace(cohort_tests=speakers.z_cohort)
-    numbers: dict[str, int] = {}
-    axes = []
-    for side, size in sizes.items():
-        names = getattr(speakers, side, None)
-        shown = test_names if side == "tests" else names
-        if side == "z_cohort" and names is not None:
-            shown = [f"{number} of {name}" for number, name in enumerate(names)]
-        shown = [str(number) for number in range(size)] if shown is None else shown
-        if size == 0 or (names is None and (speakers is None or side == "tests")):
-            axes.append(_Axis(LABELS[side], shown, np.full(size, NO_SPEAKER)))
-        elif names is None or len(names) != size:
-            given = "no names" if names is None else f"{len(names)} names"
-            raise ModelError(f"speakers.{side}: {given}, expected {size}, one for each {LABELS[side]}")
-        else:
-            speaker_numbers = np.array([numbers.setdefault(name, len(numbers)) for name in names])
-            axes.append(_Axis(LABELS[side], shown, speaker_numbers))
-    return axes
-
-
 def check_cohort(models: Collection[str], cohort: Sequence[str], config: ScoreNormalisationConfig) -> None:
     """Refuse a cohort that is too small for the method, before anything is scored.
 
@@ -416,7 +356,7 @@ def check_cohort(models: Collection[str], cohort: Sequence[str], config: ScoreNo
         return
     n_needed = {"z": 1, "tz": MIN_COHORT_SCORES + 1}.get(config.method, MIN_COHORT_SCORES)
     needed = dict.fromkeys(models, n_needed)
-    if config.method == "zt":  # each cohort model is normalised by the utterances of the others, of each one or all
+    if config.method == "zt":  # each cohort model is normalised by the utterances of the other speakers
         needed = dict.fromkeys(cohort, MIN_COHORT_SCORES if config.shrinkage else 1) | needed
     for model, n_speakers in needed.items():
         others = [speaker for speaker in cohort if speaker != model]

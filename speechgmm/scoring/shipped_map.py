@@ -52,8 +52,7 @@ class ShippedMap(NamedTuple):
         """Return what is known of the calibration of a sum of scores, given the standard of its nontargets."""
         # weight * (sum - mean) / deviation + offset
         to_sum = np.array([[1.0, 0.0], [-standard.sum_mean, standard.sum_deviation]]) / standard.sum_deviation
-        weight, offset = to_sum @ (self.weight, self.offset)
-        return CalibrationPrior.of_one_column(weight, offset, to_sum @ self.covariance @ to_sum.T)
+        return CalibrationPrior(to_sum @ (self.weight, self.offset), to_sum @ self.covariance @ to_sum.T)
 
 
 @cache

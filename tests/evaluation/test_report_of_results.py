@@ -135,7 +135,7 @@ def test_a_report_shows_the_data_the_training_and_the_recipe(made):
     page = Page((made / "first" / "report.html").read_text())
     for shown in (
         "6 speakers enrolled against a background model of 4 Gaussians from 10 speakers; 72 trials. "
-        "Scores are log-likelihood ratios, calibrated by 2-fold cross-validation on the background speakers.",
+        "Scores are log-likelihood ratios, calibrated by 2-fold cross-validation on 10 background speakers.",
         "its 80 % confidence interval",
         "background 10",
         "Everything that was given was used.",
@@ -145,9 +145,7 @@ def test_a_report_shows_the_data_the_training_and_the_recipe(made):
     ):
         assert shown in page.text
     trained_on = json.loads((made / "first" / "metrics.json").read_text())["calibration"]["trained_on"]
-    assert trained_on == (
-        "trials among the speakers of the background model: each half of them by a system of the other half"
-    )
+    assert trained_on == "trials among the speakers of the background, each fold of them by systems of the others"
     assert "n_components: 4" in [line.strip() for line in page.marked]
     history = read_rows(made / "first" / "training.csv")
     for row in history:

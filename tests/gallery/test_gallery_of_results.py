@@ -7,15 +7,19 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from helpers.recipes import synthetic_corpus
+from helpers.tables import read_rows
 from helpers.voices import enrolment, spoken
-from speechgmm import FeatureConfig, extract
+from speechgmm import FeatureConfig, extract, run
 from speechgmm.cli import app
+from speechgmm.corpus.formats.kaldi import KaldiConfig, read_kaldi
 from speechgmm.errors import AudioError, GalleryError
 from speechgmm.gallery.cohort import Cohort, save_cohort
 from speechgmm.gallery.enrolment import enrol
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.recognition import identify_speaker, score_tests, verification_threshold, verify_speaker
 from speechgmm.gallery.timeline import make_timeline
+from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.reading.loader import dump_recipe, load_recipe
 from speechgmm.recipe.results.gallery import check_results, gallery_of_results
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
@@ -238,3 +242,40 @@ def test_a_folder_corpus_of_mono_files_leaves_no_choice(voices, results, tmp_pat
     folders(voices, results)
     gallery_of_results(results, tmp_path / "g")
     assert "channel" not in json.loads((tmp_path / "g" / "gallery.json").read_text())
+
+
+S_NORMED = f"""{synthetic_corpus(n_background=6, n_test=2)}
+ubm: {{n_components: 4, n_iterations: 2}}
+normalisation: {{method: s}}
+"""
+
+
+def test_a_gallery_with_shrunk_s_norm_scores_as_the_run_that_it_was_made_of(tmp_path):
+    (tmp_path / "first.yaml").write_text(S_NORMED)
+    run(tmp_path / "first.yaml", results=tmp_path, engine=Engine("serial"), until_stage="corpus")
+    (root,) = (tmp_path / ".cache" / "corpus").iterdir()
+    silent, *_ = read_kaldi(KaldiConfig(root=str(root))).background  # the first utterance of a speaker, without speech
+    soundfile.write(silent.path, np.zeros(32000), 16000)
+    corpus = f"corpus: {{kind: kaldi, root: {root}}}"
+    (tmp_path / "own.yaml").write_text(S_NORMED.replace(S_NORMED.splitlines()[0], corpus))
+    done = run(tmp_path / "own.yaml", results=tmp_path, engine=Engine("serial"), until_stage="evaluation")
+    assert silent.id in {each.id for each in done.skipped}
+    gallery = gallery_of_results(done.folder, tmp_path / "gallery")
+    made = read_kaldi(KaldiConfig(root=str(root)))
+    for model in made.models:
+        enrol(gallery, model, [gallery.record(each.path) for each in made.enrol if each.enrols == model])
+    found = score_tests(gallery, [gallery.read(each.path).frames for each in made.test])
+    place = {(model, each.id): (row, n) for row, model in enumerate(found.names) for n, each in enumerate(made.test)}
+    for row in read_rows(done.folder / "scores.csv"):
+        at = place[row["model"], row["test"]]
+        assert found.raw[at] == pytest.approx(float(row["score"]), abs=1e-4)
+        assert found.matrix[at] == pytest.approx(float(row["llr"]), abs=1e-3)
+    assert gallery.config.calibrated
+
+
+def test_a_calibration_without_trials_is_of_use_if_it_came_with_the_package(results, tmp_path):
+    calibrate(results, LinearCalibration(weights=(2.0,)), n_target=0, n_nontarget=0)
+    with pytest.raises(GalleryError, match="trained on no target trials"):
+        gallery_of_results(results, tmp_path / "refused")
+    calibrate(results, LinearCalibration(weights=(2.0,)), n_target=0, n_nontarget=0, prior="shipped")
+    assert gallery_of_results(results, tmp_path / "g").config.calibrated

@@ -43,9 +43,11 @@ from naive.scoring import (
     mean_reference,
     normalise,
     pav_llrs,
+    posterior_cost,
     posteriors_of_speakers,
     t_norm,
     weighted_cost,
+    wide_prior,
     windowed_means,
     z_norm,
 )

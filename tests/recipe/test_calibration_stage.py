@@ -5,13 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.optimize import approx_fprime
 from typer.testing import CliRunner
 
+import naive
 from helpers.recipes import synthetic_corpus
 from helpers.tables import read_rows
 from speechgmm import accumulate, extract, load_gmm, map_adapt, read_audio, run, score_matrix
 from speechgmm.cli import app
-from speechgmm.corpus.manifest import Utterance
 from speechgmm.corpus.reading import KaldiConfig, read_kaldi
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError, RecipeError
@@ -20,7 +21,6 @@ from speechgmm.gallery.cohort import load_cohort
 from speechgmm.gallery.config import read_decision_errors
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.graph import cross_fitting
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.schema.sections import CalibrationSection
@@ -28,6 +28,7 @@ from speechgmm.recipe.stages import calibration as calibration_stage
 from speechgmm.recipe.stages.calibration import LabelledScores
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, restrict_to_common
 from speechgmm.scoring.calibration import LinearCalibration, load_calibration
+from speechgmm.scoring.calibration_prior import EVIDENCE_OF_SPEAKER, CalibrationPrior
 from speechgmm.scoring.llr import ScoringConfig
 
 RECIPE = f"""
@@ -66,8 +67,10 @@ def test_scores_are_calibrated_on_the_background_by_default(small):
         assert float(row["llr"]) == pytest.approx(
             calibration.weights[0] * float(row["score"]) + calibration.offset, abs=1e-12
         )
-    # 12 speakers in halves of 6: two of four utterances of each enrol, two are tests.
-    assert (stored["n_target"], stored["n_nontarget"]) == (2 * 6 * 2, 2 * 6 * 5 * 2)
+    # 12 speakers in folds of 6, whose tests are tried against each of the 6
+    assert stored["n_nontarget"] == 5 * stored["n_target"]
+    assert 12 <= stored["n_target"] <= 36  # one to three of four utterances are tests
+    assert (stored["n_speakers"], stored["folds"], stored["prior"]) == (12, 2, "wide")
     numbers = done.metrics["trials"]["trials"]
     llrs, raw = sides(table, "llr"), sides(table, "score")
     assert numbers["cllr"] == pytest.approx(cllr(*llrs))
@@ -92,31 +95,6 @@ def test_the_errors_of_decisions_are_those_of_the_trials_of_calibration(small, m
         assert read_decision_errors(path).at(threshold) == pytest.approx(rates)
 
 
-def test_halves_know_nothing_of_each_other(small, monkeypatch):
-    calls = []
-    real = cross_fitting.build_system
-
-    def spy(recipe, background, enrol, test, context, label):
-        calls.append((background, enrol, test))
-        return real(recipe, background, enrol, test, context, label)
-
-    monkeypatch.setattr(cross_fitting, "build_system", spy)
-    small("seed=1")
-    halves = []
-    for background, enrol, test in calls:
-        who = [{utterance.speaker for utterance in voices.utterances} for voices in (background, enrol, test)]
-        assert not who[0] & who[1]
-        assert who[1] == who[2]
-        assert not {*enrol.ids} & {*test.ids}
-        halves.append(who[0])
-    assert len(halves) == 2
-    assert len(halves[0] | halves[1]) == 12
-    assert not halves[0] & halves[1]
-    calls.clear()
-    small("seed=2")
-    assert {utterance.speaker for utterance in calls[0][0].utterances} not in halves
-
-
 def test_engines_and_repetitions_give_the_same_bytes(small):
     serial = small("name=one", "normalisation.method=s").folder
     for stage in ("ubm", "speakers", "scores"):
@@ -138,13 +116,6 @@ def test_pav_never_falls(small):
     table = read_rows(small("calibration.method=pav", "name=pav").folder / "scores.csv")
     pairs = sorted((float(row["score"]), float(row["llr"])) for row in table)
     assert (np.diff([llr for _, llr in pairs]) >= 0).all()
-
-
-def test_too_few_speakers_are_told_and_leave_scores_as_they_are(small):
-    done = small("corpus.n_background=3", "name=few")
-    assert done.metrics["calibration"] is None
-    warning, *_ = done.warnings
-    assert "not calibrated: 3 speakers of the background model, 3 with two utterances or more; expected 10" in warning
 
 
 @pytest.fixture(scope="module")
@@ -172,19 +143,27 @@ def is_whole(folder):
     )
 
 
-def test_a_development_list_calibrates_the_others(small, lists):
-    keys = ["corpus.trials=[dev.txt, eval.txt]", "calibration.on=dev"]
+@pytest.mark.parametrize("prior", ["none", "wide"])
+def test_a_development_list_calibrates_the_others(small, lists, prior):
+    keys = ["corpus.trials=[dev.txt, eval.txt]", "calibration.on=dev", f"calibration.prior={prior}"]
     done = run(lists, overrides=keys, results=small.folder, engine=Engine("serial"))
     table = read_rows(done.folder / "scores.csv")
     development = [tuple(line.split()[:2]) for line in lists_of(lists, "dev")]
     own = [row for row in table if (row["model"], row["test"]) in development]
     calibration = load_calibration(json.loads((done.folder / "calibration.json").read_text())["calibration"])
-    target, nontarget = sides(own, "score")
-    # The slope of the prior-weighted objective is 0 where it is least.
-    llrs = [np.array(side) * calibration.weights[0] + calibration.offset for side in (target, nontarget)]
-    slope = np.mean(-1 / (1 + np.exp(llrs[0]))) + np.mean(1 / (1 + np.exp(-llrs[1])))
-    assert abs(slope) < 1e-6
-    assert done.metrics["calibration"]["trained_on"] == "the trials of dev"
+    target, nontarget = ([[score] for score in side] for side in sides(own, "score"))
+    found = np.array([calibration.weights[0], calibration.offset])
+    # The slope of the objective is 0 where it is least.
+    if prior == "none":
+        slope = approx_fprime(found, lambda at: naive.weighted_cost(at[:1], at[1], target, nontarget, 0.5), 1e-7)
+    else:
+        evidence = 2 * EVIDENCE_OF_SPEAKER
+        known = naive.wide_prior(target, nontarget)
+        slope = approx_fprime(found, naive.posterior_cost, 1e-7, target, nontarget, 0.5, evidence, *known)
+    assert np.abs(slope).max() < 1e-5
+    facts = {"trained_on": "the trials of dev", "n_speakers": 2, "n_target": len(target), "n_nontarget": len(nontarget)}
+    assert facts.items() <= done.metrics["calibration"].items()
+    assert "folds" not in done.metrics["calibration"]
 
 
 def lists_of(recipe, name):
@@ -209,9 +188,9 @@ def test_training_on_what_is_evaluated_is_refused_unless_asked_for(small, lists,
         assert run(lists, overrides=keys, results=small.folder, engine=Engine("serial")).metrics["calibration"]
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_s_normalisation_is_the_mean_of_two_standardised_scores(small, lists, tmp_path, shared):
-    keys = ["normalisation.method=s"]
+@pytest.mark.parametrize(("shared", "shrinkage"), [(False, 10), (True, 10), (False, 0)])
+def test_s_normalisation_is_the_mean_of_two_standardised_scores(small, lists, tmp_path, shared, shrinkage):
+    keys = [f"normalisation={{method: s, shrinkage: {shrinkage}}}"]
     if shared:  # enrolled speakers are in the cohort, but for the model's own
         root = shutil.copytree(load_recipe(lists).corpus.root, tmp_path / "shared")
         for name in ("wav.scp", "utt2spk"):
@@ -248,6 +227,13 @@ def test_s_normalisation_is_the_mean_of_two_standardised_scores(small, lists, tm
         scores(speakers, corpus.background),
         scores(cohort, corpus.test),
     )
+    first = {each.speaker: each for each in reversed(corpus.background)}
+    by_itself = scores(cohort, [first[who] for who in cohort])  # the first utterance of each speaker
+    others = [[number for number in range(len(cohort)) if number != own] for own in range(len(cohort))]
+    reference = {  # what the statistics of few speakers are drawn towards
+        "z": mean_statistics([by_itself[own, others[own]] for own in range(len(cohort))]),
+        "t": mean_statistics([by_itself[others[own], own] for own in range(len(cohort))]),
+    }
     expected = np.empty_like(raw)
     for row, model in enumerate(speakers):
         own_z = z[row, [each.speaker != model for each in corpus.background]]
@@ -255,6 +241,10 @@ def test_s_normalisation_is_the_mean_of_two_standardised_scores(small, lists, tm
         assert (len(own_z), len(own_t)) == ((48 + 6, 15) if shared else (48, 12))
         by_model = (raw[row] - own_z.mean()) / own_z.std()
         by_test = (raw[row] - own_t.mean(axis=0)) / own_t.std(axis=0)
+        if shrinkage:
+            kept = len(own_t) / (len(own_t) + shrinkage)
+            by_model = standardised(raw[row], own_z.mean(), own_z.std(), kept, *reference["z"])
+            by_test = standardised(raw[row], own_t.mean(axis=0), own_t.std(axis=0), kept, *reference["t"])
         expected[row] = (by_model + by_test) / 2
     column = {utterance.id: number for number, utterance in enumerate(corpus.test)}
     for row in read_rows(done.folder / "scores.csv"):
@@ -262,14 +252,25 @@ def test_s_normalisation_is_the_mean_of_two_standardised_scores(small, lists, tm
         assert float(row["score"]) == pytest.approx(expected[place], abs=1e-3)
 
 
+def mean_statistics(scores):
+    """The mean of the centres of scores, and that of the logarithms of their deviations."""
+    return np.mean([each.mean() for each in scores]), np.mean([np.log(each.std()) for each in scores])
+
+
+def standardised(score, mean, deviation, kept, usual_mean, usual_log):
+    """A score over statistics that keep this weight against the usual ones."""
+    centre = kept * mean + (1 - kept) * usual_mean
+    return (score - centre) / np.exp(kept * np.log(deviation) + (1 - kept) * usual_log)
+
+
 @pytest.mark.parametrize("method", ["z", "t", "zt", "tz", "as"])
 def test_every_normalisation_runs_and_only_what_it_needs(small, method):
     done = small(f"normalisation.method={method}", f"name=norm-{method}")
     titles = {stage["stage"] for stage in json.loads((done.folder / "provenance.json").read_text())["stages"]}
-    own = {title for title in titles if "half" not in title}
+    own = {title for title in titles if "fold" not in title}
     assert ("scores of the cohort's utterances" in own) == (method != "t")
     assert ("scores of the cohort's models" in own) == (method != "z")
-    assert ("scores of the cohort by itself" in own) == (method in ("zt", "tz"))
+    assert ("scores of the cohort by itself" in own) == (method != "as")  # whose statistics are not drawn anywhere
     assert done.metrics["calibration"]
 
 
@@ -395,6 +396,9 @@ def test_a_normalised_run_leaves_the_cohort_that_a_gallery_takes(small, tmp_path
     [
         (["calibration.method=pav", "calibration.p_target=0.1"], "p_target 0.1 is for method logistic"),
         (["calibration.method=none", "calibration.on=dev"], "on: there is no calibration with method none"),
+        (["calibration.method=none", "calibration.prior=wide"], "prior: there is no calibration with method none"),
+        (["calibration.method=pav", "calibration.prior=wide"], "prior wide is for method logistic; pav has none"),
+        (["calibration.on=dev", "calibration.folds=4"], "folds 4 is for calibration on the background"),
     ],
 )
 def test_keys_of_a_calibration_that_would_have_no_effect_are_refused(small, keys, message):
@@ -407,33 +411,48 @@ def test_pav_has_no_weights_to_learn(fused):
         fused("calibration.method=pav", "calibration.systems=trained")
 
 
-def test_a_first_model_that_may_know_everybody_calibrates_nothing(small):
-    first = small().folder / "ubm.safetensors"
-    done = small(f"ubm.initial_model={first}", "name=known")
-    assert done.metrics["calibration"] is None
-    assert f"initial_model {first} may know the speakers of both halves" in done.warnings[0]
-    corpus = next(line for line in RECIPE.splitlines() if line.startswith("corpus"))
-    (small.folder / "alone.yaml").write_text(
-        f"{corpus}\nspeakers: {{method: independent, n_components: 8, n_iterations: 2, initial_model: {first}}}\n"
-    )
-    done = run(small.folder / "alone.yaml", results=small.folder, engine=Engine("serial"))
-    assert f"initial_model {first} may know the speakers of both halves" in done.warnings[0]
+def trials_of(target, nontarget, n_speakers=4):
+    scores = np.concatenate([target, nontarget])
+    scores = scores[:, None] if scores.ndim == 1 else scores
+    is_target = np.arange(len(scores)) < len(target)
+    return LabelledScores(scores, is_target, np.zeros(len(scores)), n_speakers)
 
 
-def test_trials_without_an_error_and_trials_upside_down_teach_nothing():
-    for highest in (0.9, 1.0):  # of equal scores a weight without bound fits too
-        with pytest.raises(CorpusError, match="none of 2 target trials scores below any of 3 nontarget trials"):
-            calibration_stage.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [0.5], [highest]]))
-    calibration_stage.check_overlap(np.array([[1.0], [2.0]]), np.array([[0.0], [1.5]]))
-    with pytest.raises(CorpusError, match="0 target and 1 nontarget"):
-        calibration_stage.check_overlap(np.zeros((0, 1)), np.zeros((1, 1)))
+def recipe_with(**calibration):
+    return Recipe(name="small", corpus=SyntheticConfig(), calibration=CalibrationSection(**calibration))
+
+
+@pytest.mark.parametrize("highest", [0.9, 1.0])  # of equal scores a weight without bound fits too
+def test_trials_without_an_error_are_refused_by_those_who_want_to_know_nothing_else(highest):
+    trials = trials_of([1.0, 2.0], [0.0, 0.5, highest])
+    with pytest.raises(CorpusError, match="none of 2 target trials scores below any of 3 nontarget trials"):
+        calibration_stage.train_on(recipe_with(prior="none"), trials, "them", None)
+    assert calibration_stage.train_on(
+        recipe_with(prior="none"), trials_of([1.0, 2.0], [0.0, 1.5]), "them", None
+    ).calibration
+    # with a prior they say a little, the more the more speakers they are of
+    sure = [
+        calibration_stage.train_on(recipe_with(), trials._replace(n_speakers=n), "them", None).calibration.weights[0]
+        for n in (1, 4, 40)
+    ]
+    assert 0 < sure[0] < sure[1] < sure[2] < 20
+    assert calibration_stage.train_on(recipe_with(method="pav"), trials, "them", None).prior is None
+
+
+def test_trials_of_one_kind_and_trials_upside_down_are_refused():
+    prior = CalibrationPrior(np.array([2.0, -3.0]), np.eye(2))
+    for known in (None, prior):
+        with pytest.raises(CorpusError, match="0 target and 1 nontarget trials have scores; expected some of both"):
+            calibration_stage.train_on(recipe_with(), trials_of(np.zeros(0), [1.0]), "them", known)
+    with pytest.raises(CorpusError, match=r"the weights that the trials taught are -\d.*; expected a sum above 0"):
+        calibration_stage.train_on(recipe_with(), trials_of([0.0, 0.5], [1.0, 2.0]), "them", None)
     with pytest.raises(CorpusError, match=r"are 0\.5, -1; expected a sum above 0"):
         calibration_stage.check_direction(LinearCalibration(weights=(0.5, -1.0)))
     calibration_stage.check_direction(LinearCalibration(weights=(1.0, -0.5)))
 
 
 @pytest.mark.parametrize("parted_by", ["trained weights", "duration"])
-def test_trials_that_only_what_is_learnt_parts_teach_nothing(rng, parted_by):
+def test_trials_that_only_what_is_learnt_parts_teach_nothing_alone(rng, parted_by):
     target = np.arange(40) < 20
     apart, noise = np.where(target, 1.0, 0.0) + rng.normal(0, 0.1, 40), rng.normal(0, 10.0, 40)
     if parted_by == "duration":
@@ -441,22 +460,10 @@ def test_trials_that_only_what_is_learnt_parts_teach_nothing(rng, parted_by):
     else:
         scores, durations, learnt = np.stack([apart, noise], axis=1), np.zeros(40), {"systems": "trained"}
     calibration_stage.check_overlap(scores[target], scores[~target])
-    recipe = Recipe(name="small", corpus=SyntheticConfig(), calibration=CalibrationSection(**learnt))
+    trials = LabelledScores(scores, target, durations, 10)
     with pytest.raises(CorpusError, match="none of 20 target trials scores below any of 20 nontarget"):
-        calibration_stage.train_on(recipe, LabelledScores(scores, target, durations), "them")
-
-
-def test_a_half_chooses_as_large_a_share_of_its_cohort(small, monkeypatch):
-    seen = []
-    real = cross_fitting.build_system
-
-    def spy(recipe, *others):
-        seen.append(recipe.normalisation.top_n)
-        return real(recipe, *others)
-
-    monkeypatch.setattr(cross_fitting, "build_system", spy)
-    small("normalisation={method: as, top_n: 8}", "name=half")
-    assert seen == [4, 4]
+        calibration_stage.train_on(recipe_with(prior="none", **learnt), trials, "them", None)
+    assert calibration_stage.train_on(recipe_with(**learnt), trials, "them", None).prior == "wide"
 
 
 def test_systems_share_what_all_of_them_have():
@@ -467,20 +474,3 @@ def test_systems_share_what_all_of_them_have():
     assert one.tests == other.tests == ("1", "2")
     assert one.matrix.tolist() == [[1.0, 2.0], [5.0, 6.0]]
     assert other.matrix.tolist() == [[6.0, 4.0], [3.0, 1.0]]
-
-
-def test_speakers_keep_an_utterance_for_tests_and_both_halves_get_those_who_have_two():
-    def of(name, n_utterances):
-        return [Utterance(f"{name}-{number}", name, "") for number in range(n_utterances)]
-
-    enrol, test = cross_fitting._enrolment({"a": of("a", 5), "b": of("b", 2), "c": of("c", 1)}, 3)
-    assert [each.id for each in enrol] == ["a-0", "a-1", "a-2", "b-0"]
-    assert [each.id for each in test] == ["a-3", "a-4", "b-1"]
-    some = {f"s{number}": of(f"s{number}", 2 if number < 10 else 1) for number in range(30)}
-    for seed in range(5):
-        halves = cross_fitting._halves(some, np.random.default_rng(seed))
-        assert [sum(len(own) > 1 for own in half.values()) for half in halves] == [5, 5]
-        assert [len(half) for half in halves] == [15, 15]
-        assert not halves[0].keys() & halves[1].keys()
-    with pytest.raises(CorpusError, match="30 speakers of the background model, 9 with two utterances or more"):
-        cross_fitting._halves({**some, "s0": of("s0", 1)}, np.random.default_rng(0))

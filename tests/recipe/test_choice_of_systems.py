@@ -112,9 +112,15 @@ def test_best_lists_shipped_systems_and_lowers_their_gaussians(lists, tmp_path):
     recipe, said = init(lists, tmp_path / "b.yaml", "--systems", "best")
     assert [system.name for system in recipe.systems] == [*BEST]
     assert {system.ubm.n_components for system in recipe.systems} == {64}
-    assert "plan: systems mfcc_raw, mfcc_full, lfcc_raw and lfcc, fused, of 64 Gaussians each; chosen for 24 background" in said
+    assert (
+        "plan: systems mfcc_raw, mfcc_full, lfcc_raw and lfcc, fused, of 64 Gaussians each; chosen for 24 background"
+        in said
+    )
     text = (tmp_path / "b.yaml").read_text()
-    assert "\n# Systems mfcc_raw, mfcc_full, lfcc_raw and lfcc, fused, of 64 Gaussians each; chosen for 24 background" in text
+    assert (
+        "\n# Systems mfcc_raw, mfcc_full, lfcc_raw and lfcc, fused, of 64 Gaussians each; chosen for 24 background"
+        in text
+    )
     assert "{base: lfcc, ubm: {n_components: 64}} # linear cepstra" in text
 
 

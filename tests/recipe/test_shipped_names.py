@@ -229,7 +229,12 @@ def test_a_recipe_without_a_corpus_says_how_to_give_it_one(name):
 
 def test_recipes_for_any_corpus_are_made_of_the_shipped_systems():
     mfcc = load_recipe("mfcc", SYNTHETIC)
-    assert [system.name for system in load_recipe("best", SYNTHETIC).systems] == ["mfcc_raw", "mfcc_full", "lfcc_raw", "lfcc"]
+    assert [system.name for system in load_recipe("best", SYNTHETIC).systems] == [
+        "mfcc_raw",
+        "mfcc_full",
+        "lfcc_raw",
+        "lfcc",
+    ]
     assert load_recipe("default", SYNTHETIC).model_copy(update={"name": "mfcc"}) == mfcc
     fast = load_recipe("fast", SYNTHETIC)
     assert (fast.ubm.n_components, fast.scoring.method, fast.normalisation) == (64, "linear", mfcc.normalisation)

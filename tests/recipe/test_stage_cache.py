@@ -40,6 +40,7 @@ evaluation: {{bootstrap: 20}}
 SERIAL = Engine("serial")
 FEATURES = ["features of background", "features of enrol", "features of test"]
 COHORT = ["scores of the cohort's utterances", "speakers of the cohort", "scores of the cohort's models"]
+COHORT += ["scores of the cohort by itself"]
 SYSTEM = ["ubm", "speakers", "scores", *COHORT, "normalisation"]
 
 
@@ -56,8 +57,8 @@ def titles(stages, *, reused):
     return [stage.title for stage in stages if stage.reused == reused]
 
 
-def halves(of="first second"):
-    return [f"{title} of the {half} half" for half in of.split() for title in SYSTEM]
+def folds():
+    return [f"{title} of fold {number}" for number in (1, 2) for title in SYSTEM]
 
 
 def plan_of(folder, *overrides):
@@ -68,7 +69,7 @@ def plan_of(folder, *overrides):
     return stored, {each.output.title: each.why for each in planned if each.why}
 
 
-ALL = ["corpus", *FEATURES, *SYSTEM, *halves(), "calibration", "evaluation"]
+ALL = ["corpus", *FEATURES, *SYSTEM, *folds(), "calibration", "evaluation"]
 
 
 def test_a_plan_of_what_has_run_is_that_all_is_stored(whole):
@@ -434,7 +435,7 @@ def test_a_calibration_that_was_refused_is_stored_with_its_reason(tmp_path, monk
         raise CorpusError("they tell nothing")
 
     (tmp_path / "small.yaml").write_text(RECIPE)
-    monkeypatch.setattr("speechgmm.recipe.stages.calibration.check_overlap", refuse)
+    monkeypatch.setattr("speechgmm.recipe.stages.calibration.check_direction", refuse)
     first = run(tmp_path / "small.yaml", results=tmp_path, engine=SERIAL)
     monkeypatch.undo()
     again = run(tmp_path / "small.yaml", results=tmp_path, engine=SERIAL)

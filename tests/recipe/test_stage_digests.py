@@ -17,7 +17,7 @@ from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageCache, StageOutput
 from speechgmm.recipe.graph import calibration, experiment
 from speechgmm.recipe.graph.calibration import calibrate
-from speechgmm.recipe.graph.cross_fitting import HalfSystems
+from speechgmm.recipe.graph.cross_fitting import FoldSystems
 from speechgmm.recipe.graph.experiment import extract_roles
 from speechgmm.recipe.graph.system import System, build_system
 from speechgmm.recipe.layout import CACHE
@@ -25,9 +25,9 @@ from speechgmm.recipe.running.planning import plan
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.schema.sections import CalibrationSection
 from speechgmm.recipe.stages.calibration import check_list
-from speechgmm.recipe.stages.context import StagePlanner, StageRunner
+from speechgmm.recipe.stages.context import NotYetKnown, StagePlanner, StageRunner
 from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, load_metrics
-from speechgmm.recipe.stages.features import RoleFeatures, role_features
+from speechgmm.recipe.stages.features import role_features
 from speechgmm.recipe.stages.progress import ProgressBars
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig
@@ -122,8 +122,8 @@ def models_renamed(corpus, sexes="fm"):
     return replace(corpus, enrol=enrol, trials=lists)
 
 
-def of_halves(titles):
-    return {f"{title} of the {half} half" for title in titles for half in ("first", "second")}
+def of_folds(titles):
+    return {f"{title} of fold {number}" for title in titles for number in (1, 2)}
 
 
 FEATURES = {f"features of {role}" for role in ("background", "enrol", "test")}
@@ -131,7 +131,7 @@ COHORT = "speakers of the cohort"
 Z, T, ZT = (f"scores of the cohort{what}" for what in ("'s utterances", "'s models", " by itself"))
 SYSTEM = {"ubm", "speakers", "scores", Z, COHORT, T, ZT, "normalisation"}
 END = {"calibration", "evaluation"}
-ALL = FEATURES | SYSTEM | of_halves(SYSTEM) | END
+ALL = FEATURES | SYSTEM | of_folds(SYSTEM) | END
 SCORES = {"scores", Z, T, ZT, "normalisation"}
 
 # What an experiment with all kinds of stages is changed by, and the stages that depend on it.
@@ -177,8 +177,8 @@ CHANGES = {
     ),
     "the names of the background's speakers": (
         lambda lab: each_of(lab.corpus, "background", speaker=lambda each: f"{each.speaker}x"),
-        # Who is in which half stays: it is drawn from their order.
-        {COHORT, T, ZT, "normalisation"} | of_halves(SYSTEM - {"ubm"}) | END,
+        # Who is in which fold stays: it is drawn from their order.
+        {COHORT, T, ZT, "normalisation"} | of_folds(SYSTEM - {"ubm"}) | END,
     ),
 }
 
@@ -202,11 +202,11 @@ def changed(lab, sections, *, corpus=None, **others):
         ({"seed": 1}, ALL - FEATURES),
         ({"features": {"n_cepstra": 12}}, ALL),
         ({"ubm": {"n_components": 3}}, ALL - FEATURES),
-        ({"speakers": {"relevance_factor": 4.0}}, ALL - FEATURES - {"ubm"} - of_halves({"ubm"})),
-        ({"scoring": {"top_components": 2}}, SCORES | of_halves(SCORES) | END),
+        ({"speakers": {"relevance_factor": 4.0}}, ALL - FEATURES - {"ubm"} - of_folds({"ubm"})),
+        ({"scoring": {"top_components": 2}}, SCORES | of_folds(SCORES) | END),
         (
             {"normalisation": {"method": "zt", "statistics": "median"}},
-            {"normalisation"} | of_halves({"normalisation"}) | END,
+            {"normalisation"} | of_folds({"normalisation"}) | END,
         ),
         ({"calibration": {"p_target": 0.1}}, END),
         ({"calibration": {"method": "pav"}}, END),
@@ -241,13 +241,14 @@ def test_parts_of_a_store_are_told_apart(lab, role, expected):
     assert {title for title, _ in planned[0] - planned[1]} == expected
 
 
-def test_a_cohort_of_recordings_is_one_of_their_speakers(lab):
+@pytest.mark.parametrize(("shrinkage", "of_models"), [(0, set()), (10, {COHORT, ZT})])
+def test_a_cohort_of_recordings_is_one_of_their_speakers(lab, shrinkage, of_models):
     names = each_of(lab.corpus, "background", speaker=lambda each: f"{each.speaker}x")
-    own = {"ubm", "speakers", "scores", Z, "normalisation"}
+    own = {"ubm", "speakers", "scores", Z, "normalisation"} | of_models
     # Of utterances alone, the scores stay; a model is compared with those of others.
-    expected = {"normalisation"} | of_halves(own - {"ubm"}) | END
-    sections = {"normalisation": {"method": "z"}}
-    assert changed(lab, sections, corpus=names) == (FEATURES | own | of_halves(own) | END, expected)
+    expected = {"normalisation"} | of_models | of_folds(own - {"ubm"}) | END
+    sections = {"normalisation": {"method": "z", "shrinkage": shrinkage}}
+    assert changed(lab, sections, corpus=names) == (FEATURES | own | of_folds(own) | END, expected)
 
 
 def test_without_normalisation_nobody_needs_to_know_who_is_enrolled_but_the_numbers(lab):
@@ -255,10 +256,10 @@ def test_without_normalisation_nobody_needs_to_know_who_is_enrolled_but_the_numb
     assert changed(lab, {}, corpus=names)[1] == {"evaluation"}
 
 
-def test_a_half_chooses_its_cohort_by_the_number_of_the_whole(lab):
+def test_a_fold_chooses_its_cohort_by_the_number_of_the_whole(lab):
     sections = {"normalisation": {"method": "as", "top_n": 6}}
     others = {"normalisation": {"method": "as", "top_n": 8}}
-    assert changed(lab, sections, **others)[1] == {"normalisation"} | of_halves({"normalisation"}) | END
+    assert changed(lab, sections, **others)[1] == {"normalisation"} | of_folds({"normalisation"}) | END
 
 
 ALONE = {"speakers": {"method": "independent", "n_components": 2}}
@@ -278,17 +279,17 @@ OF_ALONE = {"speakers", COHORT, "scores"}
         (lambda lab: lab.with_recording("test", 0), {"features of test", "scores", "evaluation"}),
         (
             lambda lab: lab.with_recording("background", 0),
-            {"features of background", COHORT, "scores"} | of_halves(OF_ALONE) | END,
+            {"features of background", COHORT, "scores"} | of_folds(OF_ALONE) | END,
         ),
         (
             lambda lab: each_of(lab.corpus, "background", speaker=lambda each: f"{each.speaker}x"),
-            {COHORT, "scores"} | of_halves(OF_ALONE) | END,
+            {COHORT, "scores"} | of_folds(OF_ALONE) | END,
         ),
     ],
     ids=["test", "speakers", "models", "enrolment", "tested", "background", "cohort"],
 )
 def test_a_change_to_the_corpus_of_models_alone(lab, change, expected):
-    assert changed(lab, ALONE, corpus=change(lab)) == (FEATURES | OF_ALONE | of_halves(OF_ALONE) | END, expected)
+    assert changed(lab, ALONE, corpus=change(lab)) == (FEATURES | OF_ALONE | of_folds(OF_ALONE) | END, expected)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +301,7 @@ def test_a_change_to_the_corpus_of_models_alone(lab, change, expected):
     ],
 )
 def test_a_change_to_a_section_of_models_alone(lab, sections, expected):
-    assert changed(lab, ALONE, **sections)[1] == expected | of_halves(expected) | END
+    assert changed(lab, ALONE, **sections)[1] == expected | of_folds(expected) | END
 
 
 def test_models_alone_without_a_background_are_each_others_cohort(lab):
@@ -362,7 +363,7 @@ def test_what_one_of_several_systems_is_made_of_changes_that_one(lab):
 
     own = {"ubm", "speakers", "scores"}
     expected = {f"{stage} of b" for stage in own}
-    expected |= {f"{stage} of the {half} half, b" for stage in own for half in ("first", "second")}
+    expected |= {f"{stage} of fold {number}, b" for stage in own for number in (1, 2)}
     both = {"systems": [of("a", 2), of("b", 3)]}
     assert changed(lab, both, systems=[of("a", 2), of("b", 4)])[1] == expected | END
     assert changed(lab, both, systems=[of("b", 3), of("a", 2)])[1] == END  # the first one's tests tell the durations
@@ -382,19 +383,30 @@ def test_given_features_depend_on_their_file_and_their_place_in_it(tmp_path):
     assert len({planned(place) for place in places}) == len(places)
 
 
-def test_the_same_scores_of_other_speakers_teach_something_else(tmp_path, monkeypatch):
-    context = StagePlanner(StageCache(tmp_path))
+def test_the_same_scores_of_other_speakers_teach_something_else(lab, tmp_path, monkeypatch):
     recipe = Recipe(name="x", corpus=SyntheticConfig())
+    features = extract_roles(recipe, lab.corpus, StageRunner(lab.cache, SERIAL, ProgressBars(None))).roles
     scores = System((), (StageOutput("scores", tmp_path, "0", True, {}),))
-    nobody = {"background": RoleFeatures((), scores.scored[0])}
 
-    def planned(speaker):
-        half = HalfSystems((scores,), (Utterance("t", speaker, ""),))
-        monkeypatch.setattr(calibration, "cross_fitted_systems", lambda *_: (half, half))
-        return calibrate(recipe, (scores,), (nobody,), None, context).output.digest
+    def planned(speaker, n_trained):
+        fold = FoldSystems((scores,), (Utterance("t", speaker, ""),), n_trained)
+        monkeypatch.setattr(calibration, "cross_fitted_systems", lambda *_: (fold, fold))
+        return calibrate(recipe, (scores,), features, None, StagePlanner(lab.cache)).output.digest
 
-    assert planned("ann") == planned("ann")
-    assert planned("ann") != planned("bob")
+    assert planned("ann", 6) == planned("ann", 6)
+    assert planned("ann", 6) != planned("bob", 6)
+    assert planned("ann", 6) != planned("ann", 7)  # on which the scale of the scores depends
+
+
+def test_a_calibration_is_planned_where_the_first_system_has_heard_the_enrolment(lab, tmp_path, monkeypatch):
+    # folds enrol as much speech as the evaluation does
+    recipe = Recipe(name="x", corpus=SyntheticConfig())
+    runner = StageRunner(StageCache(tmp_path), SERIAL, ProgressBars(None))
+    role_features("features of background", lab.corpus.background, recipe.features, runner)
+    monkeypatch.setattr(experiment, "find_corpus", lambda *_: lab.corpus)
+    with pytest.raises(NotYetKnown) as unknown:
+        list(experiment.experiment_stages(recipe, StagePlanner(runner.cache)))
+    assert unknown.value.args == ("calibration", "evaluation")
 
 
 def test_a_list_that_calibrates_has_neither_speakers_of_others_nor_of_the_background(lab):

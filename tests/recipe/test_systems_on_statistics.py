@@ -163,17 +163,17 @@ def test_all_that_is_done_with_scores_works(small, kind):
     assert (done.folder / "report.html").exists()
     titles = [stage.title for stage in done.stages]
     assert "statistics of test" in titles
-    assert "speakers of the cohort of the second half" in titles
+    assert "speakers of the cohort of fold 2" in titles
     planned, unknown = plan(load_recipe(small.folder / "small.yaml"), small.folder)
     assert not unknown
     assert {each.why for each in planned} == {None}
 
 
-def test_halves_that_are_too_small_are_warned_of(small):
+def test_folds_that_are_too_small_are_warned_of(small):
     done = small(PLDA.replace("rank: 4", "rank: 6"), until_stage="evaluation")
     few = "PLDA: 5 speakers are few for 6 dimensions"
-    assert any(each.startswith(f"first half of the background: {few}") for each in done.warnings)
-    assert any(each.startswith(f"second half of the background: {few}") for each in done.warnings)
+    assert any(each.startswith(f"small, without fold 1 of the background: {few}") for each in done.warnings)
+    assert any(each.startswith(f"small, without fold 2 of the background: {few}") for each in done.warnings)
     assert not any(each.startswith("PLDA:") for each in done.warnings)  # ten speakers in all
 
 

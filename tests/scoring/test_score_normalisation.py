@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from scipy.stats import median_abs_deviation, trim_mean
 
 import naive
+from speechgmm.scoring.cohort_speakers import Speakers
 from speechgmm.scoring.normalisation import (
     SHRINKING_METHODS,
     ScoreNormalisationConfig,
-    Speakers,
     check_cohort,
     normalise_scores,
 )

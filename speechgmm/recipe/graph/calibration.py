@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from speechgmm.arrays import Float64Array
 from speechgmm.corpus.manifest import Corpus
-from speechgmm.errors import CorpusError
+from speechgmm.errors import CorpusError, ModelError
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.recipe.cache.outputs import StageOutput
 from speechgmm.recipe.graph.cross_fitting import FoldSystems, cross_fitted_systems
@@ -41,7 +41,10 @@ class Calibrated(NamedTuple):
     def warnings(self) -> tuple[str, ...]:
         """List what is doubtful about the models of the folds, once they are there; or say why there are none."""
         if self.why_no_trials:
-            return (self.why_no_trials,)
+            return (
+                "the scores are calibrated by the map that comes with speechgmm alone, because the background gives no "
+                f"trials: {self.why_no_trials}",
+            )
         return tuple(
             f"{name}, without fold {number} of the background: {warning}"
             for number, fold in enumerate(self.folds, 1)
@@ -78,13 +81,12 @@ def _on_background(
     """Calibrate on the trials of all folds together; on none, where there are too few speakers and a shipped map."""
     backgrounds = [by_role["background"] for by_role in features]
     known = _known_before(recipe)
-    why_no_trials = ""
     try:
         folds = cross_fitted_systems(recipe, backgrounds, features[0]["enrol"], context)
-    except CorpusError as error:
+    except (CorpusError, ModelError) as error:
         if known is None:
             raise
-        folds, why_no_trials = (), f"calibrated on {ON_OTHER_CORPORA}, as the background gives no trials: {error}"
+        return _by_map_alone(recipe, known, systems, corpus, str(error), context)
     inputs: dict[str, JsonValue] = {
         "scores": [[_digests(system.scored) for system in fold.systems] for fold in folds],
         "speakers": [[[each.id, each.speaker] for each in fold.test] for fold in folds],
@@ -92,22 +94,36 @@ def _on_background(
     }
 
     def labelled() -> LabelledScores:
-        """Label all pairs of each fold, on the scale of the whole systems."""
+        """Label all pairs of each fold that all systems have scored, on the scale of the whole systems."""
         whole = Standard.of(_enrolled_nontargets(systems, corpus))
-        trials = join_trials([pairs(fold, whole) for fold in folds]) if folds else no_trials(len(systems))
-        return trials._replace(standard=whole)
-
-    def pairs(fold: FoldSystems, whole: Standard | None) -> LabelledScores:
-        """Label the pairs of one fold that all systems have scored."""
-        scores = restrict_to_common([system.scores for system in fold.systems])
-        trials = label_all_pairs(scores, fold.test, backgrounds[0].store)
-        own = Standard.of(trials.scores[~trials.target])
-        if whole is None or own is None:
-            return trials
-        return trials._replace(scores=own.convert(trials.scores, whole))
+        trials = []
+        for fold in folds:
+            scores = restrict_to_common([system.scores for system in fold.systems])
+            of_fold = label_all_pairs(scores, fold.test, backgrounds[0].store)
+            own = Standard.of(of_fold.scores[~of_fold.target])
+            if whole is not None and own is not None:
+                of_fold = of_fold._replace(scores=own.convert(of_fold.scores, whole))
+            trials.append(of_fold)
+        return join_trials(trials)._replace(standard=whole)
 
     output = calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context, known)
-    return Calibrated(output, folds, tuple(system.name for system in recipe.systems_or_self), why_no_trials)
+    return Calibrated(output, folds, tuple(system.name for system in recipe.systems_or_self))
+
+
+def _by_map_alone(
+    recipe: Recipe, known: ShippedMap, systems: Sequence[System], corpus: Corpus, why: str, context: StageContext
+) -> Calibrated:
+    """Calibrate without trials; raise CorpusError, which says why there are none, if the threshold needs them."""
+    if recipe.decision.method != "bayes":
+        raise CorpusError(f"{why}; or decision.method bayes, which needs no trials")
+
+    def labelled() -> LabelledScores:
+        """Return no trials, but the nontargets of the whole systems."""
+        return no_trials(len(systems))._replace(standard=Standard.of(_enrolled_nontargets(systems, corpus)))
+
+    inputs: dict[str, JsonValue] = {"enrolment": _enrolment_inputs(systems, corpus)}
+    output = calibration_output(recipe, inputs, labelled, ON_OTHER_CORPORA, context, known)
+    return Calibrated(output, why_no_trials=why)
 
 
 def _on_list(
@@ -167,8 +183,8 @@ def _known_before(recipe: Recipe) -> ShippedMap | None:
 
 
 def _adapts(system: Recipe) -> bool:
-    """Whether the scores of a system are log-likelihood ratios of models adapted by MAP, normalised or not."""
-    is_adapted = system.vectors is None and isinstance(system.speakers, AdaptationConfig)
+    """Whether the scores of a system are log-likelihood ratios of models adapted from one UBM, normalised or not."""
+    is_adapted = system.vectors is None and isinstance(system.speakers, AdaptationConfig) and not system.ubm.per_sex
     return is_adapted and system.scoring.method == "llr"
 
 

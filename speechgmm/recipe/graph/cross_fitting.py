@@ -1,6 +1,6 @@
 """Cross-fitting: systems trained without a fold of the background's speakers, and scored on trials among that fold."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from speechgmm.corpus.manifest import Utterance
-from speechgmm.errors import CorpusError
-from speechgmm.features.store.store import FeatureStore
+from speechgmm.errors import CorpusError, ModelError
 from speechgmm.gmm.training.config import IndependentConfig
 from speechgmm.recipe.graph.system import System, build_system
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.context import StageContext
-from speechgmm.recipe.stages.features import RoleFeatures
+from speechgmm.recipe.stages.features import RoleFeatures, frame_counts, why_empty
 from speechgmm.scoring.calibration import check_disjoint
 
 ENOUGH_SPEAKERS = 20
@@ -23,7 +22,10 @@ ENOUGH_SPEAKERS = 20
 FEWEST_FOLDS, MOST_FOLDS = 2, 4
 
 LEAST_SPEAKERS = 2
-"""Speakers of two utterances in each fold: fewer make no nontarget trials."""
+"""Speakers of two utterances that a fold has at least: fewer make no nontarget trials."""
+
+BySpeaker = Mapping[str, Sequence[Utterance]]
+"""Speakers with their utterances."""
 
 
 class FoldSystems(NamedTuple):
@@ -38,9 +40,9 @@ def cross_fitted_systems(
 ) -> tuple[FoldSystems, ...]:
     """Train the systems without each fold of the background's speakers, and score trials among that fold.
 
-    `backgrounds` holds the background in the features of each system; models are enrolled from about as much speech
-    as those of `enrol`, which is of the first system. Raise CorpusError where there are too few speakers of two
-    utterances, or a first model may know the speakers of all folds.
+    `backgrounds` holds the background in the features of each system. Models are enrolled with about as much speech as
+    those of `enrol`, which is in the features of the first system. Raise CorpusError where there are too few speakers
+    of two utterances, or a first model may know the speakers of all folds.
     """
     _check_first_models(recipe)
     stores = [background.store for background in backgrounds]
@@ -50,14 +52,13 @@ def cross_fitted_systems(
             by_speaker.setdefault(utterance.speaker, []).append(utterance)
     rng = np.random.default_rng(recipe.seed)
     folds = _draw_folds(by_speaker, recipe.calibration.folds, rng)
-    frames = _frames_of(stores[0])
-    usual = _usual_enrolment(enrol)
+    frames, usual = frame_counts(stores[0]), _usual_frames(enrol)
     fitted = []
     for number, tried in enumerate(folds, 1):
         trained = {name: by_speaker[name] for name in sorted(by_speaker) if name not in tried}
         check_disjoint(trained, tried, f"the background and the trials of fold {number}")
         known = tuple(each for utterances in trained.values() for each in utterances)
-        enrolled, test = _divide(tried, frames, usual, rng)
+        enrolled, test = _draw_enrolment(tried, frames, usual, rng)
         systems = []
         for system, background in zip(recipe.systems_or_self, backgrounds, strict=True):
             system_label = f" of fold {number}" + (f", {system.name}" if recipe.systems else "")
@@ -87,9 +88,7 @@ def _with_cohort_share(system: Recipe, share: float) -> Recipe:
     return system.model_copy(update={"normalisation": system.normalisation.model_copy(update={"top_n": top_n})})
 
 
-def _draw_folds(
-    by_speaker: Mapping[str, list[Utterance]], n_folds: int | None, rng: np.random.Generator
-) -> list[dict[str, list[Utterance]]]:
+def _draw_folds(by_speaker: BySpeaker, n_folds: int | None, rng: np.random.Generator) -> list[BySpeaker]:
     """Draw folds of the speakers, those of two utterances or more and the others alike."""
     several = sorted(name for name, utterances in by_speaker.items() if len(utterances) > 1)
     single = sorted(by_speaker.keys() - {*several})
@@ -100,56 +99,60 @@ def _draw_folds(
             f"{len(by_speaker)} speakers of the background, {len(several)} with two utterances or more; expected "
             f"{LEAST_SPEAKERS * n_folds} of those for {n_folds} folds"
         )
-    parts = [np.array_split([names[n] for n in rng.permutation(len(names))], n_folds) for names in (several, single)]
-    return [
-        {str(name): by_speaker[str(name)] for name in sorted([*some, *others])}
-        for some, others in zip(*parts, strict=True)
-    ]
+    drawn: list[list[str]] = [[] for _ in range(n_folds)]
+    for names in (several, single):
+        for fold, numbers in zip(drawn, np.array_split(rng.permutation(len(names)), n_folds), strict=True):
+            fold += [names[number] for number in numbers]
+    return [{name: by_speaker[name] for name in sorted(fold)} for fold in drawn]
 
 
-def _frames_of(store: FeatureStore) -> dict[str, int]:
-    """Return the number of speech frames of each utterance in a store."""
-    return {stored.utterance: stored.stop - stored.start for stored in store.utterances}
-
-
-def _usual_enrolment(enrol: RoleFeatures) -> float:
-    """Return the median number of speech frames that a model is enrolled from."""
-    frames = _frames_of(enrol.store)
+def _usual_frames(enrol: RoleFeatures) -> float:
+    """Return the median number of speech frames that a model is enrolled with."""
+    frames = frame_counts(enrol.store)
     enrolled: dict[str, int] = {}
     for utterance in enrol.utterances:
-        enrolled[utterance.enrols] = enrolled.get(utterance.enrols, 0) + frames.get(utterance.id, 0)
+        if utterance.id in frames:
+            enrolled[utterance.enrols] = enrolled.get(utterance.enrols, 0) + frames[utterance.id]
+    if not enrolled:
+        raise ModelError(why_empty(enrol.store))
     return median(enrolled.values())
 
 
-def _divide(
-    by_speaker: Mapping[str, list[Utterance]], frames: Mapping[str, int], usual: float, rng: np.random.Generator
+def _draw_enrolment(
+    by_speaker: BySpeaker, frames: Mapping[str, int], usual: float, rng: np.random.Generator
 ) -> tuple[tuple[Utterance, ...], tuple[Utterance, ...]]:
-    """Divide each speaker's utterances at random into enrolment and tests; a speaker of one utterance has neither.
+    """Draw each speaker's utterances for enrolment, and those for tests; a speaker of one utterance has neither.
 
-    Enrolment has at least one utterance, and others as long as they bring its speech frames closer to the usual number
-    of them. It is whole sessions where a speaker has several.
+    Enrolment takes session after session, in random order, as long as another utterance brings its speech frames
+    closer to the usual number. The sessions that it takes nothing of are for tests; there is always one.
     """
     enrol: list[Utterance] = []
     test: list[Utterance] = []
     for utterances in by_speaker.values():
         if len(utterances) < 2:
             continue
-        enrolled, n_frames = 0, 0
-        parts = list(_parts(utterances, rng))
-        for part in parts[:-1]:
-            n_more = sum(frames[each.id] for each in part)
-            if enrolled and abs(n_frames + n_more - usual) > abs(n_frames - usual):
+        sessions = _shuffled_sessions(utterances, rng)
+        candidates = [(number, each) for number, session in enumerate(sessions[:-1]) for each in session]
+        last, n_frames = 0, 0.0
+        for number, utterance in candidates:
+            n_more = n_frames + frames[utterance.id]
+            if n_frames and abs(n_more - usual) > abs(n_frames - usual):
                 break
-            enrolled, n_frames = enrolled + 1, n_frames + n_more
-        enrol += [each for part in parts[:enrolled] for each in part]
-        test += [each for part in parts[enrolled:] for each in part]
+            enrol.append(utterance)
+            last, n_frames = number, n_more
+        test += [each for session in sessions[last + 1 :] for each in session]
     return tuple(enrol), tuple(test)
 
 
-def _parts(utterances: Sequence[Utterance], rng: np.random.Generator) -> Iterator[list[Utterance]]:
-    """Yield a speaker's sessions in random order, or the utterances alone where there are not several sessions."""
-    sessions: dict[str, list[Utterance]] = {}
+def _shuffled_sessions(utterances: Sequence[Utterance], rng: np.random.Generator) -> list[list[Utterance]]:
+    """Return a speaker's sessions in random order, and their utterances; each is one where there are not several.
+
+    An utterance whose session is not known is a session, too.
+    """
+    sessions: dict[tuple[str | None, str], list[Utterance]] = {}
     for utterance in utterances:
-        sessions.setdefault(f"session {utterance.session}" if utterance.session else utterance.id, []).append(utterance)
-    parts = list(sessions.values()) if len(sessions) > 1 else [[each] for each in utterances]
-    yield from (parts[number] for number in rng.permutation(len(parts)))
+        name = (utterance.session, "" if utterance.session else utterance.id)
+        sessions.setdefault(name, []).append(utterance)
+    parts = [*sessions.values()] if len(sessions) > 1 else [[each] for each in utterances]
+    drawn = [parts[number] for number in rng.permutation(len(parts))]
+    return [[part[number] for number in rng.permutation(len(part))] for part in drawn]

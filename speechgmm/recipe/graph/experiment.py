@@ -138,7 +138,7 @@ def _calibration(
         return ExperimentCalibration()
     if context.stops_before("calibration"):
         raise StoppedEarly("calibration")
-    if recipe.calibration.on == "background" and not _has_backgrounds(features, context):
+    if recipe.calibration.on == "background" and not _can_cross_fit(features, context):
         raise NotYetKnown(*STAGES[STAGES.index("calibration") : -1])
     output, scales = None, tuple[float, ...]()
     try:
@@ -154,9 +154,10 @@ def _calibration(
     return ExperimentCalibration(output, trained, scales=scales, warnings=done.warnings)
 
 
-def _has_backgrounds(features: ExperimentFeatures, context: StageContext) -> bool:
-    """Whether the features of the background are there for every system, as cross-fitting needs them."""
-    return all(context.is_there(by_role["background"].features) for by_role in features.roles)
+def _can_cross_fit(features: ExperimentFeatures, context: StageContext) -> bool:
+    """Whether the features are there that folds are drawn by: every system's background, the first one's enrolment."""
+    needed = [by_role["background"] for by_role in features.roles] + [features.roles[0]["enrol"]]
+    return all(context.is_there(role.features) for role in needed)
 
 
 def _evaluation(

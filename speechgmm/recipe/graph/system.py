@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from speechgmm.corpus.manifest import Utterance
 from speechgmm.recipe.graph.kinds import Parts, SpeakerGroups, SystemKind, system_kind
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.context import StageContext
-from speechgmm.recipe.stages.features import RoleFeatures
+from speechgmm.recipe.stages.features import RoleFeatures, usable_utterances
 from speechgmm.recipe.stages.normalisation import normalised_scores
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, load_scores
 from speechgmm.recipe.stages.scores import ScoredGroups
@@ -64,7 +65,7 @@ def build_system(
     check_cohort({utterance.speaker for utterance in enrol.utterances}, cohort, recipe.normalisation)
     roles = {"background": background, "enrol": enrol, "test": test}
     if recipe.normalisation.shrinkage:
-        roles[COHORT_SAMPLE] = _one_each(background)
+        roles[COHORT_SAMPLE] = _first_of_each_speaker(background, context)
     parts = Parts(recipe, roles, context, system_label)
     kind = system_kind(parts)
     models = kind.models("enrol", "")
@@ -109,7 +110,9 @@ def _cohort_scores(
     return scored
 
 
-def _one_each(background: RoleFeatures) -> RoleFeatures:
-    """Return the first utterance of each speaker: enough to know how the cohort scores by itself."""
-    first = {each.speaker: each for each in reversed(background.utterances)}
-    return replace(background, utterances=tuple(each for each in background.utterances if first[each.speaker] is each))
+def _first_of_each_speaker(background: RoleFeatures, context: StageContext) -> RoleFeatures:
+    """Return the first utterance with features of each speaker: enough to know how the cohort scores by itself."""
+    first: dict[str, Utterance] = {}
+    for utterance in usable_utterances(background, context):
+        first.setdefault(utterance.speaker, utterance)
+    return replace(background, utterances=tuple(first.values()))

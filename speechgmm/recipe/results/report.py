@@ -20,7 +20,14 @@ from speechgmm.evaluation.report.figures import NamedFigure
 from speechgmm.evaluation.report.page import render_report, write_page
 from speechgmm.evaluation.report.trials import TestInfo, worst_trials
 from speechgmm.evaluation.summary import without_costs
-from speechgmm.recipe.layout import ON_BACKGROUND, PLOTS, RECIPE_FILE, REPORT_FILE
+from speechgmm.recipe.layout import (
+    EARLIER_ON_BACKGROUND,
+    ON_BACKGROUND,
+    ON_OTHER_CORPORA,
+    PLOTS,
+    RECIPE_FILE,
+    REPORT_FILE,
+)
 from speechgmm.recipe.reading.non_defaults import lines_of, non_default_keys, non_default_settings
 from speechgmm.recipe.results.figures import draw_figures
 from speechgmm.recipe.results.reading import DataRow, Results, open_results
@@ -92,7 +99,7 @@ def summary(results: Results) -> str:
         names = ", ".join(system.name for system in recipe.systems)
         text += f" The scores are fused from {len(recipe.systems)} systems: {names}."
     if metrics["calibration"]:
-        text += f" Scores are log-likelihood ratios, {calibration_phrase(metrics['calibration']['trained_on'])}."
+        text += f" Scores are log-likelihood ratios, {calibration_phrase(metrics['calibration'])}."
         if errors := metrics["decision"].get("errors"):  # which results of earlier versions do not have
             text += f" Decisions: {errors}."
     n_unscored = int(np.count_nonzero(np.isnan(results.trials.llrs)))
@@ -101,11 +108,19 @@ def summary(results: Results) -> str:
     return text
 
 
-def calibration_phrase(trained_on: str) -> str:
-    """Return how scores were calibrated, in words, from what the calibration was trained on in ``metrics.json``."""
-    if trained_on == ON_BACKGROUND:
+def calibration_phrase(calibration: Mapping[str, Any]) -> str:
+    """Return how scores were calibrated, in words, from the section ``calibration`` of ``metrics.json``."""
+    trained_on = calibration["trained_on"]
+    if trained_on == EARLIER_ON_BACKGROUND:
         return "calibrated by 2-fold cross-validation on the background speakers"
-    return f"calibrated on {trained_on}"
+    if trained_on == ON_OTHER_CORPORA:
+        return "calibrated by the map that comes with speechgmm alone"
+    if trained_on == ON_BACKGROUND:
+        how = f"by {calibration['folds']}-fold cross-validation on {calibration['n_speakers']} background speakers"
+    else:
+        how = f"on {trained_on}"
+    start = ", from the map that comes with speechgmm" if calibration.get("prior") == "shipped" else ""
+    return f"calibrated {how}{start}"
 
 
 def _breakdowns(results: Results) -> tuple[Breakdown, ...]:

@@ -66,10 +66,10 @@ class CalibrationSection(Configuration):
     p_target : float, 0 < p_target < 1
         Prior of a target trial for which "logistic" is optimised.
     prior : "shipped", "wide" or "none"
-        For "logistic", what is known before the trials, whose weight is the number of their speakers. "shipped": the
-        map that was learnt on other corpora and comes with the package, of scores with S-norm by adapted models whose
-        sum is calibrated; "wide" for others. "wide": the scale of the scores alone, so that few speakers give small
-        ratios. "none": nothing; trials without an error then give no calibration.
+        For "logistic", what is known before the trials, which count by the number of their speakers. "shipped": the map
+        that was learnt on other corpora and comes with the package. It is of sums of scores with S-norm, by models
+        adapted from one background model; other scores get "wide". "wide": the scale of the scores alone, so that few
+        speakers give small ratios. "none": nothing; trials without an error then give no calibration.
     systems : "equal", "scaled" or "trained"
         Whether the scores of several systems are summed as they are; each divided by the standard deviation of its
         nontarget scores in the calibration trials, for systems whose scores differ in scale; or with trained weights.
@@ -80,7 +80,7 @@ class CalibrationSection(Configuration):
         name of a trial list, whose speakers may be in no other list.
     folds : int >= 2, optional
         Parts of the background's speakers. Trials among the speakers of each part are scored by systems that the other
-        parts trained. By default 4 where 20 speakers or more have two recordings, else 2.
+        parts have trained. By default 4 where 20 speakers or more have two recordings, else 2.
     allow_evaluated : bool
         Whether that list may share speakers with the lists that are evaluated, which makes results look better than
         they are.
@@ -92,7 +92,7 @@ class CalibrationSection(Configuration):
     systems: Literal["equal", "scaled", "trained"] = "equal"
     duration: bool = False
     on: str = "background"
-    folds: int | None = Field(None, ge=2, le=100)
+    folds: int | None = Field(None, ge=2)
     allow_evaluated: bool = False
 
     @model_validator(mode="after")
@@ -108,6 +108,8 @@ class CalibrationSection(Configuration):
             raise ValueError("duration is for method logistic; pav takes nothing but scores")
         if self.method == "pav" and self.prior != "shipped":
             raise ValueError(f"prior {self.prior} is for method logistic; pav has none")
+        if self.folds is not None and self.on != "background":
+            raise ValueError(f"folds {self.folds} is for calibration on the background, and it is on {self.on}")
         return self
 
     @property

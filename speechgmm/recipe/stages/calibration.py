@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import JsonValue
@@ -21,6 +21,7 @@ from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.layout import CALIBRATION_FILE, ON_OTHER_CORPORA
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.context import StageContext, to_json
+from speechgmm.recipe.stages.features import frame_counts
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix
 from speechgmm.scoring.calibration import (
     Calibration,
@@ -30,7 +31,7 @@ from speechgmm.scoring.calibration import (
     load_calibration,
     train_calibration,
 )
-from speechgmm.scoring.calibration_prior import CalibrationPrior
+from speechgmm.scoring.calibration_prior import Prior
 from speechgmm.scoring.decision_errors import ERRORS_KEY, DecisionErrors, count_errors
 from speechgmm.scoring.shipped_map import ShippedMap, Standard
 from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold, with_preset_costs
@@ -40,6 +41,9 @@ VERSION = 3
 
 SCALES = "scales"
 """The key of the file under which stand the deviations that the systems' scores are divided by."""
+
+OPTIONAL = ("n_speakers", "folds", "prior", "standard")
+"""Keys of the file that a calibration need not have."""
 
 REFUSED = "refused"
 """The key of the file under which a stage says why its trials gave no calibration."""
@@ -52,6 +56,7 @@ class LabelledScores(NamedTuple):
     target: BoolArray
     log_durations: Float64Array
     n_speakers: int  # whose trials they are
+    n_folds: int | None = None  # that they come from; None for a trial list
     standard: Standard | None = None  # of the systems' nontargets, if they are known beside these trials
 
 
@@ -66,7 +71,9 @@ class TrainedCalibration:
     threshold: float  # nats; a trial is accepted from this log-likelihood ratio on
     scales: tuple[float, ...] = ()  # that the systems' scores are divided by before they are summed; none: by nothing
     n_speakers: int | None = None  # of these trials; None in results of earlier versions
-    standard: tuple[float, float] | None = None  # mean and deviation of the sum of scores of unknown speakers
+    folds: int | None = None  # that the trials come from; None for a trial list
+    prior: str | None = None  # what was known before the trials: "shipped", "wide"; None for nothing
+    standard: Sequence[float] | None = None  # mean and deviation of the sum of unknown speakers' scores
     errors: DecisionErrors | None = None  # of decisions on the trials that it was trained on
 
     def apply(self, scores: Sequence[ScoreMatrix], store: FeatureStore) -> ScoreMatrix:
@@ -91,8 +98,7 @@ class TrainedCalibration:
             "trained_on": self.trained_on,
             "n_target": self.n_target,
             "n_nontarget": self.n_nontarget,
-            **({} if self.n_speakers is None else {"n_speakers": self.n_speakers}),
-            **({} if self.standard is None else {"standard": list(self.standard)}),
+            **{name: getattr(self, name) for name in OPTIONAL if getattr(self, name) is not None},
             **({SCALES: list(self.scales)} if self.scales else {}),
             **({ERRORS_KEY: to_json(self.errors)} if self.errors else {}),
         }
@@ -136,8 +142,7 @@ def load_trained_calibration(folder: Path) -> TrainedCalibration:
         load_calibration(document["calibration"]),
         **rest,
         scales=load_scales(folder),
-        n_speakers=document.get("n_speakers"),
-        standard=tuple(document["standard"]) if "standard" in document else None,
+        **{name: document.get(name) for name in OPTIONAL},
         errors=DecisionErrors.model_validate(document[ERRORS_KEY]) if ERRORS_KEY in document else None,
     )
 
@@ -171,21 +176,21 @@ def divide_by_scales(systems: Sequence[ScoreMatrix], scales: Sequence[float]) ->
 def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: ShippedMap | None) -> TrainedCalibration:
     """Train a calibration, and find the threshold of decisions on the same trials; raise CorpusError if they cannot.
 
-    With a map that is known, few trials are enough, and none if the scores of nontargets are known.
+    `known` is the shipped map where it holds; ON_OTHER_CORPORA takes that alone, and a threshold that needs no trials.
     """
-    scores, target, log_durations, n_speakers, standard = trials
+    scores, target, log_durations, n_speakers, n_folds, standard = trials
+    if trained_on == ON_OTHER_CORPORA and known is not None:
+        return _by_map_alone(recipe, known, standard)
     n_target, n_nontarget = int(target.sum()), int((~target).sum())
-    if known is not None and standard is not None and not (n_target and n_nontarget):
-        return _without_trials(recipe, known, standard)
     _check_both_kinds(n_target, n_nontarget)
     scales = scales_of(recipe, trials)
     if scales:
         scores = scores / np.array(scales)
-    learns_alone = recipe.calibration.method == "logistic" and recipe.calibration.prior == "none"
+    prior = _prior(recipe, known, standard or Standard.of(scores[~target]))
+    learns_alone = recipe.calibration.method == "logistic" and prior is None
     if learns_alone:
         check_overlap(scores[target], scores[~target])
     sides = (log_durations[target], log_durations[~target]) if recipe.calibration.duration else None
-    prior = _prior(recipe, known, standard or Standard.of(scores[~target]))
     calibration = train_calibration(
         scores[target], scores[~target], recipe.calibration.config, side=sides, prior=prior, n_speakers=n_speakers
     )
@@ -201,33 +206,30 @@ def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: Shi
         find_threshold(llrs[target], llrs[~target], decision_of(recipe)),
         scales,
         n_speakers,
+        n_folds,
+        "wide" if prior == "wide" else "shipped" if prior else None,
         None if standard is None else (standard.sum_mean, standard.sum_deviation),
         count_errors(llrs, target),
     )
 
 
-def _prior(
-    recipe: Recipe, known: ShippedMap | None, standard: Standard | None
-) -> CalibrationPrior | Literal["wide"] | None:
-    """Return what is known before the trials."""
+def _prior(recipe: Recipe, known: ShippedMap | None, standard: Standard | None) -> Prior | None:
+    """Return what is known before the trials, given the nontargets of the systems."""
     if recipe.calibration.method != "logistic" or recipe.calibration.prior == "none":
         return None
     return "wide" if known is None or standard is None else known.prior(standard)
 
 
-def _without_trials(recipe: Recipe, known: ShippedMap, standard: Standard) -> TrainedCalibration:
+def _by_map_alone(recipe: Recipe, known: ShippedMap, standard: Standard | None) -> TrainedCalibration:
     """Calibrate by what is known before any trial."""
+    if standard is None:
+        raise CorpusError("one enrolled speaker, and no other's recordings to compare with; expected two or more")
     weight, offset = known.prior(standard).mean.tolist()
-    calibration = LinearCalibration(weights=(weight,) * len(standard.means), offset=offset)
-    threshold, measured = _threshold_without_trials(recipe), (standard.sum_mean, standard.sum_deviation)
-    return TrainedCalibration(calibration, ON_OTHER_CORPORA, 0, 0, threshold, n_speakers=0, standard=measured)
-
-
-def _threshold_without_trials(recipe: Recipe) -> float:
-    """Return the threshold that follows from the costs; raise CorpusError for those that need trials."""
-    if recipe.decision.method != "bayes":
-        raise CorpusError(f"decision.method {recipe.decision.method} needs trials, and there are none; expected bayes")
-    return find_threshold((), (), decision_of(recipe))
+    of_all = LinearCalibration(weights=(weight,) * len(standard.means), offset=offset)
+    threshold, measured = find_threshold((), (), decision_of(recipe)), (standard.sum_mean, standard.sum_deviation)
+    return TrainedCalibration(
+        of_all, ON_OTHER_CORPORA, 0, 0, threshold, n_speakers=0, prior="shipped", standard=measured
+    )
 
 
 def label_listed_trials(
@@ -259,18 +261,14 @@ def no_trials(n_systems: int) -> LabelledScores:
 
 
 def join_trials(parts: Sequence[LabelledScores]) -> LabelledScores:
-    """Join trials of different speakers."""
-    return LabelledScores(
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.target for part in parts]),
-        np.concatenate([part.log_durations for part in parts]),
-        sum(part.n_speakers for part in parts),
-    )
+    """Join the trials of folds, which are of different speakers."""
+    scores, target, log_durations = (np.concatenate([part[n] for part in parts]) for n in range(3))
+    return LabelledScores(scores, target, log_durations, sum(part.n_speakers for part in parts), len(parts))
 
 
 def log_durations_of(store: FeatureStore, tests: Sequence[str]) -> Float64Array:
     """Return the side information of n tests, shape (n,)."""
-    n_frames = {stored.utterance: stored.stop - stored.start for stored in store.utterances}
+    n_frames = frame_counts(store)
     return duration_side([n_frames[test] for test in tests])
 
 

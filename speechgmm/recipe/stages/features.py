@@ -69,6 +69,19 @@ class RoleFeatures:
         return sexes
 
 
+def usable_utterances(role: RoleFeatures, context: StageContext) -> tuple[Utterance, ...]:
+    """List the utterances of a role that have features; all of them as long as a plan has not made these."""
+    if not context.is_there(role.features):
+        return role.utterances
+    store = role.store
+    return tuple(utterance for utterance in role.utterances if utterance.id in store)
+
+
+def frame_counts(store: FeatureStore) -> dict[str, int]:
+    """Return the number of frames of each utterance in a store."""
+    return {stored.utterance: stored.stop - stored.start for stored in store.utterances}
+
+
 def role_features(
     title: str, utterances: Sequence[Utterance], config: FeatureConfig | ImportedConfig, context: StageContext
 ) -> RoleFeatures:

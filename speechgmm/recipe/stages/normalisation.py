@@ -13,7 +13,8 @@ from speechgmm.recipe.stages.context import StageContext, to_json
 from speechgmm.recipe.stages.features import RoleFeatures
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, load_scores, write_score_matrix
 from speechgmm.recipe.stages.scores import ScoredGroups
-from speechgmm.scoring.normalisation import ScoreNormalisationConfig, Speakers, normalise_scores
+from speechgmm.scoring.cohort_speakers import Speakers
+from speechgmm.scoring.normalisation import ScoreNormalisationConfig, normalise_scores
 
 VERSION = 1
 """Rises whenever the same inputs would give another output."""
