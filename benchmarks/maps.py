@@ -21,7 +21,11 @@ from speechgmm import Engine, open_results, run
 from speechgmm.recipe.layout import CALIBRATION_FILE
 
 SYSTEMS = (("mfcc",), ("mfcc_raw", "mfcc_full", "lfcc_raw", "lfcc"))
-NORMALISATIONS = ({"method": "none"}, {"method": "s", "shrinkage": 10.0}, {"method": "zt", "shrinkage": 30.0})
+NORMALISATIONS = (
+    {"method": "none", "shrinkage": 0.0},
+    {"method": "s", "shrinkage": 10.0},
+    {"method": "zt", "shrinkage": 30.0},
+)
 DEGRADED = ("band", "mp3")
 DEGRADED_SHARE = 0.1
 """Weight of the degraded copies of a corpus: enough to doubt great certainty, too little to be the rule."""
