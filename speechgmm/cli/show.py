@@ -32,20 +32,23 @@ def show(
     with exit_on_error():
         recipe = recipe_file(recipe, set_ or ())
         rows = list_origins(recipe, set_ or ())
-        intro = "would run: "
+        intro, taken = "would run: ", ""
         try:
-            planned, unknown = plan(load_recipe(recipe, set_ or ()), results)
+            planned, unknown, resolved = plan(load_recipe(recipe, set_ or ()), results)
+            taken = resolved.taken
             stages = [(stage.output.title, stage.why) for stage in planned]
             stages += [(title, "not known until earlier stages have run") for title in unknown]
         except CorpusError as error:
             stages, intro = [("all stages", f"cannot run: {error}")], ""
         if as_json:
             plans = [{"stage": title, "stored": why is None, "why": why} for title, why in stages]
-            document = {"keys": [row._asdict() for row in rows], "stages": plans}
+            document = {"keys": [row._asdict() for row in rows], "stages": plans, "taken": taken}
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         else:
             _print_rows(rows)
             typer.echo()
+            if taken:
+                typer.echo(f"{taken}\n")
             width = max(len(title) for title, _ in stages)
             for title, why in stages:
                 typer.echo(f"{title:<{width}}  {'stored' if why is None else intro + why}")

@@ -57,6 +57,7 @@ def test_good_data_are_counted_and_nothing_is_found(recipe):
 
 def test_each_kind_of_trouble_is_found(recipe, rng):
     folder = recipe.parent
+    recipe.write_text(RECIPE.replace("{high", "{sample_rate: 16000, high"))
     soundfile.write(folder / "slow.wav", 0.1 * rng.normal(size=8000), 8000)
     soundfile.write(folder / "slower.wav", 0.1 * rng.normal(size=8000), 6000)
     soundfile.write(folder / "short.wav", 0.1 * rng.normal(size=1600), 16000)

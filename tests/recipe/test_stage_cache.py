@@ -63,7 +63,7 @@ def folds():
 
 def plan_of(folder, *overrides):
     """The titles of what is stored, and why others would run."""
-    planned, unknown = plan(load_recipe(folder / "small.yaml", overrides), folder)
+    planned, unknown, _ = plan(load_recipe(folder / "small.yaml", overrides), folder)
     assert not unknown
     stored = [each.output.title for each in planned if each.why is None]
     return stored, {each.output.title: each.why for each in planned if each.why}
@@ -104,7 +104,7 @@ def test_a_plan_says_what_is_different(whole, tmp_path):
     assert "relevance_factor (" in why["speakers"]
     assert "5.0 here)" in why["speakers"]
     assert why["scores"].startswith("stored with other speakers")
-    nothing, unknown = plan(load_recipe(whole / "small.yaml"), tmp_path)
+    nothing, unknown, _ = plan(load_recipe(whole / "small.yaml"), tmp_path)
     assert [each.why for each in nothing] == ["nothing is stored for this stage"]
     assert unknown == ("features and all after them",)
     assert not [*tmp_path.iterdir()]
@@ -115,7 +115,7 @@ def test_a_plan_of_recordings_that_were_not_heard_ends_where_they_matter(whole, 
     (tmp_path / "kaldi.yaml").write_text(
         RECIPE.replace(RECIPE.splitlines()[1], f"corpus: {{kind: kaldi, root: {recorded}}}")
     )
-    planned, unknown = plan(load_recipe(tmp_path / "kaldi.yaml"), tmp_path / "results")
+    planned, unknown, _ = plan(load_recipe(tmp_path / "kaldi.yaml"), tmp_path / "results")
     assert [each.output.title for each in planned] == FEATURES + SYSTEM
     assert unknown == ("calibration", "evaluation")
 

@@ -74,7 +74,7 @@ class Lab:
         planner = StagePlanner(self.cache)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(experiment, "find_corpus", lambda *_: corpus)
-            assert len(list(experiment.experiment_stages(recipe, planner))) == 5
+            assert len(list(experiment.experiment_stages(recipe, planner))) == 6
         planned = {each.output.title: each.output.digest for each in planner.planned}
         assert len(planned) == len(planner.planned)
         return planned
@@ -437,7 +437,7 @@ def test_a_calibration_is_planned_where_every_system_has_heard_the_background(la
         runner = StageRunner(StageCache(results / CACHE), SERIAL, ProgressBars(None))
         for system in heard:
             extract_roles(system, read_kaldi(config), runner)
-        planned, unknown = plan(recipe, results)
+        planned, unknown, _ = plan(recipe, results)
         assert unknown == (() if heard == systems else ("calibration", "evaluation"))
         assert ("calibration" in [each.stage for each in planned]) == (heard == systems)
 

@@ -164,7 +164,7 @@ def test_all_that_is_done_with_scores_works(small, kind):
     titles = [stage.title for stage in done.stages]
     assert "statistics of test" in titles
     assert "speakers of the cohort of fold 2" in titles
-    planned, unknown = plan(load_recipe(small.folder / "small.yaml"), small.folder)
+    planned, unknown, _ = plan(load_recipe(small.folder / "small.yaml"), small.folder)
     assert not unknown
     assert {each.why for each in planned} == {None}
 
@@ -225,7 +225,7 @@ AFTER_UBM = {"statistics", "subspace", "vectors", "backend", "speakers", "scores
 def test_what_a_change_makes_again(small, kind, override, expected):
     results = small.folder / "plans"  # where no other test has run what is planned here
     small(ALL[kind] + NO_CALIBRATION, results, until_stage="evaluation")
-    planned, unknown = plan(load_recipe(small.folder / "small.yaml", [override]), results)
+    planned, unknown, _ = plan(load_recipe(small.folder / "small.yaml", [override]), results)
     assert not unknown
     assert {each.stage for each in planned if each.why is not None} == expected
 

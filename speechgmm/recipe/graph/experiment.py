@@ -25,6 +25,7 @@ from speechgmm.recipe.stages.corpus import find_corpus
 from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, final_scores
 from speechgmm.recipe.stages.features import RoleFeatures, role_features
 from speechgmm.recipe.stages.missing_background import with_background
+from speechgmm.recipe.stages.rates import ResolvedRecipe, resolve_rates
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ class ExperimentEvaluation:
     scores: Callable[[], FinalScores]
 
 
-ExperimentStep = Corpus | ExperimentFeatures | ExperimentSystems | ExperimentCalibration | ExperimentEvaluation
+ExperimentStep = (
+    Corpus | ResolvedRecipe | ExperimentFeatures | ExperimentSystems | ExperimentCalibration | ExperimentEvaluation
+)
 
 
 def experiment_stages(recipe: Recipe, context: StageContext) -> Iterator[ExperimentStep]:
@@ -83,7 +86,10 @@ def experiment_stages(recipe: Recipe, context: StageContext) -> Iterator[Experim
     """
     corpus = with_background(find_corpus(recipe.corpus, context), recipe)
     check_list(recipe, corpus)
+    resolved = resolve_rates(recipe, corpus)
     yield corpus
+    yield resolved
+    recipe = resolved.recipe
     features = extract_roles(recipe, corpus, context)
     yield features
     systems = build_systems(recipe, features, context)

@@ -27,6 +27,7 @@ from speechgmm.recipe.stages.calibration import check_list
 from speechgmm.recipe.stages.corpus import shared_files, with_sound
 from speechgmm.recipe.stages.missing_background import with_background
 from speechgmm.recipe.stages.progress import ProgressBars
+from speechgmm.recipe.stages.rates import ResolvedRecipe, at_rates
 
 SHORT_SECONDS = 0.5
 """Utterances shorter than this get a warning."""
@@ -79,6 +80,7 @@ class CheckReport:
     roles: dict[str, RoleData]  # empty if the lists cannot be read, or synthetic talkers are not recorded yet
     n_trials: dict[str, int]  # of each list
     checked: str  # what was looked at, in words
+    taken: str = ""  # the sample rate that features will take from the corpus, in words
 
     def count(self, severity: Severity) -> int:
         """Count the cases of a severity, of all kinds together."""
@@ -100,11 +102,12 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
 
     Of recordings the headers are read. Those of the same length are compared: the first second of each before the rest.
     """
-    front_ends = _front_ends(recipe)
-    findings = [_Found("warning", "empty filters", _without_places(empty_filters(each))) for each in front_ends]
-    findings.append(_Found("error", "kernel", _without_places(recipe.missing_kernels())))
+    findings = [_Found("error", "kernel", _without_places(recipe.missing_kernels()))]
     if isinstance(recipe.corpus, SyntheticConfig):
-        return CheckReport(_sorted_findings(findings), {}, {}, "the recipe; its talkers are not recorded yet")
+        resolved = at_rates(recipe, {recipe.corpus.sample_rate: 1})
+        findings += _empty_filters(resolved.recipe)
+        checked = "the recipe; its talkers are not recorded yet"
+        return CheckReport(_sorted_findings(findings), {}, {}, checked, resolved.taken)
     root = recipe.corpus.root
     try:
         corpus = with_background(read_corpus(recipe.corpus), recipe)
@@ -114,12 +117,16 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
     findings += _list_findings(recipe, corpus)
     bars = bars or ProgressBars(None)
     headers: dict[AudioSegment, AudioHeader] = {}
-    if front_ends:
+    resolved = ResolvedRecipe(recipe)
+    if _front_ends(recipe):
         named = _named_utterances(corpus)
         headers = read_headers((utterance for _, utterance in named), engine, bars.callback("reading headers"))
         digests = same_samples(headers, engine, bars)
-        findings += _audio_findings(front_ends, corpus, headers, _how_to_choose_channels(recipe.corpus))
-        small = small_backgrounds(recipe, corpus, headers)
+        of_file = {audio[0]: header.sample_rate for audio, header in headers.items() if header.sample_rate}
+        resolved = at_rates(recipe, Counter(of_file.values()))
+        findings += _empty_filters(resolved.recipe)
+        findings += _audio_findings(resolved, corpus, headers, _how_to_choose_channels(recipe.corpus))
+        small = small_backgrounds(resolved.recipe, corpus, headers)
         findings.append(_Found("warning", "small background", _without_places(small)))
         shared = with_sound(find_shared(corpus, lambda utterance: digests.get(utterance.audio, utterance.audio)))
     else:
@@ -128,9 +135,15 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
     findings += _shared_findings(shared, allowed=recipe.corpus.allow_shared_recordings)
     roles: dict[str, RoleData] = {role: _role_data(corpus.role(role), headers) for role in ROLES}
     n_trials = {name: len(trials) for name, trials in corpus.trials.items()}
-    read = f"headers of {len(headers):,} recordings" if front_ends else "files of features"
+    read = f"headers of {len(headers):,} recordings" if _front_ends(recipe) else "files of features"
     checked = f"the recipe, lists, trials, speakers, {read}, and whether two of them are the same"
-    return CheckReport(_sorted_findings(findings, root), roles, n_trials, checked)
+    return CheckReport(_sorted_findings(findings, root), roles, n_trials, checked, resolved.taken)
+
+
+def _empty_filters(recipe: Recipe) -> Iterator[_Found]:
+    """Find filters that have no frequency of the spectrum below them, for each front end."""
+    for front_end in _front_ends(recipe):
+        yield _Found("warning", "empty filters", _without_places(empty_filters(front_end)))
 
 
 def _front_ends(recipe: Recipe) -> list[FeatureConfig]:
@@ -194,12 +207,13 @@ def _shared_findings(shared: SharedRecordings, *, allowed: bool) -> Iterator[_Fo
 
 
 def _audio_findings(
-    front_ends: Sequence[FeatureConfig],
+    resolved: ResolvedRecipe,
     corpus: Corpus,
     headers: Mapping[AudioSegment, AudioHeader],
     choose_channels: str,
 ) -> Iterator[_Found]:
     """Find the mistakes that headers show; `choose_channels` is what to do where recordings have several channels."""
+    front_ends = _front_ends(resolved.recipe)
     cases: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     rates = Counter(header.sample_rate for header in headers.values() if header.sample_rate)
     unfit_rates = {rate: _why_unfit(rate, front_ends) for rate in rates}
@@ -225,7 +239,8 @@ def _audio_findings(
     yield _Found("warning", f"shorter than {SHORT_SECONDS:g} s", cases["short"])
     yield _Found("warning", "doubtful audio", cases["odd"])
     counts = ", ".join(f"{count:,} at {rate} Hz" for rate, count in rates.most_common())
-    yield _Found("warning", "mixed sample rates", [("", counts)] if len(rates) > 1 else [])
+    mixed = resolved.taken if resolved.mixed else counts
+    yield _Found("warning", "mixed sample rates", [("", mixed)] if len(rates) > 1 else [])
 
 
 def _how_to_choose_channels(config: CorpusConfig | SyntheticConfig) -> str:

@@ -12,6 +12,7 @@ from speechgmm.recipe.reading.names import find_file, name_in, unknown_name
 from speechgmm.recipe.reading.overrides import Override, apply_override, overriding_rate
 from speechgmm.recipe.reading.paths import path_named_at
 from speechgmm.recipe.reading.yaml import Document, Key, Place, Values, flow, read_document
+from speechgmm.recipe.schema.rates import AUTO
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.shipped import RECIPES, SYSTEMS
 
@@ -58,10 +59,14 @@ def read_base(
     `place` is where the name stands, and `at` the key of the recipe that it is the base of. `kind` is ``recipes``,
     ``systems`` or the name of a section; `rate` and `based` are as for `merge_bases`.
     """
-    if kind == "features" and name in PRESETS:
-        return _preset_document(name, at, rate)
-    found = find_file(name, kind, place)
     unread = Document({}, {(): place}, at)
+    if kind == "features" and name in PRESETS:
+        if rate != AUTO:
+            return _preset_document(name, at, rate)
+        message = f"{AUTO}; expected a rate in Hz, as the values of the preset {name} are those of one rate"
+        unread.refuse((*at, "sample_rate"), message, place)
+        return unread
+    found = find_file(name, kind, place)
     if found is None:
         unread.refuse(at, unknown_name(path_named_at(place, name), name, kind), place)
         return unread

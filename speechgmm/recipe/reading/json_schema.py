@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, get_args
 
 from speechgmm.configuration import Configuration
+from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.presets import PRESETS
 from speechgmm.recipe.reading.validation import models_in, tags_of
 from speechgmm.recipe.reading.yaml import flow
+from speechgmm.recipe.schema.rates import AUTO
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.shipped import RECIPES, SYSTEMS, shipped_names
 from speechgmm.subspace.backend.config import SCALAR_KEYS
@@ -25,6 +27,22 @@ class Meaning(NamedTuple):
 
     kind: str  # its type, unit and range
     text: str  # its effect
+
+
+OF_THE_CORPUS = {
+    "sample_rate": Meaning(
+        f'int, 1 to 1,000,000, Hz, or "{AUTO}"',
+        f"Rate of the samples. ``{AUTO}``, the default where ``resample`` is not set either, is the rate of the "
+        "corpus; of recordings of several rates 16000 or 8000, the highest that all of them reach, or the lowest rate "
+        "below 8000, with resampling.",
+    ),
+    "high_frequency": Meaning(
+        "float, Hz, optional",
+        f"Upper edge of the last filter; 95 % of half the sample rate by default. Where ``sample_rate`` is ``{AUTO}``: "
+        "7600 by default, or 300 below half the rate where that is lower, as is a value above half the rate.",
+    ),
+}
+"""The keys of a front end whose meaning in a recipe is more than their docstring says: they follow the corpus."""
 
 
 def summary_of(model: type[Configuration]) -> str:
@@ -44,6 +62,8 @@ def meanings_of(model: type[Configuration]) -> dict[str, Meaning]:
             documented.update((name, Meaning(kind, text)) for name in names.split(", "))
     if missing := [name for name in model.model_fields if name not in documented]:
         raise ValueError(f"{model.__name__}: the docstring says nothing about {', '.join(missing)}")
+    if model is FeatureConfig:
+        documented |= OF_THE_CORPUS
     return {name: documented[name] for name in model.model_fields}
 
 
@@ -164,6 +184,9 @@ def _object_schema(model: type[Configuration], required: list[str] | None = None
             shape = {key: value for key, value in plain[name].items() if key != "title"}
             if model is not Recipe:  # whose systems are recipes again, which `json_schema` refers to
                 shape = _inline_references(shape, schema.get("$defs", {}))
+            if _is_auto(model, name):
+                number = {key: value for key, value in shape.items() if key != "default"}
+                shape = dict[str, Any](anyOf=[number, {"const": AUTO}], default=AUTO)
         properties[name] = shape | {"description": f"{meaning.text} ({meaning.kind})"}
     missing = [
         name for name, field in model.model_fields.items() if field.is_required() and name not in (required or [])
@@ -175,6 +198,11 @@ def _object_schema(model: type[Configuration], required: list[str] | None = None
         "required": [] if model is Recipe else [*(required or []), *missing],
         "additionalProperties": False,
     }
+
+
+def _is_auto(model: type[Configuration], name: str) -> bool:
+    """Whether a key is left to the corpus by default."""
+    return model is FeatureConfig and name == "sample_rate"
 
 
 def _inline_references(shape: Any, definitions: dict[str, Any]) -> Any:
@@ -240,7 +268,8 @@ def _key_table(model: type[Configuration]) -> str:
     lines = ["| key | default | what it is | |", "| --- | --- | --- | --- |"]
     for (kind, text), names in rows.items():
         fields = [model.model_fields[name] for name in names]
-        defaults = "" if fields[0].is_required() else ", ".join(f"`{flow(field.default)}`" for field in fields)
+        values = [AUTO if _is_auto(model, name) else field.default for name, field in zip(names, fields, strict=True)]
+        defaults = "" if fields[0].is_required() else ", ".join(f"`{flow(value)}`" for value in values)
         cells = ", ".join(f"`{name}`" for name in names), defaults, kind.replace("**", "^"), _markdown(text)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.reading.yaml import dotted, flow, read_document
 from speechgmm.recipe.results.writing import RESULT_FILES, result_files
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.stages.rates import at_rates_of
 
 MAX_KEYS_NAMED = 3
 """Keys that a message names; the others are counted."""
@@ -85,7 +86,8 @@ def other_results(folder: Path, recipe: Recipe) -> Iterator[OtherResults | None]
 def differences_from(folder: Path, recipe: Recipe) -> str:
     """Say in which keys the recipe of a folder's results differs from this one; empty if in none, or without results.
 
-    The name does not count. Keys that an earlier version did not have are at their defaults.
+    The name does not count. Keys that an earlier version did not have are at their defaults. A sample rate that is the
+    corpus's is the same as any.
     """
     path = folder / RECIPE_FILE
     if path.is_symlink() or not (path.is_file() and (folder / METRICS_FILE).is_file()):
@@ -94,7 +96,7 @@ def differences_from(folder: Path, recipe: Recipe) -> str:
         earlier = load_recipe(path)
     except RecipeError:
         return f"its {RECIPE_FILE} is damaged, or of another version"
-    before, now = (_values(each.to_json()) for each in (earlier, recipe))
+    before, now = (_values(each.to_json()) for each in (earlier, at_rates_of(recipe, earlier)))
     differing = [key for key in {**now, **before} if key != "name" and before.get(key) != now.get(key)]
     differing.sort(key=lambda key: not (key in now and key in before))  # keys of one alone follow from the others
     changes = [f"{key}: {_text(before.get(key))} -> {_text(now.get(key))}" for key in differing]

@@ -38,6 +38,7 @@ from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.context import STAGES, StageRunner, StoppedEarly
 from speechgmm.recipe.stages.evaluation import load_metrics
 from speechgmm.recipe.stages.progress import ProgressBars
+from speechgmm.recipe.stages.rates import ResolvedRecipe
 from speechgmm.recipe.stages.shared_frames import check_shared_frames
 from speechgmm.wording import first_few
 
@@ -198,7 +199,11 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
                 case Corpus() as corpus:
                     if earlier.other or not runner.stops_before("evaluation"):
                         earlier.clear()  # not before: a root that is misspelt leaves what is there
-                    warnings += _log_warnings(corpus.warnings() + _empty_filters(recipe))
+                    warnings += _log_warnings(corpus.warnings())
+                case ResolvedRecipe(recipe=recipe) as resolved:
+                    if resolved.taken and not resolved.mixed:
+                        logger.info("%s", resolved.taken)
+                    warnings += _log_warnings(resolved.warnings + _empty_filters(recipe))
                 case ExperimentFeatures() as features:
                     stores = features.open_stores()
                     warnings += _log_warnings(audio_warnings_of(stores) + clipped_warnings(_clipped_shares(stores)))

@@ -28,6 +28,7 @@ from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.schema.sections import VectorsConfig
 from speechgmm.recipe.stages.context import StageRunner, StoppedEarly
 from speechgmm.recipe.stages.progress import ProgressBars
+from speechgmm.recipe.stages.rates import ResolvedRecipe
 from speechgmm.recipe.stages.statistics import write_role_statistics
 from speechgmm.recipe.stages.subspace import load_warnings
 from speechgmm.recipe.stages.vectors import opened_extractor
@@ -68,7 +69,7 @@ class _Group:
 class _Models:
     """A system that makes vectors: its background model and, of i-vectors, its factors."""
 
-    recipe: Recipe
+    resolved: ResolvedRecipe
     config: VectorsConfig
     ubm: StageOutput
     factors: StageOutput | None
@@ -80,8 +81,8 @@ class _Models:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is doubtful about the factors."""
-        return load_warnings(self.factors.folder) if self.factors else ()
+        """Which rate was taken of several, and what is doubtful about the factors."""
+        return self.resolved.warnings + (load_warnings(self.factors.folder) if self.factors else ())
 
     def vectors(self, groups: Sequence[_Group], engine: Engine) -> Iterator[Float64Array]:
         """Extract the vectors of recordings, in blocks of a fixed size."""
@@ -121,9 +122,9 @@ def write_recipe_vectors(
     engine, results = engine or Engine("processes"), Path(results).resolve()  # workers may be in another folder
     with ProgressBars(console) as bars, workers(engine):
         runner = StageRunner(StageCache(results / CACHE), engine, bars, LAST_STAGE)
-        features, taken = _run_stages(recipe, runner, out, roles)
+        resolved, features, taken = _run_stages(recipe, runner, out, roles)
         stages = {output.title: output for output in runner.outputs}
-        models = _Models(recipe, config, stages["ubm"], stages.get("subspace"))
+        models = _Models(resolved, config, stages["ubm"], stages.get("subspace"))
         if recordings is not None:
             with _folder_beside(out) as folder:
                 return _write(models, [_other_group(models, recordings, folder, runner)], out, runner)
@@ -160,12 +161,12 @@ def _vectors_section(recipe: Recipe, *, has_audio: bool) -> VectorsConfig:
 
 def _run_stages(
     recipe: Recipe, runner: StageRunner, out: Path, roles: Sequence[Role]
-) -> tuple[dict[str, FeatureStore], dict[Role, frozenset[str]]]:
-    """Run the stages that vectors need; return the features of each role, and the names that each role gives.
+) -> tuple[ResolvedRecipe, dict[str, FeatureStore], dict[Role, frozenset[str]]]:
+    """Run the stages that vectors need; return the recipe, the features of each role, and the names that each gives.
 
     Names are checked before anything is trained.
     """
-    features: dict[str, FeatureStore] = {}
+    resolved, features = ResolvedRecipe(recipe), dict[str, FeatureStore]()
     taken: dict[Role, frozenset[str]] = {}
     with suppress(StoppedEarly):
         for step in experiment_stages(recipe, runner):
@@ -174,9 +175,11 @@ def _run_stages(
                     taken = _each_once({role: corpus.role(role) for role in roles})
                     ids = [each.id for role in roles for each in corpus.role(role) if each.id in taken[role]]
                     check_vector_file(out, _names_in_file(out, ids))
+                case ResolvedRecipe() as resolved:
+                    pass
                 case ExperimentFeatures(roles=(by_role,)):
                     features = {role: found.store for role, found in by_role.items()}
-    return features, taken
+    return resolved, features, taken
 
 
 def _each_once(roles: Mapping[Role, Sequence[Utterance]]) -> dict[Role, frozenset[str]]:
@@ -205,10 +208,11 @@ def _corpus_group(features: FeatureStore, statistics: StatsStore, taken: frozens
 
 def _other_group(models: _Models, recordings: Sequence[Source], folder: Path, runner: StageRunner) -> _Group:
     """Extract features and statistics of recordings beside the corpus, in a folder that is removed afterwards."""
-    assert isinstance(models.recipe.features, FeatureConfig)
+    recipe = models.resolved.recipe
+    assert isinstance(recipe.features, FeatureConfig)
     progress = runner.bars.callback("features of the recordings")
     progress(0, len(recordings))
-    for n_done in write_store(folder / "features", recordings, models.recipe.features, runner.engine):
+    for n_done in write_store(folder / "features", recordings, recipe.features, runner.engine):
         progress(n_done, len(recordings))
     features = open_store(folder / "features")
     statistics = folder / "statistics"
@@ -220,7 +224,7 @@ def _other_group(models: _Models, recordings: Sequence[Source], folder: Path, ru
         runner.engine,
         runner.bars.callback("statistics of the recordings"),
         ubm=models.ubm_file,
-        kernel=models.recipe.ubm.kernel,
+        kernel=recipe.ubm.kernel,
         features=features.folder,
         utterances=[each.utterance for each in recordings],
     )

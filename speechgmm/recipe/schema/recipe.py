@@ -16,6 +16,7 @@ from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.kernels.choice import check_available, torch_kernels
 from speechgmm.gmm.kernels.dense import TorchKernel
+from speechgmm.recipe.schema.rates import as_written, follows_corpus
 from speechgmm.recipe.schema.sections import (
     BackgroundConfig,
     CalibrationSection,
@@ -64,7 +65,8 @@ class Recipe(Configuration):
         are those of this recipe: if a system has its own, as a whole recipe has, they have no effect, and neither has
         its sweep.
     features : section
-        The front end; of kind ``given`` if the corpus has features instead of audio.
+        The front end; of kind ``given`` if the corpus has features instead of audio. Unless it sets ``sample_rate`` or
+        ``resample``, a run gives it the sample rate of the corpus.
     ubm : section
         Training of the background model; not used with ``speakers.method: independent``.
     speakers : section
@@ -230,7 +232,7 @@ class Recipe(Configuration):
         """Refuse a front end whose sample rate is not that of the synthetic talkers, which is known beforehand."""
         if isinstance(self.corpus, SyntheticConfig) and isinstance(self.features, FeatureConfig) and not self.systems:
             found, expected = self.corpus.sample_rate, self.features.sample_rate
-            if found != expected and not self.features.resample:
+            if found != expected and not self.features.resample and not follows_corpus(self.features):
                 raise ValueError(
                     f"features.sample_rate {expected}: corpus.sample_rate is {found}; expected the same, or "
                     "features.resample: true"
@@ -252,6 +254,8 @@ class Recipe(Configuration):
         if self.sweep is None:
             idle |= {"sweep"}
         data: dict[str, JsonValue] = self.model_dump(mode="json", exclude=idle)
+        if isinstance(features := data.get("features"), dict):
+            data["features"] = as_written(self.features, features)
         if self.systems:
             data["systems"] = [system.to_json() for system in self.systems]
         return data

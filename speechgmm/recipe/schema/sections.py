@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from speechgmm.configuration import Configuration
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store.imported import ImportedConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training.config import IndependentConfig, TrainingConfig
+from speechgmm.recipe.schema.rates import without_auto
 from speechgmm.scoring.calibration import CalibrationConfig
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
@@ -22,7 +23,9 @@ def _front_end_tag(section: Any) -> str:
 
 
 FrontEnd = Annotated[
-    Annotated[FeatureConfig, Tag("mfcc")] | Annotated[ImportedConfig, Tag("given")], Discriminator(_front_end_tag)
+    Annotated[FeatureConfig, Tag("mfcc")] | Annotated[ImportedConfig, Tag("given")],
+    Discriminator(_front_end_tag),
+    BeforeValidator(without_auto),
 ]
 
 

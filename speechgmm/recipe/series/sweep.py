@@ -122,18 +122,19 @@ def _find_results(point: SeriesPoint, recipe: Recipe, folder: Path) -> Outcome |
     """
     results = folder / point.name
     try:
-        if (results / RECIPE_FILE).read_text(encoding="utf-8") != dump_recipe(recipe):
-            return None
+        text = (results / RECIPE_FILE).read_text(encoding="utf-8")
         if not (results / REPORT_FILE).is_file():
             return None
         provenance = json.loads((results / PROVENANCE_FILE).read_text(encoding="utf-8"))
         used = [stage["digest"] for stage in provenance["stages"]]
         warnings = tuple(provenance["warnings"])
         metrics = load_metrics(results)
-        planned, unknown = plan(recipe, folder.parent)
+        planned, unknown, resolved = plan(recipe, folder.parent)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if unknown or any(stage.why for stage in planned) or [stage.output.digest for stage in planned] != used:
+    if unknown or text != dump_recipe(resolved.recipe):
+        return None
+    if any(stage.why for stage in planned) or [stage.output.digest for stage in planned] != used:
         return None
     if metrics != load_metrics(planned[-1].output.folder):  # numbers that have changed since the run wrote them
         return None
