@@ -18,6 +18,8 @@ from speechgmm.recipe.preparing.first_recipe import choose_settings, to_yaml
 from speechgmm.recipe.preparing.headers import read_headers
 from speechgmm.recipe.preparing.survey import survey
 from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.schema.rates import follows_corpus
+from speechgmm.recipe.stages.rates import resolve_rates
 
 
 def record(path, rng, *, rate=8000, seconds=1.0, channels=1):
@@ -44,7 +46,7 @@ def test_a_folder_for_each_speaker_is_known(tmp_path, rng):
     assert recipe.corpus.protocol.n_enrol == 2
     assert recipe.speakers.method == "independent"
     assert recipe.speakers.n_components == 8  # 2 of 5 recordings of 2 s are 400 frames
-    assert recipe.features.sample_rate == 8000
+    assert follows_corpus(recipe.features)
     assert not recipe.features.resample
     assert (len(corpus.background), len(corpus.models)) == (0, 3)
     assert "3 speakers, 0.5 minutes in recordings: 15 at 8000 Hz" in said
@@ -136,7 +138,7 @@ def test_recordings_that_are_left_out_do_not_decide_the_rate(tmp_path, rng):
     for number in range(3, 8):
         record(tmp_path / "v" / "few" / f"{number}.wav", rng)
     recipe, corpus, said = started(tmp_path / "v", tmp_path / "all.yaml")
-    assert (recipe.features.sample_rate, recipe.features.resample) == (8000, True)
+    assert resolve_rates(recipe, read_corpus(recipe.corpus)).recipe.features.sample_rate == 8000
     assert "sample rate: 8000 Hz; resampled to it: 16 at 16000 Hz" in said
 
 
@@ -146,7 +148,8 @@ def test_many_speakers_make_a_background_and_other_rates_are_brought_to_one(tmp_
         record(tmp_path / "v" / f"s{speaker:02}" / "y.wav", rng, rate=16000)
     recipe, corpus, said = started(tmp_path / "v", tmp_path / "r.yaml")
     assert recipe.corpus.protocol.background == 0.5
-    assert (recipe.features.sample_rate, recipe.features.resample) == (16000, True)
+    front_end = resolve_rates(recipe, read_corpus(recipe.corpus)).recipe.features
+    assert (front_end.sample_rate, front_end.resample) == (16000, True)
     assert recipe.corpus.channel == "mean"
     assert recipe.speakers.method == "map"
     assert recipe.ubm.n_components == 16

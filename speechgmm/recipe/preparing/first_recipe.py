@@ -20,7 +20,6 @@ from speechgmm.corpus.protocol import sorted_by_speaker
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError
-from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import replacing
 from speechgmm.recipe.preparing.choice_of_systems import (
     BEST,
@@ -34,6 +33,7 @@ from speechgmm.recipe.preparing.choice_of_systems import (
 )
 from speechgmm.recipe.preparing.survey import Survey
 from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.stages.rates import usual_rate
 from speechgmm.wording import first_few
 
 ENOUGH_SPEAKERS = 20
@@ -41,9 +41,6 @@ ENOUGH_SPEAKERS = 20
 
 MAX_RATE = 16000
 """Hz; recordings of higher rates are resampled to this one."""
-
-DEFAULT_RATE: int = FeatureConfig.model_fields["sample_rate"].default
-"""Hz; what front ends take unless they state another rate."""
 
 MAX_ENROL = 10
 """Largest number of utterances that a speaker is enrolled from."""
@@ -160,9 +157,9 @@ def common_rate(rates: Collection[int]) -> int:
 
 
 def stated_rate(rates: Collection[int]) -> int | None:
-    """Return the sample rate that a recipe has to state; None for the one that front ends take without it."""
+    """Return the sample rate that a recipe has to state; None for the one that front ends take from the corpus."""
     rate = common_rate(rates)
-    return None if rate == DEFAULT_RATE else rate
+    return None if rate == usual_rate(rates) else rate
 
 
 def write_recipe(recordings: Survey, settings: FirstRecipeSettings, out: Path) -> tuple[Path, ...]:
@@ -227,7 +224,8 @@ def _relative_to(root: Path, path: str) -> str:
 def recipe_text(recordings: Survey, settings: FirstRecipeSettings, out: Path) -> str:
     """Return a recipe as YAML with comments, for a file at `out`, which its corpus root is relative to."""
     corpus, rates = recordings.corpus, recordings.rates(usable_utterances(recordings, settings))
-    other_rates = [rate for rate in sorted(rates) if rate != common_rate(rates)]
+    rate = stated_rate(rates)
+    other_rates = [each for each in sorted(rates) if rate and each != rate]
     root = os.path.relpath(corpus.root, out.absolute().parent)
     environment = Environment(
         loader=PackageLoader("speechgmm", "recipe/preparing"),
@@ -251,11 +249,11 @@ def recipe_text(recordings: Survey, settings: FirstRecipeSettings, out: Path) ->
         settings=settings,
         systems=settings.systems,
         members=BEST,
-        overrides=_overrides(settings.systems, stated_rate(rates), resample=bool(other_rates)),
+        overrides=_overrides(settings.systems, rate, resample=bool(other_rates)),
         normalisation=f"{{method: {NORMALISATION}, shrinkage: {SHRINKAGE}}}",
         n_static=recordings.n_static,
         min_with_deltas=MIN_WITH_DELTAS,
-        stated_rate=stated_rate(rates),
+        stated_rate=rate,
         other_rates=other_rates,
     )
 

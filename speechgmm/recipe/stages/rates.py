@@ -1,7 +1,7 @@
 """The sample rate that front ends take from the corpus, once that is known."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -45,7 +45,7 @@ def at_rates(recipe: Recipe, counts: Mapping[int, int]) -> ResolvedRecipe:
     """
     if not any(follows_corpus(system.features) for system in recipe.systems_or_self):
         return ResolvedRecipe(recipe)
-    mixed, rate = len(counts) > 1, _common_rate(counts)
+    mixed, rate = len(counts) > 1, usual_rate(counts)
     why = "the rate of all recordings" if counts else "as no recording can be read"
     if mixed:
         listed = ", ".join(f"{counts[each]:,} at {each} Hz" for each in sorted(counts, reverse=True))
@@ -72,7 +72,7 @@ def at_rates_of(recipe: Recipe, stored: Recipe) -> Recipe:
         return recipe
 
 
-def _common_rate(rates: Mapping[int, int]) -> int:
+def usual_rate(rates: Collection[int]) -> int:
     """Return the rate at which recordings of these rates can be compared; the highest usual one without recordings."""
     if len(rates) == 1:
         return next(iter(rates))
