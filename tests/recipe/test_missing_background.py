@@ -59,5 +59,5 @@ def test_a_kaldi_corpus_needs_no_folder_of_the_background_unless_it_is_named(tmp
         (folder / "utt2spk").write_text(f"a-{name} ann\n")
     (tmp_path / "trials.txt").write_text("ann a-2 target\n")
     assert read_kaldi(KaldiConfig(root=str(tmp_path))).background == ()
-    with pytest.raises(ValueError, match="lists/background"):
-        read_kaldi(KaldiConfig(root=str(tmp_path), background="lists/background"))
+    with pytest.raises(ValueError, match="lists/others"):
+        read_kaldi(KaldiConfig(root=str(tmp_path), background="lists/others"))

@@ -26,6 +26,10 @@ CHANNEL_NAMES = "AB"
 """Names of the channels that are written."""
 
 
+DEFAULT_BACKGROUND = "lists/background"
+"""Where the background is looked for; it need not be there."""
+
+
 class KaldiConfig(SharedRecordingsConfig):
     """A corpus of Kaldi data directories and trial lists.
 
@@ -57,7 +61,7 @@ class KaldiConfig(SharedRecordingsConfig):
 
     kind: Literal["kaldi"] = "kaldi"
     root: str
-    background: str | None = "lists/background"
+    background: str | None = DEFAULT_BACKGROUND
     enrol: str | None = "lists/enrol"
     test: str | None = "lists/test"
     data: str | None = None
@@ -94,7 +98,7 @@ def read_kaldi(config: KaldiConfig) -> Corpus:
     root = Path(config.root)
     problems = Problems()
     names: dict[Role | None, str | None] = {role: getattr(config, role) for role in ROLES} | {None: config.data}
-    if "background" not in config.model_fields_set and not (root / str(config.background)).exists():
+    if config.background == DEFAULT_BACKGROUND and not (root / DEFAULT_BACKGROUND).exists():
         names["background"] = None  # the default is for those who have one
     by_role = {
         role: read_data_directory(list_path(root, name), root, problems, config=config)
