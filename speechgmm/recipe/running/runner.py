@@ -201,9 +201,7 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
                         earlier.clear()  # not before: a root that is misspelt leaves what is there
                     warnings += _log_warnings(corpus.warnings())
                 case ResolvedRecipe(recipe=recipe) as resolved:
-                    if resolved.taken and not resolved.mixed:
-                        logger.info("%s", resolved.taken)
-                    warnings += _log_warnings(resolved.warnings + _empty_filters(recipe))
+                    warnings += _log_rates(resolved) + _log_warnings(_empty_filters(recipe))
                 case ExperimentFeatures() as features:
                     stores = features.open_stores()
                     warnings += _log_warnings(audio_warnings_of(stores) + clipped_warnings(_clipped_shares(stores)))
@@ -240,6 +238,13 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
         pass  # as the user asked
     previous = earlier.other.previous if earlier.other else None
     return RunResult(folder, metrics, tuple(warnings), tuple(runner.outputs), skipped, previous)
+
+
+def _log_rates(resolved: ResolvedRecipe) -> tuple[str, ...]:
+    """Write to the log which rate features take from the corpus; return it where recordings are resampled."""
+    if resolved.taken and not resolved.mixed:
+        logger.info("%s", resolved.taken)
+    return _log_warnings(resolved.warnings)
 
 
 def _empty_filters(recipe: Recipe) -> tuple[str, ...]:
