@@ -148,15 +148,17 @@ def _copy_trials(source: Path, folder: Path) -> None:
         (folder / path.name).write_bytes(path.read_bytes())
 
 
-def development_draws(data: Path, folder: Path, degraded: Collection[str] = (), n_degraded: int = 5) -> Iterator[Draw]:
-    """Yield all draws of the corpora in `data`, made in `folder`.
+def development_draws(
+    data: Path, folder: Path, degraded: Collection[str] = (), *, n_draws: int = 5, n_degraded: int = 5
+) -> Iterator[Draw]:
+    """Yield draws of the corpora in `data`, made in `folder`: `n_draws` of each size of background, or fewer.
 
     `degraded` adds copies with such tests, of the first `n_degraded` draws of each size.
     """
-    for corpus, sizes, n_draws in (("so762", (10, 14, 30), 5), ("libri", (14, 30), 2)):
+    for corpus, sizes, most in (("so762", (10, 14, 30), 5), ("libri", (14, 30), 2)):
         source = data / corpus
         sources = [(corpus, source, count_speakers(source), 0)]
-        for seed in range(n_draws):
+        for seed in range(min(most, n_draws)):
             for size in sizes:
                 name = f"{corpus}-{size}-{seed}"
                 sources.append((name, fewer_speakers(source, size, seed, folder / name), size, seed))

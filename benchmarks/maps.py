@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/maps.py DATA [--work FOLDER] [--without CORPUS ...] [--out FILE]. Each development corpus has
 the same weight, whatever the number of its draws; degraded copies have a share of it. With --without, the map is the
-one that a user with such a corpus would get. Stored stages in FOLDER are used again.
+one that a user with such a corpus would get. Results in FOLDER are used again.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from speechgmm import Engine, open_results, run
-from speechgmm.recipe.layout import CALIBRATION_FILE
+from speechgmm.recipe.layout import CALIBRATION_FILE, METRICS_FILE
 
 SYSTEMS = (("mfcc",), ("mfcc_raw", "mfcc_full", "lfcc_raw", "lfcc"))
 NORMALISATIONS = (
@@ -55,12 +55,14 @@ def scores_of(draw: Draw, systems: Sequence[str], normalisation: dict[str, Any],
     name = f"{draw.name}-{'-'.join(systems)}-{normalisation['method']}"
     calibration = {"on": "trials", "allow_evaluated": True}  # for the standard of unknown speakers alone
     recipe = {**section, "name": name, "seed": draw.seed, "corpus": draw.section, "calibration": calibration}
-    path = work / "recipe.yaml"
-    path.write_text(json.dumps(recipe | {"evaluation": {"bootstrap": 0}}), encoding="utf-8")
-    done = run(path, results=work / "results", engine=Engine("processes"), until_stage="evaluation")
-    trials = open_results(done.folder).trials
+    folder = work / "results" / name
+    if not (folder / METRICS_FILE).exists():
+        path = work / "recipe.yaml"
+        path.write_text(json.dumps(recipe | {"evaluation": {"bootstrap": 0}}), encoding="utf-8")
+        run(path, results=work / "results", engine=Engine("processes"), until_stage="evaluation")
+    trials = open_results(folder).trials
     target, nontarget = trials.scored(trials.usable()[0])
-    mean, deviation = json.loads((done.folder / CALIBRATION_FILE).read_text(encoding="utf-8"))["standard"]
+    mean, deviation = json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8"))["standard"]
     print(name, f"{target.sum():,} targets", flush=True)
     standardised = (trials.raw - mean) / deviation
     return Scores(draw, draw.name.endswith(DEGRADED), (standardised[target], standardised[nontarget]))

@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, help="where draws and results are kept; a temporary folder by default")
     parser.add_argument("--degraded", action="store_true", help="also with tests through a telephone band and MP3")
+    parser.add_argument("--draws", type=int, default=5, help="draws of each size of background")
     parser.add_argument("--csv", type=Path, help="write all rows to this file")
     parser.add_argument("--recipes", nargs="+", default=RECIPES)
     arguments = parser.parse_args()
@@ -76,7 +77,11 @@ def main() -> None:
         work = (arguments.work or Path(temporary)).resolve()
         degraded = ("band", "mp3") if arguments.degraded else ()
         rows = []
-        for draw in development_draws(arguments.data.resolve(), work / "draws", degraded):
+        for draw in development_draws(
+            arguments.data.resolve(), work / "draws", degraded, n_draws=arguments.draws, n_degraded=arguments.draws
+        ):
+            if draw.front_end is not None:
+                continue  # the recipes take audio
             for recipe in arguments.recipes:
                 rows += measure(draw, recipe, work)
     if arguments.csv:
