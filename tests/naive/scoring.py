@@ -101,17 +101,18 @@ def weighted_cost(weights, offset, target, nontarget, p_target):
     return cost
 
 
-def posterior_cost(parameters, target, nontarget, p_target, evidence, mean, covariance):
+def posterior_cost(parameters, target, nontarget, p_target, evidence, mean, covariance, n_smooth=0):
     """Minus the log of the probability of weights and an offset, in nats: the trials' cost, and the normal prior's.
 
-    The mean cost counts `evidence` times. Of n targets n + 1 in n + 2 are targets, of m nontargets 1 in m + 2.
+    The mean cost counts `evidence` times. If smoothed, of n targets n + 1 in n + 2 are targets, of m nontargets 1 in
+    m + 2.
     """
     *weights, offset = parameters
     prior = math.log(p_target / (1 - p_target))
     cost = 0.0
     for trials, share, is_target in (
-        (target, p_target, (len(target) + 1) / (len(target) + 2)),
-        (nontarget, 1 - p_target, 1 / (len(nontarget) + 2)),
+        (target, p_target, 1 - n_smooth / (len(target) + 2)),
+        (nontarget, 1 - p_target, n_smooth / (len(nontarget) + 2)),
     ):
         for trial in trials:
             logit = sum(w * x for w, x in zip(weights, trial, strict=True)) + offset + prior
@@ -125,7 +126,7 @@ def wide_prior(target, nontarget):
     """Mean and covariance of weights and offset, from independent ones of columns in the unit of the nontargets."""
     n_columns = len(target[0])
     covariance = np.zeros((n_columns + 1, n_columns + 1))
-    covariance[-1, -1] = 4.0
+    covariance[-1, -1] = 16.0
     for q in range(n_columns):
         own, others = [trial[q] for trial in target], [trial[q] for trial in nontarget]
         centre, variance = (fmean(own) + fmean(others)) / 2, (4.0 / pstdev(others)) ** 2

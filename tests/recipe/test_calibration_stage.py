@@ -159,7 +159,7 @@ def test_a_development_list_calibrates_the_others(small, lists, prior):
     else:
         evidence = 2 * EVIDENCE_OF_SPEAKER
         known = naive.wide_prior(target, nontarget)
-        slope = approx_fprime(found, naive.posterior_cost, 1e-7, target, nontarget, 0.5, evidence, *known)
+        slope = approx_fprime(found, naive.posterior_cost, 1e-7, target, nontarget, 0.5, evidence, *known, 1)
     assert np.abs(slope).max() < 1e-5
     facts = {"trained_on": "the trials of dev", "n_speakers": 2, "n_target": len(target), "n_nontarget": len(nontarget)}
     assert facts.items() <= done.metrics["calibration"].items()

@@ -21,9 +21,9 @@ def parameters(found):
     return np.array([*found.weights, *found.side_weights, found.offset])
 
 
-def literal_optimum(target, nontarget, p_target, n_speakers, mean, covariance):
+def literal_optimum(target, nontarget, p_target, n_speakers, mean, covariance, n_smooth=0):
     """Where the literal objective is least, by an optimiser that knows no gradient."""
-    arguments = (target, nontarget, p_target, EVIDENCE_OF_SPEAKER * n_speakers, mean, covariance)
+    arguments = (target, nontarget, p_target, EVIDENCE_OF_SPEAKER * n_speakers, mean, covariance, n_smooth)
     options = {"xatol": 1e-9, "fatol": 1e-13, "maxiter": 20_000}
     found = minimize(naive.posterior_cost, mean, arguments, method="Nelder-Mead", options=options)
     assert found.success
@@ -49,7 +49,7 @@ def test_the_most_probable_calibration_is_that_of_the_literal_objective(rng, pri
 def test_the_wide_prior_is_the_literal_one(rng, n_columns, n_speakers):
     target, nontarget = overlapping(rng, n_columns)
     found = train_calibration(target, nontarget, CalibrationConfig(), prior="wide", n_speakers=n_speakers)
-    expected = literal_optimum(target, nontarget, 0.5, n_speakers, *naive.wide_prior(target, nontarget))
+    expected = literal_optimum(target, nontarget, 0.5, n_speakers, *naive.wide_prior(target, nontarget), 1)
     np.testing.assert_allclose(parameters(found), expected, atol=2e-5)
 
 
@@ -84,12 +84,13 @@ def test_without_speakers_the_prior_is_all_that_is_known(rng, systems):
 
 @pytest.mark.parametrize("prior", [ONE, "wide"])
 def test_very_many_speakers_leave_nothing_of_the_prior(rng, prior):
-    # of targets with smoothed labels, n + 1 count as targets and 1 as a nontarget
+    # of targets with smoothed labels, as the wide prior has them, n + 1 count as targets and 1 as a nontarget
     target, nontarget = overlapping(rng, 1)
     found = train_calibration(target, nontarget, CalibrationConfig(), prior=prior, n_speakers=10**9)
     n, m = len(target), len(nontarget)
-    weights = np.concatenate([np.full(n, (n + 1) / (n + 2) / n), np.full(m, 1 / (m + 2) / m)])
-    others = np.concatenate([np.full(n, 1 / (n + 2) / n), np.full(m, (m + 1) / (m + 2) / m)])
+    odd = float(prior == "wide")
+    weights = np.concatenate([np.full(n, (1 - odd / (n + 2)) / n), np.full(m, odd / (m + 2) / m)])
+    others = np.concatenate([np.full(n, odd / (n + 2) / n), np.full(m, (1 - odd / (m + 2)) / m)])
     scores = np.concatenate([target, nontarget])[:, 0]
 
     def cost(at):
@@ -102,11 +103,15 @@ def test_very_many_speakers_leave_nothing_of_the_prior(rng, prior):
 @pytest.mark.parametrize("prior", [ONE, "wide"])
 def test_the_more_speakers_the_farther_from_the_prior(rng, prior):
     target, nontarget = rng.normal(30, 10, 40), rng.normal(0, 10, 90)
-    steps = [
-        train_calibration(target, nontarget, CalibrationConfig(), prior=prior, n_speakers=n).weights[0]
-        for n in (0, 1, 4, 16, 64, 1000)
-    ]
-    assert (np.diff(steps) > 0).all() if prior == "wide" else (np.diff(steps) < 0).all()
+    distances = []
+    for n_speakers in (0, 1, 4, 16, 64, 1000):
+        found = train_calibration(target, nontarget, CalibrationConfig(), prior=prior, n_speakers=n_speakers)
+        if prior == "wide":
+            distances.append(found.weights[0])
+        else:  # in deviations of the prior
+            apart = parameters(found) - prior.mean
+            distances.append(apart @ np.linalg.inv(prior.covariance) @ apart)
+    assert (np.diff(distances) > 0).all()
 
 
 SEPARABLE = [([3.0, 4.0], [1.0, 2.0]), ([5.0] * 50, [-5.0] * 60), ([1.0], [0.0])]
