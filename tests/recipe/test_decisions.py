@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from helpers.pages import Page
 from helpers.recipes import synthetic_corpus
 from helpers.tables import read_rows
 from speechgmm import run
@@ -128,7 +129,31 @@ def test_decisions_are_where_errors_cost_least_unless_said_otherwise(recipe):
     numbers = done.metrics["trials"]["trials"]
     assert numbers["p_miss"] == np.mean(np.array(target) < decision["threshold"])
     assert numbers["p_fa"] == np.mean(np.array(nontarget) >= decision["threshold"])
-    assert recipe().metrics["decision"]["threshold"] == pytest.approx(math.log(99))
+    shares = f"about {100 * numbers['p_miss']:.0f} are rejected, of 100 of others"
+    assert decision["errors"].startswith(f"at p_target 0.05, of 100 recordings of the right speaker {shares}")
+    assert decision["errors"].endswith(" (on the list trials)")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "threshold", "source"),
+    [
+        ((), math.log(0.99 / (10 * 0.01)), "sre08"),
+        (("evaluation.dcf=[sre16, sre08]",), math.log(99), "sre16"),  # the first costs of the first preset
+        (("evaluation.dcf=[]",), math.log(99), ""),
+        (("decision.costs={c_miss: 1}",), math.log(99), ""),
+    ],
+)
+def test_the_costs_of_decisions_are_those_of_the_first_preset_unless_set(recipe, overrides, threshold, source):
+    decision = recipe(*overrides, "name=preset").metrics["decision"]
+    assert decision["threshold"] == pytest.approx(threshold)
+    assert decision["meaning"].endswith(f": the costs of {source}, the evaluation's first preset") == bool(source)
+
+
+def test_a_learnt_threshold_follows_the_first_preset_too(recipe):
+    costs = {name: recipe("decision.method=min_dcf", f"evaluation.dcf=[{name}]") for name in ("sre08", "sre10")}
+    own = recipe("decision={method: min_dcf, costs: {p_target: 0.001}}")
+    thresholds = {name: done.metrics["decision"]["threshold"] for name, done in costs.items()}
+    assert thresholds["sre08"] < thresholds["sre10"] == own.metrics["decision"]["threshold"]
 
 
 @pytest.mark.parametrize(
@@ -145,11 +170,10 @@ def test_a_threshold_is_learnt_where_calibration_is_and_not_where_it_is_evaluate
     done = recipe(*keys, f"decision={section}")
     own, others = (llrs_of(done, of_list(corpus, name)) for name in ("dev", "eval"))
     threshold = find_threshold(*own, config)
-    assert done.metrics["decision"] | {"meaning": ""} == {
-        "method": config.method,
-        "threshold": pytest.approx(threshold, abs=1e-9),
-        "meaning": "",
-    }
+    decision = done.metrics["decision"]
+    assert (decision["method"], decision["threshold"]) == (config.method, pytest.approx(threshold, abs=1e-9))
+    assert decision["errors"].startswith("at p_target 0.3, of 100" if config.costs else "of 100 recordings")
+    assert decision["errors"].endswith(" (on the list dev)")
     assert "calibration was trained on" in done.metrics["decision"]["meaning"]
     found = done.metrics["decision"]["threshold"]
     for name, (target, nontarget) in (("dev", own), ("eval", others)):
@@ -191,7 +215,9 @@ def test_a_list_that_calibration_was_trained_on_is_marked(recipe):
     assert "dev*" in shown
     assert "eval*" not in shown
     assert "*: calibration was trained on trials of this list, so its metrics look better than they are\n" in shown
-    assert "threshold: +4.60 nats, where log-likelihood ratios decide best" in shown
+    assert "threshold: +2.29 nats, where log-likelihood ratios decide best" in shown
+    assert f"\ndecisions: {done.metrics['decision']['errors']}\n" in shown
+    assert f"Decisions: {done.metrics['decision']['errors']}." in Page(report).text
     calibration = done.metrics["calibration"]
     trials = f"{calibration['n_target']} target and {calibration['n_nontarget']} nontarget trials"
     assert f"\ncalibrated on the trials of dev ({trials})\n" in shown
@@ -288,7 +314,7 @@ def test_what_one_system_cannot_use_calibrates_none(fused, monkeypatch):
 
     monkeypatch.setattr(cross_fitting, "build_system", spy)
     done = fused("name=cross")
-    assert not [warning for warning in done.warnings if "calibrat" in warning]
+    assert not [warning for warning in done.warnings if "not calibrated" in warning]
     # 12 speakers of four utterances, but for one of three
     assert fused.short[0] not in used["enrol"] | used["test"]
     assert len(used["enrol"]) + len(used["test"]) == 47
