@@ -122,7 +122,10 @@ def test_a_fold_chooses_as_large_a_share_of_its_cohort(small, built):
 
 def test_a_first_model_that_may_know_all_speakers_calibrates_nothing(small):
     first = small("name=first").folder / "ubm.safetensors"
-    done = small(f"ubm.initial_model={first}", "name=known")
+    alone = small(f"ubm.initial_model={first}", "name=known")
+    assert alone.metrics["calibration"]["n_target"] == 0  # but for the map that comes with the package
+    assert f"initial_model {first} may know the speakers of all folds" in alone.warnings[0]
+    done = small(f"ubm.initial_model={first}", "scoring.method=linear", "name=known")
     assert done.metrics["calibration"] is None
     assert f"initial_model {first} may know the speakers of all folds" in done.warnings[0]
     (small.folder / "alone.yaml").write_text(

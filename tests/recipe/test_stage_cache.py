@@ -42,6 +42,11 @@ FEATURES = ["features of background", "features of enrol", "features of test"]
 COHORT = ["scores of the cohort's utterances", "speakers of the cohort", "scores of the cohort's models"]
 COHORT += ["scores of the cohort by itself"]
 SYSTEM = ["ubm", "speakers", "scores", *COHORT, "normalisation"]
+ENROLMENT = [
+    "scores of the enrolment",
+    "scores of the cohort's models of the enrolment",
+    "normalisation of the enrolment",
+]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +74,7 @@ def plan_of(folder, *overrides):
     return stored, {each.output.title: each.why for each in planned if each.why}
 
 
-ALL = ["corpus", *FEATURES, *SYSTEM, *folds(), "calibration", "evaluation"]
+ALL = ["corpus", *FEATURES, *SYSTEM, *ENROLMENT, *folds(), "calibration", "evaluation"]
 
 
 def test_a_plan_of_what_has_run_is_that_all_is_stored(whole):
@@ -116,7 +121,7 @@ def test_a_plan_of_recordings_that_were_not_heard_ends_where_they_matter(whole, 
         RECIPE.replace(RECIPE.splitlines()[1], f"corpus: {{kind: kaldi, root: {recorded}}}")
     )
     planned, unknown, _ = plan(load_recipe(tmp_path / "kaldi.yaml"), tmp_path / "results")
-    assert [each.output.title for each in planned] == FEATURES + SYSTEM
+    assert [each.output.title for each in planned] == FEATURES + SYSTEM + ENROLMENT
     assert unknown == ("calibration", "evaluation")
 
 
