@@ -58,8 +58,8 @@ class CalibrationPrior:
     ...     found = train_calibration(target, nontarget, CalibrationConfig(), prior=prior, n_speakers=n_speakers)
     ...     print(round(found.weights[0], 2), round(found.offset, 2))
     1.0 0.0
-    1.34 -1.14
-    1.92 -1.91
+    1.2 -0.91
+    1.92 -1.89
     """
 
     mean: Float64Array

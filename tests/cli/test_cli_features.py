@@ -247,7 +247,7 @@ def test_a_filter_without_a_bin_is_warned_of(folder, tmp_path):
         (["--set", "n_ceptra=20"], "--set n_ceptra=20: n_ceptra: unknown key; did you mean n_cepstra?"),
         (["--set", "n_cepstra"], "--set n_cepstra: expected KEY=VALUE, as in --set n_cepstra=20"),
         (["--config", "kaldy"], "--config kaldy: no such file"),
-        (["--config", "kaldy"], "(kaldi, htk, librosa, psf); did you mean kaldi?"),
+        (["--config", "kaldy"], "(kaldi, htk, librosa, psf), nor a shipped features section ("),
         (["--channel", "left"], "'left'; expected a number from 0, or mean"),
         (["--channel", "-1"], "'-1'; expected a number from 0, or mean"),
         (["--labels", "none.rttm"], "none.rttm: not readable"),

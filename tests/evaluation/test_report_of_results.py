@@ -135,7 +135,8 @@ def test_a_report_shows_the_data_the_training_and_the_recipe(made):
     page = Page((made / "first" / "report.html").read_text())
     for shown in (
         "6 speakers enrolled against a background model of 4 Gaussians from 10 speakers; 72 trials. "
-        "Scores are log-likelihood ratios, calibrated by 2-fold cross-validation on 10 background speakers.",
+        "Scores are log-likelihood ratios, calibrated by 2-fold cross-validation on 10 background speakers, "
+        "from the map that comes with speechgmm.",
         "its 80 % confidence interval",
         "background 10",
         "Everything that was given was used.",

@@ -485,7 +485,7 @@ def test_a_cohort_normalises_scores(voices, filled, ubm_file, cohort, tmp_path, 
         if row % 2 == 0
     }
     models = [filled.model(name) for name in filled.names]
-    some = members.frames[::2] if method in ("z", "t", "s") else members.frames  # the first of each two
+    some = members.frames[::2] if method in ("z", "t", "zt", "s") else members.frames  # the first of each two
     expected = normalise_scores(
         score_tests(filled, tests).matrix,
         config,

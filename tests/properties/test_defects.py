@@ -36,7 +36,11 @@ from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.scoring.llr import ScoringConfig
 
 ALL = ("weights", "means", "variances")
-RECIPE = "corpus: {kind: kaldi, root: corpus}\nubm: {n_components: 4, n_iterations: 2}\n"
+RECIPE = """
+corpus: {kind: kaldi, root: corpus}
+ubm: {n_components: 4, n_iterations: 2}
+calibration: {method: none}
+"""
 
 
 def is_finite(gmm):

@@ -30,6 +30,11 @@ name: small
 {synthetic_corpus(n_speakers=3, n_background=3, n_enrol=1)}
 ubm: {{n_components: 8, n_iterations: 3}}
 """
+SYSTEM_ALONE = """
+corpus: {kind: kaldi, root: corpus}
+ubm: {n_components: 8, n_iterations: 3}
+calibration: {method: none}
+"""
 SAME_BYTES = (
     *("ubm.safetensors", "speakers.safetensors", "scores.csv", "metrics.json", "skipped.csv", "training.csv"),
     "confusion.csv",
@@ -50,7 +55,7 @@ def voices(tmp_path_factory):
 def corpus(voices, tmp_path):
     """A copy of it to do harm to, and a recipe beside it."""
     shutil.copytree(voices, tmp_path / "corpus")
-    (tmp_path / "own.yaml").write_text("corpus: {kind: kaldi, root: corpus}\nubm: {n_components: 8, n_iterations: 3}\n")
+    (tmp_path / "own.yaml").write_text(SYSTEM_ALONE)
     return tmp_path / "corpus"
 
 
