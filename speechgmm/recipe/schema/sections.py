@@ -70,9 +70,10 @@ class CalibrationSection(Configuration):
         Prior of a target trial for which "logistic" is optimised.
     prior : "shipped", "wide" or "none"
         For "logistic", what is known before the trials, which count by the number of their speakers. "shipped": the map
-        that was learnt on other corpora and comes with the package. It is of sums of scores with S-norm, by models
-        adapted from one background model; other scores get "wide". "wide": the scale of the scores alone, so that few
-        speakers give small ratios. "none": nothing; trials without an error then give no calibration.
+        that was learnt on other corpora and comes with the package. It is of the log-likelihood ratios of models that
+        are adapted from one background model, normalised or not, and of sums of them; other scores get "wide". "wide":
+        the scale of the scores alone, so that few speakers give small ratios. "none": nothing; trials without an error
+        then give no calibration.
     systems : "equal", "scaled" or "trained"
         Whether the scores of several systems are summed as they are; each divided by the standard deviation of its
         nontarget scores in the calibration trials, for systems whose scores differ in scale; or with trained weights.
