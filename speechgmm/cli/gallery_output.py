@@ -322,7 +322,7 @@ def show_expected_errors(gallery: "Gallery", given: float | None) -> None:
     from speechgmm.scoring.decision_errors import errors_in_words
 
     threshold = verification_threshold(gallery.config) if given is None else given
-    known = gallery.decision_errors
+    known = gallery.recognisers[0].decision_errors
     shares = known.at(threshold) if known is not None and threshold is not None else None
     if shares is not None:
         decisions = gallery.config.decisions

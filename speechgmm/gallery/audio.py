@@ -4,6 +4,7 @@ Audio that has this form already is used as it is.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,27 +42,31 @@ class HeardAudio:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GalleryExtraction(Extraction):
-    """The features of one recording, and how its audio was brought into the gallery's form."""
+    """The features of one recording by a gallery's first front end, and how its audio was brought into its form."""
 
     audio: HeardAudio
+    by_front_end: Mapping[str, Extraction]  # the features by all front ends, by their fingerprints
 
 
-def extract_recording(path: Path, config: GalleryConfig, front_end: FeatureConfig) -> GalleryExtraction:
+def extract_recording(path: Path, config: GalleryConfig, front_ends: Mapping[str, FeatureConfig]) -> GalleryExtraction:
     """Extract the features of a recording of any rate and number of channels, as far as the gallery allows.
 
-    A recording that cannot be used raises an AudioError that names it.
+    `front_ends` are those of the gallery, by their fingerprints. A recording that cannot be used raises an AudioError
+    that names it.
     """
     channel, (samples, rate, remarks) = _one_channel(path, config)
+    front_end = next(iter(front_ends.values()))
     if rate != front_end.sample_rate and not config.resample:
         raise AudioError(
             f"{path}: sample rate {rate} Hz; this gallery takes {front_end.sample_rate} Hz, and its gallery.json says "
             '"resample": false'
         )
     try:
-        extraction = _analyse(samples, rate, front_end)
+        extractions = {name: _analyse(samples, rate, each) for name, each in front_ends.items()}
     except AudioError as error:
         mixed = ", in the mean of its channels" if channel == "mean" else ""
         raise AudioError(f"{path}: {error}{mixed}") from error
+    extraction = next(iter(extractions.values()))
     heard = HeardAudio(rate, channel, real_bandwidth(samples, rate), remarks)
     warnings = remarks
     if heard.is_narrow(front_end):
@@ -69,7 +74,7 @@ def extract_recording(path: Path, config: GalleryConfig, front_end: FeatureConfi
             f"holds sound up to {heard.bandwidth / 1000:.1f} kHz only, and the features of this gallery reach "
             f"{front_end.top_frequency / 1000:.1f} kHz",
         )
-    return GalleryExtraction(**vars(replace(extraction, warnings=warnings)), audio=heard)
+    return GalleryExtraction(**vars(replace(extraction, warnings=warnings)), audio=heard, by_front_end=extractions)
 
 
 def audio_digest(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The settings of a gallery, ``gallery.json``: front end, models, scoring, and how decisions are made."""
+"""The settings of a gallery: its recognisers, their systems, and how decisions are made."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, ValidationError
 from speechgmm.configuration import Configuration, fingerprint
 from speechgmm.errors import GalleryError, ModelError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.gallery.layout import BACKEND_FILE, CALIBRATION_FILE, COHORT_FILE, SUBSPACE_FILE, UBM_FILE
+from speechgmm.gallery.layout import BACKEND_FILE, COHORT_FILE, SUBSPACE_FILE, UBM_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import read_header
 from speechgmm.scoring.calibration import Calibration, load_calibration
@@ -20,8 +20,6 @@ from speechgmm.scoring.normalisation import ScoreNormalisationConfig
 from speechgmm.scoring.thresholds import EQUAL_ERRORS, CostsConfig
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
-
-FORMAT_VERSION = 1
 
 UNITS: Final = {"cosine": "cosines", "svm": "margins of support-vector machines", "plda": "nats"}
 """What scores of back ends are, by the step that scores."""
@@ -55,22 +53,15 @@ class DecisionConfig(Configuration):
         return speech_seconds < self.min_speech
 
 
-class GalleryConfig(Configuration):
-    """The content of ``gallery.json``.
+class SystemConfig(Configuration):
+    """One system of a recogniser: a front end, a background model, and how models are made and scored.
 
     Parameters
     ----------
-    format_version : 1
-        Version of the folder's format.
     front_end : dict
         The `FeatureConfig` that the background model was trained with, as the model's file gives it.
     fingerprint : str
         Fingerprint of the front end.
-    channel : "mean", "loudest" or None
-        What is taken of a recording of several channels: their mean, or the one of the greatest mean power. None:
-        such recordings are refused.
-    resample : bool
-        Whether recordings of another rate are resampled to the front end's; otherwise they are refused.
     adaptation : section or None
         How a speaker's model is adapted from the statistics; None if models are made by the section `speakers` or
         `vectors`.
@@ -84,30 +75,19 @@ class GalleryConfig(Configuration):
         How a test is scored against a model; None for vectors, which the back end scores.
     normalisation : section
         How scores are normalised by the cohort; method "none" without a cohort.
-    decisions : section
-        When a speaker is accepted, and how much speech is too little.
     digests : dict of str to str
-        SHA-256 of the other files that the whole gallery depends on.
+        SHA-256 of the system's files, by their names.
     """
 
-    format_version: Literal[1] = 1
     front_end: dict[str, JsonValue]
     fingerprint: str
-    channel: Literal["mean", "loudest"] | None = "mean"
-    resample: bool = True
     adaptation: AdaptationConfig | None = None
     speakers: Annotated[ISVConfig | JFAConfig, Field(discriminator="method")] | None = None
     vectors: Annotated[IVectorConfig | SupervectorConfig, Field(discriminator="kind")] | None = None
     scorer: Literal["cosine", "svm", "plda"] | None = None
     scoring: ScoringConfig | None = None
     normalisation: ScoreNormalisationConfig = ScoreNormalisationConfig()
-    decisions: DecisionConfig = DecisionConfig()
     digests: dict[str, str]
-
-    @property
-    def calibrated(self) -> bool:
-        """Whether scores are calibrated log-likelihood ratios."""
-        return CALIBRATION_FILE in self.digests
 
     @property
     def has_cohort(self) -> bool:
@@ -120,20 +100,17 @@ class GalleryConfig(Configuration):
         return fingerprint([self.fingerprint, self.digests.get(UBM_FILE)])
 
     @property
-    def score_quantity(self) -> str:
-        """What scores are, as messages name it."""
+    def are_ratios(self) -> bool:
+        """Whether scores are log-likelihood ratios, if not calibrated ones."""
         is_linear = self.scoring is not None and self.scoring.method == "linear"
-        is_ratio = self.calibrated or not (self.has_cohort or is_linear or self.scorer in ("cosine", "svm"))
-        return "log-likelihood ratio" if is_ratio else "score"
+        return not (self.has_cohort or is_linear or self.scorer in ("cosine", "svm"))
 
     @property
-    def score_unit(self) -> str:
+    def unit(self) -> str:
         """The unit of scores, as messages name it."""
-        if self.calibrated:
-            return "nats, calibrated"
         if self.has_cohort:
-            return "deviations of the cohort's scores, not calibrated"
-        return f"{UNITS[self.scorer] if self.scorer else 'nats per frame'}, not calibrated"
+            return "deviations of the cohort's scores"
+        return UNITS[self.scorer] if self.scorer else "nats per frame"
 
     @property
     def contradiction(self) -> str | None:
@@ -167,41 +144,110 @@ class GalleryConfig(Configuration):
         return None
 
 
-def read_config(path: Path) -> GalleryConfig:
-    """Read ``gallery.json``.
+class RecogniserConfig(Configuration):
+    """Systems whose scores are fused and calibrated together.
 
-    A file that is missing, damaged or in a newer format raises a GalleryError that names the key.
+    Parameters
+    ----------
+    systems : dict of str to section
+        The systems by name; their files are in folders of these names. The name of a gallery's only system may be
+        empty: its files are in the gallery's folder.
+    calibration : str or None
+        SHA-256 of the calibration's file; None if scores are not calibrated.
+    synthetic : bool
+        Whether the background is of synthetic talkers, so that scores mean nothing for real voices.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise GalleryError(f"{path.parent}: not a gallery: no {path.name} in it") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise GalleryError(f"{path}: not readable ({error})") from error
-    try:
-        version = json.loads(text).get("format_version")
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise GalleryError(f"{path}: damaged ({error})") from error
-    if version != FORMAT_VERSION:
-        raise GalleryError(f"{path}: gallery of format version {version!r}; this speechgmm reads {FORMAT_VERSION}")
-    try:
-        config = GalleryConfig.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise GalleryError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    if _has_other_fingerprint(config):
-        raise GalleryError(f"{path}: front_end does not match fingerprint; a gallery's front end cannot be changed")
-    if config.contradiction:
-        raise GalleryError(f"{path}: {config.contradiction}")
-    return config
+
+    systems: dict[str, SystemConfig] = Field(min_length=1)
+    calibration: str | None = None
+    synthetic: bool = False
+
+    @property
+    def score_quantity(self) -> str:
+        """What scores are, as messages name it."""
+        is_ratio = self.calibration is not None or all(system.are_ratios for system in self.systems.values())
+        return "log-likelihood ratio" if is_ratio else "score"
+
+    @property
+    def score_unit(self) -> str:
+        """The unit of scores, as messages name it."""
+        if self.calibration is not None:
+            return "nats, calibrated"
+        return f"{next(iter(self.systems.values())).unit}, not calibrated"
+
+    @property
+    def contradiction(self) -> str | None:
+        """What keeps the systems from being used together; None if nothing does."""
+        if len(self.systems) > 1 and self.calibration is None:
+            return f"{len(self.systems)} systems without a calibration; expected the calibration that fuses them"
+        for name, system in self.systems.items():
+            if system.contradiction:
+                return f"{name}: {system.contradiction}" if name else system.contradiction
+        return None
 
 
-def _has_other_fingerprint(config: GalleryConfig) -> bool:
-    """Check whether a front end was changed; infinity and NaN, which have no fingerprint, were never in one."""
-    try:
-        return fingerprint(config.front_end) != config.fingerprint
-    except ValueError:
-        return True
+class GalleryConfig(Configuration):
+    """The content of ``gallery.json``.
+
+    Parameters
+    ----------
+    format_version : 2
+        Version of the folder's format. A gallery of one system in its own folder is written as version 1, which earlier
+        versions read too.
+    channel : "mean", "loudest" or None
+        What is taken of a recording of several channels: their mean, or the one of the greatest mean power. None:
+        such recordings are refused.
+    resample : bool
+        Whether recordings of another rate are resampled to the front end's; otherwise they are refused.
+    decisions : section
+        When a speaker is accepted, and how much speech is too little.
+    recognisers : dict of str to section
+        What recordings are compared by, the one of the widest band first. A recording and a speaker are compared by
+        the first that both have all frequencies of. The name of the only one may be empty.
+    """
+
+    format_version: Literal[2] = 2
+    channel: Literal["mean", "loudest"] | None = "mean"
+    resample: bool = True
+    decisions: DecisionConfig = DecisionConfig()
+    recognisers: dict[str, RecogniserConfig] = Field(min_length=1)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether scores are calibrated log-likelihood ratios."""
+        return all(each.calibration is not None for each in self.recognisers.values())
+
+    @property
+    def background(self) -> str:
+        """Digest of the front ends and background models, which the speakers' statistics depend on."""
+        backgrounds = [system.background for each in self.recognisers.values() for system in each.systems.values()]
+        distinct = list(dict.fromkeys(backgrounds))
+        return distinct[0] if len(distinct) == 1 else fingerprint([*distinct])
+
+    @property
+    def score_quantity(self) -> str:
+        """What scores are, as messages name it."""
+        return next(iter(self.recognisers.values())).score_quantity
+
+    @property
+    def score_unit(self) -> str:
+        """The unit of scores, as messages name it."""
+        return next(iter(self.recognisers.values())).score_unit
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether a background is of synthetic talkers."""
+        return any(each.synthetic for each in self.recognisers.values())
+
+    @property
+    def contradiction(self) -> str | None:
+        """What keeps the recognisers from being used together; None if nothing does."""
+        if len(self.recognisers) > 1 and not self.calibrated:
+            return f"{len(self.recognisers)} recognisers, not all calibrated; expected a calibration of each"
+        for name, each in self.recognisers.items():
+            if each.contradiction:
+                return f"{name}: {each.contradiction}" if name else each.contradiction
+        return None
 
 
 def front_end_of(path: Path, front_end: dict[str, JsonValue]) -> FeatureConfig:
@@ -227,13 +273,13 @@ def model_front_end(path: Path) -> dict[str, JsonValue]:
     return dict(front_end)
 
 
-def read_calibration(path: Path) -> Calibration:
-    """Read the calibration of one system's scores, as a run writes it.
+def read_calibration(path: Path, n_systems: int = 1) -> Calibration:
+    """Read the calibration of the scores of so many systems, as a run writes it.
 
     It is JSON: ``calibration``, whether its side information is the ``duration``, the numbers of trials that it was
     trained on, ``n_target`` and ``n_nontarget``, and the ``prior`` that it was trained from, if any. A damaged file, a
-    calibration of several systems or of other side information, or one trained without trials of one kind that is not
-    the shipped prior, raises a GalleryError.
+    calibration of another number of systems or of other side information, or one trained without trials of one kind
+    that is not the shipped prior, raises a GalleryError.
     """
     data = _read_calibration_data(path)
     try:
@@ -243,8 +289,8 @@ def read_calibration(path: Path) -> Calibration:
     for key in ("n_target", "n_nontarget"):
         if data.get(key) == 0 and data.get("prior") != "shipped":
             raise GalleryError(f"{path}: trained on no {key[2:]} trials; calibration needs trials of both kinds")
-    if calibration.n_systems > 1:
-        raise GalleryError(f"{path}: takes the scores of {calibration.n_systems} systems; a gallery has one")
+    if calibration.n_systems != n_systems:
+        raise GalleryError(f"{path}: takes the scores of {calibration.n_systems} systems; this gallery has {n_systems}")
     if calibration.n_sides > 1 or (calibration.n_sides and data.get("duration") is not True):
         raise GalleryError(f"{path}: takes {calibration.n_sides} numbers beside the score; expected durations at most")
     return calibration

@@ -1,56 +1,33 @@
-"""Creation of a gallery and enrolment of speakers: one writer at a time, and every file whole or absent.
+"""Creation of a gallery of one system, and enrolment of speakers: one writer at a time, and every file whole or absent.
 
 Features are extracted before the lock is taken, so that a writer holds it for milliseconds. It is a lock of the
 operating system, which ends with the process that holds it.
 """
 
-import shutil
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Literal
 from unicodedata import normalize
 
 from filelock import FileLock, Timeout
 
-from speechgmm.configuration import fingerprint
 from speechgmm.errors import AudioError, GalleryError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.files import UMASK, WRITING, file_digest, sync_folder, write_durably
-from speechgmm.gallery.cohort import load_cohort
-from speechgmm.gallery.config import (
-    DecisionConfig,
-    GalleryConfig,
-    front_end_of,
-    model_front_end,
-    read_calibration,
-)
+from speechgmm.files import WRITING, sync_folder
+from speechgmm.gallery.building import RecogniserSource, build_gallery, check_new, system_source
+from speechgmm.gallery.config import DecisionConfig
 from speechgmm.gallery.gallery import Gallery, hear, read_each, record_heard, unknown_speaker_error
-from speechgmm.gallery.layout import (
-    BACKEND_FILE,
-    CALIBRATION_FILE,
-    COHORT_FILE,
-    CONFIG_FILE,
-    SUBSPACE_FILE,
-    UBM_FILE,
-    speaker_file,
-    speakers_folder,
-)
+from speechgmm.gallery.layout import speaker_file, speakers_folder
 from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, safe_name, save_speaker
-from speechgmm.gallery.systems import check_system, load_system
 from speechgmm.gmm.adaptation import AdaptationConfig
-from speechgmm.gmm.storage import FrontEnd, check_front_end, load_gmm
+from speechgmm.gmm.storage import check_front_end
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig
-from speechgmm.subspace.backend.storage import load_backend
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
 
 LOCK_FILE = ".lock"
-
-OPTIONAL_KEYS = ("channel", "resample", "adaptation", "speakers", "vectors", "scorer", "scoring")
-"""Keys of the settings that are not written at their defaults."""
 
 PATIENCE = 60.0
 """Seconds that a writer waits for others."""
@@ -75,6 +52,7 @@ def create_gallery(
     cohort: str | Path | None = None,
     normalisation: ScoreNormalisationConfig | None = None,
     calibration: str | Path | None = None,
+    synthetic: bool = False,
 ) -> Gallery:
     """Create a gallery without speakers.
 
@@ -108,6 +86,8 @@ def create_gallery(
         How scores are normalised; given exactly if there is a cohort.
     calibration : str or Path, optional
         The file of a calibration of these scores; see `speechgmm.gallery.config.read_calibration`.
+    synthetic : bool
+        Whether the background is of synthetic talkers; answers then say that they mean nothing for real voices.
 
     Returns
     -------
@@ -140,52 +120,22 @@ def create_gallery(
     ['gallery.json', 'speakers', 'ubm.safetensors']
     """
     folder, ubm = Path(folder), Path(ubm)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise GalleryError(f"{folder}: there already; expected a new or an empty folder")
-    trained_on = model_front_end(ubm)
-    front_end_of(ubm, trained_on)
+    check_new(folder)
     if front_end is not None:
         check_front_end(ubm, front_end.model_dump(mode="json"))
-    background = load_gmm(ubm)
-    if (cohort is None) != (normalisation is None or normalisation.method == "none"):
-        raise GalleryError(
-            "normalisation without a cohort, or a cohort without normalisation; expected both or neither"
-        )
-    parts = {COHORT_FILE: cohort, CALIBRATION_FILE: calibration, SUBSPACE_FILE: factors, BACKEND_FILE: backend}
-    files = {UBM_FILE: ubm} | {name: Path(path) for name, path in parts.items() if path is not None}
-    _check_files(files, trained_on)
-    if vectors is None:
-        scoring = scoring or ScoringConfig()
-        adaptation = adaptation or (None if speakers else AdaptationConfig())
-    config = GalleryConfig(
-        front_end=trained_on,
-        fingerprint=fingerprint(trained_on),
-        channel=channel,
+    system = system_source(
+        ubm,
         adaptation=adaptation,
         speakers=speakers,
         vectors=vectors,
-        scorer=None if backend is None else load_backend(backend).scorer.config.step,
+        factors=factors,
+        backend=backend,
         scoring=scoring,
-        normalisation=normalisation or ScoreNormalisationConfig(),
-        decisions=decisions or DecisionConfig(),
-        digests={name: file_digest(path) for name, path in files.items()},
+        cohort=cohort,
+        normalisation=normalisation,
     )
-    if config.contradiction:
-        raise GalleryError(config.contradiction)
-    check_system(load_system(config, background, files.__getitem__), background)
-    _build(folder, config, files)
-    return Gallery(folder)
-
-
-def _check_files(files: Mapping[str, Path], front_end: FrontEnd) -> None:
-    """Refuse a cohort or a calibration that cannot be read, and models of another front end."""
-    for name in (COHORT_FILE, SUBSPACE_FILE, BACKEND_FILE):
-        if name in files:
-            check_front_end(files[name], front_end)
-    if COHORT_FILE in files:
-        load_cohort(files[COHORT_FILE])
-    if CALIBRATION_FILE in files:
-        read_calibration(files[CALIBRATION_FILE])
+    source = RecogniserSource({"": system}, None if calibration is None else Path(calibration), synthetic)
+    return build_gallery(folder, {"": source}, channel=channel, decisions=decisions)
 
 
 def enrol(gallery: Gallery, name: str, recordings: Sequence[Recording]) -> EnrolledSpeaker:
@@ -347,26 +297,3 @@ def _only_writer(gallery: Gallery) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _build(folder: Path, config: GalleryConfig, files: Mapping[str, Path]) -> None:
-    """Fill a temporary folder and rename it into place."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(mkdtemp(prefix=WRITING, dir=folder.parent))
-        try:
-            speakers_folder(temporary).mkdir()
-            for name, path in files.items():
-                write_durably(temporary / name, path.read_bytes())
-            fields = GalleryConfig.model_fields
-            # An earlier speechgmm does not know all of these keys.
-            unset = {key for key in OPTIONAL_KEYS if getattr(config, key) == fields[key].default}
-            write_durably(temporary / CONFIG_FILE, config.model_dump_json(indent=2, exclude=unset).encode() + b"\n")
-            temporary.chmod(0o777 & ~UMASK)
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        sync_folder(folder.parent)
-    except OSError as error:
-        error.filename = str(folder)  # the user has never seen the temporary one
-        raise

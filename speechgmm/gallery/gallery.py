@@ -4,7 +4,8 @@
 statistics of each recording of a speaker. The speaker's model is made of these alone, so that recordings and speakers
 are added and removed without training. Models by factors or of vectors also need ``subspace.safetensors`` and
 ``backend.safetensors``. If the files are there, scores are normalised by ``cohort.safetensors`` and mapped to
-log-likelihood ratios by ``calibration.json``.
+log-likelihood ratios by ``calibration.json``. A gallery of several systems has a folder for each system's files; one
+of several recognisers, a folder for each recogniser.
 
 A file is written beside its place and renamed into it, by one writer at a time: however a writer ends, a speaker's
 file is whole or absent. Readers need no lock. A damaged file is listed with the reason, and the other speakers still
@@ -18,32 +19,18 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from unicodedata import normalize
 
 from speechgmm.errors import AudioError, AudioWarning, GalleryError
 from speechgmm.features.extract import FeatureConfig
-from speechgmm.files import file_digest
 from speechgmm.gallery.audio import GalleryExtraction, audio_digest, extract_recording
-from speechgmm.gallery.cohort import Cohort, load_cohort
-from speechgmm.gallery.config import front_end_of, read_calibration, read_config, read_decision_errors
-from speechgmm.gallery.layout import (
-    CALIBRATION_FILE,
-    COHORT_FILE,
-    CONFIG_FILE,
-    SUFFIX,
-    UBM_FILE,
-    speaker_file,
-    speakers_folder,
-)
-from speechgmm.gallery.normalisation import CohortNormaliser
+from speechgmm.gallery.config_file import read_config
+from speechgmm.gallery.layout import CONFIG_FILE, SUFFIX, speaker_file, speakers_folder
+from speechgmm.gallery.recogniser import ModelFolder, Recogniser, SpeakerModels, StoredSystem
 from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, load_speaker
-from speechgmm.gallery.systems import GalleryModel, GallerySystem, load_system
+from speechgmm.gallery.systems import GalleryModel
 from speechgmm.gmm.model import DiagonalGMM
-from speechgmm.gmm.statistics import accumulate
-from speechgmm.gmm.storage import load_gmm
-from speechgmm.scoring.calibration import Calibration
-from speechgmm.scoring.decision_errors import DecisionErrors
 
 Result = TypeVar("Result")
 
@@ -112,44 +99,33 @@ class Gallery:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.config = read_config(self.folder / CONFIG_FILE)
-        self._models: dict[str, tuple[tuple[int, ...], GalleryModel]] = {}
+        self._models: dict[str, tuple[tuple[int, ...], ModelsOfSpeaker]] = {}
 
     @cached_property
+    def recognisers(self) -> tuple[Recogniser, ...]:
+        """What recordings are compared by, the one of the widest band first."""
+        folder = ModelFolder(self.folder, self.folder / CONFIG_FILE)
+        return tuple(Recogniser(folder.sub(name), each) for name, each in self.config.recognisers.items())
+
+    @cached_property
+    def front_ends(self) -> dict[str, FeatureConfig]:
+        """The front ends of all systems, by their fingerprints; the first is that of the first system."""
+        return {name: each for recogniser in self.recognisers for name, each in recogniser.front_ends.items()}
+
+    @property
     def front_end(self) -> FeatureConfig:
-        """The front end of the background model."""
-        return front_end_of(self.folder / CONFIG_FILE, self.config.front_end)
+        """The front end of the first system."""
+        return self._first.front_end
 
-    @cached_property
+    @property
     def ubm(self) -> DiagonalGMM:
-        """The background model."""
-        return load_gmm(self._intact(UBM_FILE))
+        """The background model of the first system."""
+        return self._first.ubm
 
-    @cached_property
-    def system(self) -> GallerySystem[Any]:
-        """What makes models and scores tests against them; see `speechgmm.gallery.systems`."""
-        return load_system(self.config, self.ubm, self._intact)
-
-    @cached_property
-    def calibration(self) -> Calibration | None:
-        """The calibration that maps scores to log-likelihood ratios, if there is one."""
-        return read_calibration(self._intact(CALIBRATION_FILE)) if self.config.calibrated else None
-
-    @cached_property
-    def decision_errors(self) -> DecisionErrors | None:
-        """The error rates of decisions on the trials of the calibration, by threshold, if they are known."""
-        return read_decision_errors(self._intact(CALIBRATION_FILE)) if self.config.calibrated else None
-
-    @cached_property
-    def cohort(self) -> Cohort | None:
-        """The utterances that scores are normalised by, if there are any."""
-        return load_cohort(self._intact(COHORT_FILE)) if self.config.has_cohort else None
-
-    @cached_property
-    def normaliser(self) -> CohortNormaliser[Any] | None:
-        """The normalisation of scores by the cohort, if there is one."""
-        if self.cohort is None:
-            return None
-        return CohortNormaliser(self.cohort, self.ubm, self.system, self.config.normalisation)
+    @property
+    def _first(self) -> StoredSystem:
+        """The first system."""
+        return self.recognisers[0].systems[0]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -195,13 +171,13 @@ class Gallery:
         """
         return self._read_one(name, self._speaker)
 
-    def models(self) -> tuple[dict[str, GalleryModel], Mapping[str, str]]:
+    def models(self) -> tuple[dict[str, "ModelsOfSpeaker"], Mapping[str, str]]:
         """Make the models of all speakers; each stays in memory until the speaker's file changes.
 
         Returns
         -------
-        models : dict of str to DiagonalGMM or EnrolledVectors
-            The model of each speaker by name, in the order of the names, as `model` returns it.
+        models : dict of str to ModelsOfSpeaker
+            The models of each speaker by name, in the order of the names.
         damaged : dict of str to str
             Why each damaged speaker's file is unusable, by its path.
 
@@ -212,16 +188,21 @@ class Gallery:
         OSError
             If the folder of the speakers cannot be read.
         """
-        system = self.system  # whose damage is not that of the speakers' files
-        models, damaged = read_all(self, self.names, lambda name: self._model(name, system))
+        self._load()
+        models, damaged = read_all(self, self.names, self._models_of)
         if damaged and not models:
             raise GalleryError(f"no speaker can be used; {'; '.join(map(': '.join, damaged.items()))}")
         if not models:
             raise GalleryError(f"{self.folder}: no speaker is enrolled in this gallery")
         return models, damaged
 
+    def models_of(self, name: str) -> "ModelsOfSpeaker":
+        """Make the models of one speaker by all systems, as `models` does; errors are those of `model`."""
+        self._load()
+        return self._read_one(name, self._models_of)
+
     def model(self, name: str) -> GalleryModel:
-        """Make the model of one speaker; it stays in memory until the speaker's file changes.
+        """Make the model of one speaker in the first system; it stays in memory until the speaker's file changes.
 
         Parameters
         ----------
@@ -240,7 +221,7 @@ class Gallery:
         GalleryError
             If no speaker of that name is enrolled, or a file that the model depends on is damaged.
         """
-        return self._read_one(name, lambda known: self._model(known, self.system))
+        return self.models_of(name).by_recogniser[0][0]
 
     def read(self, path: str | Path) -> GalleryExtraction:
         """Extract the features of a recording with the gallery's front end.
@@ -302,16 +283,10 @@ class Gallery:
         _warn(path, extraction.warnings)
         return record_heard(self, Path(path), extraction)
 
-    def _intact(self, name: str) -> Path:
-        """Return the path of a file that the whole gallery depends on, if its digest is the one in the settings."""
-        path = self.folder / name
-        try:
-            digest = file_digest(path)
-        except OSError as error:
-            raise GalleryError(f"{path}: not readable ({error.strerror})") from error
-        if digest != self.config.digests.get(name):
-            raise GalleryError(f"{path}: damaged, or another file than this gallery was made with")
-        return path
+    def _load(self) -> None:
+        """Read what all models depend on, so that its damage is not taken for that of the speakers' files."""
+        for recogniser in self.recognisers:
+            recogniser.load()
 
     def _read_one(self, name: str, read: Callable[[str], Result]) -> Result:
         """Read one speaker, or refuse a name that is not enrolled."""
@@ -325,16 +300,31 @@ class Gallery:
         """Read a speaker's file."""
         return load_speaker(speaker_file(self.folder, name), self.config.background)
 
-    def _model(self, name: str, system: GallerySystem[Any]) -> GalleryModel:
-        """Return a speaker's model from memory, or make it if the speaker's file has changed."""
+    def _models_of(self, name: str) -> "ModelsOfSpeaker":
+        """Return a speaker's models from memory, or make them if the speaker's file has changed."""
         status = speaker_file(self.folder, name).stat()
         signature = (status.st_mtime_ns, status.st_size, status.st_ino)
         known = self._models.get(name)
         if known is not None and known[0] == signature:
             return known[1]
-        model: GalleryModel = system.model([recording.statistics for recording in self._speaker(name).recordings])
-        self._models[name] = signature, model
-        return model
+        recordings = self._speaker(name).recordings
+        models, start = [], 0
+        for recogniser in self.recognisers:
+            stop = start + len(recogniser.backgrounds)
+            models.append(recogniser.model([recording.statistics[start:stop] for recording in recordings]))
+            start = stop
+        bandwidth = min(recording.bandwidth for recording in recordings)
+        made = ModelsOfSpeaker(tuple(models), bandwidth)
+        self._models[name] = signature, made
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class ModelsOfSpeaker:
+    """The models of one speaker by all systems."""
+
+    by_recogniser: tuple[SpeakerModels, ...]
+    bandwidth: float  # up to which frequency there is sound in all of the speaker's recordings, in Hz
 
 
 def _warn(path: str | Path, remarks: Iterable[str]) -> None:
@@ -345,14 +335,21 @@ def _warn(path: str | Path, remarks: Iterable[str]) -> None:
 
 def hear(gallery: Gallery, path: Path) -> GalleryExtraction:
     """Extract features as the gallery's `read` does, for a caller that shows the warnings in the result itself."""
-    return extract_recording(path, gallery.config, gallery.front_end)
+    return extract_recording(path, gallery.config, gallery.front_ends)
 
 
 def record_heard(gallery: Gallery, path: Path, extraction: GalleryExtraction) -> Recording:
     """Compute the statistics of a recording that `hear` has read."""
-    statistics = accumulate(gallery.ubm, extraction.frames)
-    seconds = extraction.seconds, extraction.speech_seconds
-    return Recording(path.name, audio_digest(path), *seconds, statistics, extraction.audio)
+    frames = {name: each.frames for name, each in extraction.by_front_end.items()}
+    return Recording(
+        file=path.name,
+        digest=audio_digest(path),
+        seconds=extraction.seconds,
+        speech_seconds=extraction.speech_seconds,
+        statistics=tuple(each for recogniser in gallery.recognisers for each in recogniser.statistics(frames)),
+        bandwidth=extraction.audio.bandwidth,
+        audio=extraction.audio,
+    )
 
 
 def read_all(

@@ -10,11 +10,10 @@ import numpy as np
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.costs import Costs, bayes_threshold
-from speechgmm.gallery.audio import HeardAudio
+from speechgmm.gallery.audio import MISSED_SHARE, GalleryExtraction, HeardAudio
 from speechgmm.gallery.config import GalleryConfig
-from speechgmm.gallery.gallery import Gallery, hear, read_each
-from speechgmm.gallery.systems import GalleryModel
-from speechgmm.scoring.calibration import duration_side
+from speechgmm.gallery.gallery import Gallery, ModelsOfSpeaker, hear, read_each
+from speechgmm.gallery.recogniser import FusedScores, Test
 from speechgmm.scoring.identification import Candidate, Identification, IdentificationConfig, identify
 
 TESTS_AT_ONCE = 200
@@ -91,26 +90,53 @@ class Decisions:
     unusable: Mapping[str, str]  # why each other recording could not be used, by its path
 
 
+@dataclass(frozen=True, eq=False)
+class HeardTest:
+    """The speech of a recording, or of a piece of one."""
+
+    frames: Test  # by the fingerprint of the front end
+    bandwidth: float  # up to which frequency there is sound, in Hz
+
+
+def as_test(gallery: Gallery, heard: HeardTest | GalleryExtraction | FloatArray) -> HeardTest:
+    """Return what `read` returned, or frames (T, D) by a gallery's only front end, as a test."""
+    if isinstance(heard, HeardTest):
+        return heard
+    if isinstance(heard, GalleryExtraction):
+        return HeardTest({name: each.frames for name, each in heard.by_front_end.items()}, heard.audio.bandwidth)
+    if len(gallery.front_ends) > 1:
+        raise GalleryError(
+            f"{gallery.folder}: frames of one front end, and this gallery has {len(gallery.front_ends)}; expected what "
+            "its `read` returns"
+        )
+    return HeardTest(dict.fromkeys(gallery.front_ends, heard), np.inf)
+
+
 def score_tests(
-    gallery: Gallery, tests: Sequence[FloatArray], *, on_scored: Callable[[int, int], None] | None = None
+    gallery: Gallery,
+    tests: Sequence[HeardTest | GalleryExtraction | FloatArray],
+    *,
+    on_scored: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Score tests, given by their frames (T, D), against all speakers of a gallery.
+    """Score tests against all speakers of a gallery; each is what `as_test` takes.
 
     `on_scored` is called with the numbers of tests scored and to score. A ValueError is raised if no speaker is
     enrolled or usable, if frames have other features, or if a file that the whole gallery depends on is damaged.
     """
     models, damaged = gallery.models()
-    blocks = [np.empty((len(models), 0))]
+    blocks = [FusedScores(*[np.empty((len(models), 0))] * 2)]
     for start in range(0, len(tests), TESTS_AT_ONCE):
-        blocks.append(_raw_scores(gallery, models, tests[start : start + TESTS_AT_ONCE]))
+        block = [as_test(gallery, heard) for heard in tests[start : start + TESTS_AT_ONCE]]
+        blocks.append(_scores(gallery, models, block))
         if on_scored is not None:
             on_scored(min(start + TESTS_AT_ONCE, len(tests)), len(tests))
-    raw = np.concatenate(blocks, axis=1)
-    return Scores(tuple(models), _calibrate(gallery, raw, tests), raw, damaged)
+    matrix = np.concatenate([block.matrix for block in blocks], axis=1)
+    raw = np.concatenate([block.raw for block in blocks], axis=1)
+    return Scores(tuple(models), matrix, raw, damaged)
 
 
 def identify_speaker(
-    gallery: Gallery, frames: FloatArray, config: IdentificationConfig | None = None
+    gallery: Gallery, heard: GalleryExtraction | FloatArray, config: IdentificationConfig | None = None
 ) -> Identification:
     """Identify the enrolled speaker of a test, or answer that the speaker is unknown.
 
@@ -118,8 +144,8 @@ def identify_speaker(
     ----------
     gallery : Gallery
         The enrolled speakers.
-    frames : np.ndarray, shape (T, D), T >= 1
-        Features of the test, as ``gallery.read(path).frames`` returns them.
+    heard : Extraction, or np.ndarray, shape (T, D), T >= 1
+        The test as ``gallery.read(path)`` returns it, or its frames, if the gallery has one front end.
     config : IdentificationConfig, optional
         Prior probability of an unknown speaker, and threshold; the gallery's own when not given.
 
@@ -165,7 +191,7 @@ def identify_speaker(
     """
     config = gallery.config.decisions.identification if config is None else config
     check_decidable(gallery, config)
-    scores = score_tests(gallery, [frames])
+    scores = score_tests(gallery, [heard])
     return identify(scores.matrix[:, 0], scores.names, config, ranks=scores.raw[:, 0])
 
 
@@ -179,7 +205,7 @@ def identify_recordings(gallery: Gallery, files: Iterable[Path], config: Identif
     tests, unusable = read_each(files, partial(hear, gallery))
     if not tests:
         return Answers((), unusable, {})
-    scores = score_tests(gallery, [extraction.frames for _, extraction in tests])
+    scores = score_tests(gallery, [extraction for _, extraction in tests])
     decided = is_decidable(gallery, config)
     answers = []
     for (path, extraction), column, raw in zip(tests, scores.matrix.T, scores.raw.T, strict=True):
@@ -213,7 +239,9 @@ def is_decidable(gallery: Gallery, config: IdentificationConfig) -> bool:
     return gallery.config.calibrated or config.threshold is not None or config.p_unknown == 0
 
 
-def verify_speaker(gallery: Gallery, name: str, frames: FloatArray, threshold: float | None = None) -> Verification:
+def verify_speaker(
+    gallery: Gallery, name: str, heard: GalleryExtraction | FloatArray, threshold: float | None = None
+) -> Verification:
     """Decide whether a test is of one enrolled speaker.
 
     Parameters
@@ -222,8 +250,8 @@ def verify_speaker(gallery: Gallery, name: str, frames: FloatArray, threshold: f
         The gallery in which the speaker is enrolled.
     name : str
         Name of the speaker.
-    frames : np.ndarray, shape (T, D), T >= 1
-        Features of the test, as ``gallery.read(path).frames`` returns them.
+    heard : Extraction, or np.ndarray, shape (T, D), T >= 1
+        The test as ``gallery.read(path)`` returns it, or its frames, if the gallery has one front end.
     threshold : float, optional, unit of the score
         The least score that accepts. When not given, the gallery's own or, if it has none and scores are calibrated,
         the Bayes threshold of the gallery's costs.
@@ -260,8 +288,8 @@ def verify_speaker(gallery: Gallery, name: str, frames: FloatArray, threshold: f
     >>> verify_speaker(gallery, "ann", gallery.read("bo.wav").frames, threshold=0.0).accepted
     False
     """
-    raw = _raw_scores(gallery, {name: gallery.model(name)}, [frames])
-    score = float(_calibrate(gallery, raw, [frames])[0, 0])
+    scores = _scores(gallery, {name: gallery.models_of(name)}, [as_test(gallery, heard)])
+    score = float(scores.matrix[0, 0])
     return Verification(score, verification_threshold(gallery.config) if threshold is None else threshold)
 
 
@@ -285,7 +313,7 @@ def verify_recordings(gallery: Gallery, name: str, files: Iterable[Path], thresh
             seconds=extraction.seconds,
             speech_seconds=extraction.speech_seconds,
             short=gallery.config.decisions.is_short(extraction.speech_seconds),
-            verification=verify_speaker(gallery, name, extraction.frames, threshold),
+            verification=verify_speaker(gallery, name, extraction, threshold),
             audio=extraction.audio,
             warnings=extraction.warnings,
         )
@@ -294,18 +322,32 @@ def verify_recordings(gallery: Gallery, name: str, files: Iterable[Path], thresh
     return Decisions(tuple(decisions), unusable)
 
 
-def _raw_scores(gallery: Gallery, models: Mapping[str, GalleryModel], tests: Sequence[FloatArray]) -> Float64Array:
-    """Score tests against models, and normalise the scores if there is a cohort."""
-    scored_by = gallery.system.tests(tests)
-    matrix = scored_by(list(models.values()))
-    return matrix if gallery.normaliser is None else gallery.normaliser.normalise(matrix, models, scored_by)
+def _scores(gallery: Gallery, models: Mapping[str, ModelsOfSpeaker], tests: Sequence[HeardTest]) -> FusedScores:
+    """Score tests against speakers by name, each pair by the widest recogniser whose band both fill."""
+    needed = [
+        [_recogniser_of(gallery, min(each.bandwidth, test.bandwidth)) for test in tests] for each in models.values()
+    ]
+    by_which = np.array(needed, np.intp).reshape(len(models), len(tests))
+    matrix, raw = np.empty(by_which.shape), np.empty(by_which.shape)
+    for number, recogniser in enumerate(gallery.recognisers):
+        chosen = by_which == number
+        rows, columns = np.flatnonzero(chosen.any(axis=1)), np.flatnonzero(chosen.any(axis=0))
+        if not len(rows):
+            continue
+        names = list(models)
+        scores = recogniser.score(
+            {names[row]: models[names[row]].by_recogniser[number] for row in rows.tolist()},
+            [tests[column].frames for column in columns.tolist()],
+        )
+        block = np.ix_(rows, columns)
+        matrix[block] = np.where(chosen[block], scores.matrix, matrix[block])
+        raw[block] = np.where(chosen[block], scores.raw, raw[block])
+    return FusedScores(matrix, raw)
 
 
-def _calibrate(gallery: Gallery, matrix: Float64Array, tests: Sequence[FloatArray]) -> Float64Array:
-    """Calibrate scores (M, U), if there is a calibration."""
-    calibration = gallery.calibration
-    if calibration is None:
-        return matrix
-    durations = np.broadcast_to(duration_side([len(frames) for frames in tests]), matrix.shape)
-    side = durations.ravel() if calibration.n_sides else None
-    return calibration.apply(matrix.ravel(), side).reshape(matrix.shape)
+def _recogniser_of(gallery: Gallery, bandwidth: float) -> int:
+    """Return the number of the widest recogniser whose band is filled; of the narrowest, if none is."""
+    for number, recogniser in enumerate(gallery.recognisers):
+        if bandwidth >= (1 - MISSED_SHARE) * recogniser.top_frequency:
+            return number
+    return len(gallery.recognisers) - 1

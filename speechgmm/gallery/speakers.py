@@ -5,6 +5,7 @@ added and removed without the others. A digest in the file's header covers all o
 same bytes; see `speechgmm.tensors` for the container.
 """
 
+import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from speechgmm.configuration import Configuration
 from speechgmm.errors import GalleryError
@@ -27,6 +29,9 @@ SPEAKER_FORMAT = FileFormat(
     digest=content_digest,
 )
 KIND = "enrolled"
+
+STATISTICS = ("zeroth", "first", "second", "log_likelihood", "n_frames", "skipped")
+"""Arrays of a speaker's file under the first background model; those under the others have its number added."""
 
 LONGEST_NAME = 200
 """Bytes of a name in UTF-8; a file name may have 255, and a suffix and a temporary prefix are added."""
@@ -45,13 +50,15 @@ class Recording:
     digest: str  # SHA-256 of the audio file, or of the samples of one in an archive; 64 hexadecimal digits
     seconds: float  # length of the audio
     speech_seconds: float  # length of its speech
-    statistics: SufficientStats  # of its speech frames under the background model
+    statistics: tuple[SufficientStats, ...]  # of its speech frames, under each background model of the gallery
+    bandwidth: float = math.inf  # up to which frequency there is sound, in Hz; infinite if that was not stored
     audio: HeardAudio | None = None  # how its audio was read; not stored, so None for an enrolled recording
 
     @property
     def content(self) -> tuple[int, str]:
         """What is equal for the same samples in files of any format: the frames, and their log-likelihood."""
-        return self.statistics.n_frames, f"{self.statistics.log_likelihood:.9g}"
+        first = self.statistics[0]
+        return first.n_frames, f"{first.log_likelihood:.9g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +72,6 @@ class EnrolledSpeaker:
     def speech_seconds(self) -> float:
         """Seconds of speech in all recordings."""
         return sum(recording.speech_seconds for recording in self.recordings)
-
-    @property
-    def statistics(self) -> SufficientStats:
-        """Statistics of all recordings together."""
-        total = self.recordings[0].statistics
-        for recording in self.recordings[1:]:
-            total = total + recording.statistics
-        return total
 
 
 def safe_name(name: str) -> str:
@@ -104,22 +103,24 @@ def safe_name(name: str) -> str:
 def save_speaker(path: Path, speaker: EnrolledSpeaker, background: str) -> None:
     """Write a speaker's file in one step, so that a crash leaves the old file or the new one.
 
-    `background` is the digest of the front end and the background model that the statistics depend on.
+    `background` is the digest of the front ends and the background models that the statistics depend on.
     """
-    statistics = [recording.statistics for recording in speaker.recordings]
-    arrays = {
-        "zeroth": np.stack([stats.zeroth for stats in statistics]),
-        "first": np.stack([stats.first for stats in statistics]),
-        "second": np.stack([stats.second for stats in statistics]),
-        "log_likelihood": np.array([stats.log_likelihood for stats in statistics]),
-        "n_frames": np.array([stats.n_frames for stats in statistics], np.int64),
-        "skipped": np.array([stats.skipped for stats in statistics]),
-    }
-    keys = Provenance.model_fields
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    by_background = zip(*(recording.statistics for recording in speaker.recordings), strict=True)
+    for number, statistics in enumerate(by_background):
+        names = _array_names(number)
+        arrays |= {
+            names["zeroth"]: np.stack([stats.zeroth for stats in statistics]),
+            names["first"]: np.stack([stats.first for stats in statistics]),
+            names["second"]: np.stack([stats.second for stats in statistics]),
+            names["log_likelihood"]: np.array([stats.log_likelihood for stats in statistics]),
+            names["n_frames"]: np.array([stats.n_frames for stats in statistics], np.int64),
+            names["skipped"]: np.array([stats.skipped for stats in statistics]),
+        }
     header = {
         "background": background,
         "name": speaker.name,
-        "recordings": [{key: getattr(recording, key) for key in keys} for recording in speaker.recordings],
+        "recordings": [_provenance(recording) for recording in speaker.recordings],
     }
     save_arrays(path, SPEAKER_FORMAT, header, arrays, kind=KIND, durably=True)
 
@@ -154,6 +155,13 @@ class Provenance(Configuration):
     digest: str
     seconds: float
     speech_seconds: float
+    bandwidth: float = math.inf
+
+
+def _provenance(recording: Recording) -> dict[str, Any]:
+    """Return the header's entry of a recording; JSON has no infinity, so an unknown bandwidth is left out."""
+    entry = {key: getattr(recording, key) for key in Provenance.model_fields}
+    return {key: value for key, value in entry.items() if value != math.inf}
 
 
 def _recordings(provenance: Sequence[Mapping[str, Any]], arrays: Arrays) -> tuple[Recording, ...]:
@@ -161,19 +169,32 @@ def _recordings(provenance: Sequence[Mapping[str, Any]], arrays: Arrays) -> tupl
     if not provenance or {len(array) for array in arrays.values()} != {len(provenance)}:
         raise ValueError(f"{len(provenance)} recordings; expected one or more, and statistics of each")
     for key, array in arrays.items():
-        if array.dtype != (np.int64 if key == "n_frames" else np.float64):
+        if array.dtype != (np.int64 if key.startswith("n_frames") else np.float64):
             raise TypeError(f"{key} of type {array.dtype}")
+    n_backgrounds, rest = divmod(len(arrays), len(STATISTICS))
+    if rest or not n_backgrounds:
+        raise ValueError(f"{len(arrays)} arrays; expected {len(STATISTICS)} for each background model")
     return tuple(
         Recording(
             **Provenance(**entry).model_dump(),
-            statistics=SufficientStats(
-                arrays["zeroth"][row],
-                arrays["first"][row],
-                arrays["second"][row],
-                float(arrays["log_likelihood"][row]),
-                int(arrays["n_frames"][row]),
-                float(arrays["skipped"][row]),
-            ),
+            statistics=tuple(_statistics(arrays, _array_names(number), row) for number in range(n_backgrounds)),
         )
         for row, entry in enumerate(provenance)
+    )
+
+
+def _array_names(number: int) -> dict[str, str]:
+    """Return the names of the arrays of the statistics under the background model of this number."""
+    return {key: f"{key}.{number}" if number else key for key in STATISTICS}
+
+
+def _statistics(arrays: Arrays, names: Mapping[str, str], row: int) -> SufficientStats:
+    """Return the statistics of one recording under one background model."""
+    return SufficientStats(
+        arrays[names["zeroth"]][row],
+        arrays[names["first"]][row],
+        arrays[names["second"]][row],
+        float(arrays[names["log_likelihood"]][row]),
+        int(arrays[names["n_frames"]][row]),
+        float(arrays[names["skipped"]][row]),
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
 from speechgmm.errors import GalleryError, ModelError
-from speechgmm.gallery.config import GalleryConfig
+from speechgmm.gallery.config import SystemConfig
 from speechgmm.gallery.layout import BACKEND_FILE, SUBSPACE_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig, map_adapt
 from speechgmm.gmm.model import DiagonalGMM
@@ -144,7 +144,7 @@ class VectorSystem:
         return extract_vectors(self.config, model, statistics, covariances=covariances)
 
 
-def load_system(config: GalleryConfig, ubm: DiagonalGMM, file_of: Callable[[str], Path]) -> GallerySystem[Any]:
+def load_system(config: SystemConfig, ubm: DiagonalGMM, file_of: Callable[[str], Path]) -> GallerySystem[Any]:
     """Read the files of a gallery's system; `file_of` finds a file by its name in the gallery's folder.
 
     Factors that are not of this background model or configuration raise a GalleryError, and files that cannot be read,
@@ -194,7 +194,7 @@ def _check_factors(
             raise GalleryError(f"{path}: factors of {key} {found_rank}; expected {rank}, as the settings say")
 
 
-def _backend(path: Path, config: GalleryConfig) -> Backend:
+def _backend(path: Path, config: SystemConfig) -> Backend:
     """Read the back end."""
     backend = load_backend(path)
     if (found := backend.configs[-1].step) != config.scorer:

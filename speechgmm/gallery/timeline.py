@@ -10,10 +10,10 @@ import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray, IntArray
 from speechgmm.errors import GalleryError
-from speechgmm.features.extract import Extraction
 from speechgmm.files import write_bytes
+from speechgmm.gallery.audio import GalleryExtraction
 from speechgmm.gallery.gallery import Gallery
-from speechgmm.gallery.recognition import check_decidable, score_tests
+from speechgmm.gallery.recognition import HeardTest, check_decidable, score_tests
 from speechgmm.gallery.speakers import UNKNOWN
 from speechgmm.scoring.identification import IdentificationConfig, identify
 
@@ -46,7 +46,7 @@ class Timeline:
 
 def make_timeline(
     gallery: Gallery,
-    extraction: Extraction,
+    extraction: GalleryExtraction,
     window: float,
     config: IdentificationConfig | None = None,
     *,
@@ -69,10 +69,12 @@ def make_timeline(
     stops = np.minimum(starts + window, extraction.seconds, dtype=np.float64)
     pieces = _pieces(gallery, extraction, window, n_windows)
     needed = LEAST_SPEECH * min(window, extraction.seconds) / gallery.front_end.shift_seconds
-    spoken = np.array([len(piece) >= needed for piece in pieces])
+    first = next(iter(gallery.front_ends))
+    spoken = np.array([len(piece[first]) >= needed and all(map(len, piece.values())) for piece in pieces])
     if not spoken.any():
         raise GalleryError(f"no window of {window:g} s has {LEAST_SPEECH:.0%} of speech")
-    tests = [piece for piece, enough in zip(pieces, spoken, strict=True) if enough]
+    bandwidth = extraction.audio.bandwidth
+    tests = [HeardTest(piece, bandwidth) for piece, enough in zip(pieces, spoken, strict=True) if enough]
     scored = score_tests(gallery, tests, on_scored=on_scored)
     scores = np.full((len(starts), len(scored.names)), np.nan)
     scores[spoken] = scored.matrix.T
@@ -111,9 +113,16 @@ def write_table(path: Path, timeline: Timeline) -> None:
     write_bytes(path, text.getvalue().encode())
 
 
-def _pieces(gallery: Gallery, extraction: Extraction, window: float, n_windows: int) -> list[FloatArray]:
-    """Split the speech frames of a recording into windows, each frame by its middle."""
-    front_end = gallery.front_end
-    centres = front_end.first_centre_seconds + np.flatnonzero(extraction.speech) * front_end.shift_seconds
-    window_of: IntArray = np.clip((centres / window).astype(np.intp), 0, n_windows - 1)
-    return np.split(extraction.frames, np.searchsorted(window_of, np.arange(1, n_windows)))
+def _pieces(
+    gallery: Gallery, extraction: GalleryExtraction, window: float, n_windows: int
+) -> list[dict[str, FloatArray]]:
+    """Split the speech frames of a recording into windows, each frame by its middle, for each front end."""
+    pieces: list[dict[str, FloatArray]] = [{} for _ in range(n_windows)]
+    for name, front_end in gallery.front_ends.items():
+        found = extraction.by_front_end[name]
+        centres = front_end.first_centre_seconds + np.flatnonzero(found.speech) * front_end.shift_seconds
+        window_of: IntArray = np.clip((centres / window).astype(np.intp), 0, n_windows - 1)
+        split = np.split(found.frames, np.searchsorted(window_of, np.arange(1, n_windows)))
+        for piece, frames in zip(pieces, split, strict=True):
+            piece[name] = frames
+    return pieces

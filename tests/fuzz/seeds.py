@@ -18,7 +18,7 @@ from speechgmm.features.formats.common import Matrix
 from speechgmm.features.formats.vectors import write_vectors
 from speechgmm.features.formats.writing import write_features
 from speechgmm.gallery.cohort import Cohort, save_cohort
-from speechgmm.gallery.config import GalleryConfig
+from speechgmm.gallery.config_file import OneSystemConfig
 from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, save_speaker
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import save_independent, save_speakers
@@ -320,7 +320,7 @@ STATISTICS = SufficientStats([1.0, 2.0], [[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], 
 def speakers(folder: Path) -> list[bytes]:
     """Write an enrolled speaker."""
     path = folder / "anna.safetensors"
-    recordings = tuple(Recording(f"{n}.wav", "0" * 64, 2.0, 1.0, STATISTICS) for n in range(2))
+    recordings = tuple(Recording(f"{n}.wav", "0" * 64, 2.0, 1.0, (STATISTICS,)) for n in range(2))
     save_speaker(path, EnrolledSpeaker("anna", recordings), "abc")
     return [path.read_bytes()]
 
@@ -328,7 +328,7 @@ def speakers(folder: Path) -> list[bytes]:
 def galleries(_: Path) -> list[bytes]:
     """Write what a gallery says, and a calibration."""
     front_end = FeatureConfig(deltas={"order": 0}).model_dump(mode="json")
-    config = GalleryConfig(
+    config = OneSystemConfig(
         front_end=front_end,
         fingerprint=fingerprint(front_end),
         adaptation=AdaptationConfig(),

@@ -302,7 +302,7 @@ TARGETS: dict[str, Target] = {
     ),
     "speakers": Target(
         ("anna.safetensors",),
-        (lambda path: load_speaker(path, "abc").statistics,),
+        (lambda path: load_speaker(path, "abc").recordings,),
         *(seeds.speakers, seeds.MODEL_WORDS, odd_header, signed_speaker),
     ),
     "galleries": Target(

@@ -274,7 +274,7 @@ def test_statistics_of_another_type_are_refused(tmp_path, name):
     array = load(seeds.speakers(tmp_path)[0])[name].astype(np.float16)
     with pytest.raises(GalleryError, match=rf"damaged header \({name} of type float16\)"):
         load_speaker(signed(tmp_path, **{name: array}), "abc")
-    assert load_speaker(signed(tmp_path), "abc").statistics.n_frames == 6
+    assert load_speaker(signed(tmp_path), "abc").recordings[0].statistics[0].n_frames == 6
 
 
 def test_infinity_in_a_gallerys_front_end_is_a_change_of_it(written, tmp_path):

@@ -236,8 +236,10 @@ def other_ubm(voices, tmp_path):
     [
         ("{", "gallery.json: damaged"),
         ("[]", "gallery.json: damaged"),
-        ("{}", "gallery of format version None; this speechgmm reads 1"),
-        ('{"format_version": 2}', "gallery of format version 2; this speechgmm reads 1"),
+        ("{}", "gallery of format version None; this speechgmm reads 1 and 2"),
+        ('{"format_version": 3}', "gallery of format version 3; this speechgmm reads 1 and 2"),
+        ('{"format_version": 2}', "gallery.json: recognisers: Field required"),
+        ('{"format_version": 2, "recognisers": {}}', "gallery.json: recognisers: Dictionary should have at least 1"),
         ('{"format_version": 1}', "gallery.json: front_end: Field required"),
         ("\udc80", "gallery.json: not readable"),
     ],

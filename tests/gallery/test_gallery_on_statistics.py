@@ -134,7 +134,7 @@ def test_what_vectors_are_made_of_and_compared_by_is_that_of_the_run(results, co
     rows = [corpus.models.index(model) for model in gallery.names]
     expected = scores_of(results(name), corpus, "score")[rows]
     np.testing.assert_allclose(score_tests(gallery, frames).raw, expected, rtol=1e-6, atol=1e-6)
-    counts = {int(model.counts[0]) for model in gallery.models()[0].values()}
+    counts = {int(model.counts[0]) for model in map(gallery.model, gallery.names)}
     assert counts == ({1} if name == "pooled" else {2})
 
 
@@ -426,5 +426,5 @@ def test_machines_of_the_cohort_leave_their_own_speaker_out(results, corpus, fil
         for name, frames in zip(cohort.speakers, cohort.frames, strict=True)
         if name == cohort.speakers[0]
     ]
-    own, another = (gallery.system.model(recordings, name) for name in (cohort.speakers[0], None))
+    own, another = (gallery.recognisers[0].systems[0].kind.model(recordings, name) for name in (cohort.speakers[0], None))
     assert not np.array_equal(own.values, another.values)
