@@ -9,9 +9,9 @@ def first_few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
-def join_names(names: Sequence[str]) -> str:
-    """Join names, two or more with a last "and"."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def join_names(names: Sequence[str], word: str = "and") -> str:
+    """Join names, two or more with a last "and", or another word."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
 def names_by_reason(reasons: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

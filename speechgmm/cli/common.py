@@ -34,8 +34,18 @@ def check_page(option: str, path: Path) -> None:
         raise ResultsError(f"{option} {path}: expected the name of the page, with .html or .htm at its end")
 
 
+def recipe_path(typed: str) -> Path:
+    """Return the path of a recipe as it was typed, so that ``./best`` is no shipped name."""
+    from speechgmm.recipe.reading import names
+
+    return names.recipe_path(typed)
+
+
 RecipeArgument = Annotated[
-    Path, typer.Argument(help="The recipe: a YAML file, or the name of a shipped one.", show_default=False)
+    Path,
+    typer.Argument(
+        parser=recipe_path, help="The recipe: a YAML file, or the name of a shipped one.", show_default=False
+    ),
 ]
 
 

@@ -89,6 +89,8 @@ def create(
                 "the background model is of synthetic talkers; for real voices, run an experiment on real speech"
             )
             typer.secho(f"warning: {synthetic}", fg="yellow", err=True)
+        for doubt in _doubts_about_calibration(results):
+            typer.secho(f"warning: {doubt}", fg="yellow", err=True)
 
 
 @gallery.command()
@@ -313,6 +315,25 @@ def timeline(
         output.warn_of_tied_windows(answered)
         output.warn_of_shared(opened)
         output.exit_if_unusable(damaged=answered.damaged)
+
+
+def _doubts_about_calibration(results: Path) -> tuple[str, ...]:
+    """Say what is doubtful about the calibration of a run: that it had few speakers, or none."""
+    import json
+
+    from speechgmm.recipe.layout import CALIBRATION_FILE, ON_OTHER_CORPORA
+    from speechgmm.recipe.running.doubts import few_speakers
+
+    file = results / CALIBRATION_FILE
+    calibration = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    trained_on = calibration.get("trained_on", "")
+    if trained_on == ON_OTHER_CORPORA:
+        return (
+            "calibrated by the map that comes with speechgmm alone, as the background gave no trials: scores may be "
+            "far off, and how many decisions are wrong is not known; for that, make the gallery from a run with more "
+            "background speakers",
+        )
+    return few_speakers(trained_on, calibration.get("n_speakers"))
 
 
 def _identification(opened: "Gallery", threshold: float | None, closed_set: bool) -> "IdentificationConfig":

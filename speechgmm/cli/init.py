@@ -31,7 +31,8 @@ class Systems(StrEnum):
 SYSTEMS_HELP = """
 best: the scores of four front ends, added; the fewest errors, four times the time.\n
 default: one front end, every key written out.\n
-fast: the same with a small background model and linear scoring, for a first look.
+fast: the same with a small background model and linear scoring, for a first look; without background speakers, the
+same recipe as default.
 """
 """What the names of systems mean, a line each."""
 

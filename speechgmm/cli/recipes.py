@@ -54,14 +54,14 @@ def _list_all() -> None:
 
 
 def _text_of(name: str) -> str:
-    """Return the text of the shipped file of a name; raise `RecipeError` with all names if there is none."""
-    from speechgmm.recipe.reading.suggestions import suggest
+    """Return the text of the shipped file of a name; raise `RecipeError` with those like it if there is none."""
+    from speechgmm.recipe.reading.suggestions import near_names
     from speechgmm.recipe.shipped import kinds, shipped_file, shipped_names
+    from speechgmm.wording import join_names
 
     for kind in kinds():
         if path := shipped_file(kind, name):
             return path.read_text(encoding="utf-8")
-    names = [each for kind in kinds() for each in shipped_names(kind)]
-    raise RecipeError(
-        f"{name}: nothing shipped has this name{suggest(name, names)}; expected one of {', '.join(names)}"
-    )
+    near = near_names(name, [each for kind in kinds() for each in shipped_names(kind)])
+    meant = f"; did you mean {join_names(near, 'or')}?" if near else "; speechgmm recipes lists what there is"
+    raise RecipeError(f"{name}: nothing shipped has this name{meant}")

@@ -13,6 +13,7 @@ from speechgmm.cli.common import (
     group_reasons,
     printable,
     recipe_file,
+    recipe_path,
     results_folder,
     shorten_paths,
 )
@@ -35,7 +36,10 @@ class RoleName(StrEnum):
 
 
 RecipeArgument = Annotated[
-    Path, typer.Argument(help="The recipe, a YAML file, or the results folder of a run.", show_default=False)
+    Path,
+    typer.Argument(
+        parser=recipe_path, help="The recipe, a YAML file, or the results folder of a run.", show_default=False
+    ),
 ]
 AudioArgument = Annotated[
     list[str] | None,

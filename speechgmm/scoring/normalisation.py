@@ -346,10 +346,13 @@ def _matrix(name: str, values: npt.ArrayLike | None, n_rows: int | None, n_colum
     return matrix
 
 
-def check_cohort(models: Collection[str], cohort: Sequence[str], config: ScoreNormalisationConfig) -> None:
+def check_cohort(
+    models: Collection[str], cohort: Sequence[str], config: ScoreNormalisationConfig, key: str = "normalisation"
+) -> None:
     """Refuse a cohort that is too small for the method, before anything is scored.
 
-    `models` are the speakers of the models, `cohort` the speaker of each cohort utterance. ModelError if the cohort of
+    `models` are the speakers of the models, `cohort` the speaker of each cohort utterance, and `key` is where a recipe
+    has the method. ModelError if the cohort of
     a model, without its own speaker, has too few utterances or speakers.
     """
     if config.method == "none":
@@ -362,6 +365,7 @@ def check_cohort(models: Collection[str], cohort: Sequence[str], config: ScoreNo
         others = [speaker for speaker in cohort if speaker != model]
         if len(others) < MIN_COHORT_SCORES or len({*others}) < n_speakers:
             raise ModelError(
-                f"normalisation.method {config.method}: the cohort of {model} has {len(others)} utterances of "
-                f"{len({*others})} speakers; expected at least {MIN_COHORT_SCORES} of {n_speakers}"
+                f"{key}.method {config.method}: the cohort of {model} has {len(others)} utterances of "
+                f"{len({*others})} speakers; expected at least {MIN_COHORT_SCORES} of {n_speakers}: add background "
+                f"speakers, or --set {key}.method=none"
             )

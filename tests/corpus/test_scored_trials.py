@@ -326,13 +326,24 @@ def masked(text):
     return re.sub(r"─+", "─", re.sub(r"[\d,.]*\d", "#", text)).replace("-#)", ")").split()
 
 
+@pytest.mark.parametrize(("shift", "said"), [(0, True), (1, False)])
+def test_the_scores_of_a_run_without_a_calibration_are_known_by_their_columns(trials, tmp_path, shift, said):
+    rows = [
+        f"{model},{test},{score},{score + shift},{'target' if target else 'nontarget'}"
+        for model, test, target, score in trials
+    ]
+    scores = write(tmp_path / "scores.csv", ["model,test,score,llr,label", *rows])
+    found = [text for text in numbers(scores)["warnings"] if "the column llr repeats the column score" in text]
+    assert bool(found) == said
+
+
 def test_scores_that_are_worse_than_none_as_ratios_are_a_doubt(trials, files, tmp_path):
     scaled = write(tmp_path / "scaled", [f"{model} {test} {10 * score}" for model, test, _, score in trials])
     found = numbers(scaled, files[1], "--preset", "sre10")
     cllr, cost = found["trials"]["cllr"], found["trials"]["act_dcf"]["sre10"]
     assert min(cllr, cost) > 1
     (said,) = [text for text in found["warnings"] if "above 1" in text]
-    figures = f"Cllr is {cllr:.3f}, above 1 and the actual cost is {cost:.3f} (sre10), above 1"
+    figures = f"Cllr is {cllr:.3f}, above 1, and the actual cost is {cost:.3f} (sre10), above 1"
     assert said.startswith(f"{figures}: as log-likelihood ratios these scores are worse than none; calibrate them")
     turned = write(tmp_path / "turned", [f"{model} {test} {-10 * score}" for model, test, _, score in trials])
     for words in ((turned, files[1]), (turned, files[1], "--distances")):  # no ratios, or for a reason that is given

@@ -74,7 +74,8 @@ def test_the_amount_of_speech_decides_the_number_of_gaussians():
         ("fast", NONE, (32, (), True, False, False)),
         ("best", MANY, (256, tuple(BEST), False, True, False)),
         ("best", Speech(24, 800.0, 20.0), (64, tuple(BEST), False, True, False)),
-        ("best", NONE, (64, tuple(BEST), False, True, False)),
+        ("best", Speech(ENOUGH_COHORT - 1, 800.0, 20.0), (64, tuple(BEST), False, False, False)),
+        ("best", NONE, (64, tuple(BEST), False, False, False)),
     ],
 )
 def test_systems_are_chosen_by_the_background(wanted, background, expected):
@@ -124,14 +125,34 @@ def test_best_lists_shipped_systems_and_lowers_their_gaussians(lists, tmp_path):
     assert "{base: lfcc, ubm: {n_components: 64}} # linear cepstra" in text
 
 
+def test_fast_says_that_it_is_default_where_no_others_are(lists, tmp_path):
+    written = {name: init(lists / "test", tmp_path / f"{name}.yaml", "--systems", name) for name in ("default", "fast")}
+    assert written["default"][0].model_dump(exclude={"name"}) == written["fast"][0].model_dump(exclude={"name"})
+    assert "Gaussians for each speaker; too few speakers" in written["default"][1]
+    assert "Gaussians for each speaker, as with systems default; too few speakers" in written["fast"][1]
+    assert "Gaussians for each speaker, as with systems default; too few" in (tmp_path / "fast.yaml").read_text()
+
+
 def test_best_takes_the_enrolled_speakers_where_no_others_are(lists):
     found = survey(discover(lists / "test"))
     settings = choose_settings(found, "best")
     assert not settings.has_background
     assert settings.systems.members == tuple(BEST)
     assert settings.why.endswith(
-        "enrolled speakers with 0.3 minutes; too few speakers for a background model of others"
+        "without normalisation; chosen for 2 enrolled speakers with 0.3 minutes; too few speakers for a background "
+        "model of others"
     )
+
+
+def test_best_leaves_the_scores_of_few_background_speakers_as_they_are(lists, tmp_path):
+    for role in ("wav.scp", "utt2spk"):
+        path = lists / "train" / role
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
+    recipe, said = init(lists, tmp_path / "b.yaml", "--systems", "best")
+    assert [system.normalisation.method for system in recipe.systems] == ["none"] * 4
+    assert "of 16 Gaussians each, without normalisation; chosen for 2 background speakers with 0.5 minutes" in said
+    checked = CliRunner().invoke(app, ["check", str(tmp_path / "b.yaml"), "--jobs", "1"])
+    assert (checked.exit_code, "cohort" in checked.stdout) == (0, False)
 
 
 # Features of another program

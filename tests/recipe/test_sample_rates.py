@@ -14,7 +14,7 @@ from speechgmm.features.store.writing import Source
 from speechgmm.gmm.storage import read_header
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.preparing.checking import check_recipe
-from speechgmm.recipe.reading.loader import dump_recipe
+from speechgmm.recipe.reading.loader import dump_recipe, load_features
 from speechgmm.recipe.reading.origins import list_origins
 from speechgmm.recipe.results.earlier import differences_from
 from speechgmm.recipe.running.planning import plan
@@ -87,6 +87,42 @@ def test_keys_that_are_set_stay(write):
     assert taken(path, ["features={sample_rate: auto, resample: true}"]) == (8000, 3700, False)
     assert taken(path, ["features=kaldi"]) == (16000, 8000, False)
     assert taken(path, ["features={base: kaldi, sample_rate: 8000}"])[:2] == (8000, 4000)
+
+
+@pytest.mark.parametrize(
+    ("front_end", "changes", "expected"),
+    [
+        ("mfcc72", ["features.sample_rate=8000"], (8000, 3700)),  # 300 Hz below half the rate, as auto
+        ("{base: lfcc90, sample_rate: 11025}", [], (11025, 5212.5)),
+        ("mfcc72", ["features.sample_rate=44100"], (44100, 7600)),
+        ("mfcc72", ["features.sample_rate=16000"], (16000, 7600)),
+        ("{base: mfcc72, high_frequency: 3900}", ["features.sample_rate=8000"], (8000, 3900)),
+    ],
+)
+def test_a_shipped_front_end_follows_a_rate_that_is_stated(front_end, changes, expected, write):
+    path = write(8000, text=f"features: {front_end}\n")
+    features = load_recipe(path, changes).features
+    assert (features.sample_rate, features.top_frequency) == expected
+    of_system = f"[{{name: a, features: {front_end}}}, {{name: b, features: mfcc20}}]"
+    path.write_text(f"corpus: {{kind: csv, root: .}}\nsystems: {of_system}\n")
+    first, second = load_recipe(path, [change.replace("features", "systems.a.features") for change in changes]).systems
+    assert (first.features.sample_rate, first.features.top_frequency) == expected
+    assert follows_corpus(second.features)
+
+
+def test_where_a_lowered_frequency_comes_from_is_said(write):
+    origins = {
+        row.key: row for row in list_origins(write(8000, text="features: mfcc72\n"), ["features.sample_rate=8000"])
+    }
+    top = origins["features.high_frequency"]
+    assert (top.value, top.origin) == (3700, "--set features.sample_rate=8000")
+    assert load_features("mfcc72", ["sample_rate=8000"]).high_frequency == 3700
+
+
+def test_an_own_frequency_above_half_of_a_stated_rate_is_refused(write):
+    path = write(8000, text="features: {base: mfcc72, high_frequency: 5000}\n")
+    with pytest.raises(RecipeError, match="high_frequency"):
+        load_recipe(path, ["features.sample_rate=8000"])
 
 
 def test_a_front_end_of_python_follows_unless_it_states_its_rate():

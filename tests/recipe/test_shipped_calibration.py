@@ -193,10 +193,19 @@ def test_few_speakers_with_s_norm_are_calibrated_by_the_shipped_map_alone(small,
         + [part for key in ("corpus.n_background=3", S_NORM, "name=few") for part in ("--set", key)],
     )
     assert "\ncalibrated by the map that comes with speechgmm alone\n" in printed.output
+    assert "calibrated on" not in printed.output
     # a gallery decides by it
     created = CliRunner().invoke(app, ["gallery", "create", str(done.folder), "--out", str(tmp_path / "team")])
     assert created.exit_code == 0, created.output
     assert Gallery(tmp_path / "team").config.calibrated
+    warning = "warning: calibrated by the map that comes with speechgmm alone, as the background gave no trials: scores"
+    assert warning in created.stderr
+
+
+def test_a_gallery_from_few_speakers_says_so(small, tmp_path):
+    done = small("name=some")
+    created = CliRunner().invoke(app, ["gallery", "create", str(done.folder), "--out", str(tmp_path / "team")])
+    assert "warning: calibrated on 12 background speakers, fewer than 20: log-likelihood ratios" in created.stderr
 
 
 def report_text(folder):

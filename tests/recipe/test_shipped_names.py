@@ -161,7 +161,7 @@ def test_presets_are_themselves_whatever_files_there_are():
             "scoring: ../top10.yaml\n",
             "r.yaml:2:1: scoring: no such file: ../top10.yaml; the shipped one is named top10",
         ),
-        ("scoring: a/top10\n", "r.yaml:2:1: scoring: no such file: a/top10"),
+        ("scoring: a/top10\n", "r.yaml:2:1: scoring: no such file: a/top10; the shipped one is named top10"),
         ("evaluation: x\n", "r.yaml:2:1: evaluation: no such file: x"),
         ("bse: quickstart\n", "r.yaml:2:1: bse: unknown key; did you mean base?"),
         ("base: [quickstart]\n", "r.yaml:2:1: base: [quickstart]; expected a name, or the path of a file"),

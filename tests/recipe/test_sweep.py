@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from helpers.commands import speechgmm
 from helpers.paths import ROOT
-from helpers.recipes import synthetic_corpus
+from helpers.recipes import SMALL, synthetic_corpus, write_recipe
 from helpers.tables import read_rows
 from speechgmm.errors import RecipeError
 from speechgmm.parallel.engine import Engine
@@ -120,6 +120,22 @@ def test_short_names_tell_keys_apart():
         "speakers.n_iterations": "speakers.n_iterations",
         "ubm.n_components": "n_components",
     }
+    of_systems = {
+        "systems.lfcc.ubm.n_components": "lfcc.n_components",
+        "systems.v1.2.features.vad.method": "v1.2.method",
+        "systems.ubm.scoring": "ubm.scoring",
+        "calibration.systems": "systems",
+    }
+    assert short_names([*of_systems]) == of_systems
+    both = ["systems.a.features.deltas.window", "systems.a.features.normalisation.window"]
+    assert short_names(both) == dict(zip(both, both, strict=True))
+
+
+def test_a_key_of_one_system_has_its_name_in_folders(tmp_path):
+    systems = "systems: [{name: a, ubm: {n_components: 2}}, {name: b, ubm: {n_components: 2}}]"
+    path = write_recipe(tmp_path, f"{SMALL}{systems}\n")
+    series = load_series(path, ["systems.a.ubm.n_components=2,4", "systems.b.ubm.n_components=8"])
+    assert [point.name for point in series.points] == ["a.n_components-2", "a.n_components-4"]
 
 
 def test_what_is_typed_is_put_on_each_point_and_over_its_keys(tiny):

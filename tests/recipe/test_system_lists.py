@@ -293,3 +293,14 @@ def test_show_prints_the_systems_apart():
     assert all(key.startswith("systems.mfcc.") or key == "systems.mfcc" for key in starts[1])
     assert all(key.startswith("systems.lfcc.") or key == "systems.lfcc" for key in starts[2])
     assert not any(key.startswith("systems") for key in starts[0] | starts[3])
+
+
+def test_a_method_that_is_stated_drops_the_shipped_shrinkage_that_it_cannot_have(tmp_path):
+    path = write_recipe(tmp_path, f"{SMALL}systems: [mfcc, {{base: lfcc, normalisation: {{method: as}}}}, mfcc_raw]\n")
+    systems = load_recipe(path, ["systems.mfcc.normalisation.method=none"]).systems
+    found = [(each.normalisation.method, each.normalisation.shrinkage) for each in systems]
+    assert found == [("none", 0), ("as", 0), ("zt", 30)]
+    one = load_recipe("default", ["corpus.kind=synthetic", "normalisation.method=s"]).normalisation
+    assert (one.method, one.shrinkage) == ("s", 30)
+    with pytest.raises(RecipeError, match="shrinkage 5 is for methods"):
+        load_recipe(path, ["systems.mfcc.normalisation={method: none, shrinkage: 5}"])

@@ -110,7 +110,11 @@ def evaluate_scores(
         "by": by,
         "parts": parts,
         "notes": [*scored.notes, *interval_note],
-        "warnings": [*_doubtful_scores(scored.scores, numbers, distances), *_warnings(numbers, by, parts)],
+        "warnings": [
+            *_uncalibrated(scored),
+            *_doubtful_scores(scored.scores, numbers, distances),
+            *_warnings(numbers, by, parts),
+        ],
     }
     if report is not None:
         table, tests = _trial_table(scored, speakers, (trials or scores).stem), _test_infos(scored, utterances or {})
@@ -122,6 +126,17 @@ def _negated(scored: ScoredTrials) -> ScoredTrials:
     """Turn distances into scores."""
     note = "scores: negated, as --distances asks, so that a higher score means the same speaker"
     return replace(scored, scores=-scored.scores, notes=(*scored.notes, note))
+
+
+def _uncalibrated(scored: ScoredTrials) -> list[str]:
+    """Warn of the scores of a run without a calibration, whose column llr repeats the column score."""
+    llrs, scores = scored.columns.get("llr"), scored.columns.get("score")
+    if not llrs or llrs != scores:
+        return []
+    return [
+        "the column llr repeats the column score, as after a run without a calibration: Cllr and actDCF hold only if "
+        "these scores are log-likelihood ratios in nats"
+    ]
 
 
 def _doubtful_scores(scores: Float64Array, numbers: ListMetrics, distances: bool) -> list[str]:
@@ -145,7 +160,7 @@ def _misleading_ratios(numbers: ListMetrics) -> list[str]:
     if not found:
         return []
     cure = "calibrate them, or ignore Cllr and actDCF if they are scores of another kind"
-    return [f"{' and '.join(found)}: as log-likelihood ratios these scores are worse than none; {cure}"]
+    return [f"{', and '.join(found)}: as log-likelihood ratios these scores are worse than none; {cure}"]
 
 
 def _warnings(numbers: ListMetrics, by: str | None, parts: dict[str, ListMetrics]) -> list[str]:

@@ -15,6 +15,7 @@ from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.context import StageContext
 from speechgmm.recipe.stages.features import RoleFeatures, frame_counts, why_empty
 from speechgmm.scoring.calibration import check_disjoint
+from speechgmm.scoring.normalisation import check_cohort
 
 ENOUGH_SPEAKERS = 20
 """Speakers from which on there are `MOST_FOLDS` folds by default; `FEWEST_FOLDS` below."""
@@ -52,6 +53,7 @@ def cross_fitted_systems(
             by_speaker.setdefault(utterance.speaker, []).append(utterance)
     rng = np.random.default_rng(recipe.seed)
     folds = _draw_folds(by_speaker, recipe.calibration.folds, rng)
+    _check_cohorts(recipe, folds, by_speaker)
     frames, usual = frame_counts(stores[0]), _usual_frames(enrol)
     fitted = []
     for number, tried in enumerate(folds, 1):
@@ -78,6 +80,20 @@ def _check_first_models(recipe: Recipe) -> None:
                 f"initial_model {training.initial_model} may know the speakers of all folds; name a trial list in "
                 "calibration.on"
             )
+
+
+def _check_cohorts(recipe: Recipe, folds: Sequence[BySpeaker], by_speaker: BySpeaker) -> None:
+    """Refuse folds that leave too few speakers for a cohort, before any system is trained."""
+    for system in recipe.systems_or_self:
+        for tried in folds:
+            cohort = [name for name, utterances in by_speaker.items() if name not in tried for _ in utterances]
+            try:
+                check_cohort(tried, cohort, system.normalisation)
+            except ModelError as error:
+                raise CorpusError(
+                    f"{len(by_speaker)} speakers of the background leave {len({*cohort})} without a fold, too few for "
+                    f"the cohort of normalisation.method {system.normalisation.method}"
+                ) from error
 
 
 def _with_cohort_share(system: Recipe, share: float) -> Recipe:

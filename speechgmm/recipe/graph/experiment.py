@@ -26,6 +26,7 @@ from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, f
 from speechgmm.recipe.stages.features import RoleFeatures, role_features
 from speechgmm.recipe.stages.missing_background import with_background
 from speechgmm.recipe.stages.rates import ResolvedRecipe, resolve_rates
+from speechgmm.recipe.stages.small_cohorts import without_small_cohorts
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def experiment_stages(recipe: Recipe, context: StageContext) -> Iterator[Experim
     on outputs which are not there.
     """
     corpus = with_background(find_corpus(recipe.corpus, context), recipe)
+    recipe, corpus = without_small_cohorts(recipe, corpus)
     check_list(recipe, corpus)
     resolved = resolve_rates(recipe, corpus)
     yield corpus

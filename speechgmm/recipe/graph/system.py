@@ -11,6 +11,7 @@ from speechgmm.recipe.stages.features import RoleFeatures, usable_utterances
 from speechgmm.recipe.stages.normalisation import normalised_scores
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, load_scores
 from speechgmm.recipe.stages.scores import ScoredGroups
+from speechgmm.recipe.stages.small_cohorts import normalisation_key
 from speechgmm.recipe.stages.speakers import load_untrained
 from speechgmm.recipe.stages.subspace import load_warnings
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig, check_cohort
@@ -62,7 +63,8 @@ def build_system(
     nothing that can be used, or the cohort is too small for the normalisation.
     """
     cohort = [utterance.speaker for utterance in background.utterances]
-    check_cohort({utterance.speaker for utterance in enrol.utterances}, cohort, recipe.normalisation)
+    key = normalisation_key(recipe, several=bool(system_label))
+    check_cohort({utterance.speaker for utterance in enrol.utterances}, cohort, recipe.normalisation, key)
     roles = {"background": background, "enrol": enrol, "test": test}
     if recipe.normalisation.shrinkage:
         roles[COHORT_SAMPLE] = _first_of_each_speaker(background, context)

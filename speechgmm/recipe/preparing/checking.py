@@ -28,6 +28,7 @@ from speechgmm.recipe.stages.corpus import shared_files, with_sound
 from speechgmm.recipe.stages.missing_background import with_background
 from speechgmm.recipe.stages.progress import ProgressBars
 from speechgmm.recipe.stages.rates import ResolvedRecipe, at_rates
+from speechgmm.recipe.stages.small_cohorts import normalisation_key, why_small, without_small_cohorts
 
 SHORT_SECONDS = 0.5
 """Utterances shorter than this get a warning."""
@@ -103,17 +104,19 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
     Of recordings the headers are read. Those of the same length are compared: the first second of each before the rest.
     """
     findings = [_Found("error", "kernel", _without_places(recipe.missing_kernels()))]
-    if isinstance(recipe.corpus, SyntheticConfig):
-        resolved = at_rates(recipe, {recipe.corpus.sample_rate: 1})
+    config = recipe.corpus
+    if isinstance(config, SyntheticConfig):
+        resolved = at_rates(recipe, {config.sample_rate: 1})
         findings += _empty_filters(resolved.recipe)
         checked = "the recipe; its talkers are not recorded yet"
         return CheckReport(_sorted_findings(findings), {}, {}, checked, resolved.taken)
-    root = recipe.corpus.root
+    root = config.root
     try:
-        corpus = with_background(read_corpus(recipe.corpus), recipe)
+        corpus = with_background(read_corpus(config), recipe)
     except CorpusError as error:
         findings.append(_Found("error", "in the lists", [_split_line(line) for line in str(error).splitlines()]))
         return CheckReport(_sorted_findings(findings, root), {}, {}, "the recipe and its lists")
+    recipe, corpus = without_small_cohorts(recipe, corpus)
     findings += _list_findings(recipe, corpus)
     bars = bars or ProgressBars(None)
     headers: dict[AudioSegment, AudioHeader] = {}
@@ -125,14 +128,14 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
         of_file = {audio[0]: header.sample_rate for audio, header in headers.items() if header.sample_rate}
         resolved = at_rates(recipe, Counter(of_file.values()))
         findings += _empty_filters(resolved.recipe)
-        findings += _audio_findings(resolved, corpus, headers, _how_to_choose_channels(recipe.corpus))
+        findings += _audio_findings(resolved, corpus, headers, _how_to_choose_channels(config))
         small = small_backgrounds(resolved.recipe, corpus, headers)
         findings.append(_Found("warning", "small background", _without_places(small)))
         shared = with_sound(find_shared(corpus, lambda utterance: digests.get(utterance.audio, utterance.audio)))
     else:
         findings.append(_missing_features(corpus))
         shared = shared_files(corpus, imported=True)
-    findings += _shared_findings(shared, allowed=recipe.corpus.allow_shared_recordings)
+    findings += _shared_findings(shared, allowed=config.allow_shared_recordings)
     roles: dict[str, RoleData] = {role: _role_data(corpus.role(role), headers) for role in ROLES}
     n_trials = {name: len(trials) for name, trials in corpus.trials.items()}
     read = f"headers of {len(headers):,} recordings" if _front_ends(recipe) else "files of features"
@@ -187,6 +190,10 @@ def _list_findings(recipe: Recipe, corpus: Corpus) -> Iterator[_Found]:
         check_list(recipe, corpus)
     except CorpusError as error:
         yield _Found("error", "calibration", [("", str(error))])
+    several = bool(recipe.systems)
+    keys = [(system, normalisation_key(system, several=several)) for system in recipe.systems_or_self]
+    small = [why for system, key in keys if (why := why_small(system, corpus, key))]
+    yield _Found("error", "normalisation", _without_places(small))
     shared = shared_audio(corpus)  # which is found with all other recordings that have several names
     yield _Found("warning", "in the lists", _without_places(each for each in corpus.warnings() if each not in shared))
     yield _Found("warning", "speakers", _without_places(implausible_speakers(corpus)))

@@ -63,7 +63,8 @@ def choose_systems(wanted: SystemsName, background: Speech, enrolment: Speech) -
 
     | wanted        | background                      | systems            | Gaussians                 | scores      |
     |---------------|---------------------------------|--------------------|---------------------------|-------------|
-    | best          | any; if none, the enrolled ones | `BEST`, fused      | `COMPONENTS`              | normalised  |
+    | best          | `ENOUGH_COHORT` speakers        | `BEST`, fused      | `COMPONENTS`              | normalised  |
+    | best          | fewer; if none, the enrolled    | `BEST`, fused      | `COMPONENTS`              | as they are |
     | default       | `ENOUGH_COHORT` speakers        | one                | `COMPONENTS`              | normalised  |
     | default       | fewer speakers                  | one                | `COMPONENTS`              | as they are |
     | fast          | as for default                  | one, linear        | `FAST_COMPONENTS` at most | as there    |
@@ -72,11 +73,14 @@ def choose_systems(wanted: SystemsName, background: Speech, enrolment: Speech) -
     if wanted == "best":
         speech, whose = (background, "background") if background.n_speakers else (enrolment, "enrolled")
         size = background_components(speech.seconds)
-        why = f"systems {join_names([*BEST])}, fused, of {size} Gaussians each; {_reason(speech, whose)}"
-        return SystemsChoice(size, why, tuple(BEST), is_normalised=True)
+        is_normalised = speech.n_speakers >= ENOUGH_COHORT
+        why = f"systems {join_names([*BEST])}, fused, of {size} Gaussians each"
+        why += ("" if is_normalised else ", without normalisation") + f"; {_reason(speech, whose)}"
+        return SystemsChoice(size, why, tuple(BEST), is_normalised=is_normalised)
     if not background.n_speakers:
         size = independent_components(100 * enrolment.least)
-        return SystemsChoice(size, f"{size} Gaussians for each speaker", is_independent=True)
+        why = f"{size} Gaussians for each speaker" + (", as with systems default" if wanted == "fast" else "")
+        return SystemsChoice(size, why, is_independent=True)
     is_fast, is_normalised = wanted == "fast", background.n_speakers >= ENOUGH_COHORT
     size = background_components(background.seconds)
     size = min(size, FAST_COMPONENTS) if is_fast else size

@@ -264,6 +264,8 @@ def _overrides(systems: SystemsChoice, rate: int | None, *, resample: bool) -> s
     keys = [f"features: {{{', '.join(front_end)}}}"] if front_end else []
     if systems.n_components != SHIPPED_COMPONENTS:
         keys.append(f"ubm: {{n_components: {systems.n_components}}}")
+    if not systems.is_normalised:
+        keys.append("normalisation: {method: none}")
     return ", ".join(keys)
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.recipe.reading.bases import read_base
+from speechgmm.recipe.reading.following import lower_top_frequency
+from speechgmm.recipe.reading.names import recipe_path
 from speechgmm.recipe.reading.overrides import apply_override, overriding_rate, parse_overrides
 from speechgmm.recipe.reading.resolving import resolve_recipe
 from speechgmm.recipe.reading.validation import validate
@@ -60,12 +62,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, point: Point
         ...
     speechgmm.errors.RecipeError: --set ubm.n_componets=64: ubm.n_componets: unknown key; did you mean n_components?
     """
-    return validate(Recipe, resolve_recipe(Path(path), overrides, point))
+    return validate(Recipe, resolve_recipe(recipe_path(path), overrides, point))
 
 
 def notes_on(path: str | Path, overrides: Sequence[str] = ()) -> tuple[str, ...]:
     """List which names in a recipe stand for files of the user's although shipped ones have them too."""
-    return tuple(dict.fromkeys(resolve_recipe(Path(path), overrides).notes))
+    return tuple(dict.fromkeys(resolve_recipe(recipe_path(path), overrides).notes))
 
 
 def load_features(source: str | None = None, overrides: Sequence[str] = ()) -> FeatureConfig:
@@ -83,6 +85,7 @@ def load_features(source: str | None = None, overrides: Sequence[str] = ()) -> F
         document.problems.extend(defaults.problems)
     for change in changes:
         apply_override(document, change)
+    lower_top_frequency(document)
     return validate(FeatureConfig, document)
 
 

@@ -1,5 +1,6 @@
 """Files by name: of the folder, then shipped ones; and messages about names that are none."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -47,6 +48,13 @@ def find_file(name: str, kind: str, place: Place) -> Found | None:
     return shipped
 
 
+def recipe_path(typed: str | Path) -> Path:
+    """Return the path of a recipe as it was typed: ``./best`` is a file of this folder, and no shipped name."""
+    path = Path(typed)
+    is_bare = path == Path(path.name) and os.sep in os.fspath(typed)
+    return Path.cwd() / path if is_bare else path
+
+
 def find_recipe(path: Path) -> Found:
     """Find the recipe that a path or a name stands for, a name in the current folder first; a path is its own."""
     name = str(path)
@@ -75,10 +83,10 @@ def shipped_hint(name: str, kind: str, others: Sequence[str] = ()) -> str:
     A path, or the name of a file, is of the user's own files: only its shipped namesake is named.
     """
     path, names = Path(name), shipped_names(kind)
-    if path.suffix.lower() in RECIPE_SUFFIXES:
-        return f"; the shipped one is named {path.stem}" if path.stem in names else ""
-    if "/" in name:
-        return ""
+    is_file_name = path.suffix.lower() in RECIPE_SUFFIXES
+    if is_file_name or "/" in name:
+        meant = path.stem if is_file_name else path.name
+        return f"; the shipped one is named {meant}" if meant in names else ""
     word = {RECIPES: "recipe", SYSTEMS: "system"}.get(kind, f"{kind} section")
     listed = f", nor a shipped {word} ({', '.join(names)})" if names else ""
     return f"{listed}{suggest(name, [*names, *others])}"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from speechgmm.recipe.reading.names import recipe_path
 from speechgmm.recipe.reading.resolving import resolve_recipe
 from speechgmm.recipe.reading.validation import by_name, name_of_step, validate
 from speechgmm.recipe.reading.yaml import Document, Key, Place, dotted
@@ -30,7 +31,7 @@ class KeyOrigin(NamedTuple):
 
 def list_origins(path: str | Path, overrides: Sequence[str] = ()) -> list[KeyOrigin]:
     """List every key of a recipe that has an effect, in the order of the schema; arguments are as for `load_recipe`."""
-    document = resolve_recipe(Path(path), overrides)
+    document = resolve_recipe(recipe_path(path), overrides)
     return list(_origins_below(validate(Recipe, document).to_json(), (), document))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from speechgmm.errors import RecipeError
 from speechgmm.recipe.reading.bases import merge_bases, name_of_file
+from speechgmm.recipe.reading.following import follow_stated
 from speechgmm.recipe.reading.mistaken import what_instead
 from speechgmm.recipe.reading.names import find_recipe
 from speechgmm.recipe.reading.overrides import override_of_point, parse_overrides
@@ -32,5 +33,6 @@ def resolve_recipe(path: Path, overrides: Sequence[str] = (), point: Point | Non
     of_systems = [change for change in changes if change.key[0] == "systems" and len(change.key) > 1]
     merge_bases(document, RECIPES, [change for change in changes if change not in of_systems])
     resolve_paths(document)
+    follow_stated(document)
     resolve_systems(document, of_systems)
     return document

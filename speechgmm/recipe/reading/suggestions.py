@@ -26,6 +26,9 @@ OTHER_NAMES = {
 }
 """The names that each key has in other toolkits."""
 
+MOST_NEAR = 3
+"""Names that are suggested where several are like a word, or contain it."""
+
 MOST_PLACES = 2
 """Keys of one name, in different sections, that are all suggested."""
 
@@ -38,6 +41,12 @@ def suggest(word: str, choices: Sequence[str], synonyms: Mapping[str, str] | Non
     words = {choice: choice for choice in (*(synonyms or {}), *choices)} | dict(synonyms or {})
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f"; did you mean {words[close[0]]}?" if close else ""
+
+
+def near_names(word: str, names: Sequence[str]) -> list[str]:
+    """Return the names that are most similar to a word, and others that contain it; a few of them."""
+    close = difflib.get_close_matches(word, names, n=MOST_NEAR, cutoff=0.6)
+    return list(dict.fromkeys([*close, *(name for name in names if word in name)]))[:MOST_NEAR]
 
 
 def suggest_key(word: str, allowed: Sequence[str], all_keys: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from copy import deepcopy
 from pydantic import JsonValue
 
 from speechgmm.recipe.reading.bases import merge_bases
+from speechgmm.recipe.reading.following import follow_stated
 from speechgmm.recipe.reading.overrides import Override, moved
 from speechgmm.recipe.reading.paths import resolve_paths
 from speechgmm.recipe.reading.suggestions import suggest
@@ -32,6 +33,7 @@ def resolve_systems(document: Document, changes: Sequence[Override]) -> None:
         _check_system(system, names, place)
         _give_corpus(system, document)
         resolve_paths(system)
+        follow_stated(system)
         listed[number] = system.values
         document.places.update((key, known) for key, known in system.places.items() if key)
         document.problems.extend(system.problems)

@@ -1,5 +1,6 @@
 """Results of another recipe under the same name: a run names the keys that differ, and keeps them beside its own."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from speechgmm.recipe.reading.yaml import dotted, flow, read_document
 from speechgmm.recipe.results.writing import RESULT_FILES, result_files
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.rates import at_rates_of
+from speechgmm.recipe.stages.small_cohorts import TOO_FEW, as_stored
 
 MAX_KEYS_NAMED = 3
 """Keys that a message names; the others are counted."""
@@ -87,7 +89,7 @@ def differences_from(folder: Path, recipe: Recipe) -> str:
     """Say in which keys the recipe of a folder's results differs from this one; empty if in none, or without results.
 
     The name does not count. Keys that an earlier version did not have are at their defaults. A sample rate that is the
-    corpus's is the same as any.
+    corpus's is the same as any, and so is a normalisation that its cohort was too small for.
     """
     path = folder / RECIPE_FILE
     if path.is_symlink() or not (path.is_file() and (folder / METRICS_FILE).is_file()):
@@ -96,12 +98,24 @@ def differences_from(folder: Path, recipe: Recipe) -> str:
         earlier = load_recipe(path)
     except RecipeError:
         return f"its {RECIPE_FILE} is damaged, or of another version"
-    before, now = (_values(each.to_json()) for each in (earlier, at_rates_of(recipe, earlier)))
+    recipe = at_rates_of(recipe, earlier)
+    if _has_small_cohort(folder):
+        recipe = as_stored(recipe, earlier)
+    before, now = (_values(each.to_json()) for each in (earlier, recipe))
     differing = [key for key in {**now, **before} if key != "name" and before.get(key) != now.get(key)]
     differing.sort(key=lambda key: not (key in now and key in before))  # keys of one alone follow from the others
     changes = [f"{key}: {_text(before.get(key))} -> {_text(now.get(key))}" for key in differing]
     more = len(changes) - MAX_KEYS_NAMED
     return ", ".join(changes[:MAX_KEYS_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _has_small_cohort(folder: Path) -> bool:
+    """Whether the run that wrote these results left scores as they are because of a small cohort."""
+    try:
+        warnings = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))["warnings"]
+        return any(TOO_FEW in warning for warning in warnings)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _check_written_by_a_run(folder: Path) -> None:

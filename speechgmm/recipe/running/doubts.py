@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from speechgmm.corpus.manifest import Corpus
 from speechgmm.evaluation.breakdown import FEWEST, too_few
 from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.evaluation.summary import ListMetrics, costs_above_one
-from speechgmm.features.store.store import FeatureStore
-from speechgmm.recipe.graph.experiment import ExperimentCalibration
 from speechgmm.recipe.graph.system import System
+from speechgmm.recipe.layout import ON_BACKGROUND
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.wording import first_few
 
@@ -33,21 +31,12 @@ def doubtful_models(recipe: Recipe, systems: Sequence[System]) -> tuple[str, ...
     return tuple(label.format(config.name, warning) for config, system in named for warning in system.warnings)
 
 
-def few_speakers(
-    recipe: Recipe,
-    corpus: Corpus,
-    calibration: ExperimentCalibration,
-    stores: Mapping[str, Mapping[str, FeatureStore]],
-) -> tuple[str, ...]:
-    """Warn of a calibration on the background if few of its speakers have recordings that every system can use."""
-    if calibration.trained is None or recipe.calibration.on != "background":
-        return ()
-    backgrounds = [by_role["background"] for by_role in stores.values()]
-    usable = {each.speaker for each in corpus.background if all(each.id in store for store in backgrounds)}
-    if len(usable) >= FEWEST_SPEAKERS:
+def few_speakers(trained_on: str, n_speakers: int | None) -> tuple[str, ...]:
+    """Warn of a calibration on trials of few of the background's speakers; without trials, another warning says so."""
+    if trained_on != ON_BACKGROUND or n_speakers is None or n_speakers >= FEWEST_SPEAKERS:
         return ()
     return (
-        f"calibrated on {len(usable)} background speakers, fewer than {FEWEST_SPEAKERS}: log-likelihood ratios and "
+        f"calibrated on {n_speakers} background speakers, fewer than {FEWEST_SPEAKERS}: log-likelihood ratios and "
         "threshold may be far off for other speakers; add background speakers, or calibrate on a trial list "
         "(calibration.on)",
     )

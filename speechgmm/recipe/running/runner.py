@@ -219,7 +219,8 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
                     warnings += _log_warnings((calibration.why_none,) if calibration.why_none else ())
                     warnings += _log_warnings(calibration.warnings())
                 case ExperimentEvaluation() as evaluation:
-                    warnings += _log_warnings(doubts.few_speakers(recipe, corpus, calibration, stores))
+                    if trained := calibration.trained:
+                        warnings += _log_warnings(doubts.few_speakers(trained.trained_on, trained.n_speakers))
                     warnings += _log_warnings(doubts.doubtful_numbers(load_metrics(evaluation.output.folder)))
                     outputs = ExperimentOutputs(
                         corpus=corpus,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import RecipeError
 from speechgmm.recipe.reading.loader import load_recipe
-from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.schema.recipe import OF_SYSTEM, Recipe
 from speechgmm.recipe.schema.sweep import Point, draw_points
 
 MAX_NAME = 80
@@ -93,9 +93,20 @@ def split_values(text: str) -> list[str]:
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the last word of each dotted key, or the whole key if several end with the same word."""
-    last = [key.rpartition(".")[2] for key in keys]
+    """Return the last word of each dotted key, after the system's name, or the whole key if several would be the same.
+
+    The system's name is part of it because the others have such a key, too.
+    """
+    last = [_short_name(key) for key in keys]
     return {key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)}
+
+
+def _short_name(key: str) -> str:
+    """Return the last word of a dotted key, after the name of its system if it is one's; dots may stand in that."""
+    first, *inner = key.split(".")
+    last = inner[-1] if inner else first
+    section = next((number for number, part in enumerate(inner) if number and part in OF_SYSTEM), None)
+    return last if first != "systems" or section is None else ".".join([*inner[:section], last])
 
 
 class _Draft(NamedTuple):
