@@ -94,21 +94,47 @@ def create(
 
 
 @gallery.command()
-def enrol(folder: Folder, name: Name, files: Files) -> None:
+def enrol(
+    folder: Folder,
+    name: Name,
+    files: Files,
+    from_timeline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take only what this file, RTTM or a table of timeline, gives to the speaker in the one recording.",
+            show_default=False,
+        ),
+    ] = None,
+    speaker_label: Annotated[
+        str | None,
+        typer.Option("--speaker", metavar="LABEL", help="The speaker's name in that file.", show_default="NAME"),
+    ] = None,
+) -> None:
     """Enrol a new speaker from recordings.
+
+    With --from-timeline, one recording of several speakers will do: where others speak at the same time is left out.
 
     Exit status 3: some recordings were unusable (listed); the speaker is enrolled with the rest.
     """
     with exit_on_error("interrupted; the speaker is not enrolled"):
         from speechgmm.gallery.enrolment import check_free, record_each
         from speechgmm.gallery.enrolment import enrol as enrol_speaker
+        from speechgmm.gallery.pieces import record_speaker
         from speechgmm.gallery.speakers import safe_name
 
         opened = _open(folder)
         check_free(opened, safe_name(name))
-        found = audio.find_audio(files)
-        with audio.reading(found) as paths:
-            recordings, unusable = record_each(opened, paths)
+        if from_timeline is None and speaker_label is not None:
+            raise typer.BadParameter("expected --from-timeline, whose speakers have labels", param_hint="--speaker")
+        if from_timeline is None:
+            found = audio.find_audio(files)
+            with audio.reading(found) as paths:
+                recordings, unusable = record_each(opened, paths)
+        else:
+            if len(files) != 1 or files[0].is_dir():
+                raise typer.BadParameter("expected one recording, which the file is of", param_hint="--from-timeline")
+            recordings, unusable = [record_speaker(opened, files[0], from_timeline, speaker_label or name)], {}
         _check_any(recordings, unusable)
         speaker = enrol_speaker(opened, name, recordings)
         typer.echo(f"{speaker.name}: enrolled with {output.extent(speaker)}")
@@ -266,51 +292,82 @@ def verify(folder: Folder, name: Name, files: Files, threshold: Threshold = None
 def timeline(
     folder: Folder,
     file: File,
-    window: Annotated[float, typer.Option(callback=_finite, help="Length of a window, in seconds.")] = 2.0,
     out: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            metavar="NAME.png",
-            help="The plot: .png, .svg or .pdf; the table is written beside it, to NAME.csv.",
-            show_default="the recording's name, with .timeline.png",
+            metavar="FILE",
+            help="A file to write, by its suffix: the segments as .rttm, .csv, .txt (Audacity's labels) or .json, or a "
+            "plot as .png, .svg or .pdf. Give --out several times for several files.",
+            show_default="the recording's name, with .timeline.csv and .timeline.png",
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE.html", help="A page to write, which plays the recording from where it lies."),
+    ] = None,
+    windows: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="A table to write of all windows and the scores of all speakers."),
+    ] = None,
+    window: Annotated[float, typer.Option(callback=_finite, help="Length of a window, in seconds.")] = 1.5,
+    hop: Annotated[
+        float | None,
+        typer.Option(
+            callback=_finite,
+            help="From one window to the next, in seconds.",
+            show_default="0.5, or the window's length if that is less",
+        ),
+    ] = None,
+    turn: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            callback=_finite,
+            help="Mean length of a turn, in seconds: longer ones make fewer changes. Used if scores are calibrated.",
+        ),
+    ] = 3.0,
+    pause: Annotated[
+        float,
+        typer.Option(
+            min=0.01, callback=_finite, help="Longest pause within a segment, in seconds; a longer one ends it."
+        ),
+    ] = 0.5,
     threshold: Threshold = None,
     closed_set: ClosedSet = False,
     json_: AsJson = False,
 ) -> None:
-    """Show who speaks when in a long recording, window by window, in a table and a plot.
+    """Show who speaks when in a long recording: find segments of one speaker each, and write them to files.
 
-    Each window is answered by itself; windows with less than a tenth of speech have no answer. Without a calibration or
-    --threshold, the answer is the best enrolled speaker.
+    Overlapping windows are scored. If scores are calibrated, a hidden Markov model finds the segments from all of them;
+    otherwise each window is answered by itself, and without --threshold its answer is the best enrolled speaker.
 
     Exit status 3: some speakers' files were unusable (listed); the rest were processed.
     """
     with exit_on_error("interrupted"):
+        from speechgmm.cli.gallery_timeline import choose_files
         from speechgmm.gallery.gallery import hear
         from speechgmm.gallery.recognition import is_decidable
-        from speechgmm.gallery.timeline import make_timeline, write_table
-        from speechgmm.gallery.timeline_plot import check_plot_file, draw_timeline, read_envelope
+        from speechgmm.gallery.segments import find_segments
+        from speechgmm.gallery.timeline import make_timeline
 
         if file.is_dir():
             raise GalleryError(f"{file}: a folder; expected one audio file, as a timeline is of one recording")
-        plot = out or Path(f"{file.stem}.timeline.png")
-        check_plot_file(plot)
         opened = _open(folder)
+        files = choose_files(file, out or [], html, windows)
+        files.check(file, opened.names)
         config = _identification(opened, threshold, closed_set)
         if not is_decidable(opened, config):
             config = _identification(opened, None, closed_set=True)
         with audio.scoring("scoring windows") as report:
             extraction = hear(opened, file)
-            answered = make_timeline(opened, extraction, window, config, on_scored=report)
-        table = plot.with_suffix(".csv")
-        write_table(table, answered)
-        waveform = read_envelope(file, extraction.seconds, channel=extraction.audio.channel)
-        draw_timeline(plot, answered, waveform, f"{file.name}, windows of {window:g} s")
+            hop = min(0.5, window) if hop is None else hop
+            answered = make_timeline(opened, extraction, window, config, hop=hop, on_scored=report)
+        segments = find_segments(answered, turn=turn, pause=pause)
+        files.write(file, answered, segments, output.segment_facts(opened, answered), extraction.audio.channel)
         if json_:
-            output.print_json(output.timeline_data(opened, config, file, answered))
+            output.print_json(output.timeline_data(opened, file, answered, segments))
         else:
-            output.show_timeline(config, file, answered, table, plot)
+            output.show_timeline(file, answered, segments, files.by_content)
         audio.show_heard(opened, {str(file): extraction.audio})
         output.warn_of_tied_windows(answered)
         output.warn_of_shared(opened)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from speechgmm.gallery.gallery import Gallery, Roster
     from speechgmm.gallery.recognition import Answer, Answers, Decision, Decisions
+    from speechgmm.gallery.segments import Segment
     from speechgmm.gallery.speakers import EnrolledSpeaker, Recording
     from speechgmm.gallery.timeline import Timeline
     from speechgmm.scoring.identification import IdentificationConfig
@@ -197,17 +198,31 @@ def _decision_data(decision: "Decision") -> dict[str, Any]:
     }
 
 
+def segment_facts(gallery: "Gallery", timeline: "Timeline") -> dict[str, Any]:
+    """Collect what segments depend on, as plain data."""
+    return {
+        "duration": float(timeline.edges[-1]),
+        **_document(gallery),
+        "threshold": timeline.config.threshold,
+        "prior_unknown": timeline.config.p_unknown,
+        "window": timeline.window,
+        "hop": timeline.hop,
+    }
+
+
 def timeline_data(
-    gallery: "Gallery", config: "IdentificationConfig", file: Path, timeline: "Timeline"
+    gallery: "Gallery", file: Path, timeline: "Timeline", segments: Sequence["Segment"]
 ) -> dict[str, Any]:
     """Convert a timeline to plain data."""
+    from speechgmm.gallery.segment_files import segment_data
+    from speechgmm.gallery.segments import seconds_by_speaker
+
     spans = timeline.starts.tolist(), timeline.stops.tolist()
     rows = zip(*spans, timeline.answers, timeline.scores.tolist(), timeline.tied, strict=True)
-    return _document(gallery) | {
+    return segment_facts(gallery, timeline) | {
         "file": str(file),
-        "threshold": config.threshold,
-        "prior_unknown": config.p_unknown,
-        "seconds": timeline.seconds(),
+        "seconds": seconds_by_speaker(segments),
+        "segments": [segment_data(segment) for segment in segments],
         "windows": [
             {
                 "start": start,
@@ -336,18 +351,25 @@ def _bound(threshold: float | None) -> str:
     return "no threshold" if threshold is None else f"threshold {threshold:+.2f}"
 
 
-def show_timeline(config: "IdentificationConfig", file: Path, timeline: "Timeline", table: Path, plot: Path) -> None:
-    """Print how long each speaker speaks, and which files were written."""
+def show_timeline(
+    file: Path, timeline: "Timeline", segments: Sequence["Segment"], written: Mapping[str, Sequence[Path]]
+) -> None:
+    """Print how long each speaker speaks, and which files were written, by what they hold."""
+    from speechgmm.gallery.segments import seconds_by_speaker
+
     silent = sum(answer is None for answer in timeline.answers)
-    rows = _table("speaker", ">time")
-    for name, seconds in timeline.seconds().items():
-        rows.add_row(name, f"{seconds:.1f} s")
+    rows = _table("speaker", ">time", ">segments")
+    counts = Counter(segment.speaker for segment in segments)
+    for name, seconds in seconds_by_speaker(segments).items():
+        rows.add_row(name, f"{seconds:.1f} s", str(counts[name]))
     _print(rows)
     n = len(timeline.answers)
     typer.echo(f"{file}: {n} window{'s' * (n > 1)}, {silent} of them with too little speech")
-    if config.p_unknown == 0:
+    if timeline.config.p_unknown == 0:
         typer.echo("a closed set: the answer is the best enrolled speaker; with --threshold, others are 'unknown'")
-    typer.echo(f"scores in {timeline.unit}: {table}; plot: {plot}")
+    if not timeline.calibrated:
+        typer.echo("not calibrated: each window has its own answer, and segments are not smoothed")
+    typer.echo("; ".join(f"{what}: {', '.join(map(str, paths))}" for what, paths in written.items() if paths))
 
 
 def _below(seconds: float, least: float) -> str:

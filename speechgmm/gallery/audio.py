@@ -4,7 +4,7 @@ Audio that has this form already is used as it is.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,13 +48,21 @@ class GalleryExtraction(Extraction):
     by_front_end: Mapping[str, Extraction]  # the features by all front ends, by their fingerprints
 
 
-def extract_recording(path: Path, config: GalleryConfig, front_ends: Mapping[str, FeatureConfig]) -> GalleryExtraction:
+def extract_recording(
+    path: Path,
+    config: GalleryConfig,
+    front_ends: Mapping[str, FeatureConfig],
+    pieces: Sequence[tuple[float, float]] | None = None,
+) -> GalleryExtraction:
     """Extract the features of a recording of any rate and number of channels, as far as the gallery allows.
 
-    `front_ends` are those of the gallery, by their fingerprints. A recording that cannot be used raises an AudioError
-    that names it.
+    `front_ends` are those of the gallery, by their fingerprints. Of `pieces`, (start, stop) in seconds, the samples are
+    joined, and what is outside the recording is left out. A recording that cannot be used raises an AudioError that
+    names it.
     """
     channel, (samples, rate, remarks) = _one_channel(path, config)
+    if pieces is not None:
+        samples = _joined(path, samples, rate, pieces)
     front_end = next(iter(front_ends.values()))
     if rate != front_end.sample_rate and not config.resample:
         raise AudioError(
@@ -99,6 +107,14 @@ def _one_channel(path: Path, config: GalleryConfig) -> tuple[Channel, LoadedAudi
     samples, rate, remarks = load_channels(path)
     loudest = int(np.argmax(np.mean(np.square(samples, dtype=np.float64), axis=0)))
     return loudest, (np.ascontiguousarray(samples[:, loudest]), rate, remarks)
+
+
+def _joined(path: Path, samples: Float32Array, rate: int, pieces: Sequence[tuple[float, float]]) -> Float32Array:
+    """Join pieces of a recording."""
+    joined = [samples[round(start * rate) : round(stop * rate)] for start, stop in pieces]
+    if not sum(map(len, joined)):
+        raise AudioError(f"{path}: {len(samples) / rate:.2f} s long, and all pieces to take are later")
+    return np.concatenate(joined)
 
 
 def _analyse(samples: Float32Array, rate: int, front_end: FeatureConfig) -> Extraction:

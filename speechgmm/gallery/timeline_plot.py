@@ -1,4 +1,4 @@
-"""A plot of a timeline: the waveform, and below it each speaker's scores and answers.
+"""A plot of who speaks when: the waveform, and below it a row with the segments of each speaker.
 
 The recording is read in blocks, and only the extremes of each stretch of it are kept.
 """
@@ -10,14 +10,15 @@ from typing import Final, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio.reading import Channel, audio_blocks
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.plots.style import COLOURS, INK, plot_style, rendered
 from speechgmm.files import write_bytes
+from speechgmm.gallery.segments import Segment, clock, seconds_by_speaker
 from speechgmm.gallery.speakers import UNKNOWN
-from speechgmm.gallery.timeline import Timeline
 
 PLOT_SUFFIXES: Final = (".png", ".svg", ".pdf")
 """Suffixes of the files that a plot can be written to."""
@@ -30,6 +31,15 @@ LONGEST_LABEL: Final = 24
 
 COLUMNS: Final = 2000
 """Largest number of stretches of the waveform that are drawn."""
+
+NARROWEST: Final = 1 / 1000
+"""Least width of a bar, as a share of the plot's: shorter segments of long recordings stay visible."""
+
+STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
+"""Seconds between marks on the axis of time."""
+
+MOST_MARKS: Final = 9
+"""Largest number of marks on the axis of time, as far as `STEPS` reach."""
 
 
 class Envelope(NamedTuple):
@@ -60,51 +70,60 @@ def read_envelope(path: Path, seconds: float, *, channel: Channel = None) -> Env
     return Envelope(lows, highs, seconds)
 
 
-def draw_timeline(path: Path, timeline: Timeline, waveform: Envelope, title: str) -> None:
-    """Write the plot of a timeline to a file with a suffix in `PLOT_SUFFIXES`."""
+def draw_timeline(
+    path: Path, segments: Sequence[Segment], names: Sequence[str], waveform: Envelope, title: str
+) -> None:
+    """Write the plot of segments to a file with a suffix in `PLOT_SUFFIXES`; `names` are of all speakers."""
     check_plot_file(path)
-    write_bytes(path, rendered(timeline_figure(timeline, waveform, title), path.suffix.lower()[1:], "white"))
+    figure = timeline_figure(segments, names, waveform, title)
+    write_bytes(path, rendered(figure, path.suffix.lower()[1:], "white"))
 
 
-def timeline_figure(timeline: Timeline, waveform: Envelope, title: str) -> Figure:
-    """Plot the waveform and, below it, a row for each speaker with colours for scores and a bar for answers.
+def timeline_figure(segments: Sequence[Segment], names: Sequence[str], waveform: Envelope, title: str) -> Figure:
+    """Plot the waveform and, below it, a row for each speaker with a bar for each segment, and the speaker's time.
 
-    Of more than `MOST_DRAWN` speakers, those are shown who speak longest or come nearest to it.
+    Of more than `MOST_DRAWN` speakers, those are shown who speak longest.
     """
-    shown = _shown(timeline)
-    labels = [timeline.names[number] for number in shown] + [UNKNOWN] * (UNKNOWN in timeline.answers)
-    heights = 1.2, 0.42 * max(len(labels), 3)  # inches
+    labels = rows_of(segments, names)
+    totals = seconds_by_speaker(segments)
+    heights = 1.0, 0.34 * max(len(labels), 3)  # inches
     with plot_style():
-        figure = Figure(figsize=(10.0, 1.5 + sum(heights)), layout="constrained")
+        figure = Figure(figsize=(10.0, 1.3 + sum(heights)), layout="constrained")
         above, below = figure.subplots(2, sharex=True, height_ratios=heights)
-        cut = f"; {len(shown)} of {len(timeline.names)} speakers" if len(shown) < len(timeline.names) else ""
-        above.set_title(f"{title}{cut}; bars: who speaks", loc="left", fontsize="medium")
+        n_speakers = len({*names, *labels} - {UNKNOWN})
+        n_shown = len(labels) - (UNKNOWN in labels)
+        cut = f"; {n_shown} of {n_speakers} speakers" if n_shown < n_speakers else ""
+        above.set_title(f"{title}{cut}", loc="left", fontsize="medium")
         _draw_waveform(above, waveform)
-        _draw_scores(below, timeline, shown)
-        _draw_answers(below, timeline, labels)
+        for row, label in enumerate(labels):
+            _draw_segments(below, row, [each for each in segments if each.speaker == label], waveform.seconds)
         short = [name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…" for name in labels]
         below.set_yticks(range(len(labels)), short)
-        below.tick_params(axis="y", length=0)
-        below.set(ylim=(len(labels) - 0.4, -0.6), xlim=(0, float(timeline.stops[-1])), xlabel="time, s")
-        below.grid(visible=False)
+        times = below.secondary_yaxis("right")
+        times.set_yticks(range(len(labels)), [clock(totals.get(label, 0.0)) for label in labels])
+        for axis in (below, times):
+            axis.tick_params(axis="y", length=0)
+        times.spines["right"].set_visible(False)
+        below.set(ylim=(max(len(labels), 1) - 0.4, -0.6), xlim=(0, waveform.seconds), xlabel="time, h:mm:ss")
+        below.grid(visible=False, axis="y")
         below.spines["left"].set_visible(False)
+        below.xaxis.set_major_locator(MultipleLocator(_step(waveform.seconds)))
+        below.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds)))
     return figure
+
+
+def rows_of(segments: Sequence[Segment], names: Sequence[str]) -> list[str]:
+    """Choose the speakers who have a row, in the order of `names`; those who are not there, and `UNKNOWN`, follow."""
+    totals = seconds_by_speaker(segments)
+    known = [*names, *sorted(totals.keys() - {*names, UNKNOWN})]
+    longest = sorted(known, key=lambda name: -totals.get(name, 0.0))[:MOST_DRAWN]
+    return [name for name in known if name in longest] + [UNKNOWN] * (UNKNOWN in totals)
 
 
 def check_plot_file(path: Path) -> None:
     """Refuse a file whose suffix is not in `PLOT_SUFFIXES`."""
     if path.suffix.lower() not in PLOT_SUFFIXES:
         raise GalleryError(f"{path}: suffix {path.suffix!r}; plots are written to {', '.join(PLOT_SUFFIXES)}")
-
-
-def _shown(timeline: Timeline) -> list[int]:
-    """Choose the speakers who have a row, as positions in the order of their names."""
-    seconds = timeline.seconds()
-    highest = np.nanmax(timeline.scores, axis=0)
-    order = sorted(
-        range(len(timeline.names)), key=lambda number: (-seconds.get(timeline.names[number], 0.0), -highest[number])
-    )
-    return sorted(order[:MOST_DRAWN])
 
 
 def _draw_waveform(axes: Axes, waveform: Envelope) -> None:
@@ -115,25 +134,15 @@ def _draw_waveform(axes: Axes, waveform: Envelope) -> None:
     axes.set(ylim=(-peak, peak), ylabel="amplitude\n(full scale: 1)")
 
 
-def _draw_scores(axes: Axes, timeline: Timeline, shown: Sequence[int]) -> None:
-    """Draw the scores as colours that differ by their lightness alone."""
-    edges = np.append(timeline.starts, timeline.stops[-1])
-    scores = timeline.scores[:, shown].T
-    low, high = np.nanquantile(scores, 0.05), np.nanmax(scores)
-    rows = np.arange(len(shown) + 1) - 0.5
-    image = axes.pcolormesh(edges, rows, scores, cmap="cividis", vmin=low, vmax=max(high, low + 1e-6), rasterized=True)
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, extend="min").set_label(
-        f"{timeline.quantity},\n{timeline.unit}"
-    )
+def _draw_segments(axes: Axes, row: int, segments: Sequence[Segment], seconds: float) -> None:
+    """Draw the bars of one speaker on a pale strip; an unknown speaker's are grey."""
+    unknown = bool(segments) and segments[0].speaker == UNKNOWN
+    colour = INK if unknown else COLOURS[row % len(COLOURS)]
+    spans = [(each.start, max(each.stop - each.start, NARROWEST * seconds)) for each in segments]
+    axes.axhspan(row - 0.36, row + 0.36, color=INK, alpha=0.06, linewidth=0)
+    axes.broken_barh(spans, (row - 0.36, 0.72), color=colour, alpha=0.55 if unknown else 1.0, linewidth=0)
 
 
-def _draw_answers(axes: Axes, timeline: Timeline, labels: Sequence[str]) -> None:
-    """Draw bars in the rows of the answers, on a white strip."""
-    edges = np.append(timeline.starts, timeline.stops[-1])
-    for row, label in enumerate(labels):
-        changes = np.flatnonzero(np.diff([answer == label for answer in timeline.answers], prepend=False, append=False))
-        spans = [(edges[first], edges[last] - edges[first]) for first, last in changes.reshape(-1, 2)]
-        axes.axhspan(row + 0.2, row + 0.5, color="white", linewidth=0)
-        axes.broken_barh(spans, (row + 0.23, 0.24), color=COLOURS[1], linewidth=0)
+def _step(seconds: float) -> int:
+    """Choose the seconds between two marks on the axis of time."""
+    return next((step for step in STEPS if seconds <= step * MOST_MARKS), STEPS[-1])

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -349,7 +350,21 @@ def test_a_name_is_text_whatever_is_in_it(voices, folder):
         (("identify", "DIR", "x.wav", "--threshold", "1", "--closed-set"), "a closed set has no threshold"),
         (("identify", "DIR", "x.wav", "--top", "0"), "--top"),
         (("timeline", "DIR", "x.wav", "--window", "inf"), "inf; expected a finite number"),
-        (("timeline", "DIR", "x.wav", "--out", "x.txt"), "x.txt: suffix '.txt'; plots are written to .png"),
+        (("timeline", "DIR", "x.wav", "--turn", "0"), "--turn"),
+        (("timeline", "DIR", "x.wav", "--pause", "-1"), "--pause"),
+        (
+            ("timeline", "DIR", "x.wav", "--out", "x.html"),
+            "x.html: suffix '.html'; expected .rttm, .csv, .txt, .json for segments or .png, .svg, .pdf for a plot "
+            "(--html writes a page, --windows a table of windows)",
+        ),
+        (("timeline", "DIR", "x.wav", "--html", "x.png"), "x.png: suffix '.png'; expected .html"),
+        (("timeline", "DIR", "x.wav", "--windows", "x.png"), "x.png: suffix '.png'; expected .csv"),
+        (("timeline", "DIR", "x.csv", "--out", "./x.csv"), "x.csv: the recording itself; expected another file"),
+        (
+            ("timeline", "DIR", "x.wav", "--out", "x.csv", "--windows", "x.csv"),
+            "x.csv: given twice; expected different",
+        ),
+        (("timeline", "DIR", "x.ark:12", "--html", "x.html"), "x.ark:12: in an archive, which a page cannot play"),
         (
             ("create", "nowhere", "--out", "g"),
             "nowhere: no results folder (no such folder); expected the folder of a run",
@@ -405,28 +420,81 @@ def test_a_calibration_without_nontargets_is_refused(results, tmp_path):
     check_refused(done, "calibration.json: trained on no nontarget trials; calibration needs trials of both kinds")
 
 
-def test_a_timeline_is_a_table_a_plot_and_a_summary(voices, filled, tmp_path, monkeypatch):
+@pytest.fixture
+def meeting(voices, tmp_path, monkeypatch):
+    """Two seconds each of one who is enrolled, a stranger, and another who is enrolled, in the current folder."""
     monkeypatch.chdir(tmp_path)
     parts = [soundfile.read(spoken(voices, name)[0])[0][8000:40000] for name in ("f001", "m004", "m002")]
-    soundfile.write("meeting.wav", np.concatenate(parts), 16000)
-    done = gallery("timeline", filled, "meeting.wav", "--threshold", 0.5)
+    soundfile.write("a meeting.wav", np.concatenate(parts), 16000)
+    return Path("a meeting.wav")
+
+
+ONE_BY_ONE = ("--window", 2, "--hop", 2, "--pause", 2, "--threshold", 0.5)
+
+
+def test_a_timeline_is_a_table_a_plot_and_a_summary(filled, meeting):
+    done = gallery("timeline", filled, meeting, *ONE_BY_ONE)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert [line.split() for line in done.stdout.splitlines()[2:5]] == [
-        [n, "2.0", "s"] for n in ("Ann", "Bo", "unknown")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert {row[0] for row in rows[2:5]} == {"Ann", "unknown", "Bo"}
+    assert all(float(row[1]) == pytest.approx(2, abs=0.4) for row in rows[2:5])
+    assert done.stdout.endswith(
+        "a meeting.wav: 3 windows, 0 of them with too little speech\n"
+        "not calibrated: each window has its own answer, and segments are not smoothed\n"
+        "segments: a meeting.timeline.csv; plot: a meeting.timeline.png\n"
+    )
+    head, *rows = Path("a meeting.timeline.csv").read_text().splitlines()
+    assert head == "start,end,speaker,score,posterior"
+    assert [row.split(",")[2] for row in rows] == ["Ann", "unknown", "Bo"]
+    assert Path("a meeting.timeline.png").read_bytes()[:4] == b"\x89PNG"
+    assert len(list(Path().iterdir())) == 3
+
+
+def test_files_are_written_by_their_suffixes(filled, meeting):
+    files = [each for suffix in ("rttm", "txt", "json", "svg") for each in ("--out", f"new/m.{suffix}")]
+    done = gallery(
+        "timeline", filled, meeting, *ONE_BY_ONE, *files, "--html", "new/m.html", "--windows", "new/windows.csv"
+    )
+    assert done.stdout.splitlines()[-1] == (
+        "segments: new/m.rttm, new/m.txt, new/m.json; plot: new/m.svg; page: new/m.html; windows: new/windows.csv"
+    )
+    lines = [line.split() for line in Path("new/m.rttm").read_text().splitlines()]
+    assert [(line[1], line[7], line[8]) for line in lines] == [
+        ("a_meeting", name, "<NA>") for name in ("Ann", "unknown", "Bo")
     ]
-    assert "meeting.wav: 3 windows, 0 of them with too little speech" in done.stdout
-    rows = (tmp_path / "meeting.timeline.csv").read_text().splitlines()
+    data = json.loads(Path("new/m.json").read_text())
+    assert {key: data[key] for key in ("recording", "duration", "gallery", "calibrated", "window", "hop")} == {
+        "recording": "a meeting.wav",
+        "duration": 6.0,
+        "gallery": str(filled),
+        "calibrated": False,
+        "window": 2.0,
+        "hop": 2.0,
+    }
+    assert [each["speaker"] for each in data["segments"]] == ["Ann", "unknown", "Bo"]
+    assert 'src="../a%20meeting.wav"' in Path("new/m.html").read_text()
+    rows = Path("new/windows.csv").read_text().splitlines()
     assert rows[0] == "start,end,best,Ann,Bo,Cat"
     assert [row.split(",")[2] for row in rows[1:]] == ["Ann", "unknown", "Bo"]
-    assert (tmp_path / "meeting.timeline.png").read_bytes()[:4] == b"\x89PNG"
-    done = gallery("timeline", filled, "meeting.wav", "--out", "new/m.svg", "--window", 1)
+
+
+def test_windows_overlap_and_the_set_is_closed_without_a_threshold(filled, meeting):
+    done = gallery("timeline", filled, meeting)
     assert "a closed set: the answer is the best enrolled speaker" in done.stdout
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {"m.svg", "m.csv"}
-    done = gallery("timeline", filled, "meeting.wav", "--window", 60)
-    assert "meeting.wav: 1 window, 0 of them with too little speech" in done.stdout
-    data = json.loads(gallery("timeline", filled, "meeting.wav", "--threshold", 0.5, "--json").stdout)
+    assert "a meeting.wav: 12 windows, 0 of them with too little speech" in done.stdout
+    assert "a meeting.wav: 1 window, 0 of" in gallery("timeline", filled, meeting, "--window", 60, "--hop", 60).stdout
+    check_refused(gallery("timeline", filled, meeting, "--hop", 2), "hop of 2 s; expected at least a frame's 0.01 s")
+    data = json.loads(gallery("timeline", filled, meeting, *ONE_BY_ONE, "--json").stdout)
     assert [window["best"] for window in data["windows"]] == ["Ann", "unknown", "Bo"]
-    assert data["seconds"] == {"Ann": 2.0, "Bo": 2.0, "unknown": 2.0}
+    assert set(data["seconds"]) == {"Ann", "Bo", "unknown"}
+    assert [each["speaker"] for each in data["segments"]] == ["Ann", "unknown", "Bo"]
+
+
+def test_names_that_rttm_cannot_hold_are_refused_before_the_recording_is_read(folder, voices):
+    for name in ("Ann Lee", "Ann_Lee"):
+        gallery("enrol", folder, name, *enrolment(voices, "f001"))
+    done = gallery("timeline", folder, "none.wav", "--out", "m.rttm")
+    check_refused(done, "Ann Lee and Ann_Lee are both Ann_Lee in RTTM, whose names have no spaces; use .csv")
 
 
 def test_exit_statuses_are_in_the_help():
@@ -456,6 +524,11 @@ def test_the_page_on_galleries_shows_what_the_commands_print(tmp_path, monkeypat
     run = CliRunner().invoke(app, ["run", "recipes/quickstart.yaml"], catch_exceptions=False)
     assert run.exit_code == 0
     number = re.compile(r"[+-]?\d+\.\d+%?")
+    synthesised = CliRunner().invoke(app, ["synthesise", "--n-speakers", "4", "--out", "parts"])
+    assert synthesised.exit_code == 0
+    turns = (("f003", 3), ("m002", 3), ("f001", 5), ("f003", 6), ("m002", 5))
+    parts = [soundfile.read(f"parts/{name}/{name}-test-0{test}.flac")[0] for name, test in turns]
+    soundfile.write("meeting.wav", np.concatenate(parts), 16000)
     shown = list(transcripts())
     assert any(command.startswith("speechgmm gallery") for command, _ in shown)
     for command, printed in shown:
@@ -466,6 +539,12 @@ def test_the_page_on_galleries_shows_what_the_commands_print(tmp_path, monkeypat
         for found, wanted in zip(number.findall(done.output), number.findall(printed), strict=True):
             near = 2.0 if wanted.endswith("%") else 0.05
             assert float(found.rstrip("%")) == pytest.approx(float(wanted.rstrip("%")), abs=near), command
+    (lines,) = re.findall(r"```text\n(SPEAKER.*?)```", PAGE, re.DOTALL)
+    written = Path("meeting.rttm").read_text()
+    assert number.sub("#", written) == number.sub("#", lines)
+    assert [float(each) for each in number.findall(written)] == pytest.approx(
+        [float(each) for each in number.findall(lines)], abs=0.05
+    )
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     exec(compile(code, "docs/gallery.md", "exec"), {})  # in the same folder, with the gallery that the commands left
     assert Gallery("team").names == ("Ann", "Cat")

@@ -156,7 +156,7 @@ def test_a_name_with_the_recordings_of_another_is_warned_of_and_ties(team, voice
     assert f"warning: unknown, because Ann and Anna score equally: {test}\n{shared}" in done.stderr
     (recording,) = json.loads(gallery("identify", "team", test, "--threshold", 0, "--json").stdout)["recordings"]
     assert (recording["decided"], recording["answer"], recording["tied"]) == (True, None, ["Ann", "Anna"])
-    done = gallery("timeline", "team", test, "--window", 60)
+    done = gallery("timeline", "team", test, "--window", 60, "--hop", 60)
     assert "warning: 1 window unknown, because Ann and Anna score equally" in done.stderr
     assert "unknown" in done.stdout
     done = gallery("identify", "team", spoken(voices, "m002")[0], "--closed-set")

@@ -164,10 +164,10 @@ def test_what_is_no_ratio_is_called_a_score(voices, results, tmp_path):
     assert Gallery(folder).config.score_quantity == "score"
     calibrate(results, LinearCalibration(weights=(2.0,)))
     assert gallery_of_results(results, tmp_path / "calibrated").config.score_quantity == "log-likelihood ratio"
-    said("timeline", folder, test, "--out", str(tmp_path / "t.svg"))
-    drawn = (tmp_path / "t.svg").read_text()
-    assert "score," in drawn
-    assert "log-likelihood ratio" not in drawn
+    said("timeline", folder, test, "--html", str(tmp_path / "t.html"))
+    page = (tmp_path / "t.html").read_text()
+    assert "Score: mean score of the speaker (deviations of the cohort&#39;s scores, not calibrated)." in page
+    assert "log-likelihood ratio" not in page
 
 
 def stereo(voices, path):

@@ -426,5 +426,7 @@ def test_machines_of_the_cohort_leave_their_own_speaker_out(results, corpus, fil
         for name, frames in zip(cohort.speakers, cohort.frames, strict=True)
         if name == cohort.speakers[0]
     ]
-    own, another = (gallery.recognisers[0].systems[0].kind.model(recordings, name) for name in (cohort.speakers[0], None))
+    own, another = (
+        gallery.recognisers[0].systems[0].kind.model(recordings, name) for name in (cohort.speakers[0], None)
+    )
     assert not np.array_equal(own.values, another.values)

@@ -107,6 +107,15 @@ def read_segments(path: Path) -> tuple[Label, ...]:
     return tuple(_parse_lines(path, SEGMENTS, list(numbered_lines(path))))
 
 
+def read_rttm(path: Path) -> tuple[Label, ...]:
+    """Read the lines of type SPEAKER of NIST's RTTM, in the order of the file; the text is the speaker's name.
+
+    Raises CorpusError, with file and line, for an unreadable file or a malformed line.
+    """
+    lines = [(number, line) for number, line in numbered_lines(path) if not line.startswith(";;")]
+    return tuple(_parse_lines(path, RTTM, lines))
+
+
 def channel_index(name: str, first: int = 0) -> int | None:
     """Return the index of a channel from 0, by its letter or by its number, which counts from `first`; or None."""
     if name.upper() in ("A", "B"):
