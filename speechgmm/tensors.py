@@ -9,7 +9,7 @@ gives the same bytes.
 import errno
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,11 +73,17 @@ def load_header(path: Path, file_format: FileFormat) -> dict[str, Any]:
 
 
 def load_arrays(
-    path: Path, file_format: FileFormat, *, kind: str = "", names: Sequence[str] | None = None
+    path: Path,
+    file_format: FileFormat,
+    *,
+    kind: str = "",
+    names: Sequence[str] | None = None,
+    maybe_half: Collection[str] = (),
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Read the header and the arrays of a file, bit for bit.
 
-    With `names`, the file has to hold exactly these arrays, all of float64. A file that is not there raises
+    With `names`, the file has to hold exactly these arrays, all of float64; those of `maybe_half` may be of float16,
+    and are widened. A file that is not there raises
     FileNotFoundError; one that may not be read, is damaged, of another kind or in another format version, raises the
     error of the format.
     """
@@ -89,10 +95,11 @@ def load_arrays(
             if file_format.version is not None and header["kind"] != kind:
                 raise file_format.error(f"{path}: holds {header['kind']!r}; expected {kind!r}")
             if names is not None:
-                _check_types(path, file, names, file_format)
+                _check_types(path, file, names, file_format, maybe_half)
             arrays = {name: file.get_tensor(name) for name in (file.keys() if names is None else names)}
         if file_format.digest and header.pop("digest") != file_format.digest(header, arrays):
             raise file_format.error(f"{path}: damaged: its digest is not that of its content")
+        arrays |= {name: arrays[name].astype(np.float64, copy=False) for name in maybe_half}
         return header, arrays
 
 
@@ -155,9 +162,12 @@ def _parse_header(path: Path, texts: Mapping[str, str], file_format: FileFormat)
     return header
 
 
-def _check_types(path: Path, file: Any, names: Sequence[str], file_format: FileFormat) -> None:
+def _check_types(
+    path: Path, file: Any, names: Sequence[str], file_format: FileFormat, maybe_half: Collection[str]
+) -> None:
     """Refuse arrays of other names or types before they are read: numpy does not have every type."""
     types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - not a mapping
-    if types != dict.fromkeys(names, "F64"):
+    widened = {name: "F64" if kind == "F16" and name in maybe_half else kind for name, kind in types.items()}
+    if widened != dict.fromkeys(names, "F64"):
         held = ", ".join(f"{name} ({types[name]})" for name in sorted(types))
         raise file_format.error(f"{path}: holds arrays {held}; expected {', '.join(names)}, each F64")

@@ -74,21 +74,13 @@ def create(
     The gallery has no speakers yet. Edit priors and costs in DIR/gallery.json, under decisions.
     """
     with exit_on_error("interrupted; no gallery was created"):
-        from speechgmm.recipe.results.gallery import gallery_of_results, has_synthetic_background
+        from speechgmm.recipe.results.gallery import gallery_of_results
 
         results = results_folder(results)
         created = gallery_of_results(results, out, min_speech=min_speech)
-        n_components, n_features = created.ubm.means.shape
-        typer.echo(
-            f"{out}: gallery of {n_components} components over {n_features} features, audio at "
-            f"{created.front_end.sample_rate} Hz; scores in {created.config.score_unit}"
-        )
+        typer.echo(f"{out}: {output.described(created)}; scores in {created.config.score_unit}")
         output.show_rule(created)
-        if has_synthetic_background(results):
-            synthetic = (
-                "the background model is of synthetic talkers; for real voices, run an experiment on real speech"
-            )
-            typer.secho(f"warning: {synthetic}", fg="yellow", err=True)
+        output.warn_of_synthetic(created)
         for doubt in _doubts_about_calibration(results):
             typer.secho(f"warning: {doubt}", fg="yellow", err=True)
 
@@ -248,6 +240,7 @@ def identify(
         if not json_:
             output.show_answers(opened, config, identified.answers, top)
         audio.show_heard(opened, {answer.file: answer.audio for answer in identified.answers})
+        output.warn_of_synthetic(opened)
         output.warn_of_ties({answer.file: answer.tied for answer in identified.answers if answer.decided})
         output.warn_of_shared(opened)
         output.warn_of_enrolled(opened, [answer.file for answer in identified.answers])
@@ -283,6 +276,7 @@ def verify(folder: Folder, name: Name, files: Files, threshold: Threshold = None
         if not json_:
             output.show_expected_errors(opened, threshold)
         audio.show_heard(opened, {decision.file: decision.audio for decision in verified.decisions})
+        output.warn_of_synthetic(opened)
         output.warn_of_enrolled(opened, [decision.file for decision in verified.decisions])
         output.warn_of_short(opened, {decision.file: decision.speech_seconds for decision in verified.decisions})
         output.exit_if_unusable(verified.unusable)
@@ -369,6 +363,7 @@ def timeline(
         else:
             output.show_timeline(file, answered, segments, files.by_content)
         audio.show_heard(opened, {str(file): extraction.audio})
+        output.warn_of_synthetic(opened)
         output.warn_of_tied_windows(answered)
         output.warn_of_shared(opened)
         output.exit_if_unusable(damaged=answered.damaged)

@@ -31,6 +31,9 @@ NO_ANSWER = (
 )
 
 
+SYNTHETIC = "the background model is of synthetic talkers; for real voices, run an experiment on real speech"
+
+
 def extent(speaker: "EnrolledSpeaker") -> str:
     """Format the number of recordings of a speaker, and their seconds of speech."""
     n = len(speaker.recordings)
@@ -313,6 +316,22 @@ def show_decisions(gallery: "Gallery", name: str, decisions: Sequence["Decision"
     quantity, unit = gallery.config.score_quantity, gallery.config.score_unit
     bound = _bound(decisions[0].verification.threshold)
     typer.echo(f"score: {unit}; {bound}" if quantity == "score" else f"score: {quantity}, {unit}; {bound}")
+
+
+def described(gallery: "Gallery") -> str:
+    """Describe the systems of a gallery."""
+    (first, *others) = [system for recogniser in gallery.recognisers for system in recogniser.systems]
+    if others:
+        names = ", ".join(name for each in gallery.config.recognisers.values() for name in each.systems)
+        return f"gallery of {1 + len(others)} systems: {names}; audio at {gallery.front_end.sample_rate} Hz"
+    n_components, n_features = first.ubm.means.shape
+    return f"gallery of {n_components} components over {n_features} features, audio at {first.front_end.sample_rate} Hz"
+
+
+def warn_of_synthetic(gallery: "Gallery") -> None:
+    """Warn if the background is of synthetic talkers."""
+    if gallery.config.synthetic:
+        typer.secho(f"warning: {SYNTHETIC}", fg="yellow", err=True)
 
 
 def show_rule(gallery: "Gallery") -> None:

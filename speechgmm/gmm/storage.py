@@ -4,7 +4,7 @@ The header holds the kind of models, the front end and its fingerprint, and the 
 `speechgmm.tensors` for the container. The same models give the same bytes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -275,11 +275,18 @@ def save_model_arrays(
 
 
 def load_model_arrays(
-    path: Path, kind: str, names: Sequence[str] | None = None, file_format: FileFormat = MODEL_FORMAT
+    path: Path,
+    kind: str,
+    names: Sequence[str] | None = None,
+    file_format: FileFormat = MODEL_FORMAT,
+    maybe_half: Collection[str] = (),
 ) -> tuple[dict[str, npt.NDArray[Any]], ModelHeader]:
-    """Read arrays and header of a model file of one kind; with `names`, exactly these arrays, each float64."""
+    """Read arrays and header of a model file of one kind.
+
+    With `names`, exactly these arrays, each float64; those of `maybe_half` may be stored as float16.
+    """
     try:
-        header, arrays = load_arrays(path, file_format, kind=kind, names=names)
+        header, arrays = load_arrays(path, file_format, kind=kind, names=names, maybe_half=maybe_half)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such model file") from error
     return arrays, _model_header(path, header)

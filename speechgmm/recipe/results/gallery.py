@@ -7,10 +7,11 @@ from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import GalleryError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import is_file
+from speechgmm.gallery.building import RecogniserSource, SystemSource, build_gallery, system_source
 from speechgmm.gallery.config import DecisionConfig
-from speechgmm.gallery.enrolment import create_gallery
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gmm.adaptation import AdaptationConfig
+from speechgmm.gmm.storage import check_front_end
 from speechgmm.gmm.training.config import IndependentConfig
 from speechgmm.recipe.layout import (
     BACKEND_FILE,
@@ -18,6 +19,7 @@ from speechgmm.recipe.layout import (
     COHORT_FILE,
     RECIPE_FILE,
     SUBSPACE_FILE,
+    SYSTEMS,
     UBM_FILE,
 )
 from speechgmm.recipe.reading.loader import load_recipe
@@ -35,7 +37,7 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     Parameters
     ----------
     results : str or Path
-        The results folder of a run with one system and one background model.
+        The results folder of a run, each of whose systems has one background model.
     folder : str or Path
         The gallery: a folder that does not exist or is empty.
     min_speech : float >= 0, seconds
@@ -44,15 +46,15 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     Returns
     -------
     Gallery
-        With the front end, background model, factors, back end, settings, cohort and calibration of the run.
+        With the front ends, background models, factors, back ends, settings, cohort and calibration of the run.
         Verification decides by the costs that the recipe sets (``decision.costs``), or so that a miss and a false alarm
         count the same; if the run has learnt a threshold, verification and identification use that.
 
     Raises
     ------
     GalleryError, RecipeError, ModelError
-        If the folder is not that of a run, its results are not of one system with one background model, a file is
-        missing or damaged, or the folder of the gallery is not empty.
+        If the folder is not that of a run, a system has no background model or several, a fusion has no calibration or
+        its scores are normalised by cohorts, a file is missing or damaged, or the folder of the gallery is not empty.
     OSError
         If the gallery cannot be written.
 
@@ -74,58 +76,84 @@ def gallery_of_results(results: str | Path, folder: str | Path, *, min_speech: f
     if not is_file(results / RECIPE_FILE):
         raise GalleryError(not_results(results))
     recipe = load_recipe(results / RECIPE_FILE)
-    front_end = check_results(results, recipe)
-    vectors, speakers = recipe.vectors, None if recipe.vectors else recipe.speakers
-    calibration, cohort = results / CALIBRATION_FILE, results / COHORT_FILE
-    has_factors = isinstance(speakers, ISVConfig | JFAConfig) or isinstance(vectors, IVectorConfig)
-    return create_gallery(
-        folder,
-        results / UBM_FILE,
-        front_end=front_end,
-        adaptation=speakers if isinstance(speakers, AdaptationConfig) else None,
-        speakers=speakers if isinstance(speakers, ISVConfig | JFAConfig) else None,
-        vectors=vectors,
-        factors=results / SUBSPACE_FILE if has_factors else None,
-        backend=results / BACKEND_FILE if vectors else None,
-        scoring=None if vectors else recipe.scoring,
-        decisions=_decisions(recipe, calibration, min_speech),
-        cohort=cohort if recipe.normalisation.method != "none" else None,
-        normalisation=recipe.normalisation,
-        calibration=calibration if calibration.exists() else None,
+    calibration = results / CALIBRATION_FILE
+    source = recogniser_of_results(results, recipe)
+    decisions = _decisions(recipe, calibration, min_speech)
+    return build_gallery(Path(folder), {"": source}, decisions=decisions)
+
+
+def recogniser_of_results(results: Path, recipe: Recipe) -> RecogniserSource:
+    """Collect the systems of a run and their calibration; the errors are those of `gallery_of_results`."""
+    check_results(results, recipe)
+    calibration = results / CALIBRATION_FILE
+    systems = {
+        system.name if recipe.systems else "": _system_of_results(
+            results / SYSTEMS / system.name if recipe.systems else results, system
+        )
+        for system in recipe.systems_or_self
+    }
+    return RecogniserSource(
+        systems,
+        calibration if calibration.exists() else None,
+        synthetic=isinstance(recipe.corpus, SyntheticConfig),
     )
 
 
-def has_synthetic_background(results: Path) -> bool:
-    """Check whether the background model of a run was trained on synthetic talkers."""
-    return isinstance(load_recipe(results / RECIPE_FILE).corpus, SyntheticConfig)
+def _system_of_results(folder: Path, recipe: Recipe) -> SystemSource:
+    """Collect the files of one system of a run."""
+    vectors, speakers = recipe.vectors, None if recipe.vectors else recipe.speakers
+    has_factors = isinstance(speakers, ISVConfig | JFAConfig) or isinstance(vectors, IVectorConfig)
+    assert isinstance(recipe.features, FeatureConfig)
+    check_front_end(folder / UBM_FILE, recipe.features.model_dump(mode="json"))
+    return system_source(
+        folder / UBM_FILE,
+        adaptation=speakers if isinstance(speakers, AdaptationConfig) else None,
+        speakers=speakers if isinstance(speakers, ISVConfig | JFAConfig) else None,
+        vectors=vectors,
+        factors=folder / SUBSPACE_FILE if has_factors else None,
+        backend=folder / BACKEND_FILE if vectors else None,
+        scoring=None if vectors else recipe.scoring,
+        cohort=folder / COHORT_FILE if recipe.normalisation.method != "none" else None,
+        normalisation=recipe.normalisation,
+    )
 
 
-def check_results(results: Path, recipe: Recipe) -> FeatureConfig:
-    """Return the front end of a run, and refuse results that a gallery cannot use.
+def check_results(results: Path, recipe: Recipe) -> None:
+    """Refuse results that a gallery cannot use.
 
-    Raises GalleryError for a fusion, for more or fewer background models than one, for imported features, and if scores
-    are normalised by a cohort that is missing.
+    Raises GalleryError for a system with more or fewer background models than one, for imported features, if scores are
+    normalised by a cohort that is missing, and for a fusion without a calibration.
     """
-    if recipe.systems:
-        names = ", ".join(system.name for system in recipe.systems)
+    for system in recipe.systems_or_self:
+        place = f"{results}: {system.name}" if recipe.systems else f"{results}"
+        _check_system(place, system)
+        cohort = results / COHORT_FILE
+        if system.normalisation.method != "none" and recipe.systems:
+            raise GalleryError(
+                f"{place}: its scores are normalised by a cohort, which the results of a fusion do not keep; expected "
+                "this system run alone, or a fusion without normalisation (normalisation.method none)"
+            )
+        if system.normalisation.method != "none" and not cohort.exists():
+            raise GalleryError(f"{cohort}: no such file, and the scores of this run are normalised by a cohort")
+    if recipe.systems and not (results / CALIBRATION_FILE).exists():
         raise GalleryError(
-            f"{results}: a fusion of {names}, and a gallery has one system; expected one of them, run alone"
+            f"{results}: a fusion without a calibration; expected a run with one, which fuses the scores"
         )
+
+
+def _check_system(place: str, recipe: Recipe) -> None:
+    """Refuse a system that a gallery cannot use."""
     if isinstance(recipe.speakers, IndependentConfig) or recipe.ubm.per_sex:
         found = "a background model for each sex" if recipe.ubm.per_sex else "a model for each speaker of its own"
         raise GalleryError(
-            f"{results}: {found}; expected one background model, which the models of a gallery start from: "
+            f"{place}: {found}; expected one background model, which the models of a gallery start from: "
             "speakers.method map, isv or jfa, or vectors, and a corpus with a background (init plans one from 20 "
             "speakers on)"
         )
     if not isinstance(recipe.features, FeatureConfig):
         raise GalleryError(
-            f"{results}: its models are of imported features; expected a run on audio, which is what a gallery enrols"
+            f"{place}: its models are of imported features; expected a run on audio, which is what a gallery enrols"
         )
-    cohort = results / COHORT_FILE
-    if recipe.normalisation.method != "none" and not cohort.exists():
-        raise GalleryError(f"{cohort}: no such file, and the scores of this run are normalised by a cohort")
-    return recipe.features
 
 
 def _decisions(recipe: Recipe, calibration: Path, min_speech: float) -> DecisionConfig:
