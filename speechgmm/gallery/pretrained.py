@@ -1,0 +1,146 @@
+"""Recognisers that come with the package: folders of ``speechgmm/pretrained``, trained by ``recipes/pretrained``."""
+
+import shutil
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, JsonValue, ValidationError
+
+from speechgmm.configuration import Configuration, fingerprint
+from speechgmm.errors import ModelError
+from speechgmm.files import file_digest, replacing, write_bytes
+from speechgmm.gallery.building import RecogniserSource, SystemSource
+from speechgmm.gallery.config import RecogniserConfig, model_front_end
+from speechgmm.gallery.layout import CALIBRATION_FILE, SUBSPACE_FILE
+from speechgmm.gallery.recogniser import ModelFolder, Recogniser
+from speechgmm.subspace.total_variability.storage import load_total_variability, save_total_variability
+
+ABOUT_FILE = "about.json"
+
+
+class DataSource(Configuration):
+    """Speech that a recogniser was trained on.
+
+    Parameters
+    ----------
+    name, licence, url : str
+        The corpus, its licence, and where it is from.
+    """
+
+    name: str
+    licence: str
+    url: str
+
+
+class Pretrained(Configuration):
+    """What a pretrained recogniser is.
+
+    Parameters
+    ----------
+    name : str
+        Its name, such as ``speech16k``.
+    version : int >= 1
+        Rises when it is trained again.
+    recipe : str
+        The recipe that trained it.
+    sources : list of section
+        The speech that it was trained on.
+    recogniser : section
+        Its systems and their files.
+    """
+
+    name: str
+    version: int = Field(ge=1)
+    recipe: str
+    sources: Annotated[tuple[DataSource, ...], Field(strict=False)]
+    recogniser: RecogniserConfig
+
+
+def pretrained_folder() -> Path:
+    """Return the folder of the recognisers that come with the package."""
+    return Path(str(files("speechgmm") / "pretrained"))
+
+
+def pretrained_names() -> tuple[str, ...]:
+    """List the recognisers that come with the package, the one of the widest band first."""
+    found = [path.parent.name for path in pretrained_folder().glob(f"*/{ABOUT_FILE}")]
+    return tuple(sorted(found, key=lambda name: -load_pretrained(name).top_frequency))
+
+
+def about_pretrained(name: str, folder: Path | None = None) -> Pretrained:
+    """Read what a pretrained recogniser is; an unknown name, or a damaged file, raises a ModelError."""
+    path = (folder or pretrained_folder()) / name / ABOUT_FILE
+    try:
+        return Pretrained.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(each.parent.name for each in path.parent.parent.glob(f"*/{ABOUT_FILE}")))
+        raise ModelError(
+            f"{name}: no such pretrained model; expected one of {known or 'none: none is here'}"
+        ) from error
+    except (OSError, ValidationError) as error:
+        raise ModelError(f"{path}: not readable as a pretrained model ({error})") from error
+
+
+def load_pretrained(name: str, folder: Path | None = None) -> Recogniser:
+    """Open a pretrained recogniser; its files are read when they are needed, and compared with their digests."""
+    path = (folder or pretrained_folder()) / name
+    return Recogniser(ModelFolder(path, path / ABOUT_FILE), about_pretrained(name, folder).recogniser)
+
+
+def pretrained_source(name: str, folder: Path | None = None) -> RecogniserSource:
+    """Return a pretrained recogniser as what a gallery is built from."""
+    path = (folder or pretrained_folder()) / name
+    config = about_pretrained(name, folder).recogniser
+    systems = {
+        system: SystemSource(each, {file: path / system / file for file in each.digests})
+        for system, each in config.systems.items()
+    }
+    return RecogniserSource(systems, None if config.calibration is None else path / CALIBRATION_FILE, config.synthetic)
+
+
+def pretrained_system(name: str, front_end: Mapping[str, JsonValue], *, vectors: bool = False) -> Mapping[str, Path]:
+    """Return the files, by their names, of the system of a pretrained recogniser that has a front end.
+
+    `vectors` asks for the system that compares vectors. If there is none, a ModelError lists the front ends.
+    """
+    config, path = about_pretrained(name).recogniser, pretrained_folder() / name
+    wanted = fingerprint(dict(front_end))
+    for system, each in config.systems.items():
+        if each.fingerprint == wanted and (each.vectors is not None or not vectors):
+            return {file: path / system / file for file in each.digests}
+    known = ", ".join(config.systems)
+    raise ModelError(f"{name}: no system of this front end; expected the front end of one of its systems: {known}")
+
+
+def write_pretrained(source: RecogniserSource, about: Mapping[str, JsonValue], folder: Path) -> Pretrained:
+    """Write a recogniser into a folder as the package holds it: loadings in half precision, digests in ``about.json``.
+
+    `about` has the keys of `Pretrained` but for the recogniser.
+    """
+    systems = {}
+    for name, system in source.systems.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for file, path in system.files.items():
+            _copy(path, folder / name / file)
+        digests = {file: file_digest(folder / name / file) for file in system.files}
+        systems[name] = system.config.model_copy(update={"digests": digests})
+    calibration = None
+    if source.calibration is not None:
+        _copy(source.calibration, folder / CALIBRATION_FILE)
+        calibration = file_digest(folder / CALIBRATION_FILE)
+    recogniser = RecogniserConfig(systems=systems, calibration=calibration, synthetic=source.synthetic)
+    written = Pretrained.model_validate({**about, "recogniser": recogniser})
+    write_bytes(folder / ABOUT_FILE, written.model_dump_json(indent=2).encode() + b"\n")
+    return written
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file of a system; a total-variability model with its loadings in half precision."""
+    if target.name == SUBSPACE_FILE:
+        front_end = model_front_end(source)
+        save_total_variability(target, load_total_variability(source), front_end=front_end, half=True)
+        return
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
