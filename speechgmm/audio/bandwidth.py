@@ -4,11 +4,15 @@ Speech that came over a telephone, through a codec of few bits or from a file of
 it is converted to a higher rate.
 """
 
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from speechgmm.arrays import Float32Array, Float64Array
+
+Real = TypeVar("Real", bound=np.floating[Any])
 
 FRAME_SECONDS: Final = 0.032
 BAND_BINS: Final = 4
@@ -66,11 +70,19 @@ def frame_length(sample_rate: int) -> int:
     return max(2 * BAND_BINS + 2, round(FRAME_SECONDS * sample_rate))
 
 
-def power_of_bands(power: Float64Array) -> Float64Array:
+@lru_cache(maxsize=8)
+def unit_window(n: int) -> Float32Array:
+    """Compute the window of a frame (n,), of unit power."""
+    window = np.blackman(n)
+    scaled: Float32Array = (window / np.sqrt(np.sum(np.square(window)))).astype(np.float32)
+    return scaled
+
+
+def power_of_bands(power: npt.NDArray[Real]) -> npt.NDArray[Real]:
     """Add the power of the bins of each band: spectra (..., bins) become bands (..., n), without the constant part."""
     n_bands = (power.shape[-1] - 1) // BAND_BINS
     bands = power[..., 1 : 1 + n_bands * BAND_BINS]
-    summed: Float64Array = bands.reshape(*power.shape[:-1], n_bands, BAND_BINS).sum(axis=-1)
+    summed: npt.NDArray[Real] = np.add.reduce([bands[..., first::BAND_BINS] for first in range(BAND_BINS)])
     return summed
 
 

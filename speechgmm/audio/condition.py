@@ -1,25 +1,38 @@
-"""The condition of a recording: the band, level and noise of its sound; and how it differs from that of others."""
+"""The condition of a recording, whoever speaks, and how it differs from that of others.
+
+It is the band, level and noise of its sound, its clipped samples, its reverberation, and traces of lossy codecs.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from scipy import fft
 
 from speechgmm.arrays import Float32Array
-from speechgmm.audio.bandwidth import frame_length, power_of_bands, spectrum_end
+from speechgmm.audio.bandwidth import BAND_BINS, frame_length, power_of_bands, spectrum_end, unit_window
+from speechgmm.audio.clipping import FlatTops
+from speechgmm.audio.decays import DecayMeter
+from speechgmm.audio.holes import HoleMeter
 
 SPECTRUM_EVERY: Final = 8
-"""Of so many frames, one is transformed; the level of each is measured."""
+"""Of so many frames, the spectrum of one counts for the band."""
 
-BLOCK_FRAMES: Final = 256
-"""Frames that are measured at a time."""
+BLOCK_FRAMES: Final = 128
+"""Frames that are measured at a time: four seconds."""
+
+BLOCKS_AT_FIRST: Final = 8
+BLOCKS_EVERY: Final = 8
+"""Of so many blocks, fades and holes are measured in one, after so many at first: spectra take time."""
 
 QUIET_SHARE: Final = 0.10
 LOUD_SHARE: Final = 0.95
 """The noise and the speech of a recording have the levels that these shares of the frames don't exceed."""
+
+SPEECH_RANGE: Final = 40
+SPEECH_MARGIN: Final = 3
+"""Speech is at most this far below the loud frames, and more than this above the quiet ones, in dB."""
 
 LEAST_DB: Final = -100.0
 MOST_DB: Final = 40.0
@@ -46,15 +59,21 @@ class Condition:
     high: float  # frequency at which its sound ends, in Hz: half the sample rate where no filter or codec ended it
     level: float  # of speech, in dB of full scale
     snr: float  # of speech above the quietest frames, in dB
+    clipped: float | None = None  # share of samples, 0 to 1; None where an earlier version measured
+    decay: float | None = None  # seconds of a fall by 60 dB, of the fastest fades; None with too few
+    holes: float | None = None  # share of frames and bands that are silent for a moment, 0 to 1
 
 
 MEASURES: Final = tuple(field.name for field in fields(Condition))
 
-MARGINS: Final = {"low": 100.0, "level": 6.0, "snr": 6.0}
+MARGINS: Final = {"low": 100.0, "level": 6.0, "snr": 6.0, "clipped": 0.001, "decay": 0.01, "holes": 0.003}
 """Differences that matter, in the units of each measure."""
 
 HIGH_MARGIN: Final = 0.1
 """The same for the end of the band, as a share of its frequency."""
+
+FLAWS: Final = frozenset({"clipped", "decay", "holes"})
+"""Measures of which less is never unusual."""
 
 CLEAN_SNR: Final = 40.0
 """With a ratio above this, in dB, noise makes no difference any more."""
@@ -75,7 +94,11 @@ class Usual:
 
     def is_far_outside(self, value: float) -> bool:
         """Check whether a value is outside the range by more than the margin."""
-        return not self.least - self.margin <= value <= self.most + self.margin
+        return self.excess(value) > 1
+
+    def excess(self, value: float) -> float:
+        """Return by how many margins a value is outside the range; 0 inside it."""
+        return max(0.0, self.least - value, value - self.most) / self.margin
 
 
 class ConditionMeter:
@@ -84,24 +107,39 @@ class ConditionMeter:
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
         self._n = frame_length(sample_rate)
-        self._window = _window(self._n)
+        self._window = unit_window(self._n)
         self._waiting = np.empty(0, np.float32)
         self._levels = np.zeros(int((MOST_DB - LEAST_DB) * LEVELS_PER_DB) + 1, np.int64)
         self._squares = np.zeros(self._n // 2 * 2 + 2)  # of real and imaginary parts
         self._n_frames = 0
+        self._tops, self._decays = FlatTops(), DecayMeter(sample_rate, self._n // 2)
+        self._holes = HoleMeter(self._n // 2 // BAND_BINS)
 
     def push(self, samples: Float32Array) -> None:
         """Add the next samples (n,), full scale at 1."""
+        self._tops.push(samples)
         if len(self._waiting):
             samples = np.concatenate([self._waiting, samples])
         n_frames = len(samples) // self._n
         frames = samples[: n_frames * self._n].reshape(n_frames, self._n)
-        for start in range(0, n_frames, BLOCK_FRAMES):
-            self._add(frames[start : start + BLOCK_FRAMES])
+        start = 0
+        while start < n_frames:
+            stop = start + BLOCK_FRAMES - self._n_frames % BLOCK_FRAMES
+            self._add(frames[start:stop])
+            start = stop
         self._waiting = samples[n_frames * self._n :].copy()
 
-    def finish(self) -> Condition:
-        """Return the condition; a last piece that fills no frame counts only if there is no frame."""
+    def speech_share(self) -> float:
+        """Return the share of the time that is speech: by the front end's rule for speech, on frames of 32 ms."""
+        quiet, loud = np.searchsorted(np.cumsum(self._levels), np.array([0.05, 0.95]) * self._n_frames)
+        least = max(loud - SPEECH_RANGE * LEVELS_PER_DB, quiet + SPEECH_MARGIN * LEVELS_PER_DB)
+        return float(self._levels[least + 1 :].sum() / max(1, self._n_frames))
+
+    def finish(self, *, clipped: float | None = None) -> Condition:
+        """Return the condition; a last piece that fills no frame counts only if there is no frame.
+
+        `clipped` is the share of clipped samples of the original, if what was measured was resampled.
+        """
         if not self._n_frames:
             self._add(np.pad(self._waiting, (0, self._n - len(self._waiting)))[np.newaxis])
         shares = QUIET_SHARE * self._n_frames, LOUD_SHARE * self._n_frames
@@ -110,65 +148,89 @@ class ConditionMeter:
         power = self._squares.reshape(-1, 2).sum(axis=1) * (2 / (n_spectra * self._n))
         width = self._sample_rate / self._n
         audible = power[LOWEST_BIN:] >= power[LOWEST_BIN:].max() * 10 ** (-LOW_DB / 10)
+        high = spectrum_end(10 * np.log10(power_of_bands(power) + 1e-20), self._sample_rate)
         return Condition(
             low=(LOWEST_BIN + int(np.argmax(audible))) * width,
-            high=spectrum_end(10 * np.log10(power_of_bands(power) + 1e-20), self._sample_rate),
+            high=high,
             level=LEAST_DB + float(loud) / LEVELS_PER_DB,
             snr=float(loud - quiet) / LEVELS_PER_DB,
+            clipped=self._tops.share() if clipped is None else clipped,
+            decay=self._decays.seconds(),
+            holes=self._holes.share(high, BAND_BINS * width),
         )
 
     def _add(self, frames: Float32Array) -> None:
-        """Count the levels of frames (T, n), T >= 1, and add the spectra of some."""
+        """Count the levels of frames (T, n), T >= 1, and of their bands, and add the spectra of some."""
         means = np.vecdot(frames, np.full(self._n, 1 / self._n, np.float32))
         power = np.vecdot(frames, frames) / self._n - np.square(means)
         decibels = 10 * np.log10(np.minimum(np.maximum(power, LEAST_POWER), MOST_POWER))
         steps = ((decibels - LEAST_DB) * LEVELS_PER_DB + 0.5).astype(np.intp)
         self._levels += np.bincount(steps, minlength=len(self._levels))
         chosen = slice(-self._n_frames % SPECTRUM_EVERY, None, SPECTRUM_EVERY)
-        spectra = fft.rfft((frames[chosen] - means[chosen, np.newaxis]) * self._window)
-        self._squares += np.square(spectra.view(np.float32)).sum(axis=0)
+        block, begins = divmod(self._n_frames, BLOCK_FRAMES)
+        if block < BLOCKS_AT_FIRST or block % BLOCKS_EVERY == 0:
+            centred = frames - means[:, np.newaxis]
+            squares = self._transform(centred)
+            self._add_flaws(centred, squares, is_start=block > BLOCKS_AT_FIRST and begins == 0)
+            squares = squares[chosen]
+        else:
+            squares = self._transform(frames[chosen] - means[chosen, np.newaxis])
+        self._squares += squares.sum(axis=0)
         self._n_frames += len(frames)
 
+    def _transform(self, frames: Float32Array) -> Float32Array:
+        """Compute the squares of the real and imaginary parts of the spectra of frames (T, n)."""
+        return np.square(fft.rfft(frames * self._window).view(np.float32))
 
-@lru_cache(maxsize=4)
-def _window(n: int) -> Float32Array:
-    """Compute the window of a frame (n,), of unit power."""
-    window = np.blackman(n)
-    scaled: Float32Array = (window / np.sqrt(np.sum(np.square(window)))).astype(np.float32)
-    return scaled
+    def _add_flaws(self, frames: Float32Array, squares: Float32Array, *, is_start: bool) -> None:
+        """Add the fades and holes of frames (T, n) with these spectra; `is_start`: those before were left out."""
+        if is_start:
+            self._decays.skip()
+            self._holes.skip()
+        self._decays.push(frames[:, : self._n // 2 * 2].reshape(-1, self._n // 2))
+        self._holes.push(power_of_bands((squares[:, ::2] + squares[:, 1::2]) * np.float32(2 / self._n)))
 
 
-def measure_condition(samples: Float32Array, sample_rate: int) -> Condition:
+def measure_condition(samples: Float32Array, sample_rate: int, *, clipped: float | None = None) -> Condition:
     """Measure the condition of a waveform (n,), n >= 1, full scale at 1.
 
     Band, level and noise are measured on frames of 32 ms. The level of speech is the 95th percentile of the frames'
     levels, the noise the 10th. The band is that of the mean spectrum of every eighth frame: from the lowest frequency
-    within 30 dB of the loudest to where a filter or a codec ends it, as in `real_bandwidth`.
+    within 30 dB of the loudest to where a filter or a codec ends it, as in `real_bandwidth`. `FlatTops`, `DecayMeter`
+    and `HoleMeter` measure the rest; `clipped` is the share of clipped samples of the original, if it was resampled.
     """
     meter = ConditionMeter(sample_rate)
     meter.push(samples)
-    return meter.finish()
+    return meter.finish(clipped=clipped)
 
 
 def usual_condition(conditions: Collection[Condition]) -> dict[str, Usual]:
-    """Summarise each measure of recordings, one or more."""
-    values = [compared_values(each) for each in conditions]
-    return {measure: _usual(measure, [each[measure] for each in values]) for measure in MEASURES}
+    """Summarise each measure of recordings, one or more; those that no recording has are left out."""
+    compared = [compared_values(each) for each in conditions]
+    by_measure = {measure: [each[measure] for each in compared if measure in each] for measure in MEASURES}
+    return {measure: _usual(measure, values) for measure, values in by_measure.items() if values}
 
 
 def compared_values(condition: Condition) -> dict[str, float]:
-    """Return the measures of a recording as they are compared: without differences that make none."""
-    return {**asdict(condition), "snr": min(condition.snr, CLEAN_SNR)}
+    """Return the measures that a recording has as they are compared: without differences that make none."""
+    values = {**asdict(condition), "snr": min(condition.snr, CLEAN_SNR)}
+    return {measure: value for measure, value in values.items() if value is not None}
 
 
 def unusual_measures(condition: Condition, usual: Mapping[str, Usual]) -> frozenset[str]:
     """Return the measures in which one recording differs clearly from others."""
-    return frozenset(name for name, value in compared_values(condition).items() if usual[name].is_far_outside(value))
+    values = compared_values(condition)
+    return frozenset(name for name in values.keys() & usual.keys() if usual[name].is_far_outside(values[name]))
 
 
 def _usual(measure: str, values: Sequence[float]) -> Usual:
     """Summarise the values of a measure."""
     median = float(np.median(values))
-    least = float(np.quantile(values, USUAL_SHARE, method="lower"))
+    least = 0.0 if measure in FLAWS else float(np.quantile(values, USUAL_SHARE, method="lower"))
     most = float(np.quantile(values, 1 - USUAL_SHARE, method="higher"))
-    return Usual(median, least, most, MARGINS.get(measure, HIGH_MARGIN * median))
+    return Usual(median, least, most, margin_of(measure, median))
+
+
+def margin_of(measure: str, median: float) -> float:
+    """Return the difference that matters in a measure with a median."""
+    return MARGINS.get(measure, HIGH_MARGIN * median)

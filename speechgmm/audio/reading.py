@@ -163,6 +163,12 @@ def audio_facts(source: str | Path, channel: Channel = None) -> AudioFacts:
     return AudioFacts(decoded.seconds or 0.0, rate, subtype, decoded.warnings)
 
 
+def channel_count(source: str | Path) -> int:
+    """Return the number of channels of an audio file, with the errors of `read_audio`."""
+    with _open_any(source, None).stream as stream:
+        return int(stream.channels)
+
+
 def load_channels(source: str | Path) -> tuple[Float32Array, int, tuple[str, ...]]:
     """Read all channels of a file at once, each with the checks of `read_audio`.
 

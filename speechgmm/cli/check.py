@@ -1,10 +1,14 @@
-"""The command that checks a recipe and its data."""
+"""The command that checks a recipe and its data, or audio files."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgmm.cli.common import JobsOption, RecipeArgument, exit_on_error, printable, recipe_file
+from speechgmm.cli.check_audio import check_audio, holds_audio
+from speechgmm.cli.common import JobsOption, exit_on_error, printable, recipe_file
+from speechgmm.errors import RecipeError
 
 if TYPE_CHECKING:
     from speechgmm.recipe.preparing.checking import CheckReport, Finding
@@ -14,7 +18,14 @@ MOST_SHOWN = 3
 
 
 def check(
-    recipe: RecipeArgument,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RECIPE | AUDIO...",
+            help="The recipe: a YAML file, or the name of a shipped one; or audio files and folders of them.",
+            show_default=False,
+        ),
+    ],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in corpus.root=/data. Repeatable."),
@@ -22,12 +33,38 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every case.")] = False,
     jobs: JobsOption = None,
 ) -> None:
-    """Check a recipe and its data before anything is computed: lists, recordings, speakers and trials.
+    """Check a recipe and its data, or recordings, before anything is computed.
 
-    Of recordings the headers are read, and those of the same length are compared.
+    Of a recipe, lists, headers of recordings, speakers and trials are checked; recordings of the same length are
+    compared. Of audio files, the table shows speech, band, level, noise, clipping, reverberation and codecs.
 
-    Exit status: 0 without errors, 2 with errors.
+    Exit status: 0 without errors, 2 with errors; 3 if some audio files were unusable (listed), and the rest were
+    measured.
     """
+    with exit_on_error("interrupted"):
+        if recipe := _recipe_among(paths, set_ or ()):
+            _check_recipe(recipe, set_ or (), json=json, jobs=jobs)
+        else:
+            check_audio(paths, json=json)
+
+
+def _recipe_among(paths: Sequence[Path], overrides: Sequence[str]) -> Path | None:
+    """Return the recipe that is to be checked, or None if all paths are of audio."""
+    others = [path for path in paths if not holds_audio(path)]
+    if not others and not overrides:
+        return None
+    if len(paths) == 1:
+        return paths[0]
+    if not others:
+        raise RecipeError(f"--set {overrides[0]}: for a recipe, and {paths[0]} is audio; leave --set out")
+    raise RecipeError(
+        f"{others[0]}: neither an audio file nor the only argument; expected one recipe, or audio files and folders of "
+        "them"
+    )
+
+
+def _check_recipe(recipe: Path, overrides: Sequence[str], *, json: bool, jobs: int | None) -> None:
+    """Check a recipe and its data, and print what was found."""
     from rich.console import Console
 
     from speechgmm.parallel.engine import Engine, available_cores
@@ -35,10 +72,9 @@ def check(
     from speechgmm.recipe.reading.loader import load_recipe
     from speechgmm.recipe.stages.progress import ProgressBars
 
-    with exit_on_error("interrupted"):
-        loaded = load_recipe(recipe_file(recipe, set_ or ()), set_ or ())
-        with ProgressBars(Console(stderr=True)) as bars:
-            report = check_recipe(loaded, Engine("processes", jobs or available_cores()), bars)
+    loaded = load_recipe(recipe_file(recipe, overrides), overrides)
+    with ProgressBars(Console(stderr=True)) as bars:
+        report = check_recipe(loaded, Engine("processes", jobs or available_cores()), bars)
     if json:
         _print_json(report)
     else:

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from speechgmm.arrays import BoolArray, Float32Array, FloatArray
+from speechgmm.audio.clipping import flat_top_share
 from speechgmm.audio.condition import Condition, measure_condition
 from speechgmm.audio.opening import RawFormat
 from speechgmm.audio.reading import Channel, load_audio
@@ -126,7 +127,7 @@ class Extraction:
     seconds: float  # length of the audio
     speech_seconds: float  # T times the frame shift, at most `seconds`
     clipped: float  # share of clipped samples, 0 to 1, as `clipped_share` counts
-    condition: Condition  # band, level and noise, at the rate of the front end
+    condition: Condition  # band, level, noise and flaws, at the rate of the front end
     warnings: tuple[str, ...] = ()  # what is odd about the file, as `audio_warnings` lists it
 
 
@@ -270,7 +271,7 @@ def _analyse_samples(
     samples: Float32Array, sample_rate: int, config: FeatureConfig, labels: Labels | None
 ) -> Extraction:
     """Run the front end on samples (n,)."""
-    seconds, clipped = len(samples) / sample_rate, clipped_share(samples)
+    seconds, clipped, flat = len(samples) / sample_rate, clipped_share(samples), flat_top_share(samples)
     if np.ptp(samples) == 0:
         raise silence_error(len(samples), float(samples[0]))
     check_rate(sample_rate, config)
@@ -285,7 +286,7 @@ def _analyse_samples(
     check_speech(n_speech, len(frames), seconds, config, labelled=labels is not None)
     # Frames that are padded at the end cover a little more than the audio.
     speech_seconds = min(n_speech * config.shift_seconds, seconds)
-    condition = measure_condition(samples, config.sample_rate)
+    condition = measure_condition(samples, config.sample_rate, clipped=flat)
     return Extraction(_apply_steps(frames, speech, config), speech, seconds, speech_seconds, clipped, condition)
 
 

@@ -79,6 +79,22 @@ def test_blocks_of_any_size_have_the_condition_of_the_whole(rng, size):
     assert meter.finish() == measure_condition(samples, RATE)
 
 
+@pytest.mark.parametrize("size", [700, 65_536, 999_999])
+def test_blocks_of_a_long_recording_have_the_condition_of_the_whole(size):
+    samples = np.tile(bursts(0.3), 12)
+    meter = ConditionMeter(RATE)
+    for start in range(0, len(samples), size):
+        meter.push(samples[start : start + size])
+    assert meter.finish() == measure_condition(samples, RATE)
+    assert meter.finish().decay == pytest.approx(0.3, rel=0.05)
+
+
+def test_later_parts_of_a_long_recording_count_too(rng):
+    sound = noise(rng, RATE, 900.0)
+    faded = np.tile(bursts(0.3), 86)
+    assert measure_condition(np.concatenate([sound[: 40 * RATE], faded]), RATE).decay == pytest.approx(0.3, rel=0.05)
+
+
 @pytest.mark.parametrize("n", [1, 100, 511, 513, 3000])
 def test_few_samples_and_silence_are_measured_too(rng, n):
     measured = measure_condition(noise(rng, RATE)[:n], RATE)
@@ -122,3 +138,75 @@ def test_more_than_40_db_above_the_noise_is_clean_whatever_the_number():
     clean = usual_condition([condition(snr=40.0)] * 20)
     assert unusual_measures(condition(snr=90.0), clean) == set()
     assert unusual_measures(condition(snr=30.0), usual_condition([condition(snr=90.0)] * 20)) == {"snr"}
+
+
+FADING = (400, 650, 1000, 1500, 2000, 3000)  # Hz, one in each band whose fades are measured
+
+
+def bursts(seconds_of_60_db, rate=RATE):
+    """Tones that begin each second, and fade by 60 dB in the given time."""
+    time = np.arange(10 * rate) / rate
+    tones = np.sum([np.sin(2 * np.pi * frequency * time) for frequency in FADING], axis=0)
+    return (0.1 * tones * 10 ** (-3 * (time % 1) / seconds_of_60_db)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("seconds", [0.15, 0.3, 0.6, 0.9])
+def test_an_exponential_fade_has_its_time(seconds, rate):
+    assert measure_condition(bursts(seconds, rate), rate).decay == pytest.approx(seconds, rel=0.07)  # half a decibel
+
+
+@pytest.mark.parametrize("rate", [4000, 16000])
+def test_steady_sound_has_no_fades(rng, rate):
+    assert measure_condition(noise(rng, rate), rate).decay is None
+
+
+def test_a_band_that_is_silent_in_some_frames_has_holes(rng):
+    samples = noise(rng, RATE, 8.0)[: 249 * FRAME].reshape(-1, FRAME)
+    spectra = np.fft.rfft(samples[2::5])
+    spectra[:, 64:129] = 0  # 2,000 to 4,000 Hz: 16 bands of 125 Hz of the 56 above 1 kHz
+    samples[2::5] = np.fft.irfft(spectra)
+    share = len(samples[2::5]) / 247 * 16 / 56
+    assert share - 2 / 56 / 5 - 1e-3 <= measure_condition(samples.reshape(-1), RATE).holes <= share
+    assert measure_condition(noise(rng, RATE), RATE).holes < 1e-3
+
+
+def test_silent_bands_beyond_the_end_of_the_sound_are_no_holes(rng):
+    filtered = sosfiltfilt(butter(20, 3400, fs=RATE, output="sos"), noise(rng, RATE))
+    assert measure_condition(filtered.astype(np.float32), RATE).holes < 2e-3
+
+
+def test_a_sine_has_the_level_of_its_effective_value():
+    sine = 0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)
+    assert measure_condition(sine.astype(np.float32), RATE).level == pytest.approx(-9.03, abs=0.3)
+
+
+@pytest.mark.parametrize("snr", [0, 5, 10, 20, 30])
+def test_white_noise_has_its_distance_from_the_sound_above_it(rng, snr):
+    samples = words(rng, speech=-20, background=-120) + noise(rng, RATE, 8.0, 10 ** ((-20 - snr) / 20))
+    above = 10 * np.log10(1 + 10 ** (snr / 10))  # speech with the noise over the noise
+    assert measure_condition(samples, RATE).snr == pytest.approx(above, abs=1.5)
+
+
+def test_less_of_a_flaw_is_never_unusual():
+    rough = condition(clipped=0.02, decay=0.5, holes=0.02)
+    usual = usual_condition([rough] * 20)
+    assert unusual_measures(condition(clipped=0.0, decay=0.1, holes=0.0), usual) == set()
+    assert unusual_measures(rough, usual_condition([condition(clipped=0.0, decay=0.1, holes=0.0)] * 20)) == {
+        "clipped", "decay", "holes",
+    }  # fmt: skip
+
+
+def test_what_an_earlier_version_measured_is_compared_as_far_as_it_goes():
+    usual = usual_condition([condition()] * 20)
+    assert usual.keys() == {"low", "high", "level", "snr"}
+    assert unusual_measures(condition(clipped=0.5, snr=10.0), usual) == {"snr"}
+    mixed = usual_condition([condition()] * 20 + [condition(decay=0.2)] * 20)
+    assert mixed["decay"].median == 0.2
+
+
+@pytest.mark.parametrize(("background", "speech"), [(-50, 0.5), (-21, 0.0)])
+def test_speech_is_what_is_far_above_the_quiet_and_near_the_loud(rng, background, speech):
+    meter = ConditionMeter(RATE)
+    meter.push(words(rng, speech=-20, background=background))
+    assert meter.speech_share() == pytest.approx(speech, abs=0.02)

@@ -1,5 +1,6 @@
 """The front end: against Kaldi's numbers, against literal formulas, and on bad audio."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -477,6 +478,19 @@ def test_long_files_are_extracted_in_blocks_as_at_once(tmp_path, monkeypatch):
             assert stored.condition == expected.condition
     assert list(reasons) == ["broken", "constant", "slow"]
     assert store.utterances[1].clipped > 0.02
+
+
+def test_a_store_of_a_version_that_measured_less_stays_readable(tmp_path):
+    soundfile.write(tmp_path / "a.wav", voice(2.0), 16000)
+    list(write_store(tmp_path / "store", [Source("a", str(tmp_path / "a.wav"))], FeatureConfig()))
+    new = open_store(tmp_path / "store").utterances[0].condition
+    index = json.loads((tmp_path / "store" / "index.json").read_text())
+    for name in ("clipped", "decay", "holes"):
+        del index["utterances"][0]["condition"][name]
+    (tmp_path / "store" / "index.json").write_text(json.dumps(index))
+    old = open_store(tmp_path / "store").utterances[0].condition
+    assert (old.low, old.high, old.level, old.snr) == (new.low, new.high, new.level, new.snr)
+    assert (old.clipped, old.decay, old.holes) == (None, None, None)
 
 
 def test_threads_may_extract_at_once_and_leave_blas_as_it_was():

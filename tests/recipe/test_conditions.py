@@ -66,6 +66,29 @@ def test_each_difference_is_one_sentence():
     )
 
 
+def test_flaws_are_differences_too():
+    usual = replace(CLEAN, clipped=0.0, decay=0.12, holes=0.0)
+    rough = [replace(usual, clipped=0.012, decay=0.24, holes=0.01)] * 4
+    assert differences(rough, [usual] * 20) == {
+        "clipping": "4 of 4 recordings have clipped samples: 1.2%, the background's 0.0% (medians)",
+        "reverberation": "4 of 4 recordings have sound that fades in 0.24 s, the background's 0.12 s (medians)",
+        "codecs": "4 of 4 recordings have silent bands: 1.0%, the background's 0.0% (medians)",
+    }
+    assert differences([usual] * 4, rough * 5) == {}
+    assert list(differences([replace(each, snr=10.0, clipped=0.0, holes=0.0) for each in rough], [usual] * 20)) == [
+        "noise"  # which hides fades
+    ]
+
+
+def test_flaws_that_an_earlier_version_did_not_measure_are_not_compared(caplog):
+    rough = [replace(CLEAN, clipped=0.012, decay=0.24, holes=0.01)] * 4
+    assert differences(rough, [CLEAN] * 20) == {}
+    assert differences([CLEAN] * 4, rough * 5) == {}
+    with caplog.at_level("INFO"):
+        assert condition_warnings(roles([CLEAN] * 20, rough, rough)) == ()
+    assert len(caplog.messages) == 1
+
+
 def test_without_a_background_the_tests_are_compared_with_the_enrolment():
     (warning,) = condition_warnings(roles([], [CLEAN] * 20, [PHONE] * 4))
     assert warning.startswith("tests unlike the enrolment in band: 4 of 4 recordings have sound from 281 to 3,500 Hz")
@@ -107,7 +130,7 @@ def test_nothing_is_said_of_recordings_that_were_not_measured(caplog):
         assert caplog.messages == []
         assert condition_warnings(roles([None] * 30, [CLEAN] * 20, [PHONE] * 20)) == ()
     assert caplog.messages == [
-        "features that an earlier version stored lack band, level and noise: --from features measures them"
+        "features that an earlier version stored lack some measures of recordings: --from features measures them"
     ]
 
 
@@ -147,4 +170,4 @@ def test_degraded_copies_of_real_tests_are_noticed_and_the_tests_are_not(speech_
     }.items():
         assert list(differences(conditions(degraded), background)) == [aspect]
     coded = conditions([through_mp3(each) for each in tests[:5]])
-    assert list(differences(coded, background)) == ["band"]
+    assert list(differences(coded, background)) == ["band", "codecs"]

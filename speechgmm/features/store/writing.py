@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from speechgmm.arrays import Float32Array
+from speechgmm.audio.clipping import FlatTops
 from speechgmm.audio.condition import Condition, ConditionMeter
 from speechgmm.audio.opening import RawFormat
 from speechgmm.audio.reading import Channel, audio_blocks, audio_file, audio_warnings, duration, stated_duration
@@ -250,7 +251,13 @@ def _extract_long(source: Source, config: FeatureConfig, stream: FeatureStream, 
     seconds = totals.n_samples / file_rate
     speech_seconds = min((writer.n_rows - start) * config.shift_seconds, seconds)
     clipped = totals.n_clipped / totals.n_samples
-    return _Measures(seconds, speech_seconds, clipped, audio_warnings(source.path, raw=source.raw), meter.finish())
+    return _Measures(
+        seconds,
+        speech_seconds,
+        clipped,
+        audio_warnings(source.path, raw=source.raw),
+        meter.finish(clipped=totals.tops.share()),
+    )
 
 
 class _SampleTotals:
@@ -259,6 +266,7 @@ class _SampleTotals:
     def __init__(self) -> None:
         self.n_samples = 0
         self.n_clipped = 0.0
+        self.tops = FlatTops()
         self.low = np.inf
         self.high = -np.inf
 
@@ -267,6 +275,7 @@ class _SampleTotals:
         for block in blocks:
             self.n_samples += len(block)
             self.n_clipped += clipped_share(block) * len(block)
+            self.tops.push(block)
             self.low, self.high = min(self.low, float(block.min())), max(self.high, float(block.max()))
             yield block
 

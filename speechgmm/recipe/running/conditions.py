@@ -1,8 +1,7 @@
-"""Warnings about tests and enrolment that differ from the background in band, level or noise."""
+"""Warnings about tests and enrolment that were recorded in another condition than the background."""
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 
 import numpy as np
 
@@ -18,10 +17,24 @@ FAR_SHARE = 0.15
 FEWEST_FAR = 3
 """A role differs if this share of its recordings, and this number or all, are far outside the usual range."""
 
-ASPECTS = {"band": ("low", "high"), "level": ("level",), "noise": ("snr",)}
+ASPECTS = {
+    "band": ("low", "high"),
+    "level": ("level",),
+    "noise": ("snr",),
+    "clipping": ("clipped",),
+    "reverberation": ("decay",),
+    "codecs": ("holes",),
+}
 """What a sentence is about, and the measures that show it."""
 
-NOUNS = {"band": "sound", "level": "speech", "noise": "speech"}
+NOUNS = {
+    "band": "sound",
+    "level": "speech",
+    "noise": "speech",
+    "clipping": "clipped samples:",
+    "reverberation": "sound that fades in",
+    "codecs": "silent bands:",
+}
 """What the medians of an aspect are of."""
 
 MEANING = {
@@ -37,7 +50,9 @@ def condition_warnings(stores: Mapping[str, Mapping[str, FeatureStore]]) -> tupl
     of recordings. Recordings that were not measured do not count, and fewer than 20 do not show what is usual.
     """
     if any(_was_not_measured(store) for by_role in stores.values() for store in by_role.values()):
-        logger.info("features that an earlier version stored lack band, level and noise: --from features measures them")
+        logger.info(
+            "features that an earlier version stored lack some measures of recordings: --from features measures them"
+        )
     sentences: dict[tuple[str, str], str] = {}
     for by_role in stores.values():
         measured = {role: _conditions(store) for role, store in by_role.items()}
@@ -64,11 +79,17 @@ def differences(
     usual, own = usual_condition(usual_ones), usual_condition(recordings)
     far = [unusual_measures(each, usual) for each in recordings]
     enough = max(FAR_SHARE * len(recordings), min(FEWEST_FAR, len(recordings)))
-    found = {}
+    found: dict[str, str] = {}
     for aspect, measures in ASPECTS.items():
+        if aspect == "reverberation" and "noise" in found:
+            continue  # noise hides the fast fades
         unlike = [each for each, names in zip(recordings, far, strict=True) if not names.isdisjoint(measures)]
         if len(unlike) < enough:
-            moved = any(usual[measure].is_outside(own[measure].median) for measure in measures)
+            moved = any(
+                usual[measure].is_outside(own[measure].median)
+                for measure in measures
+                if measure in usual and measure in own
+            )
             unlike = [each for each in recordings if moved and _is_outside(each, measures, usual)]
         if unlike:
             found[aspect] = (
@@ -79,8 +100,10 @@ def differences(
 
 
 def _was_not_measured(store: FeatureStore) -> bool:
-    """Check whether a store is of recordings, and was written before their condition was measured."""
-    return store.front_end.get("kind") != "given" and any(stored.condition is None for stored in store.utterances)
+    """Check whether a store is of recordings, and was written before all of their condition was measured."""
+    conditions = [stored.condition for stored in store.utterances]
+    is_of_recordings = store.front_end.get("kind") != "given"
+    return is_of_recordings and any(each is None or each.clipped is None for each in conditions)
 
 
 def _conditions(store: FeatureStore) -> list[Condition]:
@@ -91,16 +114,21 @@ def _conditions(store: FeatureStore) -> list[Condition]:
 def _is_outside(condition: Condition, measures: Sequence[str], usual: Mapping[str, Usual]) -> bool:
     """Check whether a recording is outside the usual range of any of the measures."""
     values = compared_values(condition)
-    return any(usual[measure].is_outside(values[measure]) for measure in measures)
+    return any(usual[measure].is_outside(values[measure]) for measure in measures if measure in values)
 
 
 def _median(aspect: str, recordings: Sequence[Condition]) -> str:
     """Format the medians of the measures of an aspect."""
-    low, high, level, snr = np.median([astuple(each) for each in recordings], axis=0)
+    values = {measure: [getattr(each, measure) for each in recordings] for measure in ASPECTS[aspect]}
+    medians = [np.median([value for value in measured if value is not None]) for measured in values.values()]
     match aspect:
         case "band":
-            return f"from {low:.0f} to {high:,.0f} Hz"
+            return f"from {medians[0]:.0f} to {medians[1]:,.0f} Hz"
         case "level":
-            return f"at {level:.0f} dB of full scale"
+            return f"at {medians[0]:.0f} dB of full scale"
+        case "noise":
+            return f"{medians[0]:.0f} dB above the noise"
+        case "reverberation":
+            return f"{medians[0]:.2f} s"
         case _:
-            return f"{snr:.0f} dB above the noise"
+            return f"{medians[0]:.1%}"
