@@ -1,7 +1,8 @@
 """Lists the speech of the pretrained recognisers, and builds them: ``python benchmarks/pretrained.py list|build``.
 
-``list`` writes ``recipes/pretrained/speech.csv``: all utterances of speechocean762, and LibriSpeech's cut into pieces of about
-four seconds. ``build NAME`` runs ``recipes/pretrained/NAME.yaml`` and writes ``speechgmm/pretrained/NAME``.
+``list`` writes ``recipes/pretrained/speech.csv``: all utterances of speechocean762, and those of LibriSpeech cut into
+pieces of about four seconds. ``build NAME`` runs ``recipes/pretrained/NAME.yaml`` and writes
+``speechgmm/pretrained/NAME``.
 """
 
 import argparse

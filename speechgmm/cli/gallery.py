@@ -56,9 +56,6 @@ ClosedSet = Annotated[
 
 @gallery.command()
 def create(
-    results: Annotated[
-        Path, typer.Argument(metavar="RESULTS", help="The results folder of a run.", show_default=False)
-    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The gallery's folder, new or empty.", show_default=False)],
     min_speech: Annotated[
         float,
@@ -68,20 +65,36 @@ def create(
             help="Flag speakers and tests with less speech than this, in seconds; they are used all the same.",
         ),
     ] = 2.0,
+    of_results: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RESULTS]", help="The same as --from.", show_default=False, hidden=True),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="RESULTS", help="The results folder of a run.", show_default="pretrained models"
+        ),
+    ] = None,
 ) -> None:
-    """Create a gallery from the results of a run: its front end, background model, settings and calibration.
+    """Create a gallery of the pretrained models, or of the models and the calibration of a run.
 
     The gallery has no speakers yet. Edit priors and costs in DIR/gallery.json, under decisions.
     """
     with exit_on_error("interrupted; no gallery was created"):
+        from speechgmm.gallery.pretrained import pretrained_gallery
         from speechgmm.recipe.results.gallery import gallery_of_results
 
-        results = results_folder(results)
-        created = gallery_of_results(results, out, min_speech=min_speech)
+        if results is not None and of_results is not None:
+            raise typer.BadParameter("expected one results folder", param_hint="--from")
+        results = results or of_results
+        if results is None:
+            created = pretrained_gallery(out, min_speech=min_speech)
+        else:
+            created = gallery_of_results(results_folder(results), out, min_speech=min_speech)
         typer.echo(f"{out}: {output.described(created)}; scores in {created.config.score_unit}")
         output.show_rule(created)
         output.warn_of_synthetic(created)
-        for doubt in _doubts_about_calibration(results):
+        for doubt in () if results is None else _doubts_about_calibration(results):
             typer.secho(f"warning: {doubt}", fg="yellow", err=True)
 
 

@@ -11,8 +11,9 @@ from pydantic import Field, JsonValue, ValidationError
 from speechgmm.configuration import Configuration, fingerprint
 from speechgmm.errors import ModelError
 from speechgmm.files import file_digest, replacing, write_bytes
-from speechgmm.gallery.building import RecogniserSource, SystemSource
-from speechgmm.gallery.config import RecogniserConfig, model_front_end
+from speechgmm.gallery.building import RecogniserSource, SystemSource, build_gallery
+from speechgmm.gallery.config import DecisionConfig, RecogniserConfig, model_front_end
+from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.layout import CALIBRATION_FILE, SUBSPACE_FILE
 from speechgmm.gallery.recogniser import ModelFolder, Recogniser
 from speechgmm.subspace.total_variability.storage import load_total_variability, save_total_variability
@@ -98,6 +99,43 @@ def pretrained_source(name: str, folder: Path | None = None) -> RecogniserSource
         for system, each in config.systems.items()
     }
     return RecogniserSource(systems, None if config.calibration is None else path / CALIBRATION_FILE, config.synthetic)
+
+
+def pretrained_gallery(folder: str | Path, *, min_speech: float = 2.0) -> Gallery:
+    """Create a gallery without speakers from the pretrained recognisers.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The gallery: a folder that does not exist or is empty.
+    min_speech : float >= 0, seconds
+        Recordings with less speech than this are flagged when they are enrolled or tested.
+
+    Returns
+    -------
+    Gallery
+        With all recognisers that come with the package: wide-band recordings are compared by ``speech16k``, and pairs
+        of which one has the band of a telephone by ``speech8k``.
+
+    Raises
+    ------
+    GalleryError, ModelError
+        If the folder is not empty, or the package's files are missing or damaged.
+    OSError
+        If the gallery cannot be written.
+
+    Examples
+    --------
+    >>> from speechgmm import pretrained_gallery
+    >>> gallery = pretrained_gallery("team")
+    >>> gallery.names, gallery.config.score_unit
+    ((), 'nats, calibrated')
+    """
+    names = pretrained_names()
+    if not names:
+        raise ModelError(f"{pretrained_folder()}: no pretrained models here; expected a complete installation")
+    decisions = DecisionConfig(min_speech=min_speech)
+    return build_gallery(Path(folder), {name: pretrained_source(name) for name in names}, decisions=decisions)
 
 
 def pretrained_system(name: str, front_end: Mapping[str, JsonValue], *, vectors: bool = False) -> Mapping[str, Path]:
