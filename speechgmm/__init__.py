@@ -11,6 +11,14 @@ from speechgmm.version import __version__
 if TYPE_CHECKING:
     from speechgmm.audio.opening import RawFormat as RawFormat
     from speechgmm.audio.reading import read_audio as read_audio
+    from speechgmm.augmentation.augment import augment as augment
+    from speechgmm.augmentation.band import band_limit as band_limit
+    from speechgmm.augmentation.codecs import encode_and_decode as encode_and_decode
+    from speechgmm.augmentation.config import AugmentConfig as AugmentConfig
+    from speechgmm.augmentation.noise import add_noise as add_noise
+    from speechgmm.augmentation.noise import coloured_noise as coloured_noise
+    from speechgmm.augmentation.room import reverberate as reverberate
+    from speechgmm.augmentation.room import room_response as room_response
     from speechgmm.corpus.manifest import Corpus as Corpus
     from speechgmm.corpus.manifest import Trial as Trial
     from speechgmm.corpus.manifest import Utterance as Utterance
@@ -116,6 +124,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "read_audio": "audio.reading",
     "RawFormat": "audio.opening",
+    "AugmentConfig": "augmentation.config",
+    "augment": "augmentation.augment",
+    "band_limit": "augmentation.band",
+    "encode_and_decode": "augmentation.codecs",
+    "add_noise": "augmentation.noise",
+    "coloured_noise": "augmentation.noise",
+    "reverberate": "augmentation.room",
+    "room_response": "augmentation.room",
     "FeatureConfig": "features.extract",
     "extract": "features.extract",
     "FeatureStream": "features.streaming.stream",

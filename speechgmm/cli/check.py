@@ -112,8 +112,8 @@ def _print_tables(report: "CheckReport") -> None:
         lists = (f"{count:,} in the list {name}" for name, count in report.n_trials.items())
         typer.echo(f"trials: {', '.join(lists)}")
     typer.echo(f"checked: {report.checked}")
-    if report.taken:
-        typer.echo(report.taken)
+    for line in filter(None, (report.taken, report.copies)):
+        typer.echo(line)
     if not report.findings:
         typer.secho("nothing is wrong", fg="green")
         return

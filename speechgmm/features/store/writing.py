@@ -14,11 +14,20 @@ from speechgmm.arrays import Float32Array
 from speechgmm.audio.clipping import FlatTops
 from speechgmm.audio.condition import Condition, ConditionMeter
 from speechgmm.audio.opening import RawFormat
-from speechgmm.audio.reading import Channel, audio_blocks, audio_file, audio_warnings, duration, stated_duration
+from speechgmm.audio.reading import (
+    Channel,
+    audio_blocks,
+    audio_file,
+    audio_warnings,
+    duration,
+    load_audio,
+    stated_duration,
+)
 from speechgmm.audio.samples import clipped_share, resample_blocks, silence_error
+from speechgmm.augmentation.augment import CopyPlan
 from speechgmm.configuration import Configuration
 from speechgmm.errors import AudioError
-from speechgmm.features.extract import FeatureConfig, analyse, check_rate
+from speechgmm.features.extract import Extraction, FeatureConfig, analyse, check_rate
 from speechgmm.features.store.store import FORMAT_VERSION, StoredUtterance, UnusableUtterance
 from speechgmm.features.streaming.stream import FeatureStream
 from speechgmm.files import replacing
@@ -54,6 +63,7 @@ class Source:
     start: float | None = None  # seconds; the segment of the file, by default all of it
     stop: float | None = None
     raw: RawFormat | None = None  # the format of a file without a header
+    copy: CopyPlan | None = None  # which augmented copy of the recording to take in its place
 
     @property
     def seconds(self) -> float:
@@ -70,8 +80,9 @@ class Source:
         return self._within(audio_file(self.path).stat().st_size / MEDIA_BYTE_RATE if stated is None else stated)
 
     def _within(self, whole: float) -> float:
-        """Return the length of the segment in a file of so many seconds."""
-        return max(0.0, min(whole, math.inf if self.stop is None else self.stop) - (self.start or 0.0))
+        """Return the length of the segment in a file of so many seconds; a copy is not longer than a shard."""
+        seconds = max(0.0, min(whole, math.inf if self.stop is None else self.stop) - (self.start or 0.0))
+        return seconds if self.copy is None else min(seconds, SHARD_SECONDS)
 
 
 class _Measures(NamedTuple):
@@ -205,24 +216,39 @@ def _extract(source: Source, is_last: bool, config: FeatureConfig, writer: "_Sha
 
     A file that is too long to be read at once is the last of its shard, which it fills.
     """
-    if is_last and source.speech is None and source.planned_seconds >= SHARD_SECONDS:
+    if is_last and source.speech is None and source.copy is None and source.planned_seconds >= SHARD_SECONDS:
         stream = _stream_or_none(config)
         if stream is not None:
             return _extract_long(source, config, stream, writer)
-    stop = segment_stop(source.path, source.stop, source.raw)
-    extraction = analyse(
-        source.path,
-        config,
-        channel=source.channel,
-        start=source.start,
-        stop=stop,
-        speech=source.speech,
-        raw=source.raw,
-    )
+    extraction = _analyse(source, config) if source.copy is None else _analyse_copy(source, source.copy, config)
     writer.append(extraction.frames)
     return _Measures(
         extraction.seconds, extraction.speech_seconds, extraction.clipped, extraction.warnings, extraction.condition
     )
+
+
+def _analyse(source: Source, config: FeatureConfig) -> Extraction:
+    """Compute the features of an utterance that is read at once."""
+    return analyse(
+        source.path,
+        config,
+        channel=source.channel,
+        start=source.start,
+        stop=segment_stop(source.path, source.stop, source.raw),
+        speech=source.speech,
+        raw=source.raw,
+    )
+
+
+def _analyse_copy(source: Source, copy: CopyPlan, config: FeatureConfig) -> Extraction:
+    """Compute the features of an augmented copy, of at most the first `SHARD_SECONDS` of the recording."""
+    start, stop = source.start or 0.0, segment_stop(source.path, source.stop, source.raw)
+    if source.planned_seconds >= SHARD_SECONDS:
+        stop = start + SHARD_SECONDS
+    samples, rate, _ = load_audio(source.path, channel=source.channel, start=source.start, stop=stop, raw=source.raw)
+    if np.ptp(samples) == 0:
+        raise silence_error(len(samples), float(samples[0]))
+    return analyse(copy.apply(samples, rate), config, sample_rate=rate, speech=source.speech)
 
 
 def _stream_or_none(config: FeatureConfig) -> FeatureStream | None:

@@ -86,16 +86,16 @@ def _on_background(
     except (CorpusError, ModelError) as error:
         if known is None:
             raise
-        return _by_map_alone(recipe, known, systems, corpus, str(error), context)
+        return _by_map_alone(recipe, known, systems, features, corpus, str(error), context)
     inputs: dict[str, JsonValue] = {
         "scores": [[_digests(system.scored) for system in fold.systems] for fold in folds],
         "speakers": [[[each.id, each.speaker] for each in fold.test] for fold in folds],
-        "enrolment": _enrolment_inputs(systems, corpus),
+        "enrolment": _enrolment_inputs(systems, corpus, features),
     }
 
     def labelled() -> LabelledScores:
         """Label all pairs of each fold that all systems have scored, on the scale of the whole systems."""
-        whole = Standard.of(_enrolled_nontargets(systems, corpus))
+        whole = Standard.of(_enrolled_nontargets(systems, corpus, features))
         trials = []
         for fold in folds:
             scores = restrict_to_common([system.scores for system in fold.systems])
@@ -111,7 +111,13 @@ def _on_background(
 
 
 def _by_map_alone(
-    recipe: Recipe, known: ShippedMap, systems: Sequence[System], corpus: Corpus, why: str, context: StageContext
+    recipe: Recipe,
+    known: ShippedMap,
+    systems: Sequence[System],
+    features: Sequence[Mapping[str, RoleFeatures]],
+    corpus: Corpus,
+    why: str,
+    context: StageContext,
 ) -> Calibrated:
     """Calibrate without trials; raise CorpusError, which says why there are none, if the threshold needs them."""
     if recipe.decision.method != "bayes":
@@ -119,9 +125,9 @@ def _by_map_alone(
 
     def labelled() -> LabelledScores:
         """Return no trials, but the nontargets of the whole systems."""
-        return no_trials(len(systems))._replace(standard=Standard.of(_enrolled_nontargets(systems, corpus)))
+        return no_trials(len(systems))._replace(standard=Standard.of(_enrolled_nontargets(systems, corpus, features)))
 
-    inputs: dict[str, JsonValue] = {"enrolment": _enrolment_inputs(systems, corpus)}
+    inputs: dict[str, JsonValue] = {"enrolment": _enrolment_inputs(systems, corpus, features)}
     output = calibration_output(recipe, inputs, labelled, ON_OTHER_CORPORA, context, known)
     return Calibrated(output, why_no_trials=why)
 
@@ -139,34 +145,38 @@ def _on_list(
     inputs: dict[str, JsonValue] = {
         "scores": [_digests(system.scored) for system in systems],
         "trials": [[trial.model, trial.test, trial.target] for trial in trials],
-        "enrolment": _enrolment_inputs(systems, corpus),
+        "enrolment": _enrolment_inputs(systems, corpus, features),
     }
 
     def labelled() -> LabelledScores:
         """Label the trials that all systems have scored."""
         scores = np.stack([system.scores.for_trials(trials) for system in systems], axis=1)  # one matrix at a time
         listed = label_listed_trials(scores, trials, corpus.speaker_of, features[0]["test"].store)
-        return listed._replace(standard=Standard.of(_enrolled_nontargets(systems, corpus)))
+        return listed._replace(standard=Standard.of(_enrolled_nontargets(systems, corpus, features)))
 
     output = calibration_output(recipe, inputs, labelled, f"the trials of {name}", context, _known_before(recipe))
     return Calibrated(output)
 
 
-def _enrolment_inputs(systems: Sequence[System], corpus: Corpus) -> JsonValue:
+def _enrolment_inputs(
+    systems: Sequence[System], corpus: Corpus, features: Sequence[Mapping[str, RoleFeatures]]
+) -> JsonValue:
     """State what scores of the enrolment depend on; nothing where they were not asked for."""
     if not all(system.enrolment for system in systems):
         return None
-    speakers: dict[str, JsonValue] = {each.id: each.speaker for each in corpus.enrol}
+    speakers: dict[str, JsonValue] = {each.id: each.speaker for each in features[0]["enrol"].utterances}
     return [[_digests(system.enrolment) for system in systems], speakers, dict(corpus.speaker_of)]
 
 
-def _enrolled_nontargets(systems: Sequence[System], corpus: Corpus) -> Float64Array:
+def _enrolled_nontargets(
+    systems: Sequence[System], corpus: Corpus, features: Sequence[Mapping[str, RoleFeatures]]
+) -> Float64Array:
     """Return the scores (M, S) of models for the enrolment of other speakers: trials that are nontargets for sure."""
     if not all(system.enrolment for system in systems):
         return np.empty((0, len(systems)))
     matrices = [load_scores([output.folder for output in system.enrolment]) for system in systems]
     scores = restrict_to_common(matrices)
-    speaker = {each.id: each.speaker for each in corpus.enrol}
+    speaker = {each.id: each.speaker for each in features[0]["enrol"].utterances}
     of_models = np.array([corpus.speaker_of[name] for name in scores[0].models])
     of_tests = np.array([speaker[name] for name in scores[0].tests])
     others = of_models[:, None] != of_tests

@@ -13,6 +13,7 @@ from speechgmm.gmm.training.config import IndependentConfig
 from speechgmm.recipe.graph.system import System, build_system
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.context import StageContext
+from speechgmm.recipe.stages.copies import Copy, without_copies
 from speechgmm.recipe.stages.features import RoleFeatures, frame_counts, why_empty
 from speechgmm.scoring.calibration import check_disjoint
 from speechgmm.scoring.normalisation import check_cohort
@@ -42,15 +43,17 @@ def cross_fitted_systems(
     """Train the systems without each fold of the background's speakers, and score trials among that fold.
 
     `backgrounds` holds the background in the features of each system. Models are enrolled with about as much speech as
-    those of `enrol`, which is in the features of the first system. Raise CorpusError where there are too few speakers
+    those of `enrol`, which is in the features of the first system. Augmented copies go where their recording goes, as
+    far as the recipe uses them there. Raise CorpusError where there are too few speakers
     of two utterances, or a first model may know the speakers of all folds.
     """
     _check_first_models(recipe)
     stores = [background.store for background in backgrounds]
     by_speaker: dict[str, list[Utterance]] = {}
-    for utterance in backgrounds[0].utterances:
-        if all(utterance.id in store for store in stores):
-            by_speaker.setdefault(utterance.speaker, []).append(utterance)
+    usable = [each for each in backgrounds[0].utterances if all(each.id in store for store in stores)]
+    for utterance in without_copies(usable):
+        by_speaker.setdefault(utterance.speaker, []).append(utterance)
+    copies = _Copies(usable)
     rng = np.random.default_rng(recipe.seed)
     folds = _draw_folds(by_speaker, recipe.calibration.folds, rng)
     _check_cohorts(recipe, folds, by_speaker)
@@ -61,6 +64,10 @@ def cross_fitted_systems(
         check_disjoint(trained, tried, f"the background and the trials of fold {number}")
         known = tuple(each for utterances in trained.values() for each in utterances)
         enrolled, test = _draw_enrolment(tried, frames, usual, rng)
+        if augment := recipe.augment:
+            known = copies.beside(known) if augment.background else known
+            enrolled = copies.beside(enrolled) if augment.enrolment else enrolled
+            test = copies.beside(test) if augment.calibration else test
         systems = []
         for system, background in zip(recipe.systems_or_self, backgrounds, strict=True):
             system_label = f" of fold {number}" + (f", {system.name}" if recipe.systems else "")
@@ -69,6 +76,20 @@ def cross_fitted_systems(
             systems.append(build_system(without_fold, roles[0], roles[1], roles[2], context, system_label))
         fitted.append(FoldSystems(tuple(systems), test))
     return tuple(fitted)
+
+
+class _Copies:
+    """The augmented copies of recordings."""
+
+    def __init__(self, utterances: Sequence[Utterance]) -> None:
+        self._of: dict[str, list[Copy]] = {}
+        for each in utterances:
+            if isinstance(each, Copy):
+                self._of.setdefault(each.of, []).append(each)
+
+    def beside(self, recordings: Sequence[Utterance]) -> tuple[Utterance, ...]:
+        """Return recordings, each followed by its copies."""
+        return tuple(each for recording in recordings for each in (recording, *self._of.get(recording.id, ())))
 
 
 def _check_first_models(recipe: Recipe) -> None:
@@ -126,7 +147,7 @@ def _usual_frames(enrol: RoleFeatures) -> float:
     """Return the median number of speech frames that a model is enrolled with."""
     frames = frame_counts(enrol.store)
     enrolled: dict[str, int] = {}
-    for utterance in enrol.utterances:
+    for utterance in without_copies(enrol.utterances):
         if utterance.id in frames:
             enrolled[utterance.enrols] = enrolled.get(utterance.enrols, 0) + frames[utterance.id]
     if not enrolled:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from speechgmm.corpus.manifest import ROLES, Corpus
+from speechgmm.corpus.manifest import ROLES, Corpus, Role
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.features.store.store import FeatureStore
 from speechgmm.recipe.cache.outputs import StageOutput
 from speechgmm.recipe.graph.calibration import calibrate, needs_enrolment_scores
 from speechgmm.recipe.graph.system import System, build_system
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.schema.sections import AugmentSection
 from speechgmm.recipe.stages.calibration import (
     TrainedCalibration,
     check_list,
@@ -21,6 +22,7 @@ from speechgmm.recipe.stages.calibration import (
     load_trained_calibration,
 )
 from speechgmm.recipe.stages.context import STAGES, NotYetKnown, StageContext, StoppedEarly
+from speechgmm.recipe.stages.copies import Copy, with_copies
 from speechgmm.recipe.stages.corpus import find_corpus
 from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, final_scores
 from speechgmm.recipe.stages.features import RoleFeatures, role_features
@@ -34,11 +36,22 @@ class ExperimentFeatures:
     """The features of each role, as each system sees them, by the system's name in the order of the recipe."""
 
     by_system: Mapping[str, Mapping[str, RoleFeatures]]
+    augment: AugmentSection | None = None  # what the copies among them are for
 
     @property
     def roles(self) -> Sequence[Mapping[str, RoleFeatures]]:
         """The roles, for each system."""
         return tuple(self.by_system.values())
+
+    def copies(self, *, unlearnt: bool = False) -> frozenset[tuple[str, str]]:
+        """Return the augmented copies by role and name: all, or those that no model is trained on or enrolled from."""
+        learnt = {"background": self.augment.background, "enrol": self.augment.enrolment} if self.augment else {}
+        return frozenset(
+            (role, each.id)
+            for role, features in self.roles[0].items()
+            for each in features.utterances
+            if isinstance(each, Copy) and not (unlearnt and learnt[role])
+        )
 
     def open_stores(self) -> dict[str, dict[str, FeatureStore]]:
         """Open the feature store of each role, by the system's name."""
@@ -104,13 +117,30 @@ def experiment_stages(recipe: Recipe, context: StageContext) -> Iterator[Experim
 def extract_roles(recipe: Recipe, corpus: Corpus, context: StageContext) -> ExperimentFeatures:
     """Extract the features of each role for each system, or find them."""
     by_system: dict[str, Mapping[str, RoleFeatures]] = {}
+    utterances = {role: with_copies(corpus.role(role), _n_copies(recipe, role)) for role in ROLES}
     for system in recipe.systems_or_self:
         label = f", {system.name}" if recipe.systems else ""
         by_system[system.name] = {
-            role: role_features(f"features of {role}{label}", corpus.role(role), system.features, context)
+            role: role_features(
+                f"features of {role}{label}", utterances[role], system.features, context, recipe.augment
+            )
             for role in ROLES
         }
-    return ExperimentFeatures(by_system)
+    return ExperimentFeatures(by_system, recipe.augment)
+
+
+def _n_copies(recipe: Recipe, role: Role) -> int:
+    """Return how many augmented copies of the recordings of a role are used, for whatever purpose."""
+    augment = recipe.augment
+    if augment is None:
+        return 0
+    in_calibration = recipe.calibrates_on_copies
+    used = {
+        "background": augment.background or in_calibration,
+        "enrol": augment.enrolment or (in_calibration and needs_enrolment_scores(recipe)),
+        "test": False,
+    }
+    return augment.copies if used[role] else 0
 
 
 def build_systems(recipe: Recipe, features: ExperimentFeatures, context: StageContext) -> tuple[System, ...]:
@@ -122,11 +152,19 @@ def build_systems(recipe: Recipe, features: ExperimentFeatures, context: StageCo
     built: list[System] = []
     stopped: StoppedEarly | None = None
     scores_enrolment = needs_enrolment_scores(recipe) and not context.stops_before("calibration")
+    augment = recipe.augment
     for system, by_role in zip(recipe.systems_or_self, features.roles, strict=True):
         system_label = f" of {system.name}" if recipe.systems else ""
         try:
-            roles = by_role["background"], by_role["enrol"], by_role["test"]
-            built.append(build_system(system, *roles, context, system_label, scores_enrolment=scores_enrolment))
+            background, enrol = by_role["background"], by_role["enrol"]
+            tests = enrol if recipe.calibrates_on_copies else enrol.as_recorded()
+            roles = (
+                background if augment and augment.background else background.as_recorded(),
+                enrol if augment and augment.enrolment else enrol.as_recorded(),
+                by_role["test"],
+            )
+            enrolment_tests = tests if scores_enrolment else None
+            built.append(build_system(system, *roles, context, system_label, enrolment_tests=enrolment_tests))
         except StoppedEarly as error:
             stopped = error
     if stopped:

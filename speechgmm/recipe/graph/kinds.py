@@ -31,6 +31,9 @@ from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
 SpeakerGroups = tuple[SpeakerModels, ...]
 """Models of speakers: one group, or one for each sex."""
 
+COHORT = "cohort"
+"""The role of the background as recorded, where the background has augmented copies too."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -40,6 +43,11 @@ class Parts:
     roles: Mapping[str, RoleFeatures]  # by name: background, enrol, test, and what else a normalisation scores
     context: StageContext
     system_label: str  # sets the titles of its stages apart, where there are several systems
+
+    @property
+    def cohort(self) -> str:
+        """Name of the role whose speakers normalise scores."""
+        return COHORT if COHORT in self.roles else "background"
 
 
 class SystemKind(Protocol):
@@ -107,9 +115,9 @@ class IndependentSystem:
     def scores(self, models: SpeakerGroups, role: str, label: str) -> ScoredGroups:
         """Score tests relative to the models of the background's speakers, or of the enrolled ones without any."""
         parts = self.parts
-        has_background = bool(parts.roles["background"].utterances)
+        has_cohort = bool(parts.roles[parts.cohort].utterances)
         (group,) = models
-        (cohort,) = self.models("background", " of the cohort") if has_background else models
+        (cohort,) = self.models(parts.cohort, " of the cohort") if has_cohort else models
         title = f"scores{label}{parts.system_label}"
         return (scores_against_cohort(cohort, group, parts.roles[role], parts.context, title),)
 

@@ -24,6 +24,7 @@ from speechgmm.recipe.preparing.headers import AudioHeader, AudioSegment, read_h
 from speechgmm.recipe.preparing.plausibility import implausible_speakers, small_backgrounds
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.calibration import check_list
+from speechgmm.recipe.stages.copies import check_copies
 from speechgmm.recipe.stages.corpus import shared_files, with_sound
 from speechgmm.recipe.stages.missing_background import with_background
 from speechgmm.recipe.stages.progress import ProgressBars
@@ -82,6 +83,7 @@ class CheckReport:
     n_trials: dict[str, int]  # of each list
     checked: str  # what was looked at, in words
     taken: str = ""  # the sample rate that features will take from the corpus, in words
+    copies: str = ""  # which augmented copies will be made, in words
 
     def count(self, severity: Severity) -> int:
         """Count the cases of a severity, of all kinds together."""
@@ -104,12 +106,14 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
     Of recordings the headers are read. Those of the same length are compared: the first second of each before the rest.
     """
     findings = [_Found("error", "kernel", _without_places(recipe.missing_kernels()))]
+    findings += _augmentation_findings(recipe)
+    copies = f"augment: {recipe.copies_in_words}" if recipe.augment else ""
     config = recipe.corpus
     if isinstance(config, SyntheticConfig):
         resolved = at_rates(recipe, {config.sample_rate: 1})
         findings += _empty_filters(resolved.recipe)
         checked = "the recipe; its talkers are not recorded yet"
-        return CheckReport(_sorted_findings(findings), {}, {}, checked, resolved.taken)
+        return CheckReport(_sorted_findings(findings), {}, {}, checked, resolved.taken, copies)
     root = config.root
     try:
         corpus = with_background(read_corpus(config), recipe)
@@ -140,7 +144,16 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
     n_trials = {name: len(trials) for name, trials in corpus.trials.items()}
     read = f"headers of {len(headers):,} recordings" if _front_ends(recipe) else "files of features"
     checked = f"the recipe, lists, trials, speakers, {read}, and whether two of them are the same"
-    return CheckReport(_sorted_findings(findings, root), roles, n_trials, checked, resolved.taken)
+    return CheckReport(_sorted_findings(findings, root), roles, n_trials, checked, resolved.taken, copies)
+
+
+def _augmentation_findings(recipe: Recipe) -> Iterator[_Found]:
+    """Find what augmented copies cannot be made of: folders without recordings, and codecs that are missing."""
+    try:
+        if recipe.augment:
+            check_copies(recipe.augment)
+    except AudioError as error:
+        yield _Found("error", "augment", [("", str(error))])
 
 
 def _empty_filters(recipe: Recipe) -> Iterator[_Found]:

@@ -4,10 +4,17 @@ import os
 import re
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from speechgmm.recipe.reading.yaml import Document, Key, Place
 from speechgmm.recipe.shipped import SHIPPED
 
-PATH_KEYS = (("corpus", "root"), ("ubm", "initial_model"))
+PATH_KEYS = (
+    ("corpus", "root"),
+    ("ubm", "initial_model"),
+    ("augment", "noise", "folder"),
+    ("augment", "reverb", "folder"),
+)
 ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -19,11 +26,14 @@ def path_named_at(place: Place, name: str) -> Path:
 
 def resolve_paths(document: Document) -> None:
     """Resolve paths relative to their file, as absolute paths. Only the corpus's root has environment variables."""
-    for section, name in PATH_KEYS:
-        values = document.values.get(section)
+    for sections in PATH_KEYS:
+        *above, name = sections
+        values: JsonValue = document.values
+        for section in above:
+            values = values.get(section) if isinstance(values, dict) else None
         if isinstance(values, dict) and isinstance(path := values.get(name), str):
-            key = (*document.at, section, name)
-            if section == "corpus":
+            key = (*document.at, *sections)
+            if above == ["corpus"]:
                 path = _expand_variables(path, key, document)
             elif ENVIRONMENT_VARIABLE.search(path):
                 document.refuse(key, f"{path}: environment variables are for the corpus's root alone")

@@ -98,6 +98,8 @@ def summary(results: Results) -> str:
     if recipe.systems:
         names = ", ".join(system.name for system in recipe.systems)
         text += f" The scores are fused from {len(recipe.systems)} systems: {names}."
+    if recipe.augment:
+        text += f" Augmentation: {recipe.copies_in_words}."
     if metrics["calibration"]:
         text += f" Scores are log-likelihood ratios, {calibration_phrase(metrics['calibration'])}."
         if errors := metrics["decision"].get("errors"):  # which results of earlier versions do not have
@@ -119,8 +121,10 @@ def calibration_phrase(calibration: Mapping[str, Any]) -> str:
         how = f"by {calibration['folds']}-fold cross-validation on {calibration['n_speakers']} background speakers"
     else:
         how = f"on {trained_on}"
+    copies = calibration.get("copies")
+    tests = f", with {copies} augmented {'copies' if copies > 1 else 'copy'} of each test" if copies else ""
     start = ", from the map that comes with speechgmm" if calibration.get("prior") == "shipped" else ""
-    return f"calibrated {how}{start}"
+    return f"calibrated {how}{tests}{start}"
 
 
 def _breakdowns(results: Results) -> tuple[Breakdown, ...]:

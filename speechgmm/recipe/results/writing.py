@@ -24,6 +24,7 @@ from speechgmm.recipe.graph.system import System
 from speechgmm.recipe.reading.loader import dump_recipe
 from speechgmm.recipe.results.report import report_results
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.stages.copies import copied_recording
 from speechgmm.recipe.stages.evaluation import FinalScores, load_metrics
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, index_of
 from speechgmm.version import versions
@@ -135,19 +136,31 @@ def write_results(folder: Path, recipe: Recipe, outputs: ExperimentOutputs, *, r
 
 
 def _write_data(path: Path, outputs: ExperimentOutputs, *, several: bool) -> None:
-    """Write the length of each utterance for each system; lengths are empty if the system could not use it."""
+    """Write the length of each utterance for each system; lengths are empty if the system could not use it.
+
+    The augmented copies of a role follow its recordings.
+    """
     rows = []
     for system, stores in outputs.stores.items():
         label = system if several else ""
         for role, store in stores.items():
             stored_by_id = {stored.utterance: stored for stored in store.utterances}
-            for utterance in outputs.corpus.role(role):
+            recordings = {each.id: each for each in outputs.corpus.role(role)}
+            copies = [name for name in _names(store) if name not in recordings]
+            named = [(each.id, role, each) for each in recordings.values()]
+            named += [(name, f"{role} copies", recordings[copied_recording(name)]) for name in copies]
+            for name, of_role, utterance in named:
                 model = utterance.enrols if role == "enrol" else ""
-                stored = stored_by_id.get(utterance.id)
+                stored = stored_by_id.get(name)
                 lengths = (repr(stored.seconds), repr(stored.speech_seconds)) if stored else ("", "")
                 who = utterance.speaker, model, utterance.sex or ""
-                rows.append((label, role, utterance.id, *who, utterance.path, *lengths))
+                rows.append((label, of_role, name, *who, utterance.path, *lengths))
     write_csv(path, layout.DATA_COLUMNS, rows)
+
+
+def _names(store: FeatureStore) -> list[str]:
+    """List the utterances that a store was made of, those with features first."""
+    return [each.utterance for each in store.utterances] + [each.utterance for each in store.unusable]
 
 
 def _write_confusion(path: Path, corpus: Corpus, scores: ScoreMatrix) -> None:
@@ -172,10 +185,10 @@ def _skipped_items(corpus: Corpus, stores: Mapping[str, FeatureStore], system: s
     items = []
     for role, store in stores.items():
         paths = {utterance.id: utterance.path for utterance in corpus.role(role)}
-        items += [
-            SkippedItem("utterance", unusable.utterance, role, paths[unusable.utterance], unusable.reason, system)
-            for unusable in store.unusable
-        ]
+        for unusable in store.unusable:
+            name = unusable.utterance
+            path = paths[name] if name in paths else paths[copied_recording(name)]
+            items.append(SkippedItem("utterance", name, role, path, unusable.reason, system))
     enrolled = {utterance.enrols for utterance in corpus.enrol if utterance.id in stores["enrol"]}
     items += [
         SkippedItem("model", model, "enrol", "", "none of its enrolment utterances could be used", system)

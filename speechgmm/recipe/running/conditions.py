@@ -1,7 +1,7 @@
 """Warnings about tests and enrolment that were recorded in another condition than the background."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
@@ -43,11 +43,14 @@ MEANING = {
 }
 
 
-def condition_warnings(stores: Mapping[str, Mapping[str, FeatureStore]]) -> tuple[str, ...]:
+def condition_warnings(
+    stores: Mapping[str, Mapping[str, FeatureStore]], left_out: Set[tuple[str, str]] = frozenset()
+) -> tuple[str, ...]:
     """List in what tests and enrolment differ from the background; without one, the tests from the enrolment.
 
     `stores` are those of each role, by the system's name. A sentence for each difference gives its size and the number
-    of recordings. Recordings that were not measured do not count, and fewer than 20 do not show what is usual.
+    of recordings. Recordings that were not measured do not count, and fewer than 20 do not show what is usual. Those
+    that are left out, by role and name, do not count either.
     """
     if any(_was_not_measured(store) for by_role in stores.values() for store in by_role.values()):
         logger.info(
@@ -55,7 +58,10 @@ def condition_warnings(stores: Mapping[str, Mapping[str, FeatureStore]]) -> tupl
         )
     sentences: dict[tuple[str, str], str] = {}
     for by_role in stores.values():
-        measured = {role: _conditions(store) for role, store in by_role.items()}
+        measured = {
+            role: _conditions(store, {name for of_role, name in left_out if of_role == role})
+            for role, store in by_role.items()
+        }
         roles = {"enrolment": measured["enrol"], "tests": measured["test"]}
         reference = "background" if by_role["background"].utterances else "enrolment"
         usual_ones = roles.pop(reference, measured["background"])
@@ -106,9 +112,9 @@ def _was_not_measured(store: FeatureStore) -> bool:
     return is_of_recordings and any(each is None or each.clipped is None for each in conditions)
 
 
-def _conditions(store: FeatureStore) -> list[Condition]:
-    """List the conditions of recordings, as far as they were measured."""
-    return [stored.condition for stored in store.utterances if stored.condition]
+def _conditions(store: FeatureStore, left_out: Set[str]) -> list[Condition]:
+    """List the conditions of recordings, as far as they were measured and are not left out."""
+    return [each.condition for each in store.utterances if each.condition and each.utterance not in left_out]
 
 
 def _is_outside(condition: Condition, measures: Sequence[str], usual: Mapping[str, Usual]) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,8 +204,10 @@ def _run_stages(recipe: Recipe, earlier: _Replacing, runner: StageRunner, git: s
                     warnings += _log_rates(resolved) + _log_warnings(_empty_filters(recipe))
                 case ExperimentFeatures() as features:
                     stores = features.open_stores()
-                    warnings += _log_warnings(audio_warnings_of(stores) + clipped_warnings(_clipped_shares(stores)))
-                    warnings += _log_warnings(condition_warnings(stores))
+                    warnings += _log_warnings(
+                        audio_warnings_of(stores) + clipped_warnings(_clipped_shares(stores, features.copies()))
+                    )
+                    warnings += _log_warnings(condition_warnings(stores, features.copies(unlearnt=True)))
                     first_stores = next(iter(stores.values()))
                     warnings += _log_warnings(check_shared_frames(recipe.corpus, corpus, first_stores))
                     skipped = write_skipped(folder, corpus, stores)
@@ -254,13 +256,14 @@ def _empty_filters(recipe: Recipe) -> tuple[str, ...]:
     return tuple(warning for front_end in front_ends for warning in empty_filters(front_end))
 
 
-def _clipped_shares(stores: Mapping[str, Mapping[str, FeatureStore]]) -> dict[str, float]:
-    """Return what share of the samples of each utterance is clipped."""
+def _clipped_shares(stores: Mapping[str, Mapping[str, FeatureStore]], copies: Set[tuple[str, str]]) -> dict[str, float]:
+    """Return what share of the samples of each recording is clipped; copies may be clipped on purpose."""
     return {
         stored.utterance: stored.clipped
         for by_role in stores.values()
-        for store in by_role.values()
+        for role, store in by_role.items()
         for stored in store.utterances
+        if (role, stored.utterance) not in copies
     }
 
 

@@ -18,6 +18,7 @@ from speechgmm.gmm.kernels.choice import check_available, torch_kernels
 from speechgmm.gmm.kernels.dense import TorchKernel
 from speechgmm.recipe.schema.rates import as_written, follows_corpus
 from speechgmm.recipe.schema.sections import (
+    AugmentSection,
     BackgroundConfig,
     CalibrationSection,
     FrontEnd,
@@ -34,7 +35,7 @@ from speechgmm.subspace.vectors import SupervectorConfig
 OF_SYSTEM = ("features", "ubm", "speakers", "scoring", "vectors", "backend", "normalisation")
 """The sections that define a system."""
 
-OF_EXPERIMENT = ("seed", "corpus", "calibration", "decision", "evaluation", "sweep")
+OF_EXPERIMENT = ("seed", "corpus", "augment", "calibration", "decision", "evaluation", "sweep")
 """The sections and keys that systems have from the recipe that lists them; their own have no effect."""
 
 OF_BACKGROUND = ("ubm", "scoring")
@@ -61,9 +62,11 @@ class Recipe(Configuration):
         The recordings and who speaks in them; the only section without defaults.
     systems : list of systems
         Names of shipped systems, paths of files, or keys and values with a name or a ``base``; their scores are fused.
-        Each has its own features, models, scoring and normalisation. Seed, corpus, calibration, decision and evaluation
-        are those of this recipe: if a system has its own, as a whole recipe has, they have no effect, and neither has
-        its sweep.
+        Each has its own features, models, scoring and normalisation. Seed, corpus, augmentation, calibration, decision
+        and evaluation are those of this recipe: if a system has its own, as a whole recipe has, they have no effect,
+        and neither has its sweep.
+    augment : section, or null
+        Copies of recordings as if made elsewhere, for training and calibration; the same for all systems.
     features : section
         The front end; of kind ``given`` if the corpus has features instead of audio. Unless it sets ``sample_rate`` or
         ``resample``, a run gives it the sample rate of the corpus.
@@ -117,6 +120,7 @@ class Recipe(Configuration):
     seed: int = Field(0, ge=0)
     corpus: CorpusConfig
     systems: "Annotated[tuple[Recipe, ...], Field(strict=False)]" = ()
+    augment: AugmentSection | None = None
     features: FrontEnd = FeatureConfig()
     ubm: BackgroundConfig = BackgroundConfig()
     speakers: SpeakersConfig = AdaptationConfig()
@@ -181,6 +185,44 @@ class Recipe(Configuration):
             found = "corpus.input is features" if has_features else "the corpus has audio"
             raise ValueError(f"features.kind {self.features.kind}: {found}; expected both or neither to be of features")
         return self
+
+    @model_validator(mode="after")
+    def _copies_can_be_made(self) -> Self:
+        """Refuse augmentation of features, and copies that nothing uses."""
+        if self.augment is None:
+            return self
+        if isinstance(self.corpus, KaldiConfig) and self.corpus.input == "features":
+            raise ValueError("augment: corpus.input is features; expected audio, because copies are made of samples")
+        if not (self.augment.background or self.augment.enrolment or self.calibrates_on_copies):
+            how = "on" if self.calibration.method != "none" else "method"
+            raise ValueError(
+                "augment: copies are for calibration alone, which has them if it is on the background, and "
+                f"calibration.{how} is {getattr(self.calibration, how)}; expected augment.background or "
+                "augment.enrolment to be true"
+            )
+        return self
+
+    @property
+    def calibrates_on_copies(self) -> bool:
+        """Whether augmented copies are among the tests that the calibration is learnt from."""
+        calibration = self.calibration
+        on_background = calibration.method != "none" and calibration.on == "background"
+        return self.augment is not None and self.augment.calibration and on_background
+
+    @property
+    def copies_in_words(self) -> str:
+        """How many augmented copies there are, with which effects, and where they are used; empty without any."""
+        if self.augment is None:
+            return ""
+        uses = {
+            "the background": self.augment.background,
+            "calibration trials": self.calibrates_on_copies,
+            "enrolment": self.augment.enrolment,
+        }
+        places = " and in ".join(name for name, used in uses.items() if used)
+        copies = f"{self.augment.copies} augmented {'copies' if self.augment.copies > 1 else 'copy'} of each recording"
+        effects = ", ".join({"reverb": "room", "level_db": "level"}.get(name, name) for name in self.augment.effects)
+        return f"{copies} ({effects}) in {places}"
 
     @model_validator(mode="after")
     def _sections_have_an_effect(self) -> Self:
@@ -251,8 +293,7 @@ class Recipe(Configuration):
         idle |= {*(OF_VECTORS if self.vectors is None else OF_MODELS)}
         if self.speakers.method == "independent":
             idle |= {*OF_BACKGROUND}
-        if self.sweep is None:
-            idle |= {"sweep"}
+        idle |= {name for name in ("augment", "sweep") if getattr(self, name) is None}
         data: dict[str, JsonValue] = self.model_dump(mode="json", exclude=idle)
         if isinstance(features := data.get("features"), dict):
             data["features"] = as_written(self.features, features)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.configuration import Configuration
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store.imported import ImportedConfig
@@ -56,6 +57,39 @@ class BackgroundConfig(TrainingConfig):
     """
 
     per_sex: bool = False
+
+
+class AugmentSection(AugmentConfig):
+    """Augmented copies of recordings, and what they are used for. The tests of trial lists are never copied.
+
+    A copy is a further utterance of the same speaker, named after its recording with ``#aug1``, ``#aug2`` and so on. It
+    draws which of the given effects it has; every selection of at least one is equally likely. They are applied in the
+    order of a recording: room, noise, level, band, codec. ``noise: {}`` and ``reverb: {}`` take the defaults of these
+    sections, and an effect that is not given is not applied. Of recordings longer than ten minutes, copies have the
+    first ten minutes.
+
+    Parameters
+    ----------
+    background : bool
+        Whether background model, factors and back end are trained on copies of the background too. The cohort that
+        normalises scores stays as recorded.
+    calibration : bool
+        Whether a calibration on the background also learns from copies of tests, compared with models as they are
+        enrolled; other calibrations never do. No copy is compared with a model that has its recording.
+    enrolment : bool
+        Whether speakers are enrolled from copies of their recordings too, and so are those of calibration trials.
+    """
+
+    background: bool = True
+    calibration: bool = True
+    enrolment: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_use(self) -> Self:
+        """Refuse copies of nothing."""
+        if not (self.background or self.calibration or self.enrolment):
+            raise ValueError("background, calibration and enrolment are all false; expected one of them to be true")
+        return self
 
 
 class CalibrationSection(Configuration):

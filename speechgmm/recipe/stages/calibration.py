@@ -42,7 +42,7 @@ VERSION = 3
 SCALES = "scales"
 """The key of the file under which stand the deviations that the systems' scores are divided by."""
 
-OPTIONAL = ("n_speakers", "folds", "prior", "standard")
+OPTIONAL = ("n_speakers", "folds", "prior", "standard", "copies")
 """Keys of the file that a calibration need not have."""
 
 REFUSED = "refused"
@@ -74,6 +74,7 @@ class TrainedCalibration:
     folds: int | None = None  # that the trials come from; None for a trial list
     prior: str | None = None  # what was known before the trials: "shipped", "wide"; None for nothing
     standard: Sequence[float] | None = None  # mean and deviation of the sum of unknown speakers' scores
+    copies: int | None = None  # augmented copies of each test that are tests too; None for none
     errors: DecisionErrors | None = None  # of decisions on the trials that it was trained on
 
     def apply(self, scores: Sequence[ScoreMatrix], store: FeatureStore) -> ScoreMatrix:
@@ -209,6 +210,7 @@ def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: Shi
         n_folds,
         "wide" if prior == "wide" else "shipped" if prior else None,
         None if standard is None else (standard.sum_mean, standard.sum_deviation),
+        recipe.augment.copies if recipe.augment and recipe.calibrates_on_copies else None,
         count_errors(llrs, target),
     )
 

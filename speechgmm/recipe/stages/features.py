@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from speechgmm.audio.reading import audio_file
+from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError
 from speechgmm.features.extract import FeatureConfig
@@ -22,6 +23,7 @@ from speechgmm.files import file_digest
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.cache.outputs import StageKey, StageOutput
 from speechgmm.recipe.stages.context import StageContext, to_json
+from speechgmm.recipe.stages.copies import Copy, inputs_of_copies, without_copies
 from speechgmm.recipe.stages.progress import ProgressCallback
 from speechgmm.wording import first_few, names_by_reason
 
@@ -54,6 +56,10 @@ class RoleFeatures:
         """Who speaks, for each model that the utterances enrol."""
         return {utterance.enrols: utterance.speaker for utterance in self.utterances}
 
+    def as_recorded(self) -> "RoleFeatures":
+        """Return the utterances that are recordings of the corpus, and no augmented copies."""
+        return replace(self, utterances=without_copies(self.utterances))
+
     def of_sex(self, sex: str) -> "RoleFeatures":
         """Return the utterances of the speakers of one sex."""
         return replace(self, utterances=tuple(each for each in self.utterances if each.sex == sex))
@@ -83,22 +89,29 @@ def frame_counts(store: FeatureStore) -> dict[str, int]:
 
 
 def role_features(
-    title: str, utterances: Sequence[Utterance], config: FeatureConfig | ImportedConfig, context: StageContext
+    title: str,
+    utterances: Sequence[Utterance],
+    config: FeatureConfig | ImportedConfig,
+    context: StageContext,
+    augment: AugmentConfig | None = None,
 ) -> RoleFeatures:
-    """Extract the features of utterances, or find them."""
+    """Extract the features of utterances, or find them; `augment` is how the copies among them are made."""
     imported = isinstance(config, ImportedConfig)
     stamps = {file: _stamp(file) for file in _files(utterances, imported=imported)}
 
     def work(folder: Path, engine: Engine, progress: ProgressCallback) -> None:
         """Write the store of what was digested: other content would be stored under a wrong digest."""
-        write_role_features(folder, engine, progress, utterances=utterances, config=config)
+        write_role_features(folder, engine, progress, utterances=utterances, config=config, augment=augment)
         if changed := [file for file, stamp in stamps.items() if _stamp(file) != stamp]:
             raise CorpusError(f"{first_few(changed)}: changed, or gone, while features were extracted; run again")
 
-    key = StageKey(
-        "features", VERSION, {"config": to_json(config), "utterances": _digests(utterances, imported=imported)}
-    )
-    return RoleFeatures(tuple(utterances), context.output(key, work, title))
+    inputs: dict[str, JsonValue] = {
+        "config": to_json(config),
+        "utterances": _digests(utterances, imported=imported),
+    }
+    if augment is not None and any(isinstance(each, Copy) for each in utterances):
+        inputs["copies"] = inputs_of_copies(augment)
+    return RoleFeatures(tuple(utterances), context.output(StageKey("features", VERSION, inputs), work, title))
 
 
 def write_role_features(
@@ -108,16 +121,25 @@ def write_role_features(
     *,
     utterances: Sequence[Utterance],
     config: FeatureConfig | ImportedConfig,
+    augment: AugmentConfig | None = None,
 ) -> None:
     """Write a feature store of utterances, in their order."""
     progress(0, len(utterances))
     if isinstance(config, ImportedConfig):
         done = write_imported_store(folder, {each.id: each.path for each in utterances}, config)
     else:
-        sources = [Source(each.id, each.path, each.channel, start=each.start, stop=each.end) for each in utterances]
+        sources = [_source(each, augment) for each in utterances]
         done = write_store(folder, sources, config, engine)
     for n_done in done:
         progress(n_done, len(utterances))
+
+
+def _source(utterance: Utterance, augment: AugmentConfig | None) -> Source:
+    """Return what to extract for an utterance."""
+    source = Source(utterance.id, utterance.path, utterance.channel, start=utterance.start, stop=utterance.end)
+    if isinstance(utterance, Copy) and augment is not None:
+        return replace(source, copy=utterance.plan(augment))
+    return source
 
 
 @lru_cache(maxsize=4)
@@ -181,5 +203,6 @@ def _digests(utterances: Sequence[Utterance], *, imported: bool) -> JsonValue:
             digests[file] = digest_or_reason(Path(file))
         bounds = segment if any(each is not None for each in segment) else []
         part = [place] if imported else [*([place] if place else []), *bounds]
-        inputs.append([utterance.id, digests[file], *part])
+        copy: list[JsonValue] = [[utterance.of, utterance.number]] if isinstance(utterance, Copy) else []
+        inputs.append([utterance.id, digests[file], *part, *copy])
     return inputs

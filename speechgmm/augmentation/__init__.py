@@ -1,0 +1,1 @@
+"""Copies of recordings as if made elsewhere: rooms, noise, levels, bands and codecs, on arrays of samples."""

@@ -1,0 +1,150 @@
+"""One augmented copy of a recording: which effects it draws, and their order."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from speechgmm.arrays import Float32Array, FloatArray
+from speechgmm.audio.reading import audio_facts, load_audio
+from speechgmm.audio.samples import CLIPPING_LEVEL, MAX_AMPLITUDE, check_samples
+from speechgmm.augmentation.band import band_limit
+from speechgmm.augmentation.codecs import encode_and_decode
+from speechgmm.augmentation.config import AugmentConfig, NoiseConfig, ReverbConfig
+from speechgmm.augmentation.noise import add_noise, coloured_noise
+from speechgmm.augmentation.room import reverberate, room_response
+from speechgmm.errors import AudioError
+from speechgmm.files import files_below, is_audio
+
+MAX_RESPONSE_SECONDS = 10.0
+"""How much of a measured impulse response is used."""
+
+
+@dataclass(frozen=True)
+class CopyPlan:
+    """Which copy of a recording to make: what it draws depends on the seed, the name and the number alone."""
+
+    config: AugmentConfig
+    name: str  # of the recording
+    number: int  # of the copy, from 1
+
+    def apply(self, samples: FloatArray, sample_rate: int) -> Float32Array:
+        """Make the copy of the recording's samples (n,), as `augment` does."""
+        return augment(samples, sample_rate, self.config, copy_generator(self.config.seed, self.name, self.number))
+
+
+def augment(samples: FloatArray, sample_rate: int, config: AugmentConfig, rng: np.random.Generator) -> Float32Array:
+    """Make one copy of a recording as if it had been made elsewhere.
+
+    Parameters
+    ----------
+    samples : np.ndarray, shape (n,), n >= 1
+        A waveform with full scale at 1; integers are scaled by their type.
+    sample_rate : int > 0, Hz
+        Its rate.
+    config : AugmentConfig
+        The effects, and the ranges of their values. `copies` and `seed` have no effect here.
+    rng : np.random.Generator
+        Source of all draws.
+
+    Returns
+    -------
+    np.ndarray, shape (n,), float32
+        The copy, at the same rate and aligned in time: filters and codecs leave no delay. Samples beyond full scale are
+        clipped, where a recorder would and after decoding.
+
+    Raises
+    ------
+    AudioError
+        If the waveform is unusable, a band has nothing of it, libsndfile lacks a codec, or a folder has no usable
+        recordings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechgmm import AugmentConfig, augment
+    >>> tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(16000) / 16000)
+    >>> config = AugmentConfig(noise={"snr_db": [20, 20], "colour": [0, 0]})
+    >>> copy = augment(tone, 16000, config, np.random.default_rng(0))
+    >>> print(f"{10 * np.log10(np.mean(tone ** 2) / np.mean((copy - tone) ** 2)):.1f} dB")
+    20.0 dB
+    """
+    copy = check_samples(np.asarray(samples))
+    for effect in draw_effects(config, rng):
+        copy = np.clip(_apply(effect, copy, sample_rate, config, rng), -MAX_AMPLITUDE, MAX_AMPLITUDE)
+    return _clip(copy)
+
+
+def draw_effects(config: AugmentConfig, rng: np.random.Generator) -> tuple[str, ...]:
+    """Draw the effects of a copy, in their order: any selection of at least one of those given, equally likely."""
+    effects = config.effects
+    drawn = int(rng.integers(1, 2 ** len(effects)))
+    return tuple(name for number, name in enumerate(effects) if drawn >> number & 1)
+
+
+def copy_generator(seed: int, name: str, number: int) -> np.random.Generator:
+    """Return the source of the draws of one copy of a recording: by seed, name and number alone."""
+    digest = hashlib.sha256(f"{seed}\n{number}\n{name}".encode("utf-8", "surrogateescape")).digest()
+    return np.random.default_rng(np.random.SeedSequence(list(np.frombuffer(digest, "<u4"))))
+
+
+def folder_recordings(folder: str) -> tuple[Path, ...]:
+    """List the recordings of a folder of noise or impulse responses, at any depth, by name."""
+    if not Path(folder).is_dir():
+        raise AudioError(f"{folder}: no such folder; expected a folder of recordings")
+    names = sorted(name for name in files_below(Path(folder)) if is_audio(name))
+    if not names:
+        raise AudioError(f"{folder}: no audio in it; expected recordings that end as in .wav or .flac")
+    return tuple(Path(folder) / name for name in names)
+
+
+def _apply(
+    effect: str, samples: Float32Array, sample_rate: int, config: AugmentConfig, rng: np.random.Generator
+) -> Float32Array:
+    """Draw the values of one effect, and apply it."""
+    match effect:
+        case "reverb" if config.reverb is not None:
+            return reverberate(samples, _draw_response(config.reverb, sample_rate, rng))
+        case "noise" if config.noise is not None:
+            noise = _draw_noise(config.noise, len(samples), sample_rate, rng)
+            return add_noise(samples, noise, rng.uniform(*config.noise.snr_db))
+        case "level_db" if config.level_db is not None:
+            return samples * np.float32(10 ** (rng.uniform(*config.level_db) / 20))
+        case "band" if config.band is not None:
+            return band_limit(_clip(samples), sample_rate, *config.band[rng.integers(len(config.band))])
+        case "codec" if config.codec is not None:
+            return encode_and_decode(_clip(samples), sample_rate, config.codec[rng.integers(len(config.codec))])
+    raise ValueError(f"effect {effect!r}: the configuration has none; expected one of {', '.join(config.effects)}")
+
+
+def _clip(samples: Float32Array) -> Float32Array:
+    """Clip what is beyond full scale, as the converter of a recorder does."""
+    clipped: Float32Array = np.clip(samples, np.float32(-1), np.float32(CLIPPING_LEVEL))
+    return clipped
+
+
+def _draw_response(config: ReverbConfig, sample_rate: int, rng: np.random.Generator) -> Float32Array:
+    """Draw the impulse response of a room."""
+    if config.folder is None:
+        return room_response(rng.uniform(*config.rt60), rng.uniform(*config.drr_db), sample_rate, rng)
+    path = _draw_file(config.folder, rng)
+    seconds = min(MAX_RESPONSE_SECONDS, audio_facts(path, 0).seconds)
+    return load_audio(path, sample_rate=sample_rate, channel=0, stop=seconds)[0]
+
+
+def _draw_noise(config: NoiseConfig, n_samples: int, sample_rate: int, rng: np.random.Generator) -> Float32Array:
+    """Draw noise (n_samples,): of a colour, or a piece of a recording, which is repeated where it is too short."""
+    if config.folder is None:
+        return coloured_noise(n_samples, sample_rate, rng.uniform(*config.colour), rng)
+    path = _draw_file(config.folder, rng)
+    whole, wanted = audio_facts(path, 0).seconds, n_samples / sample_rate
+    start = rng.uniform(0.0, max(0.0, whole - wanted))
+    piece, *_ = load_audio(path, sample_rate=sample_rate, channel=0, start=start, stop=min(whole, start + wanted))
+    return np.resize(piece, n_samples)
+
+
+def _draw_file(folder: str, rng: np.random.Generator) -> Path:
+    """Draw one of the recordings of a folder."""
+    files = folder_recordings(folder)
+    return files[rng.integers(len(files))]
