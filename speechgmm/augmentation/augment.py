@@ -34,6 +34,10 @@ class CopyPlan:
         return augment(samples, sample_rate, self.config, copy_generator(self.config.seed, self.name, self.number))
 
 
+ONE_MORE = 0.4
+"""Probability that a copy has one more effect than it has already: most recordings have one flaw."""
+
+
 def augment(samples: FloatArray, sample_rate: int, config: AugmentConfig, rng: np.random.Generator) -> Float32Array:
     """Make one copy of a recording as if it had been made elsewhere.
 
@@ -77,10 +81,13 @@ def augment(samples: FloatArray, sample_rate: int, config: AugmentConfig, rng: n
 
 
 def draw_effects(config: AugmentConfig, rng: np.random.Generator) -> tuple[str, ...]:
-    """Draw the effects of a copy, in their order: any selection of at least one of those given, equally likely."""
-    effects = config.effects
-    drawn = int(rng.integers(1, 2 ** len(effects)))
-    return tuple(name for number, name in enumerate(effects) if drawn >> number & 1)
+    """Draw the effects of a copy, in their order: the level if it is given, and one or more of the others."""
+    others = [name for name in config.effects if name != "level_db"]
+    n_drawn = min(1, len(others))
+    while 0 < n_drawn < len(others) and rng.random() < ONE_MORE:
+        n_drawn += 1
+    drawn = {"level_db", *(others[number] for number in rng.permutation(len(others))[:n_drawn])}
+    return tuple(name for name in config.effects if name in drawn)
 
 
 def copy_generator(seed: int, name: str, number: int) -> np.random.Generator:

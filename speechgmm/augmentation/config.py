@@ -87,8 +87,8 @@ class ReverbConfig(Configuration):
 class AugmentConfig(Configuration):
     """How copies of recordings are made that sound as if recorded elsewhere.
 
-    An effect that is not given is not applied. Each copy draws which of the given effects are applied: every selection
-    of at least one effect is equally likely, so that an effect is applied a little more often than every second time.
+    An effect that is not given is not applied. The level, if given, changes in every copy. Of the other effects a copy
+    has one, and with probability 0.4 one more, and so on; which ones is equally likely.
     The order is that of a recording: room, noise, level and clipping, band, codec.
 
     Parameters

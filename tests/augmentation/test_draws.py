@@ -1,5 +1,6 @@
 """What a copy draws: by seed, name and number alone; and configurations that make no sense."""
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -12,14 +13,16 @@ from speechgmm.augmentation.augment import copy_generator, draw_effects
 ALL = AugmentConfig(band=[[300, 3400]], codec=["mulaw"], noise={}, reverb={}, level_db=[-20, 0])
 
 
-def test_every_selection_of_effects_is_drawn_equally_often_and_none_is_empty():
+def test_a_copy_has_the_level_and_one_or_more_of_the_other_effects_equally_often():
     rng = np.random.default_rng(1)
-    n_draws = 31 * 400
+    n_draws = 10_000
     counts = Counter(draw_effects(ALL, rng) for _ in range(n_draws))
-    assert len(counts) == 2**5 - 1
-    assert () not in counts
-    chi_squared = sum((n - 400) ** 2 / 400 for n in counts.values())
-    assert chi_squared < 59.7  # of 30 degrees of freedom: exceeded once in a thousand draws
+    assert all("level_db" in effects for effects in counts)
+    shares = {1: 0.6, 2: 0.4 * 0.6, 3: 0.4**2 * 0.6, 4: 0.4**3}  # of numbers of effects
+    expected = {n: share * n_draws / math.comb(4, n) for n, share in shares.items()}
+    assert len(counts) == 2**4 - 1
+    chi_squared = sum((found - (n := expected[len(effects) - 1])) ** 2 / n for effects, found in counts.items())
+    assert chi_squared < 36.1  # of 14 degrees of freedom: exceeded once in a thousand draws
 
 
 def test_effects_are_applied_in_the_order_of_a_recording():

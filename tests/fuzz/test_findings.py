@@ -274,15 +274,15 @@ def test_statistics_of_another_type_are_refused(tmp_path, name):
     array = load(seeds.speakers(tmp_path)[0])[name].astype(np.float16)
     with pytest.raises(GalleryError, match=rf"damaged header \({name} of type float16\)"):
         load_speaker(signed(tmp_path, **{name: array}), "abc")
-    assert load_speaker(signed(tmp_path), "abc").recordings[0].statistics[0].n_frames == 6
+    assert [each.statistics[0].n_frames for each in load_speaker(signed(tmp_path), "abc").recordings] == [3, 3]
 
 
-def test_infinity_in_a_gallerys_front_end_is_a_change_of_it(written, tmp_path):
+def test_infinity_in_a_gallerys_front_end_is_refused(written, tmp_path):
     [config, _] = seeds.galleries(tmp_path)[0].split(seeds.BETWEEN)
     changed = json.loads(config)
     changed["front_end"]["dither"] = float("inf")
     written("gallery.json", json.dumps(changed).encode())
-    with pytest.raises(GalleryError, match="front_end does not match fingerprint"):
+    with pytest.raises(GalleryError, match=r"front_end.dither.*finite number"):
         Gallery(tmp_path)
 
 

@@ -63,7 +63,7 @@ class AugmentSection(AugmentConfig):
     """Augmented copies of recordings, and what they are used for. The tests of trial lists are never copied.
 
     A copy is a further utterance of the same speaker, named after its recording with ``#aug1``, ``#aug2`` and so on. It
-    draws which of the given effects it has; every selection of at least one is equally likely. They are applied in the
+    has the level, if given, and one of the other given effects, with probability 0.4 one more. They are applied in the
     order of a recording: room, noise, level, band, codec. ``noise: {}`` and ``reverb: {}`` take the defaults of these
     sections, and an effect that is not given is not applied. Of recordings longer than ten minutes, copies have the
     first ten minutes.
