@@ -80,7 +80,7 @@ def _pieces(of_all: tuple[str, ...], seconds: float) -> list[tuple[str, ...]]:
 def build(name: str, workers: int) -> None:
     """Train a recogniser and write it into the package."""
     recipe = load_recipe(RECIPES / f"{name}.yaml", [f"corpus.table={RECIPES / 'speech.csv'}"])
-    done = run(recipe, engine=Engine("processes", workers))
+    done = run(recipe, engine=Engine("processes", n_jobs=workers))
     about = {"name": name, "version": VERSION, "recipe": f"recipes/pretrained/{name}.yaml", "sources": SOURCES}
     source = recogniser_of_results(done.folder, load_recipe(done.folder / "recipe.yaml"))
     write_pretrained(source, about, HERE / "speechgmm" / "pretrained" / name)

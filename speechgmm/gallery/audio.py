@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import JsonValue
 
 from speechgmm.arrays import Float32Array
+from speechgmm.audio import seen
 from speechgmm.audio.bandwidth import real_bandwidth
+from speechgmm.audio.condition import CLEAN_SNR
 from speechgmm.audio.reading import Channel, audio_file, load_audio, load_channels
 from speechgmm.audio.samples import clipped_share, resample, silence_error
 from speechgmm.errors import AudioError, ChannelError
@@ -21,6 +24,9 @@ from speechgmm.gallery.config import GalleryConfig
 
 LoadedAudio = tuple[Float32Array, int, tuple[str, ...]]
 """Samples (n,), their rate in Hz, and what is odd about the file: what `load_audio` returns."""
+
+LEAST_SECONDS = 3.0
+"""Recordings shorter than this may have no pause in which noise is heard alone, so that their noise is not judged."""
 
 MISSED_SHARE = 0.1
 """Share of the front end's frequencies that audio may lack without a warning."""
@@ -33,7 +39,8 @@ class HeardAudio:
     sample_rate: int  # of the file, Hz
     channel: Channel  # None for a file of one channel; otherwise what was taken
     bandwidth: float  # up to which frequency there is sound, in Hz; see `real_bandwidth`
-    warnings: tuple[str, ...] = ()  # what is odd about the file, as `audio_warnings` lists it
+    warnings: tuple[str, ...] = ()  # what is odd about the file, and in what it is unlike the recordings of the models
+    distance: float = 0.0  # from anything that the models were trained on; more than 1 is far
 
     def is_narrow(self, front_end: FeatureConfig) -> bool:
         """Check whether the audio lacks more than `MISSED_SHARE` of the front end's frequencies."""
@@ -75,9 +82,16 @@ def extract_recording(
         mixed = ", in the mean of its channels" if channel == "mean" else ""
         raise AudioError(f"{path}: {error}{mixed}") from error
     extraction = next(iter(extractions.values()))
-    heard = HeardAudio(rate, channel, real_bandwidth(samples, rate), remarks)
+    first = next(iter(config.recognisers.values()))
+    remarks += _unlike(extraction, first.recorded)
+    distance = (
+        0.0
+        if extraction.condition is None or first.trained is None
+        else (seen.distance(extraction.condition, seen.SeenConditions.from_json(first.trained)))
+    )
+    heard = HeardAudio(rate, channel, real_bandwidth(samples, rate), remarks, distance)
     warnings = remarks
-    if heard.is_narrow(front_end):
+    if heard.is_narrow(front_end) and first.recorded is None:
         warnings += (
             f"holds sound up to {heard.bandwidth / 1000:.1f} kHz only, and the features of this gallery reach "
             f"{front_end.top_frequency / 1000:.1f} kHz",
@@ -107,6 +121,16 @@ def _one_channel(path: Path, config: GalleryConfig) -> tuple[Channel, LoadedAudi
     samples, rate, remarks = load_channels(path)
     loudest = int(np.argmax(np.mean(np.square(samples, dtype=np.float64), axis=0)))
     return loudest, (np.ascontiguousarray(samples[:, loudest]), rate, remarks)
+
+
+def _unlike(extraction: Extraction, recorded: Mapping[str, JsonValue] | None) -> tuple[str, ...]:
+    """List in what a recording is unlike those that models were made from, if that is known."""
+    if recorded is None or extraction.condition is None:
+        return ()
+    condition = extraction.condition
+    if extraction.seconds < LEAST_SECONDS:
+        condition = replace(condition, snr=CLEAN_SNR)
+    return seen.unlike(condition, seen.SeenConditions.from_json(recorded))
 
 
 def _joined(path: Path, samples: Float32Array, rate: int, pieces: Sequence[tuple[float, float]]) -> Float32Array:

@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Literal
 
+from pydantic import JsonValue
+
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import GalleryError
 from speechgmm.files import UMASK, WRITING, file_digest, sync_folder, write_durably
@@ -58,6 +60,8 @@ class RecogniserSource:
     systems: Mapping[str, SystemSource]
     calibration: Path | None
     synthetic: bool = False  # whether the background is of synthetic talkers
+    recorded: dict[str, JsonValue] | None = None  # as in `RecogniserConfig`
+    trained: dict[str, JsonValue] | None = None
 
 
 def system_source(
@@ -145,6 +149,8 @@ def _recogniser_config(source: RecogniserSource) -> RecogniserConfig:
         systems={name: system.config for name, system in source.systems.items()},
         calibration=None if source.calibration is None else file_digest(source.calibration),
         synthetic=source.synthetic,
+        recorded=source.recorded,
+        trained=source.trained,
     )
 
 

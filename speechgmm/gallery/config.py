@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, field_validator
 
+from speechgmm.audio.seen import SeenConditions
 from speechgmm.configuration import Configuration, fingerprint
 from speechgmm.errors import GalleryError, ModelError
 from speechgmm.features.extract import FeatureConfig
@@ -156,11 +157,28 @@ class RecogniserConfig(Configuration):
         SHA-256 of the calibration's file; None if scores are not calibrated.
     synthetic : bool
         Whether the background is of synthetic talkers, so that scores mean nothing for real voices.
+    recorded, trained : section or None
+        The conditions of the background's recordings, and the same with the augmented copies that models were trained
+        on, as `speechgmm.audio.seen.SeenConditions.to_json` writes them. Recordings unlike the first get a warning, and
+        those far from the second weaker ratios.
     """
 
     systems: dict[str, SystemConfig] = Field(min_length=1)
     calibration: str | None = None
     synthetic: bool = False
+    recorded: dict[str, JsonValue] | None = None
+    trained: dict[str, JsonValue] | None = None
+
+    @field_validator("recorded", "trained")
+    @classmethod
+    def _can_be_read(cls, value: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        """Refuse conditions that are not those of `SeenConditions`."""
+        if value is not None:
+            try:
+                SeenConditions.from_json(value)
+            except (KeyError, TypeError) as error:
+                raise ValueError(f"not a summary of conditions ({error})") from error
+        return value
 
     @property
     def score_quantity(self) -> str:

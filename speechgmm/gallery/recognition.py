@@ -96,6 +96,7 @@ class HeardTest:
 
     frames: Test  # by the fingerprint of the front end
     bandwidth: float  # up to which frequency there is sound, in Hz
+    distance: float = 0.0  # from anything that the models were trained on; more than 1 is far
 
 
 def as_test(gallery: Gallery, heard: HeardTest | GalleryExtraction | FloatArray) -> HeardTest:
@@ -103,7 +104,11 @@ def as_test(gallery: Gallery, heard: HeardTest | GalleryExtraction | FloatArray)
     if isinstance(heard, HeardTest):
         return heard
     if isinstance(heard, GalleryExtraction):
-        return HeardTest({name: each.frames for name, each in heard.by_front_end.items()}, heard.audio.bandwidth)
+        return HeardTest(
+            {name: each.frames for name, each in heard.by_front_end.items()},
+            heard.audio.bandwidth,
+            heard.audio.distance,
+        )
     if len(gallery.front_ends) > 1:
         raise GalleryError(
             f"{gallery.folder}: frames of one front end, and this gallery has {len(gallery.front_ends)}; expected what "
@@ -323,7 +328,10 @@ def verify_recordings(gallery: Gallery, name: str, files: Iterable[Path], thresh
 
 
 def _scores(gallery: Gallery, models: Mapping[str, ModelsOfSpeaker], tests: Sequence[HeardTest]) -> FusedScores:
-    """Score tests against speakers by name, each pair by the widest recogniser whose band both fill."""
+    """Score tests against speakers by name, each pair by the widest recogniser whose band both fill.
+
+    Ratios of a test that is far from anything that the models were trained on are divided by its distance.
+    """
     needed = [
         [_recogniser_of(gallery, min(each.bandwidth, test.bandwidth)) for test in tests] for each in models.values()
     ]
@@ -342,6 +350,8 @@ def _scores(gallery: Gallery, models: Mapping[str, ModelsOfSpeaker], tests: Sequ
         block = np.ix_(rows, columns)
         matrix[block] = np.where(chosen[block], scores.matrix, matrix[block])
         raw[block] = np.where(chosen[block], scores.raw, raw[block])
+    if gallery.config.calibrated:
+        matrix /= np.maximum(1.0, [test.distance for test in tests])
     return FusedScores(matrix, raw)
 
 
