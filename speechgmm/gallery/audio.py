@@ -5,6 +5,7 @@ Audio that has this form already is used as it is.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from speechgmm.audio.bandwidth import real_bandwidth
 from speechgmm.audio.condition import CLEAN_SNR
 from speechgmm.audio.reading import Channel, audio_file, load_audio, load_channels
 from speechgmm.audio.samples import clipped_share, resample, silence_error
+from speechgmm.augmentation.augment import CopyPlan
 from speechgmm.errors import AudioError, ChannelError
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
 from speechgmm.files import file_digest
@@ -97,6 +99,31 @@ def extract_recording(
             f"{front_end.top_frequency / 1000:.1f} kHz",
         )
     return GalleryExtraction(**vars(replace(extraction, warnings=warnings)), audio=heard, by_front_end=extractions)
+
+
+def extract_copies(
+    path: Path,
+    gallery: GalleryConfig,
+    front_ends: Mapping[str, FeatureConfig],
+    pieces: Sequence[tuple[float, float]] | None = None,
+) -> list[dict[str, Extraction]]:
+    """Extract the features of the augmented copies of a recording that is enrolled, by all front ends.
+
+    The copies depend on the samples alone. One without speech is left out: noise may hide all of it.
+    """
+    config = next(iter(gallery.recognisers.values())).enrolment_copies
+    if config is None:
+        return []
+    samples, rate, _ = _one_channel(path, gallery)[1]
+    if pieces is not None:
+        samples = _joined(path, samples, rate, pieces)
+    name = hashlib.sha256(np.ascontiguousarray(samples).data).hexdigest()
+    copies = []
+    for number in range(1, config.copies + 1):
+        copy = CopyPlan(config, name, number).apply(samples, rate)
+        with suppress(AudioError):
+            copies.append({key: _analyse(copy, rate, each) for key, each in front_ends.items()})
+    return copies
 
 
 def audio_digest(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import GalleryError
 from speechgmm.files import UMASK, WRITING, file_digest, sync_folder, write_durably
@@ -60,7 +61,8 @@ class RecogniserSource:
     systems: Mapping[str, SystemSource]
     calibration: Path | None
     synthetic: bool = False  # whether the background is of synthetic talkers
-    recorded: dict[str, JsonValue] | None = None  # as in `RecogniserConfig`
+    enrolment_copies: AugmentConfig | None = None  # this and the others as in `RecogniserConfig`
+    recorded: dict[str, JsonValue] | None = None
     trained: dict[str, JsonValue] | None = None
 
 
@@ -149,6 +151,7 @@ def _recogniser_config(source: RecogniserSource) -> RecogniserConfig:
         systems={name: system.config for name, system in source.systems.items()},
         calibration=None if source.calibration is None else file_digest(source.calibration),
         synthetic=source.synthetic,
+        enrolment_copies=source.enrolment_copies,
         recorded=source.recorded,
         trained=source.trained,
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, JsonValue, ValidationError, field_validator
 
 from speechgmm.audio.seen import SeenConditions
+from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.configuration import Configuration, fingerprint
 from speechgmm.errors import GalleryError, ModelError
 from speechgmm.features.extract import FeatureConfig
@@ -157,6 +158,8 @@ class RecogniserConfig(Configuration):
         SHA-256 of the calibration's file; None if scores are not calibrated.
     synthetic : bool
         Whether the background is of synthetic talkers, so that scores mean nothing for real voices.
+    enrolment_copies : section or None
+        The augmented copies of each enrolled recording that models are made of, beside the recording itself.
     recorded, trained : section or None
         The conditions of the background's recordings, and the same with the augmented copies that models were trained
         on, as `speechgmm.audio.seen.SeenConditions.to_json` writes them. Recordings unlike the first get a warning, and
@@ -166,6 +169,7 @@ class RecogniserConfig(Configuration):
     systems: dict[str, SystemConfig] = Field(min_length=1)
     calibration: str | None = None
     synthetic: bool = False
+    enrolment_copies: AugmentConfig | None = None
     recorded: dict[str, JsonValue] | None = None
     trained: dict[str, JsonValue] | None = None
 

@@ -13,7 +13,7 @@ work.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -23,14 +23,15 @@ from typing import TypeVar
 from unicodedata import normalize
 
 from speechgmm.errors import AudioError, AudioWarning, GalleryError
-from speechgmm.features.extract import FeatureConfig
-from speechgmm.gallery.audio import GalleryExtraction, audio_digest, extract_recording
+from speechgmm.features.extract import Extraction, FeatureConfig
+from speechgmm.gallery.audio import GalleryExtraction, audio_digest, extract_copies, extract_recording
 from speechgmm.gallery.config_file import read_config
 from speechgmm.gallery.layout import CONFIG_FILE, SUFFIX, speaker_file, speakers_folder
 from speechgmm.gallery.recogniser import ModelFolder, Recogniser, SpeakerModels, StoredSystem
 from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, load_speaker
 from speechgmm.gallery.systems import GalleryModel
 from speechgmm.gmm.model import DiagonalGMM
+from speechgmm.gmm.statistics import SufficientStats
 
 Result = TypeVar("Result")
 
@@ -311,7 +312,8 @@ class Gallery:
         models, start = [], 0
         for recogniser in self.recognisers:
             stop = start + len(recogniser.backgrounds)
-            models.append(recogniser.model([recording.statistics[start:stop] for recording in recordings]))
+            rows = [row[start:stop] for recording in recordings for row in (recording.statistics, *recording.copies)]
+            models.append(recogniser.model(rows))
             start = stop
         bandwidth = min(recording.bandwidth for recording in recordings)
         made = ModelsOfSpeaker(tuple(models), bandwidth)
@@ -338,18 +340,30 @@ def hear(gallery: Gallery, path: Path) -> GalleryExtraction:
     return extract_recording(path, gallery.config, gallery.front_ends)
 
 
-def record_heard(gallery: Gallery, path: Path, extraction: GalleryExtraction) -> Recording:
-    """Compute the statistics of a recording that `hear` has read."""
-    frames = {name: each.frames for name, each in extraction.by_front_end.items()}
+def record_heard(
+    gallery: Gallery,
+    path: Path,
+    extraction: GalleryExtraction,
+    pieces: Sequence[tuple[float, float]] | None = None,
+) -> Recording:
+    """Compute the statistics of a recording that `hear` has read, or of pieces of it, and of its augmented copies."""
+    copies = extract_copies(path, gallery.config, gallery.front_ends, pieces)
     return Recording(
         file=path.name,
         digest=audio_digest(path),
         seconds=extraction.seconds,
         speech_seconds=extraction.speech_seconds,
-        statistics=tuple(each for recogniser in gallery.recognisers for each in recogniser.statistics(frames)),
+        statistics=_statistics(gallery, extraction.by_front_end),
+        copies=tuple(_statistics(gallery, copy) for copy in copies),
         bandwidth=extraction.audio.bandwidth,
         audio=extraction.audio,
     )
+
+
+def _statistics(gallery: Gallery, by_front_end: Mapping[str, Extraction]) -> tuple[SufficientStats, ...]:
+    """Accumulate the statistics of a recording under all background models of a gallery."""
+    frames = {name: each.frames for name, each in by_front_end.items()}
+    return tuple(each for recogniser in gallery.recognisers for each in recogniser.statistics(frames))
 
 
 def read_all(

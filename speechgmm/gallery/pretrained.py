@@ -98,7 +98,14 @@ def pretrained_source(name: str, folder: Path | None = None) -> RecogniserSource
         system: SystemSource(each, {file: path / system / file for file in each.digests})
         for system, each in config.systems.items()
     }
-    return RecogniserSource(systems, None if config.calibration is None else path / CALIBRATION_FILE, config.synthetic)
+    return RecogniserSource(
+        systems,
+        None if config.calibration is None else path / CALIBRATION_FILE,
+        synthetic=config.synthetic,
+        enrolment_copies=config.enrolment_copies,
+        recorded=config.recorded,
+        trained=config.trained,
+    )
 
 
 def pretrained_gallery(folder: str | Path, *, min_speech: float = 2.0) -> Gallery:
@@ -168,7 +175,14 @@ def write_pretrained(source: RecogniserSource, about: Mapping[str, JsonValue], f
     if source.calibration is not None:
         _copy(source.calibration, folder / CALIBRATION_FILE)
         calibration = file_digest(folder / CALIBRATION_FILE)
-    recogniser = RecogniserConfig(systems=systems, calibration=calibration, synthetic=source.synthetic)
+    recogniser = RecogniserConfig(
+        systems=systems,
+        calibration=calibration,
+        synthetic=source.synthetic,
+        enrolment_copies=source.enrolment_copies,
+        recorded=source.recorded,
+        trained=source.trained,
+    )
     written = Pretrained.model_validate({**about, "recogniser": recogniser})
     write_bytes(folder / ABOUT_FILE, written.model_dump_json(indent=2).encode() + b"\n")
     return written

@@ -30,6 +30,9 @@ SPEAKER_FORMAT = FileFormat(
 )
 KIND = "enrolled"
 
+COPIES = "copies."
+"""How the names of the arrays of augmented copies begin; their rows are those of the recordings, one after another."""
+
 STATISTICS = ("zeroth", "first", "second", "log_likelihood", "n_frames", "skipped")
 """Arrays of a speaker's file under the first background model; those under the others have its number added."""
 
@@ -51,6 +54,7 @@ class Recording:
     seconds: float  # length of the audio
     speech_seconds: float  # length of its speech
     statistics: tuple[SufficientStats, ...]  # of its speech frames, under each background model of the gallery
+    copies: tuple[tuple[SufficientStats, ...], ...] = ()  # the same of its augmented copies
     bandwidth: float = math.inf  # up to which frequency there is sound, in Hz; infinite if that was not stored
     audio: HeardAudio | None = None  # how its audio was read; not stored, so None for an enrolled recording
 
@@ -105,9 +109,24 @@ def save_speaker(path: Path, speaker: EnrolledSpeaker, background: str) -> None:
 
     `background` is the digest of the front ends and the background models that the statistics depend on.
     """
+    arrays = _arrays([recording.statistics for recording in speaker.recordings])
+    if copies := [copy for recording in speaker.recordings for copy in recording.copies]:
+        arrays |= {
+            f"{COPIES}{name}": array if name.startswith("n_frames") else array.astype(np.float32)
+            for name, array in _arrays(copies).items()
+        }
+    header = {
+        "background": background,
+        "name": speaker.name,
+        "recordings": [_provenance(recording) for recording in speaker.recordings],
+    }
+    save_arrays(path, SPEAKER_FORMAT, header, arrays, kind=KIND, durably=True)
+
+
+def _arrays(rows: Sequence[Sequence[SufficientStats]]) -> dict[str, npt.NDArray[Any]]:
+    """Stack statistics: rows are recordings, each with its statistics under every background model."""
     arrays: dict[str, npt.NDArray[Any]] = {}
-    by_background = zip(*(recording.statistics for recording in speaker.recordings), strict=True)
-    for number, statistics in enumerate(by_background):
+    for number, statistics in enumerate(zip(*rows, strict=True)):
         names = _array_names(number)
         arrays |= {
             names["zeroth"]: np.stack([stats.zeroth for stats in statistics]),
@@ -117,12 +136,7 @@ def save_speaker(path: Path, speaker: EnrolledSpeaker, background: str) -> None:
             names["n_frames"]: np.array([stats.n_frames for stats in statistics], np.int64),
             names["skipped"]: np.array([stats.skipped for stats in statistics]),
         }
-    header = {
-        "background": background,
-        "name": speaker.name,
-        "recordings": [_provenance(recording) for recording in speaker.recordings],
-    }
-    save_arrays(path, SPEAKER_FORMAT, header, arrays, kind=KIND, durably=True)
+    return arrays
 
 
 def load_speaker(path: Path, background: str) -> EnrolledSpeaker:
@@ -156,31 +170,45 @@ class Provenance(Configuration):
     seconds: float
     speech_seconds: float
     bandwidth: float = math.inf
+    n_copies: int = 0
 
 
 def _provenance(recording: Recording) -> dict[str, Any]:
     """Return the header's entry of a recording; JSON has no infinity, so an unknown bandwidth is left out."""
-    entry = {key: getattr(recording, key) for key in Provenance.model_fields}
+    entry = {key: getattr(recording, key) for key in Provenance.model_fields if key != "n_copies"}
+    if recording.copies:
+        entry["n_copies"] = len(recording.copies)
     return {key: value for key, value in entry.items() if value != math.inf}
 
 
 def _recordings(provenance: Sequence[Mapping[str, Any]], arrays: Arrays) -> tuple[Recording, ...]:
-    """Join the header's recordings with their rows of statistics."""
-    if not provenance or {len(array) for array in arrays.values()} != {len(provenance)}:
-        raise ValueError(f"{len(provenance)} recordings; expected one or more, and statistics of each")
+    """Join the header's recordings with their rows of statistics, and with those of their copies."""
+    entries = [Provenance(**entry) for entry in provenance]
+    own = _rows({name: array for name, array in arrays.items() if not name.startswith(COPIES)}, np.float64)
+    of_copies = {name.removeprefix(COPIES): array for name, array in arrays.items() if name.startswith(COPIES)}
+    copies = _rows(of_copies, np.float32) if of_copies else []
+    if not entries or len(own) != len(entries) or len(copies) != sum(entry.n_copies for entry in entries):
+        raise ValueError(f"{len(entries)} recordings; expected one or more, and statistics of each")
+    recordings, start = [], 0
+    for entry, statistics in zip(entries, own, strict=True):
+        stop = start + entry.n_copies
+        values = entry.model_dump(exclude={"n_copies"})
+        recordings.append(Recording(**values, statistics=statistics, copies=tuple(copies[start:stop])))
+        start = stop
+    return tuple(recordings)
+
+
+def _rows(arrays: Arrays, kind: type[np.floating]) -> list[tuple[SufficientStats, ...]]:
+    """Return the rows of statistics under every background model; refuse arrays of other types or lengths."""
     for key, array in arrays.items():
-        if array.dtype != (np.int64 if key.startswith("n_frames") else np.float64):
+        if array.dtype != (np.int64 if key.startswith("n_frames") else kind):
             raise TypeError(f"{key} of type {array.dtype}")
     n_backgrounds, rest = divmod(len(arrays), len(STATISTICS))
     if rest or not n_backgrounds:
         raise ValueError(f"{len(arrays)} arrays; expected {len(STATISTICS)} for each background model")
-    return tuple(
-        Recording(
-            **Provenance(**entry).model_dump(),
-            statistics=tuple(_statistics(arrays, _array_names(number), row) for number in range(n_backgrounds)),
-        )
-        for row, entry in enumerate(provenance)
-    )
+    (n_rows,) = {len(array) for array in arrays.values()}
+    names = [_array_names(number) for number in range(n_backgrounds)]
+    return [tuple(_statistics(arrays, each, row) for each in names) for row in range(n_rows)]
 
 
 def _array_names(number: int) -> dict[str, str]:

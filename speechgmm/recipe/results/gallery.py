@@ -96,6 +96,7 @@ def recogniser_of_results(results: Path, recipe: Recipe) -> RecogniserSource:
         systems,
         calibration if calibration.exists() else None,
         synthetic=isinstance(recipe.corpus, SyntheticConfig),
+        enrolment_copies=recipe.augment.effects_alone if recipe.augment and recipe.augment.enrolment else None,
     )
 
 

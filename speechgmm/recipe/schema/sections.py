@@ -91,6 +91,11 @@ class AugmentSection(AugmentConfig):
             raise ValueError("background, calibration and enrolment are all false; expected one of them to be true")
         return self
 
+    @property
+    def effects_alone(self) -> AugmentConfig:
+        """How copies are made, without what they are used for."""
+        return AugmentConfig(**{name: getattr(self, name) for name in AugmentConfig.model_fields})
+
 
 class CalibrationSection(Configuration):
     """How scores become log-likelihood ratios, and which trials the calibration is trained on.
