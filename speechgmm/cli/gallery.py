@@ -48,6 +48,15 @@ Threshold = Annotated[
         show_default="the gallery's own; if it has none and is calibrated, what costs least",
     ),
 ]
+AtLeast = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        callback=_finite,
+        metavar="SECONDS",
+        help="Refuse recordings with less speech than this; short tests give small ratios, so that most are unknown.",
+    ),
+]
 ClosedSet = Annotated[
     bool,
     typer.Option("--closed-set", help="Answer the best enrolled speaker; 'unknown' only if two score equally."),
@@ -230,6 +239,7 @@ def identify(
     top: Annotated[int, typer.Option(min=1, help="Speakers to list for each recording.")] = 5,
     threshold: Threshold = None,
     closed_set: ClosedSet = False,
+    at_least: AtLeast = 0.0,
     json_: AsJson = False,
 ) -> None:
     """Name the speaker of each recording, or answer 'unknown'.
@@ -245,7 +255,7 @@ def identify(
         config = _identification(opened, threshold, closed_set)
         found = audio.find_audio(files)
         with audio.reading(found) as paths:
-            identified = identify_recordings(opened, paths, config)
+            identified = identify_recordings(opened, paths, config, at_least=at_least)
         if json_:
             damaged = identified.damaged if identified.answers else opened.roster().damaged
             output.print_json(output.answers_data(opened, config, identified, top, damaged))
@@ -262,7 +272,14 @@ def identify(
 
 
 @gallery.command()
-def verify(folder: Folder, name: Name, files: Files, threshold: Threshold = None, json_: AsJson = False) -> None:
+def verify(
+    folder: Folder,
+    name: Name,
+    files: Files,
+    threshold: Threshold = None,
+    at_least: AtLeast = 0.0,
+    json_: AsJson = False,
+) -> None:
     """Decide whether each recording is of one enrolled speaker.
 
     Without a calibration or --threshold, scores are printed and there is no decision. The exit status does not depend
@@ -277,7 +294,7 @@ def verify(folder: Folder, name: Name, files: Files, threshold: Threshold = None
         opened.model(name)  # a name that is not enrolled is refused before any recording is read
         found = audio.find_audio(files)
         with audio.reading(found) as paths:
-            verified = verify_recordings(opened, name, paths, threshold)
+            verified = verify_recordings(opened, name, paths, threshold, at_least=at_least)
         one_file = found == files and len(files) == 1
         if json_ and not one_file:
             output.print_json(output.decisions_data(opened, name, verified))

@@ -335,9 +335,15 @@ def _warn(path: str | Path, remarks: Iterable[str]) -> None:
         warnings.warn(f"{path}: {remark}", AudioWarning, stacklevel=3)
 
 
-def hear(gallery: Gallery, path: Path) -> GalleryExtraction:
-    """Extract features as the gallery's `read` does, for a caller that shows the warnings in the result itself."""
-    return extract_recording(path, gallery.config, gallery.front_ends)
+def hear(gallery: Gallery, path: Path, *, at_least: float = 0.0) -> GalleryExtraction:
+    """Extract features as the gallery's `read` does, for a caller that shows the warnings in the result itself.
+
+    A recording with less than `at_least` seconds of speech raises an AudioError.
+    """
+    extraction = extract_recording(path, gallery.config, gallery.front_ends)
+    if extraction.speech_seconds < at_least:
+        raise AudioError(f"{path}: {extraction.speech_seconds:.1f} s of speech; expected at least {at_least:g} s")
+    return extraction
 
 
 def record_heard(

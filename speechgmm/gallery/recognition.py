@@ -200,14 +200,20 @@ def identify_speaker(
     return identify(scores.matrix[:, 0], scores.names, config, ranks=scores.raw[:, 0])
 
 
-def identify_recordings(gallery: Gallery, files: Iterable[Path], config: IdentificationConfig | None = None) -> Answers:
+def identify_recordings(
+    gallery: Gallery,
+    files: Iterable[Path],
+    config: IdentificationConfig | None = None,
+    *,
+    at_least: float = 0.0,
+) -> Answers:
     """Identify the speakers of audio files, as ``speechgmm gallery identify`` does.
 
-    Files that cannot be used are listed. A gallery that cannot decide ranks the speakers without an answer. Errors are
+    Files that cannot be used are listed, also those with less than `at_least` seconds of speech. A gallery that cannot decide ranks the speakers without an answer. Errors are
     those of `score_tests`.
     """
     config = gallery.config.decisions.identification if config is None else config
-    tests, unusable = read_each(files, partial(hear, gallery))
+    tests, unusable = read_each(files, partial(hear, gallery, at_least=at_least))
     if not tests:
         return Answers((), unusable, {})
     scores = score_tests(gallery, [extraction for _, extraction in tests])
@@ -306,12 +312,19 @@ def verification_threshold(config: GalleryConfig) -> float | None:
     return decisions.threshold
 
 
-def verify_recordings(gallery: Gallery, name: str, files: Iterable[Path], threshold: float | None = None) -> Decisions:
+def verify_recordings(
+    gallery: Gallery,
+    name: str,
+    files: Iterable[Path],
+    threshold: float | None = None,
+    *,
+    at_least: float = 0.0,
+) -> Decisions:
     """Decide whether audio files are of one enrolled speaker, as ``speechgmm gallery verify`` does.
 
-    Files that cannot be used are listed. Errors are those of `verify_speaker`.
+    Files that cannot be used are listed, also those with less than `at_least` seconds of speech. Errors are those of `verify_speaker`.
     """
-    tests, unusable = read_each(files, partial(hear, gallery))
+    tests, unusable = read_each(files, partial(hear, gallery, at_least=at_least))
     decisions = [
         Decision(
             file=str(path),
