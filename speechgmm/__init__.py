@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from speechgmm.corpus.manifest import Utterance as Utterance
     from speechgmm.corpus.reading import read_corpus as read_corpus
     from speechgmm.corpus.scored.evaluation import evaluate_scores as evaluate_scores
+    from speechgmm.diarisation.config import DiarisationConfig as DiarisationConfig
+    from speechgmm.diarisation.diarise import diarise as diarise
+    from speechgmm.diarisation.models import DiarisationModels as DiarisationModels
     from speechgmm.errors import AudioWarning as AudioWarning
     from speechgmm.errors import SpeechGMMError as SpeechGMMError
     from speechgmm.evaluation.identification import identification_rate as identification_rate
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
     from speechgmm.gmm.training.initialisation import initialise as initialise
     from speechgmm.parallel.engine import Engine as Engine
     from speechgmm.recipe.reading.loader import load_recipe as load_recipe
+    from speechgmm.recipe.results.diarisation import diarisation_models_of_results as diarisation_models_of_results
     from speechgmm.recipe.results.gallery import gallery_of_results as gallery_of_results
     from speechgmm.recipe.results.reading import open_results as open_results
     from speechgmm.recipe.running.runner import run as run
@@ -225,12 +229,16 @@ _HOMES = {
     "enrol": "gallery.enrolment",
     "identify_speaker": "gallery.recognition",
     "verify_speaker": "gallery.recognition",
+    "DiarisationModels": "diarisation.models",
+    "DiarisationConfig": "diarisation.config",
+    "diarise": "diarisation.diarise",
     "Engine": "parallel.engine",
     "Recipe": "recipe.schema.recipe",
     "load_recipe": "recipe.reading.loader",
     "run": "recipe.running.runner",
     "open_results": "recipe.results.reading",
     "gallery_of_results": "recipe.results.gallery",
+    "diarisation_models_of_results": "recipe.results.diarisation",
     "SpeechGMMError": "errors",
     "AudioWarning": "errors",
 }

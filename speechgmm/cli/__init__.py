@@ -12,6 +12,7 @@ from speechgmm.cli.cache import cache
 from speechgmm.cli.check import check
 from speechgmm.cli.common import exit_on_error
 from speechgmm.cli.compare import compare
+from speechgmm.cli.diarise import diarise
 from speechgmm.cli.evaluate import evaluate
 from speechgmm.cli.features import features
 from speechgmm.cli.gallery import gallery
@@ -97,6 +98,7 @@ _add(cache, EXPERIMENTS, "speechgmm cache --prune")
 _add(schema, EXPERIMENTS, "speechgmm schema > recipe.schema.json")
 arrange_group(gallery, GALLERY_EXAMPLES)
 app.add_typer(gallery, name="gallery", cls=Group, rich_help_panel=GALLERIES)
+_add(diarise, GALLERIES, "speechgmm diarise meeting.wav --models results/so762_ivector")
 _add(features, FEATURES, "speechgmm features recordings --out recordings.npz")
 _add(vectors, FEATURES, "speechgmm vectors recordings.yaml --out vectors.npz")
 _add(evaluate, DATA, "speechgmm evaluate scores.txt trials.txt")

@@ -1,0 +1,66 @@
+"""``speechgmm diarise``: who speaks when in a recording of unknown speakers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechgmm.cli.common import exit_on_error, printable, results_folder, shorten_paths
+from speechgmm.cli.features import parse_channel
+
+if TYPE_CHECKING:
+    from speechgmm.diarisation.diarise import Diarisation
+
+RecordingArgument = Annotated[Path, typer.Argument(help="The audio file.", show_default=False)]
+ModelsOption = Annotated[
+    Path,
+    typer.Option(help="The results folder of a run with i-vectors and PLDA.", show_default=False),
+]
+SpeakersOption = Annotated[
+    str, typer.Option(metavar="auto|N", help="How many speakers there are; auto estimates their number.")
+]
+ChannelOption = Annotated[
+    str | None, typer.Option(metavar="N|mean", help="Of several channels, the one to read (from 0), or their mean.")
+]
+
+
+def diarise(
+    recording: RecordingArgument,
+    *,
+    models: ModelsOption,
+    speakers: SpeakersOption = "auto",
+    channel: ChannelOption = None,
+) -> None:
+    """Find who speaks when in a recording of unknown speakers.
+
+    Speakers are called speaker1, speaker2, ... in the order in which they first speak.
+    """
+    n_speakers = _parse_speakers(speakers)
+    with exit_on_error():
+        from speechgmm.diarisation import diarise as room
+        from speechgmm.recipe.results.diarisation import diarisation_models_of_results
+
+        loaded = diarisation_models_of_results(results_folder(models))
+        found = room.diarise(recording, loaded, n_speakers=n_speakers, channel=parse_channel(channel))
+        for warning in found.warnings:
+            typer.secho(f"warning: {shorten_paths(printable(warning))}", fg="yellow", err=True)
+        _show(found, n_speakers)
+
+
+def _parse_speakers(text: str) -> int | None:
+    """Return the number of speakers, or None to estimate it."""
+    if text == "auto":
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise typer.BadParameter(f"{text}; expected auto, or a number from 1", param_hint="--speakers")
+    return int(text)
+
+
+def _show(found: "Diarisation", n_speakers: int | None) -> None:
+    """Print the segments, and how long each speaker speaks."""
+    for start, stop, speaker in found.segments:
+        typer.echo(f"{start:9.2f} {stop:9.2f}  {speaker}")
+    totals = found.speakers
+    typer.echo(", ".join(f"{speaker} {seconds:.1f} s" for speaker, seconds in totals.items()))
+    if n_speakers is not None and len(totals) < n_speakers:
+        typer.secho(f"warning: only {len(totals)} of {n_speakers} speakers found", fg="yellow", err=True)

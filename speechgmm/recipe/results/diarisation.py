@@ -1,0 +1,62 @@
+"""The models of a run, for diarisation."""
+
+from pathlib import Path
+
+from speechgmm.diarisation.models import DiarisationModels
+from speechgmm.errors import ResultsError
+from speechgmm.features.extract import FeatureConfig
+from speechgmm.files import is_file
+from speechgmm.gmm.storage import load_gmm
+from speechgmm.recipe.layout import BACKEND_FILE, RECIPE_FILE, SUBSPACE_FILE, UBM_FILE
+from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.results.wrong_folders import not_results
+from speechgmm.subspace.backend.storage import load_backend
+from speechgmm.subspace.total_variability.storage import load_total_variability
+from speechgmm.subspace.vectors import IVectorConfig
+
+
+def diarisation_models_of_results(results: str | Path) -> DiarisationModels:
+    """Read what `diarise` needs from the results of a run with i-vectors and PLDA.
+
+    Parameters
+    ----------
+    results : str or Path
+        The results folder of a run with one system, such as the recipe ``so762_ivector``.
+
+    Returns
+    -------
+    DiarisationModels
+        Front end, background model, factors and back end of the run.
+
+    Raises
+    ------
+    ResultsError, RecipeError, ModelError
+        If the folder is not that of a run on audio with one system of i-vectors and PLDA, or a file is missing or
+        damaged.
+
+    Examples
+    --------
+    >>> from speechgmm import Engine, Recipe, diarisation_models_of_results, run
+    >>> corpus = {"kind": "synthetic", "n_speakers": 2, "n_background": 3, "n_test": 1, "seconds": 2.0}
+    >>> vectors = {"ubm": {"n_components": 4}, "vectors": {"kind": "ivector", "rank": 2}, "backend": ["plda"]}
+    >>> recipe = Recipe(name="voices", corpus=corpus, calibration={"method": "none"}, **vectors)
+    >>> done = run(recipe, engine=Engine("serial"), until_stage="evaluation")
+    >>> diarisation_models_of_results("results/voices").factors.rank
+    2
+    """
+    results = Path(results)
+    if not is_file(results / RECIPE_FILE):
+        raise ResultsError(not_results(results))
+    recipe = load_recipe(results / RECIPE_FILE)
+    if recipe.systems or not isinstance(recipe.vectors, IVectorConfig) or recipe.ubm.per_sex:
+        found = "a fusion" if recipe.systems else "no i-vectors of one background model"
+        raise ResultsError(f"{results}: {found}; expected a run of one system of i-vectors, such as so762_ivector")
+    if not isinstance(recipe.features, FeatureConfig):
+        raise ResultsError(f"{results}: its models are of imported features; expected a run on audio")
+    return DiarisationModels(
+        recipe.features,
+        load_gmm(results / UBM_FILE),
+        load_total_variability(results / SUBSPACE_FILE),
+        load_backend(results / BACKEND_FILE),
+        recipe.vectors,
+    )
