@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from speechgmm.gallery.enrolment import create_gallery as create_gallery
     from speechgmm.gallery.enrolment import enrol as enrol
     from speechgmm.gallery.gallery import Gallery as Gallery
+    from speechgmm.gallery.pretrained import pretrained_gallery as pretrained_gallery
     from speechgmm.gallery.recognition import identify_speaker as identify_speaker
     from speechgmm.gallery.recognition import verify_speaker as verify_speaker
     from speechgmm.gmm.adaptation import AdaptationConfig as AdaptationConfig
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from speechgmm.parallel.engine import Engine as Engine
     from speechgmm.recipe.reading.loader import load_recipe as load_recipe
     from speechgmm.recipe.results.diarisation import diarisation_models_of_results as diarisation_models_of_results
+    from speechgmm.recipe.results.diarisation import pretrained_diarisation_models as pretrained_diarisation_models
     from speechgmm.recipe.results.gallery import gallery_of_results as gallery_of_results
     from speechgmm.recipe.results.reading import open_results as open_results
     from speechgmm.recipe.running.runner import run as run
@@ -227,6 +229,7 @@ _HOMES = {
     "Gallery": "gallery.gallery",
     "create_gallery": "gallery.enrolment",
     "enrol": "gallery.enrolment",
+    "pretrained_gallery": "gallery.pretrained",
     "identify_speaker": "gallery.recognition",
     "verify_speaker": "gallery.recognition",
     "DiarisationModels": "diarisation.models",
@@ -239,6 +242,7 @@ _HOMES = {
     "open_results": "recipe.results.reading",
     "gallery_of_results": "recipe.results.gallery",
     "diarisation_models_of_results": "recipe.results.diarisation",
+    "pretrained_diarisation_models": "recipe.results.diarisation",
     "SpeechGMMError": "errors",
     "AudioWarning": "errors",
 }

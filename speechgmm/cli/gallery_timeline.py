@@ -36,11 +36,10 @@ class TimelineFiles:
             rttm_names(names)
         for page in self.pages:
             link_to(recording, page)
-        everything = [path for paths in self.by_content.values() for path in paths]
-        for path in everything:
+        for path in self.all_paths:
             if path.absolute() == recording.absolute():
                 raise GalleryError(f"{path}: the recording itself; expected another file to write")
-            if everything.count(path) > 1:
+            if self.all_paths.count(path) > 1:
                 raise GalleryError(f"{path}: given twice; expected different files to write")
 
     def write(
@@ -52,23 +51,44 @@ class TimelineFiles:
         channel: "Channel",
     ) -> None:
         """Write all files; `facts` are for JSON, and the waveform is drawn of one channel."""
-        from speechgmm.gallery.segment_files import write_segments
         from speechgmm.gallery.timeline import write_table
+
+        for path in self.windows:
+            write_table(path, timeline)
+        meaning = f"mean {timeline.quantity} of the speaker ({timeline.unit})"
+        self.write_segments(
+            recording, segments, float(timeline.edges[-1]), timeline.names, facts, channel, score_meaning=meaning
+        )
+
+    def write_segments(
+        self,
+        recording: Path,
+        segments: Sequence["Segment"],
+        seconds: float,
+        names: Sequence[str],
+        facts: Mapping[str, Any],
+        channel: "Channel",
+        *,
+        score_meaning: str = "",
+    ) -> None:
+        """Write what is made of segments alone: tables, plots and pages; `names` are the speakers'."""
+        from speechgmm.gallery.segment_files import write_segments
         from speechgmm.gallery.timeline_page import write_timeline_page
         from speechgmm.gallery.timeline_plot import draw_timeline, read_envelope
 
-        seconds = float(timeline.edges[-1])
         for path in self.segments:
             write_segments(path, segments, recording, facts)
-        for path in self.windows:
-            write_table(path, timeline)
         if self.plots:
             waveform = read_envelope(recording, seconds, channel=channel)
             for path in self.plots:
-                draw_timeline(path, segments, timeline.names, waveform, recording.name)
+                draw_timeline(path, segments, names, waveform, recording.name)
         for path in self.pages:
-            meaning = f"mean {timeline.quantity} of the speaker ({timeline.unit})"
-            write_timeline_page(path, segments, recording, seconds, score_meaning=meaning)
+            write_timeline_page(path, segments, recording, seconds, score_meaning=score_meaning)
+
+    @property
+    def all_paths(self) -> tuple[Path, ...]:
+        """All files."""
+        return tuple(path for paths in self.by_content.values() for path in paths)
 
 
 def choose_files(recording: Path, out: Sequence[Path], html: Path | None, windows: Path | None) -> TimelineFiles:

@@ -159,6 +159,10 @@ class Recogniser:
         digest = self.config.calibration
         return None if digest is None else self._folder.intact(CALIBRATION_FILE, digest)
 
+    def system(self, name: str) -> StoredSystem:
+        """Return the system of a name."""
+        return self.systems[list(self.config.systems).index(name)]
+
     def load(self) -> None:
         """Read what makes models, so that its damage is not taken for that of the speakers' files."""
         for system in self.systems:

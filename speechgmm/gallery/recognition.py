@@ -209,8 +209,8 @@ def identify_recordings(
 ) -> Answers:
     """Identify the speakers of audio files, as ``speechgmm gallery identify`` does.
 
-    Files that cannot be used are listed, also those with less than `at_least` seconds of speech. A gallery that cannot decide ranks the speakers without an answer. Errors are
-    those of `score_tests`.
+    Files that cannot be used are listed, also those with less than `at_least` seconds of speech. A gallery that cannot
+    decide ranks the speakers without an answer. Errors are those of `score_tests`.
     """
     config = gallery.config.decisions.identification if config is None else config
     tests, unusable = read_each(files, partial(hear, gallery, at_least=at_least))
@@ -322,7 +322,8 @@ def verify_recordings(
 ) -> Decisions:
     """Decide whether audio files are of one enrolled speaker, as ``speechgmm gallery verify`` does.
 
-    Files that cannot be used are listed, also those with less than `at_least` seconds of speech. Errors are those of `verify_speaker`.
+    Files that cannot be used are listed, also those with less than `at_least` seconds of speech. Errors are those of
+    `verify_speaker`.
     """
     tests, unusable = read_each(files, partial(hear, gallery, at_least=at_least))
     decisions = [

@@ -6,6 +6,8 @@ from speechgmm.diarisation.models import DiarisationModels
 from speechgmm.errors import ResultsError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import is_file
+from speechgmm.gallery.pretrained import load_pretrained
+from speechgmm.gallery.systems import VectorSystem
 from speechgmm.gmm.storage import load_gmm
 from speechgmm.recipe.layout import BACKEND_FILE, RECIPE_FILE, SUBSPACE_FILE, UBM_FILE
 from speechgmm.recipe.reading.loader import load_recipe
@@ -13,6 +15,37 @@ from speechgmm.recipe.results.wrong_folders import not_results
 from speechgmm.subspace.backend.storage import load_backend
 from speechgmm.subspace.total_variability.storage import load_total_variability
 from speechgmm.subspace.vectors import IVectorConfig
+
+PRETRAINED = "speech16k", "mfcc_raw_plda"
+"""The pretrained recogniser, and its system, that diarisation compares voices with by default."""
+
+
+def pretrained_diarisation_models() -> DiarisationModels:
+    """Open the pretrained models for diarisation.
+
+    Returns
+    -------
+    DiarisationModels
+        Front end, background model, factors and back end that come with the package.
+
+    Raises
+    ------
+    ModelError
+        If the package's files are missing or damaged.
+
+    Examples
+    --------
+    >>> from speechgmm import pretrained_diarisation_models
+    >>> pretrained_diarisation_models().front_end.sample_rate
+    16000
+    """
+    name, system = PRETRAINED
+    stored = load_pretrained(name).system(system)
+    kind = stored.kind
+    assert isinstance(kind, VectorSystem)
+    assert kind.factors is not None
+    assert isinstance(kind.config, IVectorConfig)
+    return DiarisationModels(stored.front_end, kind.ubm, kind.factors, kind.backend, kind.config)
 
 
 def diarisation_models_of_results(results: str | Path) -> DiarisationModels:
