@@ -1,64 +1,72 @@
-"""Lists the speech of the pretrained recognisers, and builds them: ``python benchmarks/pretrained.py list|build``.
+"""Lists the speech of the pretrained recognisers, and builds them.
+
+Usage: python benchmarks/pretrained.py list
+       python benchmarks/pretrained.py build NAME [--out FOLDER] [--half 0|1] [--workers N]
 
 ``list`` writes ``recipes/pretrained/speech.csv``: all utterances of speechocean762, and those of LibriSpeech cut into
-pieces of about four seconds. ``build NAME`` runs ``recipes/pretrained/NAME.yaml`` and writes
-``speechgmm/pretrained/NAME``.
+pieces of about four seconds. ``build NAME`` runs ``recipes/pretrained/NAME.yaml`` and writes FOLDER/NAME, by default
+into ``speechgmm/pretrained``. With ``--half`` it trains on one half of the speakers, for tests with the others. Results
+and cache are in the folder ``results``. The data are in $SPEECHGMM_DATA.
 """
 
 import argparse
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
+from meetings import half_of, recordings
+from pydantic import JsonValue
+
+from speechgmm import Engine, load_recipe, run
+from speechgmm.audio.condition import Condition, measure_condition
+from speechgmm.audio.reading import load_audio
+from speechgmm.audio.seen import summarise
+from speechgmm.augmentation.augment import CopyPlan
+from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.files import write_csv
 from speechgmm.gallery.pretrained import write_pretrained
-from speechgmm.parallel.engine import Engine
-from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.results.gallery import recogniser_of_results
-from speechgmm.recipe.running.runner import run
 
 HERE = Path(__file__).resolve().parent.parent
 RECIPES = HERE / "recipes" / "pretrained"
 COLUMNS = ("id", "path", "speaker", "role", "sex", "start", "end")
+CORPORA = ("so762", "libri")
+Row = tuple[str, ...]
 
 PIECE = 4.0
 """Seconds of a piece of a recording, about."""
 
-SOURCES = [
-    {
-        "name": "speechocean762",
-        "licence": "Apache-2.0",
-        "url": "https://www.openslr.org/101",
-    },
-    {
-        "name": "LibriSpeech",
-        "licence": "CC-BY-4.0",
-        "url": "https://www.openslr.org/12",
-    },
+MEASURED = 8
+"""Of so many utterances, one is measured with its copies."""
+
+SOURCES: JsonValue = [
+    {"name": "speechocean762", "licence": "Apache-2.0", "url": "https://www.openslr.org/101"},
+    {"name": "LibriSpeech", "licence": "CC-BY-4.0", "url": "https://www.openslr.org/12"},
 ]
 
 VERSION = 1
 """Rises when the recognisers are trained again."""
 
 
-def list_speech(data: Path) -> None:
-    """Write the table: the background, and ten speakers of LibriSpeech for enrolment and tests."""
-    rows = []
-    for corpus in ("so762", "libri"):
+def list_speech(data: Path, half: int | None) -> list[Row]:
+    """List the background, and speakers of LibriSpeech for enrolment and tests; all, or one half of the speakers."""
+    rows: list[Row] = []
+    for corpus in CORPORA:
+        kept = set(half_of(recordings(data, corpus), half))
         with (data / corpus / "speakers.tsv").open() as stream:
             sexes = {row["speaker"]: row["sex"] for row in csv.DictReader(stream, delimiter="\t")}
         for part in ("background", "enrol", "test"):
             folder = data / corpus / "lists" / part
             speakers, paths, seconds = (_pairs(folder / name) for name in ("utt2spk", "wav.scp", "utt2dur"))
             role = "background" if corpus == "so762" else part
+            one_each = len(paths) == len(set(speakers.values()))
             for name, path in paths.items():
-                of_all = name, f"{corpus}/{path}", speakers[name], role, sexes[speakers[name]]
-                rows += (
-                    _pieces(of_all, float(seconds[name]))
-                    if len(paths) == len(set(speakers.values()))
-                    else [(*of_all, "", "")]
-                )
-    write_csv(RECIPES / "speech.csv", COLUMNS, rows)
+                speaker = speakers[name]
+                if speaker in kept:
+                    row = name, f"{corpus}/{path}", speaker, role, sexes[speaker]
+                    rows += _pieces(row, float(seconds[name])) if one_each else [(*row, "", "")]
+    return rows
 
 
 def _pairs(path: Path) -> dict[str, str]:
@@ -66,33 +74,65 @@ def _pairs(path: Path) -> dict[str, str]:
     return dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
 
 
-def _pieces(of_all: tuple[str, ...], seconds: float) -> list[tuple[str, ...]]:
+def _pieces(row: Row, seconds: float) -> list[Row]:
     """Cut a recording into equal pieces of about four seconds."""
-    name, *others = of_all
+    name, *others = row
     n_pieces = max(1, round(seconds / PIECE))
-    edges = [f"{seconds * number / n_pieces:.3f}" for number in range(n_pieces + 1)]
-    return [
-        (f"{name}-{number}", *others, edges[number - 1], edges[number] if number < n_pieces else "")
-        for number in range(1, n_pieces + 1)
-    ]
+    edges = [f"{seconds * number / n_pieces:.3f}" for number in range(n_pieces)] + [""]
+    return [(f"{name}-{number}", *others, *edges[number - 1 : number + 1]) for number in range(1, n_pieces + 1)]
 
 
-def build(name: str, workers: int) -> None:
-    """Train a recogniser and write it into the package."""
-    recipe = load_recipe(RECIPES / f"{name}.yaml", [f"corpus.table={RECIPES / 'speech.csv'}"])
+def conditions(data: Path, rows: list[Row], config: AugmentConfig, sample_rate: int) -> tuple[list[Condition], ...]:
+    """Measure the background's recordings, and copies of some of them."""
+    recorded, copied = [], []
+    files = sorted({row[1] for row in rows if row[3] == "background"})
+    for number, file in enumerate(files):
+        samples = load_audio(data / file)[0]
+        recorded.append(measure_condition(samples, sample_rate))
+        if number % MEASURED == 0:
+            copies = (CopyPlan(config, file, copy).apply(samples, sample_rate) for copy in range(1, config.copies + 1))
+            copied += [measure_condition(copy, sample_rate) for copy in copies]
+    return recorded, copied
+
+
+def build(name: str, data: Path, out: Path, half: int | None, workers: int) -> None:
+    """Train a recogniser and write it."""
+    table = RECIPES / "speech.csv"
+    overrides = []
+    if half is not None:
+        table = out / f"speech-{half}.csv"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        write_csv(table, COLUMNS, list_speech(data, half))
+        overrides = [f"name={name}-{half}"]
+    recipe = load_recipe(RECIPES / f"{name}.yaml", [f"corpus.table={table.resolve()}", *overrides])
     done = run(recipe, engine=Engine("processes", n_jobs=workers))
-    about = {"name": name, "version": VERSION, "recipe": f"recipes/pretrained/{name}.yaml", "sources": SOURCES}
     source = recogniser_of_results(done.folder, load_recipe(done.folder / "recipe.yaml"))
-    write_pretrained(source, about, HERE / "speechgmm" / "pretrained" / name)
+    with table.open() as stream:
+        rows = [tuple(row.values()) for row in csv.DictReader(stream)]
+    assert source.enrolment_copies is not None
+    rate = max(front_end["sample_rate"] for front_end in (each.config.front_end for each in source.systems.values()))
+    recorded, copied = conditions(data, rows, source.enrolment_copies, rate)
+    source = replace(
+        source,
+        recorded=summarise(recorded, rate).to_json(),
+        trained=summarise([*recorded, *copied], rate).to_json(),
+    )
+    about = {"name": name, "version": VERSION, "recipe": f"recipes/pretrained/{name}.yaml", "sources": SOURCES}
+    write_pretrained(source, about, out / name)
+    size = sum(path.stat().st_size for path in (out / name).rglob("*") if path.is_file())
+    print(f"{out / name}: {size / 1e6:.1f} MB; of {len({row[2] for row in rows})} speakers")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["list", "build"])
     parser.add_argument("name", nargs="?", default="speech16k")
+    parser.add_argument("--out", type=Path, default=HERE / "speechgmm" / "pretrained")
+    parser.add_argument("--half", type=int, choices=[0, 1])
     parser.add_argument("--workers", type=int, default=1)
-    arguments = parser.parse_args()
-    if arguments.what == "list":
-        list_speech(Path(os.environ["SPEECHGMM_DATA"]))
+    chosen = parser.parse_args()
+    corpora = Path(os.environ["SPEECHGMM_DATA"])
+    if chosen.what == "list":
+        write_csv(RECIPES / "speech.csv", COLUMNS, list_speech(corpora, None))
     else:
-        build(arguments.name, arguments.workers)
+        build(chosen.name, corpora, chosen.out, chosen.half, chosen.workers)
