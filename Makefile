@@ -5,7 +5,7 @@ BIN := .venv/bin
 TESTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install quickstart test test-slow test-minimal lint types layers unit browser format schema benchmarks fuzz clean
+.PHONY: help install quickstart test test-slow test-minimal lint types layers unit browser format schema benchmarks fuzz pretrained clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -87,6 +87,9 @@ benchmarks: .venv/.benchmarks  ## measure speed against other packages, as ratio
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/scale.py --hours 16
+
+pretrained: .venv/.dev   ## train the models that come with the package again; needs $SPEECHGMM_DATA
+	$(BIN)/python benchmarks/pretrained.py build speech16k --workers 2
 
 .venv/.fuzz: .venv/.dev
 	$(BIN)/pip install --quiet --editable '.[fuzz]'

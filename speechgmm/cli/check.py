@@ -32,6 +32,12 @@ def check(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every case.")] = False,
     jobs: JobsOption = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Compare audio files with the recordings of this gallery's models.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Check a recipe and its data, or recordings, before anything is computed.
 
@@ -43,9 +49,11 @@ def check(
     """
     with exit_on_error("interrupted"):
         if recipe := _recipe_among(paths, set_ or ()):
+            if gallery is not None:
+                raise RecipeError(f"--gallery {gallery}: for audio files, and {recipe} is a recipe; leave it out")
             _check_recipe(recipe, set_ or (), json=json, jobs=jobs)
         else:
-            check_audio(paths, json=json)
+            check_audio(paths, gallery=gallery, json=json)
 
 
 def _recipe_among(paths: Sequence[Path], overrides: Sequence[str]) -> Path | None:

@@ -11,6 +11,7 @@ from speechgmm.cli.gallery_audio import find_audio, grouped, reading
 
 if TYPE_CHECKING:
     from speechgmm.audio.recordings import RecordingReport, UnreadableRecording
+    from speechgmm.audio.seen import SeenConditions
 
 TITLES = ("recording", "Hz", "s", "speech", "band, Hz", "dB", "SNR", "clipped", "fade, s", "holes", "remarks")
 
@@ -28,13 +29,17 @@ def holds_audio(path: Path) -> bool:
         return RECORDING.match(file.read(64)) is not None
 
 
-def check_audio(paths: Sequence[Path], *, json: bool) -> None:
-    """Print a report on audio files and folders of them; exit with 3 if some were unusable, with 2 if all were."""
+def check_audio(paths: Sequence[Path], *, gallery: Path | None, json: bool) -> None:
+    """Print a report on audio files and folders of them; exit with 3 if some were unusable, with 2 if all were.
+
+    With a gallery, recordings are compared with those that its models were made from.
+    """
     from speechgmm.audio.recordings import UnreadableRecording, report
 
+    seen = None if gallery is None else _seen_by(gallery)
     files = find_audio(paths)
     with reading(files) as tracked:
-        found = list(report(tracked))
+        found = list(report(tracked, seen))
     unusable = [each for each in found if isinstance(each, UnreadableRecording)]
     usable = [each for each in found if not isinstance(each, UnreadableRecording)]
     if json:
@@ -43,6 +48,20 @@ def check_audio(paths: Sequence[Path], *, json: bool) -> None:
         _print_table(usable, unusable)
     if unusable:
         raise typer.Exit(3 if usable else 2)
+
+
+def _seen_by(folder: Path) -> "SeenConditions":
+    """Return the conditions of the recordings that a gallery's models were made from."""
+    from speechgmm.audio.seen import SeenConditions
+    from speechgmm.errors import GalleryError
+    from speechgmm.gallery.gallery import Gallery
+
+    recorded = next(iter(Gallery(folder).config.recognisers.values())).recorded
+    if recorded is None:
+        raise GalleryError(
+            f"{folder}: the recordings of its models were not measured; expected a gallery of the pretrained models"
+        )
+    return SeenConditions.from_json(recorded)
 
 
 def _print_json(usable: "Sequence[RecordingReport]", unusable: "Sequence[UnreadableRecording]") -> None:

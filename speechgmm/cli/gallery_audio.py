@@ -77,7 +77,8 @@ def show_heard(gallery: "Gallery", heard: Mapping[str, "HeardAudio"]) -> None:
         made.append(f"{_recordings(len(several))} of several channels: {taken}")
     if made:
         typer.echo("; ".join(made), err=True)
-    _warn_of_narrow(front_end, {name: audio for name, audio in heard.items() if audio.is_narrow(front_end)})
+    if not gallery.config.knows_conditions:
+        _warn_of_narrow(front_end, {name: audio for name, audio in heard.items() if audio.is_narrow(front_end)})
     remarks = ((name, remark) for name, audio in heard.items() for remark in audio.warnings)
     for remark, names in names_by_reason(remarks).items():
         warn(f"{names[0]}: {remark}" if len(names) == 1 else f"{_recordings(len(names))}: {remark}: {listed(names)}")

@@ -93,7 +93,7 @@ def extract_recording(
     )
     heard = HeardAudio(rate, channel, real_bandwidth(samples, rate), remarks, distance)
     warnings = remarks
-    if heard.is_narrow(front_end) and first.recorded is None:
+    if heard.is_narrow(front_end) and not config.knows_conditions:
         warnings += (
             f"holds sound up to {heard.bandwidth / 1000:.1f} kHz only, and the features of this gallery reach "
             f"{front_end.top_frequency / 1000:.1f} kHz",

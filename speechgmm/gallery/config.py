@@ -257,6 +257,11 @@ class GalleryConfig(Configuration):
         return next(iter(self.recognisers.values())).score_unit
 
     @property
+    def knows_conditions(self) -> bool:
+        """Whether it is known how the background was recorded, so that recordings unlike it are noticed."""
+        return next(iter(self.recognisers.values())).recorded is not None
+
+    @property
     def synthetic(self) -> bool:
         """Whether a background is of synthetic talkers."""
         return any(each.synthetic for each in self.recognisers.values())

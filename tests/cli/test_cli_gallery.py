@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from helpers.commands import message_of
+from helpers.commands import message_of, remarks_of
 from helpers.paths import ROOT
 from helpers.voices import enrolment, spoken
 from speechgmm import FeatureConfig, extract, load_gmm, save_gmm
@@ -74,7 +74,7 @@ def test_the_story(voices, tmp_path, monkeypatch):
     for name, speaker in (("Ann", "f001"), ("Bo", "m002"), ("Cat", "f003")):
         done = gallery("enrol", "team", name, *enrolment(voices, speaker))
         assert re.fullmatch(rf"{name}: enrolled with 3 recordings, \d+\.\d s of speech\n", done.stdout)
-        assert (done.exit_code, done.stderr) == (0, "")
+        assert (done.exit_code, remarks_of(done)) == (0, "")
     tests = [spoken(voices, speaker)[0] for speaker in ("f001", "m002", "f003", "m004")]
     done = gallery("identify", "team", *tests, "--threshold", 0.5, "--top", 1)
     answers = [line.split()[1] for line in done.stdout.splitlines()[2:6]]
@@ -97,7 +97,7 @@ def test_documents_for_programs_hold_what_the_functions_give(voices, filled):
     test = spoken(voices, "m002")[0]
     read = opened.read(test)
     done = gallery("identify", filled, test, "--threshold", 0.5, "--json", "--top", 2)
-    assert (done.exit_code, done.stderr) == (0, "")
+    assert (done.exit_code, remarks_of(done)) == (0, "")
     data = json.loads(done.stdout)
     expected = identify_speaker(opened, read.frames, IdentificationConfig(threshold=0.5))
     assert (data["calibrated"], data["score_unit"], data["threshold"]) == (False, "nats per frame, not calibrated", 0.5)
@@ -434,7 +434,7 @@ ONE_BY_ONE = ("--window", 2, "--hop", 2, "--pause", 2, "--threshold", 0.5)
 
 def test_a_timeline_is_a_table_a_plot_and_a_summary(filled, meeting):
     done = gallery("timeline", filled, meeting, *ONE_BY_ONE)
-    assert (done.exit_code, done.stderr) == (0, "")
+    assert (done.exit_code, remarks_of(done)) == (0, "")
     rows = [line.split() for line in done.stdout.splitlines()]
     assert {row[0] for row in rows[2:5]} == {"Ann", "unknown", "Bo"}
     assert all(float(row[1]) == pytest.approx(2, abs=0.4) for row in rows[2:5])

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from helpers.commands import message_of
+from helpers.commands import message_of, remarks_of
 from helpers.voices import enrolment, spoken
 from speechgmm.audio.samples import resample
 from speechgmm.cli import app
@@ -69,7 +69,7 @@ def test_folders_are_read_at_any_depth_and_what_was_made_of_audio_is_said_once(m
     assert [row[1] for row in rows if "c.wav" not in row[0]] == [
         "Ann"
     ] * 3  # speech up to 4 kHz is what the warning is of
-    assert done.stderr.splitlines() == [
+    assert remarks_of(done).splitlines() == [
         "mixed: left out: 2 .txt, 1 .csv (table.csv)",
         NOTE,
         f"{NARROW}mixed/c.wav",
@@ -79,11 +79,11 @@ def test_folders_are_read_at_any_depth_and_what_was_made_of_audio_is_said_once(m
     assert [each["file"] for each in recordings if "warnings" in each] == ["mixed/c.wav"]
     done = gallery("enrol", "team", "Cy", "mixed")
     assert done.stdout.startswith("Cy: enrolled with 4 recordings, ")
-    assert done.stderr.splitlines()[1:] == [NOTE, f"{NARROW}c.wav"]
+    assert remarks_of(done).splitlines()[1:] == [NOTE, f"{NARROW}c.wav"]
     assert gallery("forget", "team", "Cy").exit_code == 0
     assert gallery("extend", "team", "Ann", "mixed").stdout.startswith("Ann: 4 added, now 7 recordings")
     done = gallery("timeline", "team", "mixed/c.wav")
-    assert done.stderr.splitlines() == [
+    assert remarks_of(done).splitlines() == [
         "1 recording resampled from 8000 Hz to 16000 Hz",
         f"{NARROW}mixed/c.wav",
     ]
@@ -192,7 +192,7 @@ def test_the_same_samples_in_another_file_are_the_same_recording(team, voices, t
 def test_a_test_that_is_enrolled_is_warned_of(team, voices):
     path = enrolment(voices, "m002")[0]
     for words in (("identify", "team"), ("verify", "team", "Bo")):
-        assert gallery(*words, path).stderr == f"warning: Bo is enrolled with this very recording: {path}\n"
+        assert remarks_of(gallery(*words, path)) == f"warning: Bo is enrolled with this very recording: {path}\n"
 
 
 def test_what_is_odd_about_a_file_is_a_warning(team, voices, tmp_path):

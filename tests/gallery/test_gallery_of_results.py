@@ -133,15 +133,16 @@ def test_results_without_what_a_gallery_needs_are_refused(results, overrides, me
         check_results(results, load_recipe(own, overrides))
 
 
-def test_a_fusion_makes_no_gallery(results, tmp_path):
+def test_a_fusion_without_a_calibration_makes_no_gallery(results, tmp_path):
     corpus = load_recipe(results / "recipe.yaml").corpus.model_dump_json()
     for name in ("one", "other"):
         (tmp_path / f"{name}.yaml").write_text(f"corpus: {corpus}\n")
     (results / "recipe.yaml").write_text(f"name: both\ncorpus: {corpus}\nsystems: [../one.yaml, ../other.yaml]\n")
-    done = CliRunner().invoke(app, ["gallery", "create", str(results), "--out", str(tmp_path / "g")])
+    (results / "calibration.json").unlink(missing_ok=True)
+    done = CliRunner().invoke(app, ["gallery", "create", "--from", str(results), "--out", str(tmp_path / "g")])
     assert done.exit_code == 2
     said = " ".join(done.stderr.split())
-    assert "a fusion of one, other, and a gallery has one system; expected one of them, run alone" in said
+    assert "a fusion without a calibration; expected a run with one, which fuses the scores" in said
     assert not (tmp_path / "g").exists()
 
 

@@ -259,7 +259,7 @@ def test_a_gallerys_settings_say_how_models_are_made(results, tmp_path):
         "plda": ({"vectors", "scorer"}, {"subspace.safetensors", "backend.safetensors"}),
         "svm": ({"vectors", "scorer"}, {"backend.safetensors"}),
     }
-    common = {"format_version", "front_end", "fingerprint", "normalisation", "decisions", "digests"}
+    common = {"format_version", "front_end", "fingerprint", "normalisation", "decisions", "synthetic", "digests"}
     for name, (keys, files) in expected.items():
         gallery = gallery_of_results(results(name), tmp_path / name)
         data = json.loads((gallery.folder / "gallery.json").read_text())
