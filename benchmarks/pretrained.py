@@ -40,6 +40,9 @@ PIECE = 4.0
 MEASURED = 8
 """Of so many utterances, one is measured with its copies."""
 
+RARELY = 0.005
+"""Share of recordings and copies that are beyond either end of what the models were trained on."""
+
 SOURCES: JsonValue = [
     {"name": "speechocean762", "licence": "Apache-2.0", "url": "https://www.openslr.org/101"},
     {"name": "LibriSpeech", "licence": "CC-BY-4.0", "url": "https://www.openslr.org/12"},
@@ -115,7 +118,7 @@ def build(name: str, data: Path, out: Path, half: int | None, workers: int) -> N
     source = replace(
         source,
         recorded=summarise(recorded, rate).to_json(),
-        trained=summarise([*recorded, *copied], rate).to_json(),
+        trained=summarise([*recorded, *copied], rate, RARELY).to_json(),
     )
     about = {"name": name, "version": VERSION, "recipe": f"recipes/pretrained/{name}.yaml", "sources": SOURCES}
     write_pretrained(source, about, out / name)

@@ -204,11 +204,14 @@ def measure_condition(samples: Float32Array, sample_rate: int, *, clipped: float
     return meter.finish(clipped=clipped)
 
 
-def usual_condition(conditions: Collection[Condition]) -> dict[str, Usual]:
-    """Summarise each measure of recordings, one or more; those that no recording has are left out."""
+def usual_condition(conditions: Collection[Condition], beyond: float = USUAL_SHARE) -> dict[str, Usual]:
+    """Summarise each measure of recordings, one or more; those that no recording has are left out.
+
+    At either end, the share `beyond` of the recordings is outside the range.
+    """
     compared = [compared_values(each) for each in conditions]
     by_measure = {measure: [each[measure] for each in compared if measure in each] for measure in MEASURES}
-    return {measure: _usual(measure, values) for measure, values in by_measure.items() if values}
+    return {measure: _usual(measure, values, beyond) for measure, values in by_measure.items() if values}
 
 
 def compared_values(condition: Condition) -> dict[str, float]:
@@ -223,11 +226,11 @@ def unusual_measures(condition: Condition, usual: Mapping[str, Usual]) -> frozen
     return frozenset(name for name in values.keys() & usual.keys() if usual[name].is_far_outside(values[name]))
 
 
-def _usual(measure: str, values: Sequence[float]) -> Usual:
+def _usual(measure: str, values: Sequence[float], beyond: float) -> Usual:
     """Summarise the values of a measure."""
     median = float(np.median(values))
-    least = 0.0 if measure in FLAWS else float(np.quantile(values, USUAL_SHARE, method="lower"))
-    most = float(np.quantile(values, 1 - USUAL_SHARE, method="higher"))
+    least = 0.0 if measure in FLAWS else float(np.quantile(values, beyond, method="lower"))
+    most = float(np.quantile(values, 1 - beyond, method="higher"))
     return Usual(median, least, most, margin_of(measure, median))
 
 

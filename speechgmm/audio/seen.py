@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from speechgmm.audio.condition import Condition, Usual, compared_values, margin_of, usual_condition
+from speechgmm.audio.condition import USUAL_SHARE, Condition, Usual, compared_values, margin_of, usual_condition
 
 
 class _Words(NamedTuple):
@@ -72,9 +72,12 @@ class SeenConditions:
         )
 
 
-def summarise(conditions: Collection[Condition], sample_rate: int) -> SeenConditions:
-    """Summarise the conditions of recordings, one or more, that were measured at a sample rate in Hz."""
-    measures = usual_condition(conditions)
+def summarise(conditions: Collection[Condition], sample_rate: int, beyond: float = USUAL_SHARE) -> SeenConditions:
+    """Summarise the conditions of recordings, one or more, that were measured at a sample rate in Hz.
+
+    At either end, the share `beyond` of the recordings is outside the range of a measure.
+    """
+    measures = usual_condition(conditions, beyond)
     return SeenConditions(sample_rate, len(conditions), {name: measures[name] for name in sorted(measures)})
 
 

@@ -27,8 +27,9 @@ from speechgmm.gallery.config import GalleryConfig
 LoadedAudio = tuple[Float32Array, int, tuple[str, ...]]
 """Samples (n,), their rate in Hz, and what is odd about the file: what `load_audio` returns."""
 
-LEAST_SECONDS = 3.0
-"""Recordings shorter than this may have no pause in which noise is heard alone, so that their noise is not judged."""
+LEAST_SECONDS, SURELY_NOISY = 3.0, 19.0
+"""Recordings shorter than this, in seconds, may have no pause in which noise is heard alone: they are taken for noisy
+only below this ratio in dB. Of clean pieces of 2 s, 6 % are below it, and of those with noise of 10 dB 93 %."""
 
 MISSED_SHARE = 0.1
 """Share of the front end's frequencies that audio may lack without a warning."""
@@ -155,7 +156,7 @@ def _unlike(extraction: Extraction, recorded: Mapping[str, JsonValue] | None) ->
     if recorded is None or extraction.condition is None:
         return ()
     condition = extraction.condition
-    if extraction.seconds < LEAST_SECONDS:
+    if extraction.seconds < LEAST_SECONDS and condition.snr >= SURELY_NOISY:
         condition = replace(condition, snr=CLEAN_SNR)
     return seen.unlike(condition, seen.SeenConditions.from_json(recorded))
 

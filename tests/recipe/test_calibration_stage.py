@@ -388,7 +388,7 @@ def test_a_normalised_run_leaves_the_cohort_that_a_gallery_takes(small, tmp_path
     assert result.exit_code == 0, result.output
     gallery = Gallery(tmp_path / "team")
     assert gallery.config.calibrated
-    assert gallery.cohort is not None
+    assert gallery.recognisers[0].systems[0].cohort is not None
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_run_says_so_once_and_its_results_are_of_the_same_recipe(recordings, t
     assert run(path, results=tmp_path, engine=SERIAL).previous is None
     gallery = gallery_of_results(done.folder, tmp_path / "gallery")
     assert isinstance(gallery, Gallery)
-    assert gallery.cohort is None
+    assert gallery.recognisers[0].systems[0].cohort is None
 
 
 def test_check_says_beforehand_what_a_run_does(recordings):
