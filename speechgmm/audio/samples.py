@@ -123,9 +123,21 @@ def resample_blocks(blocks: Iterable[Float32Array], from_rate: int, to_rate: int
 
     Yields blocks (n,), n >= 1. Raises AudioError as `check_rates` does.
     """
-    check_rates(from_rate, to_rate)
-    stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+    resampler = Resampler(from_rate, to_rate)
     for block in chain(blocks, [np.zeros(0, np.float32)]):
-        piece: Float32Array = stream.resample_chunk(block, last=len(block) == 0)
+        piece = resampler.push(block, final=len(block) == 0)
         if len(piece):
             yield piece
+
+
+class Resampler:
+    """Converts a waveform that comes in blocks to another sample rate; together they have the bits of `resample`."""
+
+    def __init__(self, from_rate: int, to_rate: int) -> None:
+        check_rates(from_rate, to_rate)
+        self._stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+
+    def push(self, samples: Float32Array, *, final: bool = False) -> Float32Array:
+        """Process the next samples (n,), and return those that they determine; `final` marks the end."""
+        piece: Float32Array = self._stream.resample_chunk(samples, last=final)
+        return piece

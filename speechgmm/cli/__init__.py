@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from speechgmm.cli import gallery_listen as gallery_listen  # adds its command
 from speechgmm.cli.cache import cache
 from speechgmm.cli.check import check
 from speechgmm.cli.common import exit_on_error
@@ -39,6 +40,7 @@ GALLERY_EXAMPLES = {
     "identify": "speechgmm gallery identify people who.wav",
     "verify": "speechgmm gallery verify people ann who.wav",
     "timeline": "speechgmm gallery timeline people meeting.wav",
+    "listen": "speechgmm gallery listen people",
     "forget": "speechgmm gallery forget people ann --recording ann-3.wav",
 }
 """An example of each command of galleries, by the name of its function."""

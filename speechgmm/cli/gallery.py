@@ -26,7 +26,7 @@ gallery = typer.Typer(
 )
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
     """Refuse infinity and NaN."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value}; expected a finite number")
@@ -43,7 +43,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 Threshold = Annotated[
     float | None,
     typer.Option(
-        callback=_finite,
+        callback=finite,
         help="Least score that accepts a speaker, in the unit that create prints.",
         show_default="the gallery's own; if it has none and is calibrated, what costs least",
     ),
@@ -62,6 +62,28 @@ ClosedSet = Annotated[
     typer.Option("--closed-set", help="Answer the best enrolled speaker; 'unknown' only if two score equally."),
 ]
 
+Window = Annotated[float, typer.Option(callback=finite, help="Length of a window, in seconds.")]
+Hop = Annotated[
+    float | None,
+    typer.Option(
+        callback=finite,
+        help="From one window to the next, in seconds.",
+        show_default="0.5, or the window's length if that is less",
+    ),
+]
+Turn = Annotated[
+    float,
+    typer.Option(
+        min=0.01,
+        callback=finite,
+        help="Mean length of a turn, in seconds: longer ones make fewer changes. Used if scores are calibrated.",
+    ),
+]
+Pause = Annotated[
+    float,
+    typer.Option(min=0.01, callback=finite, help="Longest pause within a segment, in seconds; a longer one ends it."),
+]
+
 
 @gallery.command()
 def create(
@@ -70,7 +92,7 @@ def create(
         float,
         typer.Option(
             min=0,
-            callback=_finite,
+            callback=finite,
             help="Flag speakers and tests with less speech than this, in seconds; they are used all the same.",
         ),
     ] = 2.0,
@@ -137,7 +159,7 @@ def enrol(
         from speechgmm.gallery.pieces import record_speaker
         from speechgmm.gallery.speakers import safe_name
 
-        opened = _open(folder)
+        opened = open_gallery(folder)
         check_free(opened, safe_name(name))
         if from_timeline is None and speaker_label is not None:
             raise typer.BadParameter("expected --from-timeline, whose speakers have labels", param_hint="--speaker")
@@ -166,7 +188,7 @@ def extend(folder: Folder, name: Name, files: Files) -> None:
         from speechgmm.gallery.enrolment import extend as extend_speaker
         from speechgmm.gallery.enrolment import record_each
 
-        opened = _open(folder)
+        opened = open_gallery(folder)
         enrolled = opened.speaker(name).recordings
         found = audio.find_audio(files)
         with audio.reading(found) as paths:
@@ -196,7 +218,7 @@ def forget(
         from speechgmm.gallery.enrolment import forget as forget_speaker
         from speechgmm.gallery.enrolment import forget_recording
 
-        opened = _open(folder)
+        opened = open_gallery(folder)
         if recording is None:
             forget_speaker(opened, name)
             typer.echo(f"{name}: forgotten")
@@ -220,7 +242,7 @@ def list_(
     with exit_on_error("interrupted"):
         from speechgmm.gallery.gallery import Roster
 
-        opened = _open(folder)
+        opened = open_gallery(folder)
         roster = opened.roster() if name is None else Roster((opened.speaker(name),), {})
         if json_:
             output.print_json(output.roster_data(opened, roster))
@@ -251,7 +273,7 @@ def identify(
     with exit_on_error("interrupted"):
         from speechgmm.gallery.recognition import identify_recordings
 
-        opened = _open(folder)
+        opened = open_gallery(folder)
         config = _identification(opened, threshold, closed_set)
         found = audio.find_audio(files)
         with audio.reading(found) as paths:
@@ -290,7 +312,7 @@ def verify(
     with exit_on_error("interrupted"):
         from speechgmm.gallery.recognition import verify_recordings
 
-        opened = _open(folder)
+        opened = open_gallery(folder)
         opened.model(name)  # a name that is not enrolled is refused before any recording is read
         found = audio.find_audio(files)
         with audio.reading(found) as paths:
@@ -333,29 +355,10 @@ def timeline(
         Path | None,
         typer.Option(metavar="FILE.csv", help="A table to write of all windows and the scores of all speakers."),
     ] = None,
-    window: Annotated[float, typer.Option(callback=_finite, help="Length of a window, in seconds.")] = 1.5,
-    hop: Annotated[
-        float | None,
-        typer.Option(
-            callback=_finite,
-            help="From one window to the next, in seconds.",
-            show_default="0.5, or the window's length if that is less",
-        ),
-    ] = None,
-    turn: Annotated[
-        float,
-        typer.Option(
-            min=0.01,
-            callback=_finite,
-            help="Mean length of a turn, in seconds: longer ones make fewer changes. Used if scores are calibrated.",
-        ),
-    ] = 3.0,
-    pause: Annotated[
-        float,
-        typer.Option(
-            min=0.01, callback=_finite, help="Longest pause within a segment, in seconds; a longer one ends it."
-        ),
-    ] = 0.5,
+    window: Window = 1.5,
+    hop: Hop = None,
+    turn: Turn = 3.0,
+    pause: Pause = 0.5,
     threshold: Threshold = None,
     closed_set: ClosedSet = False,
     json_: AsJson = False,
@@ -370,24 +373,21 @@ def timeline(
     with exit_on_error("interrupted"):
         from speechgmm.cli.gallery_timeline import choose_files
         from speechgmm.gallery.gallery import hear
-        from speechgmm.gallery.recognition import is_decidable
         from speechgmm.gallery.segments import find_segments
         from speechgmm.gallery.timeline import make_timeline
 
         if file.is_dir():
             raise GalleryError(f"{file}: a folder; expected one audio file, as a timeline is of one recording")
-        opened = _open(folder)
+        opened = open_gallery(folder)
         files = choose_files(file, out or [], html, windows)
         files.check(file, opened.names)
-        config = _identification(opened, threshold, closed_set)
-        if not is_decidable(opened, config):
-            config = _identification(opened, None, closed_set=True)
+        config = decidable_answers(opened, threshold, closed_set)
         with audio.scoring("scoring windows") as report:
             extraction = hear(opened, file)
             hop = min(0.5, window) if hop is None else hop
             answered = make_timeline(opened, extraction, window, config, hop=hop, on_scored=report)
         segments = find_segments(answered, turn=turn, pause=pause)
-        files.write(file, answered, segments, output.segment_facts(opened, answered), extraction.audio.channel)
+        files.write(file, answered, segments, output.timeline_facts(opened, answered), extraction.audio.channel)
         if json_:
             output.print_json(output.timeline_data(opened, file, answered, segments))
         else:
@@ -430,6 +430,14 @@ def _identification(opened: "Gallery", threshold: float | None, closed_set: bool
     return config if threshold is None else config.model_copy(update={"threshold": threshold})
 
 
+def decidable_answers(opened: "Gallery", threshold: float | None, closed_set: bool) -> "IdentificationConfig":
+    """Build the configuration of the answers as `_identification` does; where it has none, answer the best speaker."""
+    from speechgmm.gallery.recognition import is_decidable
+
+    config = _identification(opened, threshold, closed_set)
+    return config if is_decidable(opened, config) else _identification(opened, None, closed_set=True)
+
+
 def _check_any(usable: Sized, unusable: Mapping[str, str]) -> None:
     """Refuse to go on without any usable recording, with the reason for each."""
     if not usable:
@@ -438,7 +446,7 @@ def _check_any(usable: Sized, unusable: Mapping[str, str]) -> None:
         raise GalleryError(title + "\n  ".join(lines))
 
 
-def _open(folder: Path) -> "Gallery":
+def open_gallery(folder: Path) -> "Gallery":
     """Open a gallery; what is none is described."""
     from speechgmm.gallery.gallery import Gallery
     from speechgmm.recipe.results.wrong_folders import not_gallery

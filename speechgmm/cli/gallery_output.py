@@ -201,16 +201,25 @@ def _decision_data(decision: "Decision") -> dict[str, Any]:
     }
 
 
-def segment_facts(gallery: "Gallery", timeline: "Timeline") -> dict[str, Any]:
-    """Collect what segments depend on, as plain data."""
+def segment_facts(
+    gallery: "Gallery", config: "IdentificationConfig", *, seconds: float, window: float, hop: float
+) -> dict[str, Any]:
+    """Collect what the segments of a recording depend on, as plain data."""
     return {
-        "duration": float(timeline.edges[-1]),
+        "duration": seconds,
         **_document(gallery),
-        "threshold": timeline.config.threshold,
-        "prior_unknown": timeline.config.p_unknown,
-        "window": timeline.window,
-        "hop": timeline.hop,
+        "threshold": config.threshold,
+        "prior_unknown": config.p_unknown,
+        "window": window,
+        "hop": hop,
     }
+
+
+def timeline_facts(gallery: "Gallery", timeline: "Timeline") -> dict[str, Any]:
+    """Collect what the segments of a timeline depend on, as plain data."""
+    return segment_facts(
+        gallery, timeline.config, seconds=float(timeline.edges[-1]), window=timeline.window, hop=timeline.hop
+    )
 
 
 def timeline_data(
@@ -222,7 +231,7 @@ def timeline_data(
 
     spans = timeline.starts.tolist(), timeline.stops.tolist()
     rows = zip(*spans, timeline.answers, timeline.scores.tolist(), timeline.tied, strict=True)
-    return segment_facts(gallery, timeline) | {
+    return timeline_facts(gallery, timeline) | {
         "file": str(file),
         "seconds": seconds_by_speaker(segments),
         "segments": [segment_data(segment) for segment in segments],

@@ -132,7 +132,7 @@ def score_tests(
     blocks = [FusedScores(*[np.empty((len(models), 0))] * 2)]
     for start in range(0, len(tests), TESTS_AT_ONCE):
         block = [as_test(gallery, heard) for heard in tests[start : start + TESTS_AT_ONCE]]
-        blocks.append(_scores(gallery, models, block))
+        blocks.append(score_models(gallery, models, block))
         if on_scored is not None:
             on_scored(min(start + TESTS_AT_ONCE, len(tests)), len(tests))
     matrix = np.concatenate([block.matrix for block in blocks], axis=1)
@@ -299,7 +299,7 @@ def verify_speaker(
     >>> verify_speaker(gallery, "ann", gallery.read("bo.wav").frames, threshold=0.0).accepted
     False
     """
-    scores = _scores(gallery, {name: gallery.models_of(name)}, [as_test(gallery, heard)])
+    scores = score_models(gallery, {name: gallery.models_of(name)}, [as_test(gallery, heard)])
     score = float(scores.matrix[0, 0])
     return Verification(score, verification_threshold(gallery.config) if threshold is None else threshold)
 
@@ -341,7 +341,7 @@ def verify_recordings(
     return Decisions(tuple(decisions), unusable)
 
 
-def _scores(gallery: Gallery, models: Mapping[str, ModelsOfSpeaker], tests: Sequence[HeardTest]) -> FusedScores:
+def score_models(gallery: Gallery, models: Mapping[str, ModelsOfSpeaker], tests: Sequence[HeardTest]) -> FusedScores:
     """Score tests against speakers by name, each pair by the widest recogniser whose band both fill.
 
     Ratios of a test that is far from anything that the models were trained on are divided by its distance.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from speechgmm.errors import GalleryError
 from speechgmm.gallery.speakers import UNKNOWN
 from speechgmm.gallery.switching import most_probable_states, state_posteriors
 from speechgmm.gallery.timeline import Timeline
-from speechgmm.scoring.identification import TIE
+from speechgmm.scoring.identification import TIE, IdentificationConfig
 
 TURN: Final = 3.0
 """Usual mean length of a turn, in seconds."""
@@ -33,11 +33,64 @@ class Segment(NamedTuple):
     posterior: float | None = None  # mean probability of this answer in its windows; None without a calibration
 
 
-class _States(NamedTuple):
+class ScoredHops(Protocol):
+    """W hops of a recording, or of a part of it, with scores against M speakers: what segments are made of."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names (M,) of the speakers."""
+
+    @property
+    def hop(self) -> float:
+        """Length of a hop, in seconds."""
+
+    @property
+    def edges(self) -> Float64Array:
+        """Edges (W + 1,) of the hops, in seconds."""
+
+    @property
+    def speech(self) -> Float64Array:
+        """Start and stop (S, 2) of each stretch of speech frames, in seconds; there is at least one."""
+
+    @property
+    def scores(self) -> Float64Array:
+        """Scores (W, M)."""
+
+    @property
+    def ranks(self) -> Float64Array:
+        """Scores (W, M) before calibration."""
+
+
+class States(NamedTuple):
     """The state of each window, as the number of a speaker, M for an unknown one and -1 for too little speech."""
 
     states: IntArray  # (W,)
     posteriors: Float64Array | None  # (W,) of these states
+
+
+class StateModel(NamedTuple):
+    """The model of `find_segments`: its states are the speakers and, unless the set is closed, an unknown one."""
+
+    prior: Float64Array  # (S,)
+    p_switch: float  # after each hop
+    unknown: float | None  # log-likelihood ratio of the unknown speaker
+
+    @classmethod
+    def of(cls, config: IdentificationConfig, n_speakers: int, turn: float, hop: float) -> "StateModel":
+        """Build the model for a number of speakers; `turn` and `hop` are in seconds."""
+        p_switch = float(-np.expm1(-hop / turn))
+        if config.threshold is not None:
+            return cls(np.full(n_speakers + 1, 1 / (n_speakers + 1)), p_switch, config.threshold)
+        prior = np.full(n_speakers, (1 - config.p_unknown) / n_speakers)
+        if config.p_unknown > 0:
+            return cls(np.append(prior, config.p_unknown), p_switch, 0.0)
+        return cls(prior, p_switch, None)
+
+    def emissions(self, ratios: Float64Array, share: float) -> Float64Array:
+        """Return log-likelihoods (W, S) of windows with ratios (W, M), each of which counts this share."""
+        if self.unknown is not None:
+            ratios = np.column_stack((ratios, np.full(len(ratios), self.unknown)))
+        return ratios * share
 
 
 def find_segments(timeline: Timeline, *, turn: float = TURN, pause: float = PAUSE) -> tuple[Segment, ...]:
@@ -56,18 +109,27 @@ def find_segments(timeline: Timeline, *, turn: float = TURN, pause: float = PAUS
     pause of more than `pause` seconds ends a segment. A speaker who shares a segment's scores with another is
     `UNKNOWN`. `turn` and `pause` must be positive numbers, or a GalleryError is raised.
     """
-    for name, value in (("turn", turn), ("pause", pause)):
+    check_lengths(turn=turn, pause=pause)
+    return segments_of(timeline, _smoothed(timeline, turn) if timeline.calibrated else _answered(timeline), pause)
+
+
+def check_lengths(**lengths: float) -> None:
+    """Refuse lengths in seconds that are not positive, by their names."""
+    for name, value in lengths.items():
         if not (np.isfinite(value) and value > 0):
             raise GalleryError(f"{name} of {value:g} s; expected a positive number")
-    found = _smoothed(timeline, turn) if timeline.calibrated else _answered(timeline)
+
+
+def segments_of(hops: ScoredHops, found: States, pause: float) -> tuple[Segment, ...]:
+    """Make segments of the states of hops, as `find_segments` does."""
     runs = _runs(found.states)
-    bounds = [0.0, *(_nearby_pause(timeline, timeline.edges[first]) for first, _ in runs[1:]), timeline.edges[-1]]
-    speech = _bridged(timeline.speech, pause)
+    bounds = [hops.edges[0], *(_nearby_pause(hops, hops.edges[first]) for first, _ in runs[1:]), hops.edges[-1]]
+    speech = _bridged(hops.speech, pause)
     return tuple(
         segment
         for (first, last), span in zip(runs, pairwise(bounds), strict=True)
         if found.states[first] >= 0
-        for segment in _run_segments(timeline, found, slice(first, last), np.clip(speech, *span))
+        for segment in _run_segments(hops, found, slice(first, last), np.clip(speech, *span))
     )
 
 
@@ -79,28 +141,20 @@ def seconds_by_speaker(segments: Sequence[Segment]) -> dict[str, float]:
     return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _answered(timeline: Timeline) -> _States:
+def _answered(timeline: Timeline) -> States:
     """Take the answers of the windows as their states."""
     numbers = {name: number for number, name in enumerate((*timeline.names, UNKNOWN))}
     answers = [-1 if answer is None else numbers[answer] for answer in timeline.answers]
-    return _States(np.array(answers, dtype=np.intp), None)
+    return States(np.array(answers, dtype=np.intp), None)
 
 
-def _smoothed(timeline: Timeline, turn: float) -> _States:
+def _smoothed(timeline: Timeline, turn: float) -> States:
     """Find the most probable states of the windows, and their posteriors."""
-    p_unknown, threshold = timeline.config.p_unknown, timeline.config.threshold
-    n_speakers = len(timeline.names)
-    ratios, prior = timeline.scores, np.full(n_speakers, (1 - p_unknown) / n_speakers)
-    if threshold is not None:
-        ratios = np.column_stack((ratios, np.full(len(ratios), threshold)))
-        prior = np.full(n_speakers + 1, 1 / (n_speakers + 1))
-    elif p_unknown > 0:
-        ratios = np.column_stack((ratios, np.zeros(len(ratios))))
-        prior = np.append(prior, p_unknown)
-    emissions = ratios * (timeline.hop / min(timeline.window, float(timeline.edges[-1])))
-    p_switch = -np.expm1(-timeline.hop / turn)
-    states = np.full(len(ratios), -1, dtype=np.intp)
-    posteriors = np.full(len(ratios), np.nan)
+    model = StateModel.of(timeline.config, len(timeline.names), turn, timeline.hop)
+    emissions = model.emissions(timeline.scores, timeline.hop / min(timeline.window, float(timeline.edges[-1])))
+    prior, p_switch = model.prior, model.p_switch
+    states = np.full(len(emissions), -1, dtype=np.intp)
+    posteriors = np.full(len(emissions), np.nan)
     spoken: BoolArray = np.isfinite(timeline.scores[:, 0])
     for first, last in _runs(spoken):
         if spoken[first]:
@@ -108,7 +162,7 @@ def _smoothed(timeline: Timeline, turn: float) -> _States:
             states[run] = most_probable_states(emissions[run], prior, p_switch)
             all_posteriors = state_posteriors(emissions[run], prior, p_switch)
             posteriors[run] = all_posteriors[np.arange(last - first), states[run]]
-    return _States(states, posteriors)
+    return States(states, posteriors)
 
 
 def _runs(values: BoolArray | IntArray) -> list[tuple[int, int]]:
@@ -118,46 +172,47 @@ def _runs(values: BoolArray | IntArray) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _nearby_pause(timeline: Timeline, edge: float) -> float:
+def _nearby_pause(hops: ScoredHops, edge: float) -> float:
     """Move an edge of hops to the middle of the longest pause near it, if there is one."""
-    near = min(NEARBY, timeline.hop / 2)  # edges do not pass one another
+    near = min(NEARBY, hops.hop / 2)  # edges do not pass one another
     low, high = edge - near, edge + near
-    pauses = np.clip(np.column_stack((timeline.speech[:-1, 1], timeline.speech[1:, 0])), low, high)
+    pauses = np.clip(np.column_stack((hops.speech[:-1, 1], hops.speech[1:, 0])), low, high)
     lengths = pauses[:, 1] - pauses[:, 0]
     return float(pauses[np.argmax(lengths)].mean()) if (lengths > 0).any() else edge
 
 
-def _run_segments(timeline: Timeline, found: _States, run: slice, speech: Float64Array) -> Iterator[Segment]:
+def _run_segments(hops: ScoredHops, found: States, run: slice, speech: Float64Array) -> Iterator[Segment]:
     """Make a segment of each stretch of speech (S, 2) in a run of windows with one state; others are empty."""
-    number = _untied(timeline, int(found.states[run.start]), run)
-    is_known = number < len(timeline.names)
+    number = untied(hops.scores[run], hops.ranks[run], int(found.states[run.start]))
+    is_known = number < len(hops.names)
     for start, stop in speech[speech[:, 0] < speech[:, 1]].tolist():
         # the windows whose hops the segment touches; a moved edge may leave it none of its own
-        low = int(np.searchsorted(timeline.edges, start, side="right")) - 1
-        high = int(np.searchsorted(timeline.edges, stop))
+        low = int(np.searchsorted(hops.edges, start, side="right")) - 1
+        high = int(np.searchsorted(hops.edges, stop))
         low = min(max(low, run.start), run.stop - 1)
         windows = slice(low, max(min(high, run.stop), low + 1))
         yield Segment(
             start,
             stop,
-            timeline.names[number] if is_known else UNKNOWN,
-            float(timeline.scores[windows, number].mean()) if is_known else None,
+            hops.names[number] if is_known else UNKNOWN,
+            float(hops.scores[windows, number].mean()) if is_known else None,
             None if found.posteriors is None else float(found.posteriors[windows].mean()),
         )
 
 
-def _untied(timeline: Timeline, number: int, windows: slice) -> int:
-    """Return the speaker of a run of windows, or M, the unknown one, if several have the same scores in all of it.
+def untied(scores: Float64Array, ranks: Float64Array, number: int) -> int:
+    """Return the speaker of windows (W, M), or M, the unknown one, if several have the same scores in all of them.
 
-    Uncalibrated scores decide between speakers whose ratios a calibration such as PAV has made equal.
+    Uncalibrated scores, the ranks, decide between speakers whose ratios a calibration such as PAV has made equal.
     """
-    if number >= len(timeline.names):
+    n_speakers = scores.shape[1]
+    if number >= n_speakers:
         return number
-    ratios, ranks = timeline.scores[windows].mean(axis=0), timeline.ranks[windows].mean(axis=0)
-    near = np.flatnonzero(np.abs(ratios - ratios[number]) <= TIE * max(1.0, abs(ratios[number])))
-    best = near[np.argmax(ranks[near])]
-    equal = np.abs(ranks[near] - ranks[best]) <= TIE * max(1.0, abs(ranks[best]))
-    return int(best) if equal.sum() == 1 else len(timeline.names)
+    means, mean_ranks = scores.mean(axis=0), ranks.mean(axis=0)
+    near = np.flatnonzero(np.abs(means - means[number]) <= TIE * max(1.0, abs(means[number])))
+    best = near[np.argmax(mean_ranks[near])]
+    equal = np.abs(mean_ranks[near] - mean_ranks[best]) <= TIE * max(1.0, abs(mean_ranks[best]))
+    return int(best) if equal.sum() == 1 else n_speakers
 
 
 def _bridged(speech: Float64Array, pause: float) -> Float64Array:

@@ -4,6 +4,10 @@ The next speaker is drawn from the prior, so it may be the same one. Each step t
 states, because only staying differs from drawing.
 """
 
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 
 from speechgmm.arrays import Float64Array, IntArray
@@ -56,6 +60,72 @@ def state_posteriors(emissions: Float64Array, prior: Float64Array, p_switch: flo
     products = forward * backward
     posteriors: Float64Array = products / products.sum(axis=1, keepdims=True)
     return posteriors
+
+
+class _WaitingStep(NamedTuple):
+    """A step whose state is not known yet."""
+
+    previous: IntArray  # (S,) the state of the step before on the best sequence to each state
+    filtered: Float64Array  # (S,) probabilities of the states, given the steps up to this one
+    likelihoods: Float64Array  # (S,)
+
+
+class LaggedStates:
+    """The most probable states and their probabilities for steps that come one by one, each known `lag` steps later.
+
+    The answer on a step is that of `most_probable_states` and `state_posteriors` on the steps up to `lag` after it, or
+    to the end: with a lag as long as the sequence, it is the whole sequence's.
+    """
+
+    def __init__(self, prior: Float64Array, p_switch: float, lag: int) -> None:
+        self._prior, self._p_switch, self._lag = prior, p_switch, lag
+        self._stay, self._draw = np.log((1 - p_switch) + p_switch * prior), np.log(p_switch * prior)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin a sequence."""
+        self._best: Float64Array | None = None
+        self._filtered = self._prior  # probabilities of the states of the last step, given the steps so far
+        self._waiting: deque[_WaitingStep] = deque()
+
+    def push(self, emissions: Float64Array) -> Iterator[tuple[int, float]]:
+        """Process the log-likelihoods (S,) of a step; yield state and probability of the step `lag` before, if any."""
+        likelihoods = np.exp(emissions - emissions.max())
+        previous = np.arange(len(emissions))
+        if self._best is None:
+            best, reached = np.log(self._prior), self._prior
+        else:
+            highest = int(np.argmax(self._best))
+            drawn = self._best[highest] + self._draw
+            stays = self._best + self._stay >= drawn
+            previous = np.where(stays, previous, highest)
+            best = np.where(stays, self._best + self._stay, drawn)
+            reached = self._p_switch * self._prior + (1 - self._p_switch) * self._filtered
+        best = best + emissions
+        self._best = best - best.max()  # a constant for all states, so that sums do not grow
+        self._filtered = _normalised(reached * likelihoods)
+        self._waiting.append(_WaitingStep(previous, self._filtered, likelihoods))
+        if len(self._waiting) > self._lag:
+            yield self._trace(self._best)[0]
+            self._waiting.popleft()
+
+    def finish(self) -> Iterator[tuple[int, float]]:
+        """Yield states and probabilities of the steps that wait; the next step begins a new sequence."""
+        if self._best is not None:
+            yield from self._trace(self._best)
+        self._begin()
+
+    def _trace(self, best: Float64Array) -> list[tuple[int, float]]:
+        """Find state and probability of each step that waits, by the scores (S,) of the best sequences."""
+        state, found = int(np.argmax(best)), []
+        backward = np.ones(len(best))
+        for step in reversed(self._waiting):
+            products = step.filtered * backward
+            found.append((state, float(products[state] / products.sum())))
+            ahead = step.likelihoods * backward
+            backward = _normalised(self._p_switch * (self._prior @ ahead) + (1 - self._p_switch) * ahead)
+            state = int(step.previous[state])
+        return found[::-1]
 
 
 def _normalised(values: Float64Array) -> Float64Array:

@@ -71,11 +71,8 @@ def make_timeline(
     speech, a GalleryError is raised, as are the errors of `identify_speaker`.
     """
     shift = gallery.front_end.shift_seconds
-    if not (np.isfinite(window) and window >= shift):
-        raise GalleryError(f"window of {window:g} s; expected at least a frame's {shift:g} s")
     hop = window if hop is None else hop
-    if not shift <= hop <= window:
-        raise GalleryError(f"hop of {hop:g} s; expected at least a frame's {shift:g} s, and no more than the window")
+    check_window(window, hop, shift)
     config = gallery.config.decisions.identification if config is None else config
     check_decidable(gallery, config)
     edges, starts, stops = place_windows(extraction.seconds, window, hop)
@@ -114,6 +111,14 @@ def make_timeline(
         unit=gallery.config.score_unit,
         damaged=scored.damaged,
     )
+
+
+def check_window(window: float, hop: float, shift: float) -> None:
+    """Refuse lengths of windows and hops, in seconds, that do not fit each other and the frames' shift."""
+    if not (np.isfinite(window) and window >= shift):
+        raise GalleryError(f"window of {window:g} s; expected at least a frame's {shift:g} s")
+    if not shift <= hop <= window:
+        raise GalleryError(f"hop of {hop:g} s; expected at least a frame's {shift:g} s, and no more than the window")
 
 
 def place_windows(seconds: float, window: float, hop: float) -> tuple[Float64Array, Float64Array, Float64Array]:

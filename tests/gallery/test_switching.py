@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from speechgmm.gallery.switching import most_probable_states, state_posteriors
+from speechgmm.gallery.switching import LaggedStates, most_probable_states, state_posteriors
 
 
 def every_path(emissions, prior, p_switch):
@@ -46,3 +46,25 @@ def test_huge_ratios_leave_no_nan():
     posteriors = state_posteriors(emissions, np.array([0.5, 0.5]), 0.1)
     np.testing.assert_allclose(posteriors, [[0, 1], [1, 0], [0, 1]], atol=1e-12)
     assert most_probable_states(emissions, np.array([0.5, 0.5]), 0.1).tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("lag", [0, 1, 3, 40])
+def test_lagged_states_are_those_of_the_steps_so_far(rng, lag):
+    """Step t is answered as the last but `lag` of a sequence that ends `lag` steps after it, or at the end."""
+    prior, p_switch = rng.dirichlet(np.ones(3)), 0.2
+    model = LaggedStates(prior, p_switch, lag)
+    for n_steps in (12, 30):  # a second sequence knows nothing of the first
+        emissions = rng.normal(size=(n_steps, 3))
+        found = [answer for row in emissions for answer in model.push(row)]
+        assert len(found) == max(n_steps - lag, 0)
+        found += model.finish()
+        for step, (state, probability) in enumerate(found):
+            known = emissions[: step + lag + 1]
+            assert state == most_probable_states(known, prior, p_switch)[step]
+            assert probability == pytest.approx(state_posteriors(known, prior, p_switch)[step, state])
+
+
+def test_lagged_states_stay_finite_for_hours():
+    model = LaggedStates(np.array([0.5, 0.5]), 0.1, 2)
+    found = [answer for _ in range(3000) for answer in model.push(np.array([1e306, 0.0]))]
+    assert set(found) == {(0, 1.0)}

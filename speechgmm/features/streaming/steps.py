@@ -25,12 +25,10 @@ from speechgmm.features.frames.normalisation import (
     warp,
 )
 from speechgmm.features.frames.vad import FRAME_ROUNDING, VadConfig, speech_frames
+from speechgmm.features.streaming.running import SPEECH_ENERGY, RunningLevelStep, RunningMeansStep
 
 Rows = npt.NDArray[Any]
 """Frames, energies or speech decisions, time first."""
-
-SPEECH_ENERGY = np.float32(1e30)
-"""A log energy above every level, which stands for speech; its negative stands for no speech."""
 
 RUNS_ALONE = VadConfig(method="energy", threshold=0.0, mean_scale=0.0, context=0)
 """The VAD under which such energies become the decisions that they stand for, so that only rules on runs apply."""
@@ -97,16 +95,23 @@ def concat_rows(buffered: Rows, rows: Rows) -> Rows:
     return rows if len(rows) else buffered
 
 
+def derives_level(config: VadConfig) -> bool:
+    """Check whether the level of speech follows from energies of the whole utterance."""
+    return config.method in ("percentile", "gaussians") or (config.method == "energy" and bool(config.mean_scale))
+
+
 def activity_steps(config: VadConfig, frame_shift: float) -> list[StreamStep]:
     """Return the steps from log energies to speech decisions; none where all frames are speech.
 
-    `frame_shift` is in seconds.
+    `frame_shift` is in seconds. A level of the whole utterance is that of the energies so far.
     """
     votes = config.model_copy(update={"close_gaps": 0.0, "min_speech": 0.0})
     reach = config.context if config.method == "energy" else 0
-    steps: list[StreamStep] = [
-        _NeighbourhoodStep(lambda rows, first, stop: speech_frames(rows, votes)[first:stop], reach, reach)
-    ]
+    steps: list[StreamStep] = []
+    if derives_level(config):
+        steps.append(RunningLevelStep(config))
+        votes = RUNS_ALONE.model_copy(update={"context": reach, "proportion": config.proportion})
+    steps.append(_NeighbourhoodStep(lambda rows, first, stop: speech_frames(rows, votes)[first:stop], reach, reach))
     runs = _RunsStep(config, frame_shift)
     if runs.lookahead:
         steps.append(runs)
@@ -116,7 +121,8 @@ def activity_steps(config: VadConfig, frame_shift: float) -> list[StreamStep]:
 def frame_steps(config: FeatureConfig) -> tuple[list[StreamStep], list[StreamStep]]:
     """Return the steps of deltas and normalisation before the selection of the speech frames, and those after it.
 
-    Means and ranks over speech alone are those of the speech frames, so that these can be selected first.
+    Means and ranks over speech alone are those of the speech frames, so that these can be selected first. Means of the
+    whole utterance are those of the frames so far.
     """
     before: list[StreamStep] = []
     after: list[StreamStep] = []
@@ -146,6 +152,8 @@ def _normalisation_steps(config: NormalisationConfig) -> Iterator[StreamStep]:
     """Yield the steps of the normalisation after RASTA."""
     if config.window is not None:
         yield _SlidingStep(config, config.window)
+    elif standardises(config):
+        yield RunningMeansStep(config)
     if config.warp is not None:
         yield _warping(config.warp)
     if config.rasta or _compares_frames(config):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from speechgmm.arrays import Float32Array, FloatArray
+from speechgmm.arrays import Float32Array, FloatArray, IntArray
 from speechgmm.audio.samples import check_samples, peak_amplitude, silence_error
 from speechgmm.errors import AudioError
 from speechgmm.features.extract import FeatureConfig, check_speech
@@ -36,6 +36,12 @@ class FeatureStream:
         mean and variance are computed over a sliding window, or not at all; there is no ``top_db``. Where windows count
         speech frames only (``over: speech``), the selection follows the normalisation with no deltas in between.
         ``resample`` has no effect.
+    running : bool
+        Whether to take levels and means from the audio so far where `config` takes them from the whole utterance: `vad`
+        may then be "percentile" or any "energy", and mean and variance need no window. The level of speech is derived
+        every 0.1 s from all frames so far, and first after 1 s; a frame's mean and variance are those of all frames
+        so far (speech frames with ``over: speech``), and for the first 100 frames those of the first 100. Frames are
+        those of `extract` no more, but come closer to them the longer the audio is.
 
     Raises
     ------
@@ -56,8 +62,8 @@ class FeatureStream:
     0.06
     """
 
-    def __init__(self, config: FeatureConfig) -> None:
-        obstacles = list(_obstacles(config))
+    def __init__(self, config: FeatureConfig, *, running: bool = False) -> None:
+        obstacles = list(_obstacles(config, running))
         if obstacles:
             raise ValueError(f"these features need the whole utterance: {'; '.join(obstacles)}")
         self._config = config
@@ -66,6 +72,9 @@ class FeatureStream:
         self._before, self._after = frame_steps(config)
         self._frames: Rows = np.empty((0, config.n_static), np.float32)
         self._speech: Rows = np.empty(0, np.bool_)
+        self._waiting: IntArray = np.empty(0, np.intp)  # numbers of speech frames that have not been returned
+        self._n_decided = 0
+        self._numbers = self._waiting
         self._first: float | None = None
         self._varies = False
         self._n_samples = 0
@@ -85,6 +94,16 @@ class FeatureStream:
         frames, speech = latency(self._before), latency(self._activity)
         both = max(frames[0], speech[0]), max(frames[1], speech[1])
         return max(latency(self._after, *both)) * self._config.shift_seconds
+
+    @property
+    def numbers(self) -> IntArray:
+        """Numbers (T,) of the frames that the last call returned, among all frames of the utterance, from 0."""
+        return self._numbers
+
+    @property
+    def n_determined(self) -> int:
+        """How many frames of the utterance are past: each has been returned, or is no speech."""
+        return int(self._waiting[0]) if len(self._waiting) else self._n_decided
 
     def push(self, samples: FloatArray) -> Float32Array:
         """Process the next samples, and return the frames that they determine.
@@ -111,6 +130,7 @@ class FeatureStream:
         self._check_open()
         samples = np.asarray(samples)
         if samples.shape == (0,):
+            self._numbers = self._numbers[:0]
             return np.empty((0, self._config.n_features), np.float32)
         checked = check_samples(samples, first=self._n_samples).copy()
         peak = peak_amplitude(checked)
@@ -164,6 +184,7 @@ class FeatureStream:
             check_speech(self._n_speech, self._n_frames, seconds, self._config)
         result = self._select(push_through(self._before, frames, final), speech)
         result = push_through(self._after, result, final)
+        self._numbers, self._waiting = self._waiting[: len(result)], self._waiting[len(result) :]
         # A copy: a view would keep the whole neighbourhood in memory as long as the frames are in use.
         return result.copy() if len(result) else np.empty((0, self._config.n_features), np.float32)
 
@@ -172,19 +193,21 @@ class FeatureStream:
         frames, speech = concat_rows(self._frames, frames), concat_rows(self._speech, speech)
         n = min(len(frames), len(speech))
         self._frames, self._speech = frames[n:].copy(), speech[n:].copy()
+        self._waiting = np.concatenate([self._waiting, self._n_decided + np.flatnonzero(speech[:n])])
+        self._n_decided += n
         return frames[:n][speech[:n]]
 
 
-def _obstacles(config: FeatureConfig) -> Iterator[str]:
+def _obstacles(config: FeatureConfig, running: bool) -> Iterator[str]:
     """Describe each step that a stream cannot run, and the alternative."""
     vad, normalisation = config.vad, config.normalisation
     if config.top_db is not None:
         yield f"top_db {config.top_db:g} is relative to its loudest frame: leave it out"
-    if vad.method in ("percentile", "gaussians"):
+    if vad.method == "gaussians" or (vad.method == "percentile" and not running):
         yield f"vad.method {vad.method} derives its level from it: use energy with mean_scale 0, or none"
-    if vad.method == "energy" and vad.mean_scale:
+    if vad.method == "energy" and vad.mean_scale and not running:
         yield f"vad.mean_scale {vad.mean_scale:g} derives the level from its mean: set it to 0, and threshold to match"
-    if normalisation.window is None and standardises(normalisation):
+    if normalisation.window is None and standardises(normalisation) and not running:
         keys = [key for key in ("mean", "c0_mean", "variance") if getattr(normalisation, key)]
         yield f"normalisation.{' and '.join(keys)} over all of it: give a window, or set to 0 or false"
     deltas_between = config.order[1] == "deltas" and has_deltas(config.deltas)

@@ -1,0 +1,179 @@
+"""The windows of `make_timeline` for audio that comes in blocks, each as soon as its frames are known."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from speechgmm.arrays import Float32Array, Float64Array, FloatArray, IntArray
+from speechgmm.audio.bandwidth import real_bandwidth
+from speechgmm.audio.samples import Resampler
+from speechgmm.errors import AudioError, GalleryError
+from speechgmm.features.extract import FeatureConfig
+from speechgmm.features.streaming.stream import FeatureStream
+from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.recogniser import Test
+from speechgmm.gallery.timeline import LEAST_SPEECH
+
+BAND_SECONDS: Final = 10.0
+"""The bandwidth is that of this much audio, the latest."""
+
+
+class LiveWindow(NamedTuple):
+    """One hop of the audio, and the window centred on it."""
+
+    begin: float  # of the hop, in seconds
+    end: float  # of the hop
+    pieces: Test  # speech frames in the window, by the fingerprint of the front end
+    bandwidth: float  # up to which frequency there is sound, in Hz
+    is_spoken: bool  # whether there is enough speech
+
+
+class LiveWindows:
+    """Cuts audio that comes in blocks into the hops and windows of `make_timeline`.
+
+    Levels and means that front ends derive from a whole recording are those of the audio so far: `FeatureStream` with
+    `running`.
+    """
+
+    def __init__(self, gallery: Gallery, sample_rate: int, window: float, hop: float) -> None:
+        self._window, self._hop, self._rate = window, hop, sample_rate
+        self._front_ends = {
+            name: _FrontEnd(gallery, config, sample_rate) for name, config in gallery.front_ends.items()
+        }
+        self._shift = gallery.front_end.shift_seconds
+        self._band = _Band(sample_rate) if len(gallery.recognisers) > 1 else None
+        self._n_samples = 0
+        self._n_hops = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of audio so far."""
+        return self._n_samples / self._rate
+
+    @property
+    def known_to(self) -> float:
+        """Up to which time the speech of the first front end is known, in seconds."""
+        return next(iter(self._front_ends.values())).known_to
+
+    def new_speech(self) -> Float64Array:
+        """Return the centres (T,) of the first front end's speech frames that came by the last call, in seconds."""
+        return next(iter(self._front_ends.values())).new
+
+    def push(self, samples: Float32Array) -> Iterator[LiveWindow]:
+        """Process the next samples (n,), and yield the windows that they complete."""
+        self._n_samples += len(samples)
+        if self._band is not None:
+            self._band.push(samples)
+        for each in self._front_ends.values():
+            each.push(samples)
+        known_to = min(each.known_to for each in self._front_ends.values())
+        while self._stop(self._n_hops) <= known_to:
+            yield self._next(self._stop(self._n_hops), (self._n_hops + 1) * self._hop, self._window)
+
+    def finish(self) -> Iterator[LiveWindow]:
+        """End the audio, and yield its last windows."""
+        seconds = self.seconds
+        for each in self._front_ends.values():
+            each.finish()
+        while self._n_hops < max(1, int(np.ceil(seconds / self._hop - 1e-9))):
+            stop = self._stop(self._n_hops)
+            end = min((self._n_hops + 1) * self._hop, seconds)
+            yield self._next(stop if stop < seconds else np.inf, end, min(self._window, seconds))
+
+    def _stop(self, number: int) -> float:
+        """Compute where the window of a hop ends, as `place_windows` does."""
+        return round(number * self._hop + (self._window + self._hop) / 2, 9)
+
+    def _next(self, stop: float, end: float, window: float) -> LiveWindow:
+        """Cut the next window, which ends at `stop`, and drop the frames before the one after it."""
+        begin = self._n_hops * self._hop
+        start = max(round(begin - (self._window - self._hop) / 2, 9), 0.0)
+        pieces = {name: each.cut(start, stop) for name, each in self._front_ends.items()}
+        self._n_hops += 1
+        for each in self._front_ends.values():
+            each.drop(round(self._n_hops * self._hop - (self._window - self._hop) / 2, 9))
+        first = next(iter(pieces.values()))
+        spoken = len(first) >= LEAST_SPEECH * window / self._shift and all(map(len, pieces.values()))
+        return LiveWindow(begin, end, pieces, np.inf if self._band is None else self._band.bandwidth, spoken)
+
+
+class _FrontEnd:
+    """The speech frames of one front end, as far back as the next window needs them."""
+
+    def __init__(self, gallery: Gallery, config: FeatureConfig, sample_rate: int) -> None:
+        self._config = config
+        if sample_rate != config.sample_rate and not gallery.config.resample:
+            raise AudioError(
+                f"sample rate {sample_rate} Hz; this gallery takes {config.sample_rate} Hz, and its gallery.json says "
+                '"resample": false'
+            )
+        self._resampler = None if sample_rate == config.sample_rate else Resampler(sample_rate, config.sample_rate)
+        try:
+            self._stream = FeatureStream(config, running=True)
+        except ValueError as error:
+            raise GalleryError(f"{gallery.folder}: no live answers with this gallery's features: {error}") from error
+        self._frames: Float32Array = np.empty((0, config.n_features), np.float32)
+        self._centres: Float64Array = np.empty(0)
+        self.new = self._centres
+
+    @property
+    def known_to(self) -> float:
+        """The centre of the first frame that is not known, in seconds."""
+        return float(self._centres_of(np.array(self._stream.n_determined)))
+
+    def push(self, samples: Float32Array) -> None:
+        """Process the next samples (n,)."""
+        if self._resampler is not None:
+            samples = self._resampler.push(samples)
+        self._add(self._stream.push(samples))
+
+    def finish(self) -> None:
+        """Process the end of the audio; audio without speech has no more frames."""
+        if self._resampler is not None:
+            self._add(self._stream.push(self._resampler.push(np.empty(0, np.float32), final=True)))
+        added = self.new if self._resampler is not None else self.new[:0]
+        try:
+            self._add(self._stream.finish())
+        except AudioError:  # nothing but silence, or no speech
+            self.new = self.new[:0]
+        self.new = np.concatenate((added, self.new))
+
+    def cut(self, start: float, stop: float) -> FloatArray:
+        """Return the frames (T, D) whose centres lie between two times, in seconds."""
+        first, last = np.searchsorted(self._centres, (start, stop)).tolist()
+        return self._frames[first:last]
+
+    def drop(self, start: float) -> None:
+        """Forget the frames whose centres lie before a time, in seconds."""
+        first = int(np.searchsorted(self._centres, start))
+        self._frames, self._centres = self._frames[first:], self._centres[first:]
+
+    def _add(self, frames: Float32Array) -> None:
+        """Keep frames that the stream has just returned."""
+        self.new = self._centres_of(self._stream.numbers)
+        if len(frames):
+            self._frames = np.concatenate((self._frames, frames))
+            self._centres = np.concatenate((self._centres, self.new))
+
+    def _centres_of(self, numbers: IntArray) -> Float64Array:
+        """Return the centres of frames by their numbers, in seconds."""
+        return self._config.first_centre_seconds + self._config.shift_seconds * numbers.astype(np.float64)
+
+
+class _Band:
+    """The bandwidth of the latest audio, measured now and then."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._length = round(BAND_SECONDS * sample_rate)
+        self._latest: Float32Array = np.empty(0, np.float32)
+        self._n_new = 0
+        self.bandwidth = sample_rate / 2
+
+    def push(self, samples: Float32Array) -> None:
+        """Add samples (n,), and measure when a tenth of the audio is new."""
+        self._latest = np.concatenate((self._latest, samples))[-self._length :]
+        self._n_new += len(samples)
+        if 10 * self._n_new >= self._length:
+            self.bandwidth, self._n_new = real_bandwidth(self._latest, self._rate), 0
