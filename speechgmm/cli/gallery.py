@@ -52,7 +52,7 @@ AtLeast = Annotated[
     float,
     typer.Option(
         min=0,
-        callback=_finite,
+        callback=finite,
         metavar="SECONDS",
         help="Refuse recordings with less speech than this; short tests give small ratios, so that most are unknown.",
     ),
