@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechgmm.cli.check_audio import check_audio, holds_audio
-from speechgmm.cli.common import JobsOption, exit_on_error, printable, recipe_file
+from speechgmm.cli.common import JobsOption, exit_on_error, printable, recipe_file, recipe_path
 from speechgmm.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def check(
     paths: Annotated[
         list[Path],
         typer.Argument(
+            parser=recipe_path,
             metavar="RECIPE | AUDIO...",
             help="The recipe: a YAML file, or the name of a shipped one; or audio files and folders of them.",
             show_default=False,

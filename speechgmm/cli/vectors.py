@@ -170,7 +170,7 @@ def _show(recipe: "Recipe", out: Path, written: "WrittenVectors", found: "FoundS
         if written.renamed:
             typer.echo("white space in names is written as _")
         assert recipe.vectors is not None
-        kind = {"ivector": "i-vector", "supervector": "supervector"}[recipe.vectors.kind]
+        kind = "supervector" if recipe.vectors.kind == "supervector" else "i-vector"
         files = f"{out}, {out.with_suffix('.scp')}" if is_ark else f"{out}"
         typer.echo(
             f"{files}: {written.n_vectors:,} {kind}{'s' * (written.n_vectors > 1)} of {written.dimension:,} numbers"

@@ -198,7 +198,23 @@ class Gallery:
         return models, damaged
 
     def models_of(self, name: str) -> "ModelsOfSpeaker":
-        """Make the models of one speaker by all systems, as `models` does; errors are those of `model`."""
+        """Make the models of one speaker by all systems; they stay in memory until the speaker's file changes.
+
+        Parameters
+        ----------
+        name : str
+            Name of the speaker.
+
+        Returns
+        -------
+        ModelsOfSpeaker
+            The models, by recogniser and system.
+
+        Raises
+        ------
+        GalleryError
+            If no speaker of that name is enrolled, or a file that the models depend on is damaged.
+        """
         self._load()
         return self._read_one(name, self._models_of)
 

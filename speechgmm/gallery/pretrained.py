@@ -8,17 +8,25 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, ValidationError
 
-from speechgmm.configuration import Configuration, fingerprint
+from speechgmm.configuration import Configuration
 from speechgmm.errors import ModelError
+from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import file_digest, replacing, write_bytes
 from speechgmm.gallery.building import RecogniserSource, SystemSource, build_gallery
-from speechgmm.gallery.config import DecisionConfig, RecogniserConfig, model_front_end
+from speechgmm.gallery.config import DecisionConfig, RecogniserConfig, front_end_of, model_front_end
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.layout import CALIBRATION_FILE, SUBSPACE_FILE
 from speechgmm.gallery.recogniser import ModelFolder, Recogniser
 from speechgmm.subspace.total_variability.storage import load_total_variability, save_total_variability
+from speechgmm.subspace.vectors import IVectorConfig
 
 ABOUT_FILE = "about.json"
+
+BY_RATE = "speech"
+"""The name that stands for the recogniser of a front end's sample rate."""
+
+MISSING = "install speechgmm again, or in a checkout run make pretrained"
+"""What to do where the package lacks its models."""
 
 
 class DataSource(Configuration):
@@ -77,9 +85,8 @@ def about_pretrained(name: str, folder: Path | None = None) -> Pretrained:
         return Pretrained.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         known = ", ".join(sorted(each.parent.name for each in path.parent.parent.glob(f"*/{ABOUT_FILE}")))
-        raise ModelError(
-            f"{name}: no such pretrained model; expected one of {known or 'none: none is here'}"
-        ) from error
+        found = f"expected one of {known}" if known else f"{path.parent.parent} holds none; {MISSING}"
+        raise ModelError(f"{name}: no such pretrained model; {found}") from error
     except (OSError, ValidationError) as error:
         raise ModelError(f"{path}: not readable as a pretrained model ({error})") from error
 
@@ -121,8 +128,7 @@ def pretrained_gallery(folder: str | Path, *, min_speech: float = 2.0) -> Galler
     Returns
     -------
     Gallery
-        With all recognisers that come with the package: wide-band recordings are compared by ``speech16k``, and pairs
-        of which one has the band of a telephone by ``speech8k``.
+        With the recognisers that come with the package.
 
     Raises
     ------
@@ -145,18 +151,60 @@ def pretrained_gallery(folder: str | Path, *, min_speech: float = 2.0) -> Galler
     return build_gallery(Path(folder), {name: pretrained_source(name) for name in names}, decisions=decisions)
 
 
-def pretrained_system(name: str, front_end: Mapping[str, JsonValue], *, vectors: bool = False) -> Mapping[str, Path]:
-    """Return the files, by their names, of the system of a pretrained recogniser that has a front end.
+def pretrained_system(name: str, front_end: FeatureConfig, *, vectors: bool = False) -> SystemSource:
+    """Return the system of a pretrained recogniser that has a front end, and its files by their names.
 
-    `vectors` asks for the system that compares vectors. If there is none, a ModelError lists the front ends.
+    `vectors` asks for a system of i-vectors. Audio may be resampled for the one front end and not for the other. If
+    there is no such system, a ModelError lists the front ends that there are, with the keys that differ.
     """
     config, path = about_pretrained(name).recogniser, pretrained_folder() / name
-    wanted = fingerprint(dict(front_end))
+    others: dict[str, str] = {}
     for system, each in config.systems.items():
-        if each.fingerprint == wanted and (each.vectors is not None or not vectors):
-            return {file: path / system / file for file in each.digests}
-    known = ", ".join(config.systems)
-    raise ModelError(f"{name}: no system of this front end; expected the front end of one of its systems: {known}")
+        if vectors and not isinstance(each.vectors, IVectorConfig):
+            continue
+        differences = _differences(front_end_of(path / ABOUT_FILE, each.front_end), front_end)
+        if not differences:
+            return SystemSource(each, {file: path / system / file for file in each.digests})
+        others.setdefault(differences, system)
+    known = "; ".join(f"{system} ({differences})" for differences, system in others.items())
+    what = "i-vectors" if vectors else "background model"
+    raise ModelError(f"{name}: no {what} of this front end; expected that of one of its systems: {known or 'none'}")
+
+
+def pretrained_name(name: str, sample_rate: int) -> str:
+    """Return the name of a recogniser; ``speech`` stands for the one of a sample rate in Hz, such as ``speech16k``.
+
+    If there is none of that rate, a ModelError says which there are.
+    """
+    if name != BY_RATE:
+        return name
+    chosen = f"{BY_RATE}{sample_rate / 1000:g}k"
+    known = pretrained_names()
+    if chosen not in known:
+        if not known:
+            raise ModelError(f"{name}: no such pretrained model; {pretrained_folder()} holds none; {MISSING}")
+        raise ModelError(
+            f"{name}: no pretrained model of features at {sample_rate} Hz; there are {', '.join(known)}: set "
+            "features.sample_rate to the rate of one, and features.resample: true"
+        )
+    return chosen
+
+
+def _differences(there: FeatureConfig, here: FeatureConfig) -> str:
+    """Say in which keys two front ends differ that compute other features; empty if in none."""
+    values = [_leaves(each) for each in (there, here)]
+    keys = [key for key in values[0] if values[0][key] != values[1].get(key)]
+    return ", ".join(f"{key} {values[0][key]} there, {values[1].get(key)} here" for key in keys)
+
+
+def _leaves(front_end: FeatureConfig) -> dict[str, JsonValue]:
+    """List the values that features depend on by dotted keys; the filters' upper edge is always a number."""
+    data = front_end.model_dump(mode="json", exclude={"resample"}) | {"high_frequency": front_end.top_frequency}
+    leaves: dict[str, JsonValue] = {}
+    for key, value in data.items():
+        inner = {f"{key}.{name}": each for name, each in value.items()} if isinstance(value, dict) else {key: value}
+        leaves |= inner
+    return leaves
 
 
 def write_pretrained(source: RecogniserSource, about: Mapping[str, JsonValue], folder: Path) -> Pretrained:

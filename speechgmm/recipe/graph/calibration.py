@@ -84,8 +84,10 @@ def _on_background(
     try:
         folds = cross_fitted_systems(recipe, backgrounds, features[0]["enrol"], context)
     except (CorpusError, ModelError) as error:
-        if known is None:
+        if known is None and not _scales_by_enrolment(recipe, systems):
             raise
+        if known is None:
+            return _scales_alone(recipe, systems, features, corpus, str(error), context)
         return _by_map_alone(recipe, known, systems, features, corpus, str(error), context)
     inputs: dict[str, JsonValue] = {
         "scores": [[_digests(system.scored) for system in fold.systems] for fold in folds],
@@ -130,6 +132,30 @@ def _by_map_alone(
     inputs: dict[str, JsonValue] = {"enrolment": _enrolment_inputs(systems, corpus, features)}
     output = calibration_output(recipe, inputs, labelled, ON_OTHER_CORPORA, context, known)
     return Calibrated(output, why_no_trials=why)
+
+
+def _scales_by_enrolment(recipe: Recipe, systems: Sequence[System]) -> bool:
+    """Whether scores of the enrolment of other speakers can say how the systems' scores are to be scaled."""
+    return recipe.calibration.systems == "scaled" and all(system.enrolment for system in systems)
+
+
+def _scales_alone(
+    recipe: Recipe,
+    systems: Sequence[System],
+    features: Sequence[Mapping[str, RoleFeatures]],
+    corpus: Corpus,
+    why: str,
+    context: StageContext,
+) -> Calibrated:
+    """Learn the scales of the systems' scores from the enrolment of other speakers, and no calibration."""
+
+    def labelled() -> LabelledScores:
+        """Return these scores as nontarget trials."""
+        scores = _enrolled_nontargets(systems, corpus, features)
+        return LabelledScores(scores, np.zeros(len(scores), np.bool_), np.zeros(len(scores)), 0)
+
+    inputs: dict[str, JsonValue] = {"enrolment": _enrolment_inputs(systems, corpus, features), "refused": why}
+    return Calibrated(calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context, refused=why))
 
 
 def _on_list(

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from speechgmm.corpus.manifest import ROLES, Corpus, Role
@@ -27,6 +27,7 @@ from speechgmm.recipe.stages.corpus import find_corpus
 from speechgmm.recipe.stages.evaluation import FinalScores, evaluation_output, final_scores
 from speechgmm.recipe.stages.features import RoleFeatures, role_features
 from speechgmm.recipe.stages.missing_background import with_background
+from speechgmm.recipe.stages.pretrained import check_pretrained, known_recordings
 from speechgmm.recipe.stages.rates import ResolvedRecipe, resolve_rates
 from speechgmm.recipe.stages.small_cohorts import without_small_cohorts
 
@@ -102,6 +103,8 @@ def experiment_stages(recipe: Recipe, context: StageContext) -> Iterator[Experim
     recipe, corpus = without_small_cohorts(recipe, corpus)
     check_list(recipe, corpus)
     resolved = resolve_rates(recipe, corpus)
+    check_pretrained(resolved.recipe)
+    corpus = replace(corpus, notes=(*corpus.notes, *known_recordings(resolved.recipe, corpus)))
     yield corpus
     yield resolved
     recipe = resolved.recipe

@@ -9,14 +9,25 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from speechgmm.errors import CorpusError
+from speechgmm.features.extract import FeatureConfig
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training.config import IndependentConfig
 from speechgmm.recipe.cache.outputs import StageOutput
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.schema.sections import PretrainedVectorsConfig
 from speechgmm.recipe.stages.backend import fitted_backend
 from speechgmm.recipe.stages.context import StageContext
 from speechgmm.recipe.stages.enrolled_vectors import enrolled_vectors, vector_scores
 from speechgmm.recipe.stages.features import RoleFeatures
+from speechgmm.recipe.stages.missing_background import learns_from_background
+from speechgmm.recipe.stages.pretrained import (
+    pretrained_background,
+    shipped_backend,
+    shipped_factors,
+    shipped_source,
+    shipped_steps,
+    vectors_config,
+)
 from speechgmm.recipe.stages.scores import ScoredGroups, scores_against_cohort, scores_against_ubm
 from speechgmm.recipe.stages.sessions import session_scores_of, session_speakers
 from speechgmm.recipe.stages.speakers import SpeakerModels, adapted_models, independent_models
@@ -26,7 +37,7 @@ from speechgmm.recipe.stages.ubm import UbmSet, background_models
 from speechgmm.recipe.stages.vectors import Extractor, RoleVectors, role_vectors
 from speechgmm.subspace.backend.config import propagates_covariances
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
-from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
+from speechgmm.subspace.vectors import IVectorConfig
 
 SpeakerGroups = tuple[SpeakerModels, ...]
 """Models of speakers: one group, or one for each sex."""
@@ -65,10 +76,13 @@ def system_kind(parts: Parts) -> SystemKind:
     recipe = parts.recipe
     if isinstance(recipe.speakers, IndependentConfig) and recipe.vectors is None:
         return IndependentSystem(parts, recipe.speakers)
-    background = parts.roles["background"]
-    ubms = background_models(recipe.ubm, recipe.seed, background, parts.context, parts.system_label)
+    background, context = parts.roles["background"], parts.context
+    if recipe.ubm.pretrained is not None:
+        ubms = UbmSet(pooled=pretrained_background(recipe, background, context, parts.system_label))
+    else:
+        ubms = background_models(recipe.ubm, recipe.seed, background, context, parts.system_label)
     if recipe.vectors is not None:
-        return _vector_system(parts, recipe.vectors, _pooled(ubms))
+        return _vector_system(parts, _pooled(ubms))
     if isinstance(recipe.speakers, ISVConfig | JFAConfig):
         return _session_system(parts, recipe.speakers, _pooled(ubms))
     assert isinstance(recipe.speakers, AdaptationConfig)
@@ -174,31 +188,41 @@ def _session_system(parts: Parts, config: ISVConfig | JFAConfig, ubm: StageOutpu
     return SessionSystem(parts, ubm, factors, statistics)
 
 
-def _vector_system(parts: Parts, config: IVectorConfig | SupervectorConfig, ubm: StageOutput) -> VectorSystem:
+def _vector_system(parts: Parts, ubm: StageOutput) -> VectorSystem:
     """Accumulate the statistics of all roles, train the factors of i-vectors, extract vectors and fit the back end."""
     recipe, context, system_label = parts.recipe, parts.context, parts.system_label
+    config = vectors_config(recipe)
     statistics = _statistics(parts, ubm)
-    factors = None
-    if isinstance(config, IVectorConfig):
-        title = f"subspace{system_label}"
+    shipped = shipped_source(recipe) if isinstance(recipe.vectors, PretrainedVectorsConfig) else None
+    factors, title = None, f"subspace{system_label}"
+    if shipped and isinstance(recipe.features, FeatureConfig):
+        factors = shipped_factors(shipped, ubm, recipe.features, context, title)
+    elif isinstance(config, IVectorConfig):
         factors = trained_factors(config, recipe.seed, ubm, statistics["background"], context, title)
-    extractor = Extractor(config, ubm, factors, propagates_covariances(recipe.backend))
+    steps = shipped_steps(shipped) if shipped and not recipe.backend else recipe.backend
+    extractor = Extractor(config, ubm, factors, propagates_covariances(steps))
     vectors = {
         role: role_vectors(extractor, of_role, context, f"vectors of {role}{system_label}")
         for role, of_role in statistics.items()
     }
     title = f"backend{system_label}"
-    backend = fitted_backend(recipe.backend, vectors["background"], vectors["enrol"], context, title)
+    if shipped and not recipe.backend:
+        backend = shipped_backend(shipped, context, title)
+    else:
+        backend = fitted_backend(recipe.backend, vectors["background"], vectors["enrol"], context, title)
     return VectorSystem(parts, extractor, backend, vectors)
 
 
 def _statistics(parts: Parts, ubm: StageOutput) -> dict[str, RoleStatistics]:
-    """Accumulate the statistics of each role, or find them."""
+    """Accumulate the statistics of each role, or find them; of the background where anything needs them."""
+    recipe = parts.recipe
+    needs_background = learns_from_background(recipe) or recipe.normalisation.method != "none"
     return {
         role: role_statistics(
-            ubm, parts.recipe.ubm.kernel, features, parts.context, f"statistics of {role}{parts.system_label}"
+            ubm, recipe.ubm.kernel, features, parts.context, f"statistics of {role}{parts.system_label}"
         )
         for role, features in parts.roles.items()
+        if role != "background" or needs_background
     }
 
 

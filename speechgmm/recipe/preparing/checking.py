@@ -13,7 +13,7 @@ from speechgmm.corpus.manifest import ROLES, Corpus, Utterance, shared_audio
 from speechgmm.corpus.reading import CorpusConfig, read_corpus
 from speechgmm.corpus.shared_recordings import SharedRecordings, find_shared, name_shared, speakers_of
 from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
-from speechgmm.errors import AudioError, CorpusError
+from speechgmm.errors import AudioError, CorpusError, ModelError
 from speechgmm.features.extract import FeatureConfig, check_rate
 from speechgmm.features.formats.reading import file_of_place
 from speechgmm.features.spectral.config import empty_filters
@@ -27,6 +27,7 @@ from speechgmm.recipe.stages.calibration import check_list
 from speechgmm.recipe.stages.copies import check_copies
 from speechgmm.recipe.stages.corpus import shared_files, with_sound
 from speechgmm.recipe.stages.missing_background import with_background
+from speechgmm.recipe.stages.pretrained import check_pretrained, known_recordings
 from speechgmm.recipe.stages.progress import ProgressBars
 from speechgmm.recipe.stages.rates import ResolvedRecipe, at_rates
 from speechgmm.recipe.stages.small_cohorts import normalisation_key, why_small, without_small_cohorts
@@ -112,6 +113,7 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
     if isinstance(config, SyntheticConfig):
         resolved = at_rates(recipe, {config.sample_rate: 1})
         findings += _empty_filters(resolved.recipe)
+        findings += _pretrained_findings(resolved.recipe)
         checked = "the recipe; its talkers are not recorded yet"
         return CheckReport(_sorted_findings(findings), {}, {}, checked, resolved.taken, copies)
     root = config.root
@@ -132,6 +134,7 @@ def check_recipe(recipe: Recipe, engine: Engine | None = None, bars: ProgressBar
         of_file = {audio[0]: header.sample_rate for audio, header in headers.items() if header.sample_rate}
         resolved = at_rates(recipe, Counter(of_file.values()))
         findings += _empty_filters(resolved.recipe)
+        findings += _pretrained_findings(resolved.recipe, corpus)
         findings += _audio_findings(resolved, corpus, headers, _how_to_choose_channels(config))
         small = small_backgrounds(resolved.recipe, corpus, headers)
         findings.append(_Found("warning", "small background", _without_places(small)))
@@ -154,6 +157,17 @@ def _augmentation_findings(recipe: Recipe) -> Iterator[_Found]:
             check_copies(recipe.augment)
     except AudioError as error:
         yield _Found("error", "augment", [("", str(error))])
+
+
+def _pretrained_findings(recipe: Recipe, corpus: Corpus | None = None) -> Iterator[_Found]:
+    """Find pretrained models that are not there, and recordings that they were trained on."""
+    try:
+        check_pretrained(recipe)
+        known = known_recordings(recipe, corpus) if corpus else ()
+    except ModelError as error:
+        yield _Found("error", "pretrained model", [("", str(error))])
+    else:
+        yield _Found("warning", "known to a pretrained model", _without_places(known))
 
 
 def _empty_filters(recipe: Recipe) -> Iterator[_Found]:

@@ -71,7 +71,8 @@ def small_backgrounds(recipe: Recipe, corpus: Corpus, headers: Mapping[AudioSegm
     doubts = []
     for system in recipe.systems_or_self:
         n = system.ubm.n_components
-        if system.speakers.method != "map" or not isinstance(system.features, FeatureConfig) or n == "auto":
+        is_trained = system.speakers.method == "map" and system.ubm.pretrained is None
+        if not is_trained or not isinstance(system.features, FeatureConfig) or n == "auto":
             continue
         for what, utterances in _trained_on(system, corpus):
             seconds = [header.seconds for each in utterances if (header := headers.get(each.audio))]

@@ -107,11 +107,7 @@ def key_pages() -> str:
         if name == "backend":
             pages += ["### `backend`", _steps_table()]
         for model in models:
-            heading = f"`{name}`"
-            if len(models) > 1:
-                key, tags = tags_of(models)
-                heading += f" with `{key}` {', '.join(f'`{tag}`' for tag, tagged in tags.items() if tagged is model)}"
-            pages += _section_page(name, heading, model, headings)
+            pages += _section_page(name, f"`{name}`{_tag_label(model, models)}", model, headings)
     return "\n\n".join(pages) + "\n"
 
 
@@ -235,8 +231,18 @@ def _section_page(name: str, heading: str, model: type[Configuration], headings:
     headings[rows] = heading
     yield table
     for key, field in model.model_fields.items():
-        for inner in _models_within(field.annotation):
-            yield from _section_page(f"{name}.{key}", f"`{name}.{key}`", inner, headings)
+        inner_models = _models_within(field.annotation)
+        for inner in inner_models:
+            label = _tag_label(inner, inner_models)
+            yield from _section_page(f"{name}.{key}", f"`{name}.{key}`{label}", inner, headings)
+
+
+def _tag_label(model: type[Configuration], models: list[type[Configuration]]) -> str:
+    """Return what sets the heading of a configuration apart from the others of its union; nothing without others."""
+    if len(models) == 1:
+        return ""
+    key, tags = tags_of(models)
+    return f" with `{key}` {', '.join(f'`{tag}`' for tag, tagged in tags.items() if tagged is model)}"
 
 
 def _steps_table() -> str:

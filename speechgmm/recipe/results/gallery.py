@@ -25,6 +25,7 @@ from speechgmm.recipe.layout import (
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.results.wrong_folders import not_results
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.stages.pretrained import vectors_config
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.thresholds import EQUAL_ERRORS
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
@@ -102,7 +103,8 @@ def recogniser_of_results(results: Path, recipe: Recipe) -> RecogniserSource:
 
 def _system_of_results(folder: Path, recipe: Recipe) -> SystemSource:
     """Collect the files of one system of a run."""
-    vectors, speakers = recipe.vectors, None if recipe.vectors else recipe.speakers
+    vectors = vectors_config(recipe) if recipe.vectors else None
+    speakers = None if recipe.vectors else recipe.speakers
     has_factors = isinstance(speakers, ISVConfig | JFAConfig) or isinstance(vectors, IVectorConfig)
     assert isinstance(recipe.features, FeatureConfig)
     check_front_end(folder / UBM_FILE, recipe.features.model_dump(mode="json"))

@@ -38,6 +38,7 @@ from speechgmm.recipe.layout import (
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.results.wrong_folders import not_results
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.schema.sections import EmAdaptationConfig
 
 T = TypeVar("T")
 
@@ -145,6 +146,7 @@ def open_results(folder: str | Path) -> Results:
         sizes = tuple(load_gmm(path / UBM_FILE).n_components for path in ubms.values())
     except SpeechGMMError as error:
         raise ResultsError(f"{error}\nthese results are damaged, or of another version; {RERUN_HINT}") from error
+    untrained = {(system.name,) if recipe.systems else () for system in recipe.systems_or_self if _has_no_em(system)}
     data = tuple(_read_table(folder / DATA_FILE, DATA_COLUMNS, _parse_utterance)[1])
     metrics = _read_metrics(folder / METRICS_FILE)
     trials = _read_trials(folder / SCORES_FILE, data, rank_by="raw" if recipe.calibration.method == "pav" else "llrs")
@@ -158,7 +160,7 @@ def open_results(folder: str | Path) -> Results:
         data,
         tuple(_read_table(folder / SKIPPED_FILE, SKIPPED_COLUMNS, lambda row: SkippedItem(*row))[1]),
         tuple(_read_table(folder / CONFUSION_FILE, CONFUSION_COLUMNS, lambda row: (row[0], row[1], int(row[2])))[1]),
-        {labels: _read_training(path / TRAINING_FILE) for labels, path in ubms.items()},
+        {labels: _read_training(path / TRAINING_FILE) for labels, path in ubms.items() if labels[:1] not in untrained},
         sizes,
     )
 
@@ -179,6 +181,11 @@ def _check_files(folder: Path) -> None:
     if all((folder / name).is_file() for name in written_by_all_versions):
         raise ResultsError(f"{lacking}: removed, or these results are of an earlier version; {RERUN_HINT}")
     raise ResultsError(f"{lacking}: the run was stopped, or is still running; run it again to resume it")
+
+
+def _has_no_em(system: Recipe) -> bool:
+    """Whether the background model of a system comes from no EM: a pretrained one, unless that goes on with EM."""
+    return system.ubm.pretrained is not None and not isinstance(system.ubm.adapt, EmAdaptationConfig)
 
 
 def _ubm_folders(folder: Path, recipe: Recipe) -> dict[tuple[str, ...], Path]:

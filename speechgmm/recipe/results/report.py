@@ -31,6 +31,7 @@ from speechgmm.recipe.layout import (
 from speechgmm.recipe.reading.non_defaults import lines_of, non_default_keys, non_default_settings
 from speechgmm.recipe.results.figures import draw_figures
 from speechgmm.recipe.results.reading import DataRow, Results, open_results
+from speechgmm.recipe.schema.recipe import Recipe
 
 
 def report_results(folder: Path, out: Path | None = None, *, png: bool = False) -> Path:
@@ -88,13 +89,15 @@ def summary(results: Results) -> str:
     sizes = " and ".join(f"{size}" for size in dict.fromkeys(results.sizes))
     if sizes:
         against = f"{'background models' if len(results.sizes) > 1 else 'a background model'} of {sizes} Gaussians"
-        text = f"{n_models} speakers enrolled against {against} from {n_background} speakers; {n_trials:,} trials."
+        origin = _origin_of_backgrounds(recipe, n_background)
+        text = f"{n_models} speakers enrolled against {against} {origin}; {n_trials:,} trials."
     else:
         cohort = f"{n_background} speakers of the background" if n_background else "the other speakers"
         text = f"{n_models} speakers with models of their own, compared with those of {cohort}; {n_trials:,} trials."
     if recipe.vectors is not None:
-        kind = {"ivector": "i-vectors", "supervector": "supervectors"}[recipe.vectors.kind]
-        text += f" Recordings are {kind}, compared by {', '.join(step.step for step in recipe.backend)}."
+        kind = "supervectors" if recipe.vectors.kind == "supervector" else "i-vectors"
+        backend = ", ".join(step.step for step in recipe.backend) or "the pretrained back end"
+        text += f" Recordings are {kind}, compared by {backend}."
     if recipe.systems:
         names = ", ".join(system.name for system in recipe.systems)
         text += f" The scores are fused from {len(recipe.systems)} systems: {names}."
@@ -108,6 +111,16 @@ def summary(results: Results) -> str:
     if n_unscored:
         text += f" {n_unscored:,} of the trials have no score, because what they need could not be used."
     return text
+
+
+def _origin_of_backgrounds(recipe: Recipe, n_background: int) -> str:
+    """Say where background models are from: the speakers of the background, or pretrained models."""
+    systems = [system for system in recipe.systems_or_self if system.speakers.method != "independent"]
+    pretrained = dict.fromkeys(system.ubm.pretrained for system in systems if system.ubm.pretrained)
+    learns = any(system.ubm.pretrained is None or system.ubm.adapt is not None for system in systems)
+    origins = [f"from {n_background} speakers"] if learns else []
+    origins += [f"that came pretrained ({', '.join(pretrained)})"] if pretrained else []
+    return " and ".join(origins)
 
 
 def calibration_phrase(calibration: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from speechgmm.evaluation.report.content import SkippedItem
 from speechgmm.features.store.store import FeatureStore
 from speechgmm.files import WRITING, replacing, write_csv, write_json
 from speechgmm.gallery.cohort import Cohort, save_cohort
+from speechgmm.gallery.pretrained import about_pretrained
 from speechgmm.recipe import layout
 from speechgmm.recipe.cache.outputs import StageOutput
 from speechgmm.recipe.graph.system import System
@@ -26,6 +27,7 @@ from speechgmm.recipe.results.report import report_results
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.copies import copied_recording
 from speechgmm.recipe.stages.evaluation import FinalScores, load_metrics
+from speechgmm.recipe.stages.pretrained import pretrained_models
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, index_of
 from speechgmm.version import versions
 
@@ -227,6 +229,7 @@ def _provenance(recipe: Recipe, outputs: ExperimentOutputs) -> dict[str, Any]:
         "git": outputs.git,
         "seed": recipe.seed,
         "warnings": list(outputs.warnings),
+        **_pretrained(recipe),
         "stages": [
             {
                 "stage": output.title,
@@ -236,6 +239,12 @@ def _provenance(recipe: Recipe, outputs: ExperimentOutputs) -> dict[str, Any]:
             for output in outputs.stages
         ],
     }
+
+
+def _pretrained(recipe: Recipe) -> dict[str, Any]:
+    """Say which pretrained models a recipe has taken, if any; the stages' inputs hold the digests of their files."""
+    versions_of = {name: about_pretrained(name).version for name in pretrained_models(recipe)}
+    return {"pretrained": versions_of} if versions_of else {}
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -27,9 +27,11 @@ from speechgmm.recipe.running.runner import audio_warnings_of
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.schema.sections import VectorsConfig
 from speechgmm.recipe.stages.context import StageRunner, StoppedEarly
+from speechgmm.recipe.stages.features import RoleFeatures
+from speechgmm.recipe.stages.pretrained import vectors_config
 from speechgmm.recipe.stages.progress import ProgressBars
 from speechgmm.recipe.stages.rates import ResolvedRecipe
-from speechgmm.recipe.stages.statistics import write_role_statistics
+from speechgmm.recipe.stages.statistics import role_statistics, write_role_statistics
 from speechgmm.recipe.stages.subspace import load_warnings
 from speechgmm.recipe.stages.vectors import opened_extractor
 from speechgmm.subspace.extraction import extract_vectors
@@ -113,7 +115,7 @@ def write_recipe_vectors(
     another kind, and otherwise what `run` and `write_vectors` raise.
     """
     recipe = recipe if kernel is None else recipe.with_kernel(kernel)
-    config = _vectors_section(recipe, has_audio=recordings is not None)
+    _check_makes_vectors(recipe, has_audio=recordings is not None)
     if missing := recipe.missing_kernels():
         raise ModelError("; ".join(missing))
     check_vector_file(out, _names_in_file(out, [each.utterance for each in recordings or ()]))
@@ -124,17 +126,22 @@ def write_recipe_vectors(
         runner = StageRunner(StageCache(results / CACHE), engine, bars, LAST_STAGE)
         resolved, features, taken = _run_stages(recipe, runner, out, roles)
         stages = {output.title: output for output in runner.outputs}
-        models = _Models(resolved, config, stages["ubm"], stages.get("subspace"))
+        models = _Models(resolved, vectors_config(resolved.recipe), stages["ubm"], stages.get("subspace"))
         if recordings is not None:
             with _folder_beside(out) as folder:
                 return _write(models, [_other_group(models, recordings, folder, runner)], out, runner)
-        stores = {role: StatsStore(stages[f"statistics of {role}"].folder) for role in roles}
-        groups = [_corpus_group(features[role], stores[role], taken[role]) for role in roles]
+        trained = resolved.recipe.ubm
+        statistics = {
+            role: role_statistics(models.ubm, trained.kernel, features[role], runner, f"statistics of {role}")
+            for role in roles
+            if features[role].utterances
+        }
+        groups = [_corpus_group(features[role].store, each.store, taken[role]) for role, each in statistics.items()]
         return _write(models, groups, out, runner)
 
 
-def _vectors_section(recipe: Recipe, *, has_audio: bool) -> VectorsConfig:
-    """Return how a recipe makes vectors; refuse one that does not, and recordings where it takes no audio."""
+def _check_makes_vectors(recipe: Recipe, *, has_audio: bool) -> None:
+    """Refuse a recipe that makes no vectors, and recordings where it takes no audio."""
     if recipe.sweep is not None:
         raise RecipeError(
             f"{recipe.name}: sweep: a series of experiments, and vectors are of one; expected a recipe of one, or the "
@@ -156,17 +163,16 @@ def _vectors_section(recipe: Recipe, *, has_audio: bool) -> VectorsConfig:
             f"{recipe.name}: features.kind {recipe.features.kind}: its models are of imported features, and cannot "
             "take audio; expected no recordings, for the vectors of its corpus"
         )
-    return recipe.vectors
 
 
 def _run_stages(
     recipe: Recipe, runner: StageRunner, out: Path, roles: Sequence[Role]
-) -> tuple[ResolvedRecipe, dict[str, FeatureStore], dict[Role, frozenset[str]]]:
+) -> tuple[ResolvedRecipe, dict[str, RoleFeatures], dict[Role, frozenset[str]]]:
     """Run the stages that vectors need; return the recipe, the features of each role, and the names that each gives.
 
     Names are checked before anything is trained.
     """
-    resolved, features = ResolvedRecipe(recipe), dict[str, FeatureStore]()
+    resolved, features = ResolvedRecipe(recipe), dict[str, RoleFeatures]()
     taken: dict[Role, frozenset[str]] = {}
     with suppress(StoppedEarly):
         for step in experiment_stages(recipe, runner):
@@ -178,7 +184,7 @@ def _run_stages(
                 case ResolvedRecipe() as resolved:
                     pass
                 case ExperimentFeatures(roles=(by_role,)):
-                    features = {role: found.store for role, found in by_role.items()}
+                    features = dict(by_role)
     return resolved, features, taken
 
 

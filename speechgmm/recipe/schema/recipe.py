@@ -22,8 +22,9 @@ from speechgmm.recipe.schema.sections import (
     BackgroundConfig,
     CalibrationSection,
     FrontEnd,
+    PretrainedVectorsConfig,
     SpeakersConfig,
-    VectorsConfig,
+    VectorsSection,
 )
 from speechgmm.recipe.schema.sweep import SweepConfig
 from speechgmm.scoring.llr import ScoringConfig
@@ -71,19 +72,21 @@ class Recipe(Configuration):
         The front end; of kind ``given`` if the corpus has features instead of audio. Unless it sets ``sample_rate`` or
         ``resample``, a run gives it the sample rate of the corpus.
     ubm : section
-        Training of the background model; not used with ``speakers.method: independent``.
+        Training of the background model, or the pretrained one that takes its place; not used with
+        ``speakers.method: independent``.
     speakers : section
         How speaker models are made: adapted from the background model, by MAP or by factors that leave out what changes
         between sessions; or trained without one.
     scoring : section
         How a test is scored against a speaker model, if there is a background model.
     vectors : section, or null
-        The vector that each recording becomes, an i-vector or a supervector, in place of speaker models.
+        The vector that each recording becomes, an i-vector or a supervector, in place of speaker models; with kind
+        ``pretrained`` by a model that comes with the package.
     backend : list of steps
         What is done to these vectors, in this order: any of ``center``, ``whiten``, ``length``, ``efr``, ``nap``,
         ``wccn``, ``lda`` and ``coral``, and at the end ``cosine``, ``svm`` or ``plda``, which scores. A step is its
         name, its name with its one value, as in ``{nap: 60}``, or its name with its keys, as in
-        ``{plda: {smoothing: 0.1}}``.
+        ``{plda: {smoothing: 0.1}}``. Left out beside pretrained vectors, it is the pretrained one.
     normalisation : section
         How scores are normalised by a cohort, the speakers of the background.
     calibration : section
@@ -125,7 +128,7 @@ class Recipe(Configuration):
     ubm: BackgroundConfig = BackgroundConfig()
     speakers: SpeakersConfig = AdaptationConfig()
     scoring: ScoringConfig = ScoringConfig()
-    vectors: VectorsConfig | None = None
+    vectors: VectorsSection | None = None
     backend: Annotated[tuple[Step, ...], Field(strict=False)] = ()
     normalisation: ScoreNormalisationConfig = ScoreNormalisationConfig()
     calibration: CalibrationSection = CalibrationSection()
@@ -245,7 +248,8 @@ class Recipe(Configuration):
             raise ValueError(
                 f"{', '.join(idle)}: where recordings become vectors, the backend compares them; expected none"
             )
-        check_steps(self.backend)
+        if self.backend or not isinstance(self.vectors, PretrainedVectorsConfig):
+            check_steps(self.backend)
         if isinstance(self.vectors, SupervectorConfig) and propagates_covariances(self.backend):
             raise ValueError("backend: plda.uncertainty is for i-vectors; supervectors have no posterior covariances")
         return self
@@ -256,6 +260,23 @@ class Recipe(Configuration):
         if self.ubm.per_sex and (self.vectors is not None or self.speakers.method in ("isv", "jfa")):
             what = "vectors" if self.vectors is not None else f"speakers.method {self.speakers.method}"
             raise ValueError(f"ubm.per_sex: {what} needs one background model of all speakers; expected false")
+        return self
+
+    @model_validator(mode="after")
+    def _pretrained_models_fit(self) -> Self:
+        """Refuse pretrained models of imported features, and pretrained vectors under another background model."""
+        pretrained = self.ubm.pretrained
+        if pretrained is not None and isinstance(self.features, ImportedConfig):
+            raise ValueError(
+                f"ubm.pretrained {pretrained}: features.kind is given, and pretrained models are of features from "
+                "audio; expected none"
+            )
+        if isinstance(self.vectors, PretrainedVectorsConfig) and (pretrained is None or self.ubm.adapt is not None):
+            found = "ubm.adapt changes it" if pretrained else "ubm.pretrained names none"
+            raise ValueError(
+                f"vectors.kind pretrained: they are of the pretrained background model, and {found}; expected ubm: "
+                f"{{pretrained: {pretrained or 'speech'}}}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -297,6 +318,8 @@ class Recipe(Configuration):
         data: dict[str, JsonValue] = self.model_dump(mode="json", exclude=idle)
         if isinstance(features := data.get("features"), dict):
             data["features"] = as_written(self.features, features)
+        if not self.backend:
+            data.pop("backend", None)
         if self.systems:
             data["systems"] = [system.to_json() for system in self.systems]
         return data

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.configuration import Configuration
@@ -43,20 +51,90 @@ SpeakersConfig = Annotated[
     Discriminator(_speakers_tag),
 ]
 
-VectorsConfig = Annotated[IVectorConfig | SupervectorConfig, Field(discriminator="kind")]
+
+class PretrainedVectorsConfig(Configuration):
+    """i-vectors by the pretrained model that ``ubm.pretrained`` names. Rank and training are those of the model.
+
+    Without a section ``backend`` they are compared by the model's own back end, its PLDA.
+
+    Parameters
+    ----------
+    kind : "pretrained"
+        One i-vector for each recording.
+    """
+
+    kind: Literal["pretrained"] = "pretrained"
+
+
+VectorsConfig = IVectorConfig | SupervectorConfig
+"""How a system makes vectors."""
+
+VectorsSection = Annotated[VectorsConfig | PretrainedVectorsConfig, Field(discriminator="kind")]
+
+
+class EmAdaptationConfig(Configuration):
+    """Adaptation by iterations of EM, which start from the pretrained model.
+
+    Components with too few frames of the background keep their place.
+
+    Parameters
+    ----------
+    method : "em"
+        Maximum likelihood, which needs more speech than ``map``.
+    n_iterations : int >= 1
+        Maximum number of iterations.
+    """
+
+    method: Literal["em"] = "em"
+    n_iterations: int = Field(3, ge=1)
+
+
+OF_PRETRAINED = ("pretrained", "adapt", "kernel")
+"""The keys of a background model that have an effect on a pretrained one."""
 
 
 class BackgroundConfig(TrainingConfig):
-    """How the background model is trained.
+    """How the background model is trained, or which pretrained one is taken.
 
     Parameters
     ----------
     per_sex : bool
         Whether each sex has its own background model. Its speakers are adapted from that model and compared with it,
         whatever the sex of the test's speaker.
+    pretrained : str, optional
+        Name of a model that comes with the package, in place of a trained one: ``speech16k``, or
+        ``speech`` for the one of the front end's sample rate. It needs no background, and the front end that it was
+        trained with. Of the other keys only ``adapt`` and ``kernel`` have an effect.
+    adapt : section, or null
+        How the pretrained model is adapted to the background of the corpus; null leaves it as it is.
     """
 
     per_sex: bool = False
+    pretrained: str | None = Field(None, pattern=r"^[a-z0-9]+$")
+    adapt: Annotated[AdaptationConfig | EmAdaptationConfig, Field(discriminator="method")] | None = None
+
+    @model_validator(mode="after")
+    def _pretrained_is_not_trained(self) -> Self:
+        """Refuse keys of training beside a pretrained model, and adaptation of none."""
+        if self.pretrained is None:
+            if self.adapt is not None:
+                raise ValueError("adapt: there is no pretrained model to adapt; expected pretrained too, as in speech")
+            return self
+        idle = [name for name in type(self).model_fields if name in self.model_fields_set and name not in OF_PRETRAINED]
+        if idle:
+            raise ValueError(
+                f"{', '.join(idle)}: no effect, as pretrained {self.pretrained} is not trained here; expected none of "
+                f"the keys beside {', '.join(OF_PRETRAINED)}"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_idle_keys(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out keys without effect: recipes from before there were pretrained models stay the same text."""
+        data: dict[str, Any] = serialise(self)
+        if self.pretrained is not None:
+            return {name: value for name, value in data.items() if name in OF_PRETRAINED and value is not None}
+        return {name: value for name, value in data.items() if name not in ("pretrained", "adapt")}
 
 
 class AugmentSection(AugmentConfig):

@@ -112,10 +112,13 @@ def calibration_output(
     trained_on: str,
     context: StageContext,
     known: ShippedMap | None = None,
+    *,
+    refused: str = "",
 ) -> StageOutput:
     """Train the calibration on labelled scores, or find it; `inputs` states what these scores depend on.
 
-    `known` is the map that is known of such scores before these trials, if there is one.
+    `known` is the map that is known of such scores before these trials, if there is one; `refused` says why there is no
+    calibration, where the trials are for the systems' scales alone.
     """
     sections: JsonValue = {"calibration": to_json(recipe.calibration), "decision": to_json(decision_of(recipe))}
     map_inputs: JsonValue = None if known is None else [known.weight, known.offset, known.covariance.tolist()]
@@ -124,6 +127,8 @@ def calibration_output(
         """Write the calibration, or why there is none."""
         trials = labelled()
         try:
+            if refused:
+                raise CorpusError(refused)
             document = train_on(recipe, trials, trained_on, known).to_json()
         except CorpusError as error:
             scales = scales_of(recipe, trials)

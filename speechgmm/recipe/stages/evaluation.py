@@ -31,6 +31,7 @@ from speechgmm.recipe.layout import IN_LIST, METRICS_FILE, SCORES_COLUMNS, SCORE
 from speechgmm.recipe.schema.recipe import Recipe
 from speechgmm.recipe.stages.calibration import TrainedCalibration, decision_of, divide_by_scales
 from speechgmm.recipe.stages.context import StageContext, to_json
+from speechgmm.recipe.stages.pretrained import scorer_of
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, index_of, restrict_to_common, sum_systems
 from speechgmm.recipe.stages.scores import ScoredGroups
 from speechgmm.scoring.decision_errors import ERRORS_KEY, errors_in_words
@@ -140,7 +141,7 @@ def scores_are_llrs(recipe: Recipe) -> bool:
     if recipe.systems or recipe.normalisation.method != "none":
         return False
     if recipe.vectors is not None:
-        return recipe.backend[-1].step == "plda"
+        return scorer_of(recipe) == "plda"
     return recipe.speakers.method == "independent" or recipe.scoring.method == "llr"
 
 

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from speechgmm.corpus.manifest import Corpus
+from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training.config import IndependentConfig
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.schema.sections import PretrainedVectorsConfig
 
 
 def with_background(corpus: Corpus, recipe: Recipe) -> Corpus:
@@ -12,7 +14,7 @@ def with_background(corpus: Corpus, recipe: Recipe) -> Corpus:
 
     The cohort of a trial leaves out the speaker of its model, so that scores can be normalised.
     """
-    if corpus.background or not any(map(_needs_background, recipe.systems_or_self)):
+    if corpus.background or not any(map(learns_from_background, recipe.systems_or_self)):
         return corpus
     speakers = {utterance.speaker for utterance in corpus.enrol}
     note = (
@@ -23,6 +25,12 @@ def with_background(corpus: Corpus, recipe: Recipe) -> Corpus:
     return replace(corpus, background=background, notes=(*corpus.notes, note))
 
 
-def _needs_background(system: Recipe) -> bool:
-    """Whether a system trains a background model."""
-    return system.vectors is not None or not isinstance(system.speakers, IndependentConfig)
+def learns_from_background(system: Recipe) -> bool:
+    """Whether a system trains a model on the background, or adapts one to it."""
+    if isinstance(system.speakers, IndependentConfig) and system.vectors is None:
+        return False
+    if system.ubm.pretrained is None or system.ubm.adapt is not None:
+        return True
+    if system.vectors is None:
+        return not isinstance(system.speakers, AdaptationConfig)
+    return not isinstance(system.vectors, PretrainedVectorsConfig) or bool(system.backend)
