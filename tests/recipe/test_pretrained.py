@@ -18,14 +18,15 @@ from speechgmm.gallery import pretrained
 from speechgmm.gallery.pretrained import load_pretrained
 from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.preparing.checking import check_recipe
-from speechgmm.recipe.reading.yaml import read_document
 from speechgmm.recipe.running.planning import plan
 from speechgmm.recipe.running.vectors import write_recipe_vectors
 from speechgmm.recipe.schema.sections import BackgroundConfig
-from speechgmm.recipe.shipped import ROOT, shipped_file
-from speechgmm.recipe.stages.pretrained import known_recordings
+from speechgmm.recipe.shipped import shipped_file, shipped_names
+from speechgmm.recipe.stages.pretrained import known_recordings, shipped_source
+from speechgmm.recipe.stages.rates import at_rates
 
 SERIAL = Engine("serial")
+OF_THE_PACKAGE = pretrained.pretrained_folder
 TALKERS = SyntheticConfig(n_speakers=3, n_background=1, n_background_utterances=1, n_enrol=2, n_test=1, seconds=2.0)
 ALONE = "corpus: {kind: kaldi, root: alone, background: null}\n"
 WITH_OTHERS = synthetic_corpus(n_speakers=3, n_background=6, n_test=1) + "\n"
@@ -316,14 +317,24 @@ def test_recordings_that_a_model_was_trained_on_are_named(recipe):
     assert known_recordings(recipe(f"{ALONE}ubm: {{n_components: 4}}\n", "none"), corpus) == ()
 
 
-@pytest.mark.parametrize("name", ["mfcc_raw", "mfcc_full", "lfcc_full"])
-def test_shipped_systems_have_the_front_ends_of_the_models(name, tmp_path):
-    document = read_document(ROOT / "recipes" / "pretrained" / "speech16k.yaml")
-    trained = {system["name"]: system for system in document.values["systems"]}
-    for suffix in ("", "_plda"):
-        (tmp_path / "r.yaml").write_text(json.dumps({"corpus": {"kind": "synthetic"}, **trained[name + suffix]}))
-        of_model = load_recipe(tmp_path / "r.yaml")
-        shipped = load_recipe(shipped_file("systems", f"pretrained_{name}{suffix}"), ["corpus.kind=synthetic"])
-        assert shipped.features == of_model.features
-        assert shipped.ubm.pretrained == "speech"
-        assert (shipped.vectors is None) == (of_model.vectors is None)
+SHIPPED = [name for name in shipped_names("systems") if name.startswith("pretrained_")]
+
+
+@pytest.mark.parametrize("rate", [16000, 8000])
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_systems_are_those_of_the_models(name, rate, monkeypatch):
+    monkeypatch.setattr(pretrained, "pretrained_folder", OF_THE_PACKAGE)
+    if f"speech{rate // 1000}k" not in pretrained.pretrained_names():
+        pytest.skip("these models are not in the package here")
+    recipe = load_recipe(shipped_file("systems", name), ["corpus.kind=synthetic", f"corpus.sample_rate={rate}"])
+    resolved = at_rates(recipe, {rate: 1}).recipe
+    config = shipped_source(resolved).config
+    if name.endswith("_plda"):
+        assert config.scorer == "plda"
+    else:
+        assert config.scoring == resolved.scoring
+        assert config.normalisation == resolved.normalisation
+
+
+def test_a_system_is_shipped_for_each_front_end():
+    assert len(SHIPPED) == 6

@@ -135,8 +135,8 @@ calibration: !x {}
         ("speakers: {relevance: 3}", "r.yaml:2:12: speakers.relevance: unknown key; did you mean relevance_factor?"),
         (
             "relevance_factor: 3",
-            "r.yaml:2:1: relevance_factor: unknown key; did you mean speakers.relevance_factor or "
-            "vectors.relevance_factor?",
+            "r.yaml:2:1: relevance_factor: unknown key; did you mean ubm.adapt.relevance_factor, "
+            "speakers.relevance_factor or vectors.relevance_factor?",
         ),
         ("n_mfcc: 3", "r.yaml:2:1: n_mfcc: unknown key; did you mean features.n_cepstra?"),
         ("ubm: {bse: x.yaml}", "r.yaml:2:7: ubm.bse: unknown key; did you mean base?"),

@@ -158,7 +158,9 @@ def test_a_series_may_be_of_a_key_of_one_system():
         (
             "[mfcc, lfc]",
             "r.yaml:2:17: systems: no such file: lfc, nor a shipped system "
-            "(lfcc, lfcc_raw, mfcc, mfcc_full, mfcc_raw); did you mean lfcc?",
+            "(lfcc, lfcc_raw, mfcc, mfcc_full, mfcc_raw, pretrained_lfcc_full, pretrained_lfcc_full_plda, "
+            "pretrained_mfcc_full, pretrained_mfcc_full_plda, pretrained_mfcc_raw, pretrained_mfcc_raw_plda); "
+            "did you mean lfcc?",
         ),
         ("[mfcc, {ubm: 64}]", "r.yaml:2:17: systems[1].name: missing, and it has no default"),
         ("[mfcc, 3]", "r.yaml:2:17: systems: 3; expected keys and values"),

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Mapping, Sequence
 
+from speechgmm.wording import join_names
+
 OTHER_NAMES = {
     "n_cepstra": ("n_mfcc", "n_ceps", "num_ceps", "numcep"),
     "n_filters": ("n_mels", "n_mel_bins", "num_mel_bins", "nfilt"),
@@ -29,7 +31,7 @@ OTHER_NAMES = {
 MOST_NEAR = 3
 """Names that are suggested where several are like a word, or contain it."""
 
-MOST_PLACES = 2
+MOST_PLACES = 3
 """Keys of one name, in different sections, that are all suggested."""
 
 
@@ -60,5 +62,5 @@ def suggest_key(word: str, allowed: Sequence[str], all_keys: Sequence[str]) -> s
     own_name = {other: key for key, others in OTHER_NAMES.items() for other in others}.get(word, word)
     places = [key for key in all_keys if key.rpartition(".")[2] == own_name]
     if 0 < len(places) <= MOST_PLACES:
-        return f"; did you mean {' or '.join(places)}?"
+        return f"; did you mean {join_names(places, 'or')}?"
     return f"; expected one of {', '.join(allowed)}"
