@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from speechgmm.cli import gallery_listen as gallery_listen  # adds its command
+from speechgmm.cli import gallery_timeline as gallery_timeline  # adds its command
 from speechgmm.cli.cache import cache
 from speechgmm.cli.check import check
 from speechgmm.cli.common import exit_on_error
@@ -33,7 +34,7 @@ GROUPS = EXPERIMENTS, GALLERIES, FEATURES, DATA = "Experiments", "Galleries", "F
 """The groups of the commands, in the order of --help."""
 
 GALLERY_EXAMPLES = {
-    "create": "speechgmm gallery create results/recordings --out people",
+    "create": "speechgmm gallery create --out people",
     "enrol": "speechgmm gallery enrol people ann ann-1.wav ann-2.wav",
     "extend": "speechgmm gallery extend people ann ann-3.wav",
     "list_": "speechgmm gallery list people",
@@ -100,7 +101,7 @@ _add(cache, EXPERIMENTS, "speechgmm cache --prune")
 _add(schema, EXPERIMENTS, "speechgmm schema > recipe.schema.json")
 arrange_group(gallery, GALLERY_EXAMPLES)
 app.add_typer(gallery, name="gallery", cls=Group, rich_help_panel=GALLERIES)
-_add(diarise, GALLERIES, "speechgmm diarise meeting.wav --models results/so762_ivector")
+_add(diarise, GALLERIES, "speechgmm diarise meeting.wav --out meeting.rttm")
 _add(features, FEATURES, "speechgmm features recordings --out recordings.npz")
 _add(vectors, FEATURES, "speechgmm vectors recordings.yaml --out vectors.npz")
 _add(evaluate, DATA, "speechgmm evaluate scores.txt trials.txt")

@@ -7,11 +7,11 @@ import typer
 
 from speechgmm.cli.common import exit_on_error, printable, results_folder, shorten_paths
 from speechgmm.cli.features import parse_channel
-from speechgmm.cli.gallery_timeline import choose_files
+from speechgmm.cli.timeline_files import choose_files
 
 if TYPE_CHECKING:
     from speechgmm.audio.reading import Channel
-    from speechgmm.cli.gallery_timeline import TimelineFiles
+    from speechgmm.cli.timeline_files import TimelineFiles
     from speechgmm.diarisation.diarise import Diarisation
 
 RecordingArgument = Annotated[Path, typer.Argument(help="The audio file.", show_default=False)]

@@ -98,7 +98,7 @@ def create(
     ] = 2.0,
     of_results: Annotated[
         Path | None,
-        typer.Argument(metavar="[RESULTS]", help="The same as --from.", show_default=False, hidden=True),
+        typer.Argument(metavar="RESULTS", help="The same as --from.", show_default=False, hidden=True),
     ] = None,
     results: Annotated[
         Path | None,
@@ -332,71 +332,6 @@ def verify(
         output.warn_of_enrolled(opened, [decision.file for decision in verified.decisions])
         output.warn_of_short(opened, {decision.file: decision.speech_seconds for decision in verified.decisions})
         output.exit_if_unusable(verified.unusable)
-
-
-@gallery.command()
-def timeline(
-    folder: Folder,
-    file: File,
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="A file to write, by its suffix: the segments as .rttm, .csv, .txt (Audacity's labels) or .json, or a "
-            "plot as .png, .svg or .pdf. Give --out several times for several files.",
-            show_default="the recording's name, with .timeline.csv and .timeline.png",
-        ),
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option(metavar="PAGE.html", help="A page to write, which plays the recording from where it lies."),
-    ] = None,
-    windows: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.csv", help="A table to write of all windows and the scores of all speakers."),
-    ] = None,
-    window: Window = 1.5,
-    hop: Hop = None,
-    turn: Turn = 3.0,
-    pause: Pause = 0.5,
-    threshold: Threshold = None,
-    closed_set: ClosedSet = False,
-    json_: AsJson = False,
-) -> None:
-    """Show who speaks when in a long recording: find segments of one speaker each, and write them to files.
-
-    Overlapping windows are scored. If scores are calibrated, a hidden Markov model finds the segments from all of them;
-    otherwise each window is answered by itself, and without --threshold its answer is the best enrolled speaker.
-
-    Exit status 3: some speakers' files were unusable (listed); the rest were processed.
-    """
-    with exit_on_error("interrupted"):
-        from speechgmm.cli.gallery_timeline import choose_files
-        from speechgmm.gallery.gallery import hear
-        from speechgmm.gallery.segments import find_segments
-        from speechgmm.gallery.timeline import make_timeline
-
-        if file.is_dir():
-            raise GalleryError(f"{file}: a folder; expected one audio file, as a timeline is of one recording")
-        opened = open_gallery(folder)
-        files = choose_files(file, out or [], html, windows)
-        files.check(file, opened.names)
-        config = decidable_answers(opened, threshold, closed_set)
-        with audio.scoring("scoring windows") as report:
-            extraction = hear(opened, file)
-            hop = min(0.5, window) if hop is None else hop
-            answered = make_timeline(opened, extraction, window, config, hop=hop, on_scored=report)
-        segments = find_segments(answered, turn=turn, pause=pause)
-        files.write(file, answered, segments, output.timeline_facts(opened, answered), extraction.audio.channel)
-        if json_:
-            output.print_json(output.timeline_data(opened, file, answered, segments))
-        else:
-            output.show_timeline(file, answered, segments, files.by_content)
-        audio.show_heard(opened, {str(file): extraction.audio})
-        output.warn_of_synthetic(opened)
-        output.warn_of_tied_windows(answered)
-        output.warn_of_shared(opened)
-        output.exit_if_unusable(damaged=answered.damaged)
 
 
 def _doubts_about_calibration(results: Path) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ def listen(
             metavar="[-]", help="- for standard input: samples without a header.", show_default="the microphone"
         ),
     ] = None,
+    *,
     file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Listen to an audio file, as fast as it goes.")
     ] = None,

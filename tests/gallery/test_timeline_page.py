@@ -79,7 +79,8 @@ def browser():
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    soundfile.write(folder / "a meeting.wav", 0.1 * np.random.default_rng(0).normal(size=48000), 8000)
+    rng = np.random.default_rng(0)
+    soundfile.write(folder / "a meeting.wav", 0.1 * rng.normal(size=48000), 8000)
     write_timeline_page(folder / "new/page.html", SEGMENTS, folder / "a meeting.wav", 6.0, score_meaning="mean ratio")
     return folder / "new/page.html"
 
@@ -138,3 +139,4 @@ def test_a_recording_that_is_not_there_is_said_so(browser, tmp_path):
     write_timeline_page(tmp_path / "page.html", SEGMENTS, tmp_path / "gone.wav", 6.0)
     browser.open((tmp_path / "page.html").as_uri(), 1280)
     wait_for(browser, "!document.getElementById('fault').hidden")
+    assert browser.evaluate("document.getElementById('fault').hidden") is False
