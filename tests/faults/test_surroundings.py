@@ -123,7 +123,7 @@ def test_what_one_may_not_do(ours):
     (folder / "small.yaml").chmod(0)
     told = run(folder, plant=plant)
     assert told.status == 2
-    assert "is not readable" in told.err
+    assert "small.yaml: not readable (Permission denied)" in told.err
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid"), reason="this system has other rights")
