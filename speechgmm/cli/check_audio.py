@@ -53,10 +53,10 @@ def check_audio(paths: Sequence[Path], *, gallery: Path | None, json: bool) -> N
 def _seen_by(folder: Path) -> "SeenConditions":
     """Return the conditions of the recordings that a gallery's models were made from."""
     from speechgmm.audio.seen import SeenConditions
+    from speechgmm.cli.gallery import open_gallery
     from speechgmm.errors import GalleryError
-    from speechgmm.gallery.gallery import Gallery
 
-    recorded = next(iter(Gallery(folder).config.recognisers.values())).recorded
+    recorded = open_gallery(folder).config.first_recogniser.recorded
     if recorded is None:
         raise GalleryError(
             f"{folder}: the recordings of its models were not measured; expected a gallery of the pretrained models"

@@ -127,7 +127,7 @@ class Extraction:
     seconds: float  # length of the audio
     speech_seconds: float  # T times the frame shift, at most `seconds`
     clipped: float  # share of clipped samples, 0 to 1, as `clipped_share` counts
-    condition: Condition  # band, level, noise and flaws, at the rate of the front end
+    condition: Condition | None  # band, level, noise and flaws, at the rate of the front end; None if not measured
     warnings: tuple[str, ...] = ()  # what is odd about the file, as `audio_warnings` lists it
 
 
@@ -210,11 +210,12 @@ def analyse(
     stop: float | None = None,
     speech: Labels | None = None,
     raw: RawFormat | None = None,
+    measured: bool = False,
 ) -> Extraction:
     """Compute the features of `extract`, and measure how much of the audio was speech.
 
     The arguments and errors are those of `extract`, and `raw` is the format of a file without a header; messages name
-    the file.
+    the file. The condition of the audio is `measured` only if asked for, as it takes time.
     """
     config = FeatureConfig() if config is None else config
     if not isinstance(config, FeatureConfig):
@@ -224,14 +225,16 @@ def analyse(
             raise ValueError(f"sample_rate {sample_rate}: expected a positive number of Hz")
         if (channel, start, stop) != (None, None, None):
             raise ValueError("channel, start and stop are for files: cut an array of samples as arrays are cut")
-        return _analyse_samples(check_samples(np.asarray(source)), sample_rate or config.sample_rate, config, speech)
+        samples = check_samples(np.asarray(source))
+        return _analyse_samples(samples, sample_rate or config.sample_rate, config, speech, measured=measured)
     if sample_rate is not None:
         raise ValueError(f"sample_rate {sample_rate} given for a file: a file says its own rate")
     samples, file_rate, remarks = load_audio(source, channel=channel, start=start, stop=stop, raw=raw)
     try:
-        return replace(_analyse_samples(samples, file_rate, config, speech), warnings=remarks)
+        extraction = _analyse_samples(samples, file_rate, config, speech, measured=measured)
     except AudioError as error:
         raise AudioError(f"{source}: {error}") from error
+    return replace(extraction, warnings=remarks)
 
 
 def check_rate(sample_rate: int, config: FeatureConfig) -> None:
@@ -268,10 +271,10 @@ def check_speech(
 
 
 def _analyse_samples(
-    samples: Float32Array, sample_rate: int, config: FeatureConfig, labels: Labels | None
+    samples: Float32Array, sample_rate: int, config: FeatureConfig, labels: Labels | None, *, measured: bool
 ) -> Extraction:
     """Run the front end on samples (n,)."""
-    seconds, clipped, flat = len(samples) / sample_rate, clipped_share(samples), flat_top_share(samples)
+    seconds, clipped, original = len(samples) / sample_rate, clipped_share(samples), samples
     if np.ptp(samples) == 0:
         raise silence_error(len(samples), float(samples[0]))
     check_rate(sample_rate, config)
@@ -286,7 +289,9 @@ def _analyse_samples(
     check_speech(n_speech, len(frames), seconds, config, labelled=labels is not None)
     # Frames that are padded at the end cover a little more than the audio.
     speech_seconds = min(n_speech * config.shift_seconds, seconds)
-    condition = measure_condition(samples, config.sample_rate, clipped=flat)
+    condition = None
+    if measured:
+        condition = measure_condition(samples, config.sample_rate, clipped=flat_top_share(original))
     return Extraction(_apply_steps(frames, speech, config), speech, seconds, speech_seconds, clipped, condition)
 
 

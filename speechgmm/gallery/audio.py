@@ -19,6 +19,7 @@ from speechgmm.audio.condition import CLEAN_SNR
 from speechgmm.audio.reading import Channel, audio_file, load_audio, load_channels
 from speechgmm.audio.samples import clipped_share, resample, silence_error
 from speechgmm.augmentation.augment import CopyPlan
+from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.errors import AudioError, ChannelError
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
 from speechgmm.files import file_digest
@@ -56,19 +57,22 @@ class GalleryExtraction(Extraction):
 
     audio: HeardAudio
     by_front_end: Mapping[str, Extraction]  # the features by all front ends, by their fingerprints
+    copies: tuple[Mapping[str, Extraction], ...] = ()  # the same of its augmented copies, if it is to be enrolled
 
 
 def extract_recording(
     path: Path,
     config: GalleryConfig,
     front_ends: Mapping[str, FeatureConfig],
+    *,
     pieces: Sequence[tuple[float, float]] | None = None,
+    enrolled: bool = False,
 ) -> GalleryExtraction:
     """Extract the features of a recording of any rate and number of channels, as far as the gallery allows.
 
     `front_ends` are those of the gallery, by their fingerprints. Of `pieces`, (start, stop) in seconds, the samples are
-    joined, and what is outside the recording is left out. A recording that cannot be used raises an AudioError that
-    names it.
+    joined, and what is outside the recording is left out. A recording that is `enrolled` gets its augmented copies, if
+    the gallery makes any. A recording that cannot be used raises an AudioError that names it.
     """
     channel, (samples, rate, remarks) = _one_channel(path, config)
     if pieces is not None:
@@ -79,19 +83,18 @@ def extract_recording(
             f"{path}: sample rate {rate} Hz; this gallery takes {front_end.sample_rate} Hz, and its gallery.json says "
             '"resample": false'
         )
+    facts = config.first_recogniser
+    measured = facts.recorded is not None or facts.trained is not None
     try:
-        extractions = {name: _analyse(samples, rate, each) for name, each in front_ends.items()}
+        extractions = _by_front_end(samples, rate, front_ends, measured=measured)
     except AudioError as error:
         mixed = ", in the mean of its channels" if channel == "mean" else ""
         raise AudioError(f"{path}: {error}{mixed}") from error
     extraction = next(iter(extractions.values()))
-    first = next(iter(config.recognisers.values()))
-    remarks += _unlike(extraction, first.recorded)
-    distance = (
-        0.0
-        if extraction.condition is None or first.trained is None
-        else (seen.distance(extraction.condition, seen.SeenConditions.from_json(first.trained)))
-    )
+    remarks += _unlike(extraction, facts.recorded)
+    distance = 0.0
+    if extraction.condition is not None and facts.trained is not None:
+        distance = seen.distance(extraction.condition, seen.SeenConditions.from_json(facts.trained))
     heard = HeardAudio(rate, channel, real_bandwidth(samples, rate), remarks, distance)
     warnings = remarks
     if heard.is_narrow(front_end) and not config.knows_conditions:
@@ -99,32 +102,28 @@ def extract_recording(
             f"holds sound up to {heard.bandwidth / 1000:.1f} kHz only, and the features of this gallery reach "
             f"{front_end.top_frequency / 1000:.1f} kHz",
         )
-    return GalleryExtraction(**vars(replace(extraction, warnings=warnings)), audio=heard, by_front_end=extractions)
+    copies = _copies(samples, rate, facts.enrolment_copies, front_ends) if enrolled else ()
+    return GalleryExtraction(
+        **vars(replace(extraction, warnings=warnings)), audio=heard, by_front_end=extractions, copies=copies
+    )
 
 
-def extract_copies(
-    path: Path,
-    gallery: GalleryConfig,
-    front_ends: Mapping[str, FeatureConfig],
-    pieces: Sequence[tuple[float, float]] | None = None,
-) -> list[dict[str, Extraction]]:
-    """Extract the features of the augmented copies of a recording that is enrolled, by all front ends.
+def _copies(
+    samples: Float32Array, rate: int, config: AugmentConfig | None, front_ends: Mapping[str, FeatureConfig]
+) -> tuple[dict[str, Extraction], ...]:
+    """Extract the features of augmented copies, by all front ends.
 
     The copies depend on the samples alone. One without speech is left out: noise may hide all of it.
     """
-    config = next(iter(gallery.recognisers.values())).enrolment_copies
     if config is None:
-        return []
-    samples, rate, _ = _one_channel(path, gallery)[1]
-    if pieces is not None:
-        samples = _joined(path, samples, rate, pieces)
+        return ()
     name = hashlib.sha256(np.ascontiguousarray(samples).data).hexdigest()
     copies = []
     for number in range(1, config.copies + 1):
         copy = CopyPlan(config, name, number).apply(samples, rate)
         with suppress(AudioError):
-            copies.append({key: _analyse(copy, rate, each) for key, each in front_ends.items()})
-    return copies
+            copies.append(_by_front_end(copy, rate, front_ends, measured=False))
+    return tuple(copies)
 
 
 def audio_digest(path: Path) -> str:
@@ -169,13 +168,24 @@ def _joined(path: Path, samples: Float32Array, rate: int, pieces: Sequence[tuple
     return np.concatenate(joined)
 
 
-def _analyse(samples: Float32Array, rate: int, front_end: FeatureConfig) -> Extraction:
-    """Extract the features of samples of any rate, even one too low for the highest filters."""
-    if rate == front_end.sample_rate:
-        return analyse(samples, front_end)
-    if np.ptp(samples) == 0:
+def _by_front_end(
+    samples: Float32Array, rate: int, front_ends: Mapping[str, FeatureConfig], *, measured: bool
+) -> dict[str, Extraction]:
+    """Extract the features by all front ends; the first measures the condition if that is to be `measured`."""
+    if any(rate != each.sample_rate for each in front_ends.values()) and np.ptp(samples) == 0:
         raise silence_error(len(samples), float(samples[0]))
-    extraction = analyse(resample(samples, rate, front_end.sample_rate), front_end)
+    at_rate = {rate: samples}
+    extractions: dict[str, Extraction] = {}
+    for name, front_end in front_ends.items():
+        if front_end.sample_rate not in at_rate:
+            at_rate[front_end.sample_rate] = resample(samples, rate, front_end.sample_rate)
+        extraction = analyse(at_rate[front_end.sample_rate], front_end, measured=measured and not extractions)
+        extractions[name] = extraction if front_end.sample_rate == rate else _of_original(extraction, samples, rate)
+    return extractions
+
+
+def _of_original(extraction: Extraction, samples: Float32Array, rate: int) -> Extraction:
+    """Give features of resampled audio, even of a rate too low for the highest filters, the original's lengths."""
     seconds = len(samples) / rate
     return replace(
         extraction,

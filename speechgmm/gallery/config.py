@@ -235,6 +235,11 @@ class GalleryConfig(Configuration):
     recognisers: dict[str, RecogniserConfig] = Field(min_length=1)
 
     @property
+    def first_recogniser(self) -> RecogniserConfig:
+        """The recogniser of the widest band."""
+        return next(iter(self.recognisers.values()))
+
+    @property
     def calibrated(self) -> bool:
         """Whether scores are calibrated log-likelihood ratios."""
         return all(each.calibration is not None for each in self.recognisers.values())
@@ -249,17 +254,17 @@ class GalleryConfig(Configuration):
     @property
     def score_quantity(self) -> str:
         """What scores are, as messages name it."""
-        return next(iter(self.recognisers.values())).score_quantity
+        return self.first_recogniser.score_quantity
 
     @property
     def score_unit(self) -> str:
         """The unit of scores, as messages name it."""
-        return next(iter(self.recognisers.values())).score_unit
+        return self.first_recogniser.score_unit
 
     @property
     def knows_conditions(self) -> bool:
         """Whether it is known how the background was recorded, so that recordings unlike it are noticed."""
-        return next(iter(self.recognisers.values())).recorded is not None
+        return self.first_recogniser.recorded is not None
 
     @property
     def synthetic(self) -> bool:

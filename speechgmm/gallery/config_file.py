@@ -60,7 +60,7 @@ class OneSystemConfig(SystemConfig):
 
 def config_text(config: GalleryConfig) -> str:
     """Write the content of ``gallery.json``; that of one system without a name as earlier versions read it."""
-    recogniser = next(iter(config.recognisers.values()))
+    recogniser = config.first_recogniser
     is_plain = recogniser.enrolment_copies is None and recogniser.recorded is None and recogniser.trained is None
     if list(config.recognisers) != [""] or list(recogniser.systems) != [""] or not is_plain:
         return config.model_dump_json(indent=2) + "\n"

@@ -212,7 +212,7 @@ def record_each(
 
     def record(path: Path) -> Recording:
         """Compute the statistics of a new recording."""
-        recording = record_heard(gallery, path, hear(gallery, path))
+        recording = record_heard(gallery, path, hear(gallery, path, enrolled=True))
         same = names.get(recording.digest) or names.get(recording.content)
         if same:
             raise AudioError(f"{path}: the same recording as {same}, which is there already")

@@ -13,7 +13,7 @@ work.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,7 +24,7 @@ from unicodedata import normalize
 
 from speechgmm.errors import AudioError, AudioWarning, GalleryError
 from speechgmm.features.extract import Extraction, FeatureConfig
-from speechgmm.gallery.audio import GalleryExtraction, audio_digest, extract_copies, extract_recording
+from speechgmm.gallery.audio import GalleryExtraction, audio_digest, extract_recording
 from speechgmm.gallery.config_file import read_config
 from speechgmm.gallery.layout import CONFIG_FILE, SUFFIX, speaker_file, speakers_folder
 from speechgmm.gallery.recogniser import ModelFolder, Recogniser, SpeakerModels, StoredSystem
@@ -296,7 +296,7 @@ class Gallery:
         AudioWarning
             As `read` does.
         """
-        extraction = hear(self, Path(path))
+        extraction = hear(self, Path(path), enrolled=True)
         _warn(path, extraction.warnings)
         return record_heard(self, Path(path), extraction)
 
@@ -351,32 +351,27 @@ def _warn(path: str | Path, remarks: Iterable[str]) -> None:
         warnings.warn(f"{path}: {remark}", AudioWarning, stacklevel=3)
 
 
-def hear(gallery: Gallery, path: Path, *, at_least: float = 0.0) -> GalleryExtraction:
+def hear(gallery: Gallery, path: Path, *, at_least: float = 0.0, enrolled: bool = False) -> GalleryExtraction:
     """Extract features as the gallery's `read` does, for a caller that shows the warnings in the result itself.
 
-    A recording with less than `at_least` seconds of speech raises an AudioError.
+    A recording with less than `at_least` seconds of speech raises an AudioError. One that is to be `enrolled` gets its
+    augmented copies.
     """
-    extraction = extract_recording(path, gallery.config, gallery.front_ends)
+    extraction = extract_recording(path, gallery.config, gallery.front_ends, enrolled=enrolled)
     if extraction.speech_seconds < at_least:
         raise AudioError(f"{path}: {extraction.speech_seconds:.1f} s of speech; expected at least {at_least:g} s")
     return extraction
 
 
-def record_heard(
-    gallery: Gallery,
-    path: Path,
-    extraction: GalleryExtraction,
-    pieces: Sequence[tuple[float, float]] | None = None,
-) -> Recording:
-    """Compute the statistics of a recording that `hear` has read, or of pieces of it, and of its augmented copies."""
-    copies = extract_copies(path, gallery.config, gallery.front_ends, pieces)
+def record_heard(gallery: Gallery, path: Path, extraction: GalleryExtraction) -> Recording:
+    """Compute the statistics of a recording that `hear` has read, `enrolled`, and of its augmented copies."""
     return Recording(
         file=path.name,
         digest=audio_digest(path),
         seconds=extraction.seconds,
         speech_seconds=extraction.speech_seconds,
         statistics=_statistics(gallery, extraction.by_front_end),
-        copies=tuple(_statistics(gallery, copy) for copy in copies),
+        copies=tuple(_statistics(gallery, copy) for copy in extraction.copies),
         bandwidth=extraction.audio.bandwidth,
         audio=extraction.audio,
     )

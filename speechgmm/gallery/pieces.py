@@ -49,8 +49,8 @@ def record_pieces(gallery: Gallery, path: Path, pieces: Pieces) -> Recording:
 
     Lengths are those of the pieces, and the digest is of the recording's and of the pieces, to a millisecond.
     """
-    extraction = extract_recording(path, gallery.config, gallery.front_ends, pieces)
-    whole = record_heard(gallery, path, extraction, pieces)
+    extraction = extract_recording(path, gallery.config, gallery.front_ends, pieces=pieces, enrolled=True)
+    whole = record_heard(gallery, path, extraction)
     places = " ".join(f"{start:.3f}-{stop:.3f}" for start, stop in pieces)
     return replace(whole, digest=hashlib.sha256(f"{whole.digest} {places}".encode()).hexdigest())
 

@@ -92,7 +92,7 @@ class _Measures(NamedTuple):
     speech_seconds: float
     clipped: float
     warnings: tuple[str, ...]
-    condition: Condition
+    condition: Condition | None
 
 
 def write_store(
@@ -237,6 +237,7 @@ def _analyse(source: Source, config: FeatureConfig) -> Extraction:
         stop=segment_stop(source.path, source.stop, source.raw),
         speech=source.speech,
         raw=source.raw,
+        measured=True,
     )
 
 
@@ -248,7 +249,7 @@ def _analyse_copy(source: Source, copy: CopyPlan, config: FeatureConfig) -> Extr
     samples, rate, _ = load_audio(source.path, channel=source.channel, start=source.start, stop=stop, raw=source.raw)
     if np.ptp(samples) == 0:
         raise silence_error(len(samples), float(samples[0]))
-    return analyse(copy.apply(samples, rate), config, sample_rate=rate, speech=source.speech)
+    return analyse(copy.apply(samples, rate), config, sample_rate=rate, speech=source.speech, measured=True)
 
 
 def _stream_or_none(config: FeatureConfig) -> FeatureStream | None:
