@@ -16,8 +16,8 @@ from speechgmm.audio.reading import audio_blocks
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.listening import HOP, WINDOW, Listener
 from speechgmm.gallery.segments import TURN, StateModel
-from speechgmm.gallery.switching import most_probable_states
 from speechgmm.gallery.timeline import make_timeline
+from speechgmm.scoring.switching import most_probable_states
 
 
 def compare(gallery: Gallery, path: Path) -> None:

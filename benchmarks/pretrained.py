@@ -112,14 +112,14 @@ def build(name: str, data: Path, out: Path, half: int | None, workers: int) -> N
     source = recogniser_of_results(done.folder, load_recipe(done.folder / "recipe.yaml"))
     with table.open() as stream:
         rows = [tuple(row.values()) for row in csv.DictReader(stream)]
-    assert source.enrolment_copies is not None
+    assert source.facts.enrolment_copies is not None
     rate = max(front_end["sample_rate"] for front_end in (each.config.front_end for each in source.systems.values()))
-    recorded, copied = conditions(data, rows, source.enrolment_copies, rate)
-    source = replace(
-        source,
-        recorded=summarise(recorded, rate).to_json(),
-        trained=summarise([*recorded, *copied], rate, RARELY).to_json(),
-    )
+    recorded, copied = conditions(data, rows, source.facts.enrolment_copies, rate)
+    seen = {
+        "recorded": summarise(recorded, rate).to_json(),
+        "trained": summarise([*recorded, *copied], rate, RARELY).to_json(),
+    }
+    source = replace(source, facts=source.facts.model_copy(update=seen))
     about = {"name": name, "version": VERSION, "recipe": f"recipes/pretrained/{name}.yaml", "sources": SOURCES}
     write_pretrained(source, about, out / name)
     size = sum(path.stat().st_size for path in (out / name).rglob("*") if path.is_file())

@@ -1,11 +1,10 @@
 """Turns of speakers: variational Bayes for a hidden Markov model whose states are speakers with a PLDA prior."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from speechgmm.arrays import Float64Array, IntArray
 from speechgmm.parallel.threads import one_thread
+from speechgmm.scoring.switching import forward_backward
 
 N_ITERATIONS = 40
 """Most iterations; usually a few are enough."""
@@ -15,14 +14,6 @@ LEAST_GAIN = 1e-4
 
 FIRST_CERTAINTY = 5.0
 """Logarithm of how much more probable the first answer is than each other speaker, before the first iteration."""
-
-
-class Evidence(NamedTuple):
-    """What the forward-backward algorithm finds."""
-
-    posteriors: Float64Array  # (W, S) of each speaker in each window
-    entries: Float64Array  # (S,) expected number of turns that begin
-    log_likelihood: float  # nats
 
 
 @one_thread()
@@ -52,7 +43,7 @@ def find_turns(
         variances = 1 / (1 + weight * posteriors.sum(axis=0)[:, None] * psi)  # eq. 17
         means = weight * variances * (posteriors.T @ scaled)  # eq. 16
         fits = window_weight * (scaled @ means.T - 0.5 * (variances + means**2) @ psi + constant[:, None])  # eq. 23
-        posteriors, entries, log_likelihood = forward_backward(fits, shares, stay)
+        posteriors, entries, log_likelihood = forward_backward(fits, shares, 1 - stay)
         if not equal:
             shares = entries / entries.sum()  # eq. 24
         before, divergence = bound, 0.5 * (np.log(variances) - variances - means**2 + 1).sum()
@@ -61,30 +52,3 @@ def find_turns(
             break
     speakers: IntArray = posteriors.argmax(axis=1)
     return speakers
-
-
-def forward_backward(fits: Float64Array, shares: Float64Array, stay: float) -> Evidence:
-    """Compute the posteriors of S speakers in W windows, from log-likelihoods (W, S) and shares (S,) of turns.
-
-    From a window to the next the speaker stays with probability `stay`; otherwise the next one is drawn from `shares`,
-    and may be the same.
-    """
-    highest = fits.max(axis=1)
-    likelihoods = np.exp(fits - highest[:, None])
-    leave = (1 - stay) * shares
-    forward, scales = np.empty_like(likelihoods), np.empty(len(fits))
-    now = shares
-    for place, likelihood in enumerate(likelihoods):
-        joint = now * likelihood
-        scales[place] = joint.sum()
-        forward[place] = joint / scales[place]
-        now = stay * forward[place] + leave
-    backward = np.ones_like(likelihoods)
-    entries = np.zeros_like(shares)
-    for place in range(len(fits) - 1, 0, -1):
-        ahead = likelihoods[place] * backward[place] / scales[place]
-        entries += leave * ahead
-        backward[place - 1] = stay * ahead + leave @ ahead
-    posteriors = forward * backward
-    posteriors /= posteriors.sum(axis=1, keepdims=True)
-    return Evidence(posteriors, entries + posteriors[0], float(np.log(scales).sum() + highest.sum()))

@@ -7,9 +7,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Literal
 
-from pydantic import JsonValue
-
-from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.configuration import fingerprint
 from speechgmm.errors import GalleryError
 from speechgmm.files import UMASK, WRITING, file_digest, sync_folder, write_durably
@@ -18,6 +15,7 @@ from speechgmm.gallery.config import (
     DecisionConfig,
     GalleryConfig,
     RecogniserConfig,
+    RecogniserFacts,
     SystemConfig,
     front_end_of,
     model_front_end,
@@ -60,10 +58,12 @@ class RecogniserSource:
 
     systems: Mapping[str, SystemSource]
     calibration: Path | None
-    synthetic: bool = False  # whether the background is of synthetic talkers
-    enrolment_copies: AugmentConfig | None = None  # this and the others as in `RecogniserConfig`
-    recorded: dict[str, JsonValue] | None = None
-    trained: dict[str, JsonValue] | None = None
+    facts: RecogniserFacts
+
+    def config(self, systems: Mapping[str, SystemConfig]) -> RecogniserConfig:
+        """Return the settings of the recogniser, whose systems may have other digests than here."""
+        calibration = None if self.calibration is None else file_digest(self.calibration)
+        return RecogniserConfig(systems=dict(systems), calibration=calibration, **dict(self.facts))
 
 
 def system_source(
@@ -130,7 +130,10 @@ def build_gallery(
     config = GalleryConfig(
         channel=channel,
         decisions=decisions or DecisionConfig(),
-        recognisers={name: _recogniser_config(source) for name, source in sources.items()},
+        recognisers={
+            name: source.config({system: each.config for system, each in source.systems.items()})
+            for name, source in sources.items()
+        },
     )
     if config.contradiction:
         raise GalleryError(config.contradiction)
@@ -143,18 +146,6 @@ def check_new(folder: Path) -> None:
     """Refuse a folder that holds something."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise GalleryError(f"{folder}: there already; expected a new or an empty folder")
-
-
-def _recogniser_config(source: RecogniserSource) -> RecogniserConfig:
-    """Return the settings of a recogniser."""
-    return RecogniserConfig(
-        systems={name: system.config for name, system in source.systems.items()},
-        calibration=None if source.calibration is None else file_digest(source.calibration),
-        synthetic=source.synthetic,
-        enrolment_copies=source.enrolment_copies,
-        recorded=source.recorded,
-        trained=source.trained,
-    )
 
 
 def _files(folder: Path, source: RecogniserSource) -> dict[Path, Path]:

@@ -146,16 +146,11 @@ class SystemConfig(Configuration):
         return None
 
 
-class RecogniserConfig(Configuration):
-    """Systems whose scores are fused and calibrated together.
+class RecogniserFacts(Configuration):
+    """What a recogniser's models were made from.
 
     Parameters
     ----------
-    systems : dict of str to section
-        The systems by name; their files are in folders of these names. The name of a gallery's only system may be
-        empty: its files are in the gallery's folder.
-    calibration : str or None
-        SHA-256 of the calibration's file; None if scores are not calibrated.
     synthetic : bool
         Whether the background is of synthetic talkers, so that scores mean nothing for real voices.
     enrolment_copies : section or None
@@ -166,8 +161,6 @@ class RecogniserConfig(Configuration):
         those far from the second weaker ratios.
     """
 
-    systems: dict[str, SystemConfig] = Field(min_length=1)
-    calibration: str | None = None
     synthetic: bool = False
     enrolment_copies: AugmentConfig | None = None
     recorded: dict[str, JsonValue] | None = None
@@ -183,6 +176,27 @@ class RecogniserConfig(Configuration):
             except (KeyError, TypeError) as error:
                 raise ValueError(f"not a summary of conditions ({error})") from error
         return value
+
+
+class RecogniserConfig(RecogniserFacts):
+    """Systems whose scores are fused and calibrated together.
+
+    Parameters
+    ----------
+    systems : dict of str to section
+        The systems by name; their files are in folders of these names. The name of a gallery's only system may be
+        empty: its files are in the gallery's folder.
+    calibration : str or None
+        SHA-256 of the calibration's file; None if scores are not calibrated.
+    """
+
+    systems: dict[str, SystemConfig] = Field(min_length=1)
+    calibration: str | None = None
+
+    @property
+    def facts(self) -> RecogniserFacts:
+        """What the models were made from."""
+        return RecogniserFacts(**{name: getattr(self, name) for name in RecogniserFacts.model_fields})
 
     @property
     def score_quantity(self) -> str:

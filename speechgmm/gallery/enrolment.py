@@ -16,7 +16,7 @@ from speechgmm.errors import AudioError, GalleryError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import WRITING, sync_folder
 from speechgmm.gallery.building import RecogniserSource, build_gallery, check_new, system_source
-from speechgmm.gallery.config import DecisionConfig
+from speechgmm.gallery.config import DecisionConfig, RecogniserFacts
 from speechgmm.gallery.gallery import Gallery, hear, read_each, record_heard, unknown_speaker_error
 from speechgmm.gallery.layout import speaker_file, speakers_folder
 from speechgmm.gallery.speakers import EnrolledSpeaker, Recording, safe_name, save_speaker
@@ -134,7 +134,8 @@ def create_gallery(
         cohort=cohort,
         normalisation=normalisation,
     )
-    source = RecogniserSource({"": system}, None if calibration is None else Path(calibration), synthetic)
+    facts = RecogniserFacts(synthetic=synthetic)
+    source = RecogniserSource({"": system}, None if calibration is None else Path(calibration), facts)
     return build_gallery(folder, {"": source}, channel=channel, decisions=decisions)
 
 

@@ -14,9 +14,9 @@ from speechgmm.gallery.live_windows import LiveWindow, LiveWindows
 from speechgmm.gallery.recognition import HeardTest, check_decidable, score_models
 from speechgmm.gallery.segments import PAUSE, TURN, Segment, StateModel, check_lengths, untied
 from speechgmm.gallery.speakers import UNKNOWN
-from speechgmm.gallery.switching import LaggedStates
 from speechgmm.gallery.timeline import check_window
 from speechgmm.scoring.identification import IdentificationConfig, identify
+from speechgmm.scoring.switching import LaggedStates
 
 WINDOW: Final = 1.5
 """Usual length of a window, in seconds."""

@@ -13,7 +13,7 @@ from speechgmm.errors import ModelError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import file_digest, replacing, write_bytes
 from speechgmm.gallery.building import RecogniserSource, SystemSource, build_gallery
-from speechgmm.gallery.config import DecisionConfig, RecogniserConfig, front_end_of, model_front_end
+from speechgmm.gallery.config import DecisionConfig, RecogniserConfig, SystemConfig, front_end_of, model_front_end
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.layout import CALIBRATION_FILE, SUBSPACE_FILE
 from speechgmm.gallery.recogniser import ModelFolder, Recogniser
@@ -93,26 +93,15 @@ def about_pretrained(name: str, folder: Path | None = None) -> Pretrained:
 
 def load_pretrained(name: str, folder: Path | None = None) -> Recogniser:
     """Open a pretrained recogniser; its files are read when they are needed, and compared with their digests."""
-    path = (folder or pretrained_folder()) / name
-    return Recogniser(ModelFolder(path, path / ABOUT_FILE), about_pretrained(name, folder).recogniser)
+    return Recogniser(_folder((folder or pretrained_folder()) / name), about_pretrained(name, folder).recogniser)
 
 
 def pretrained_source(name: str, folder: Path | None = None) -> RecogniserSource:
-    """Return a pretrained recogniser as what a gallery is built from."""
+    """Return a pretrained recogniser as what a gallery is built from; a damaged file raises a ModelError."""
     path = (folder or pretrained_folder()) / name
     config = about_pretrained(name, folder).recogniser
-    systems = {
-        system: SystemSource(each, {file: path / system / file for file in each.digests})
-        for system, each in config.systems.items()
-    }
-    return RecogniserSource(
-        systems,
-        None if config.calibration is None else path / CALIBRATION_FILE,
-        synthetic=config.synthetic,
-        enrolment_copies=config.enrolment_copies,
-        recorded=config.recorded,
-        trained=config.trained,
-    )
+    systems = {system: intact_source(_source(path / system, each)) for system, each in config.systems.items()}
+    return RecogniserSource(systems, None if config.calibration is None else path / CALIBRATION_FILE, config.facts)
 
 
 def pretrained_gallery(folder: str | Path, *, min_speech: float = 2.0) -> Gallery:
@@ -164,11 +153,29 @@ def pretrained_system(name: str, front_end: FeatureConfig, *, vectors: bool = Fa
             continue
         differences = _differences(front_end_of(path / ABOUT_FILE, each.front_end), front_end)
         if not differences:
-            return SystemSource(each, {file: path / system / file for file in each.digests})
+            return _source(path / system, each)
         others.setdefault(differences, system)
     known = "; ".join(f"{system} ({differences})" for differences, system in others.items())
     what = "i-vectors" if vectors else "background model"
     raise ModelError(f"{name}: no {what} of this front end; expected that of one of its systems: {known or 'none'}")
+
+
+def intact_source(source: SystemSource) -> SystemSource:
+    """Return a pretrained system; raise ModelError for a file of it that is missing, or not what it was."""
+    for file, path in source.files.items():
+        _folder(path.parent).intact(file, source.config.digests[file])
+    return source
+
+
+def _source(folder: Path, config: SystemConfig) -> SystemSource:
+    """Return the system whose files are in a folder."""
+    return SystemSource(config, {file: folder / file for file in config.digests})
+
+
+def _folder(path: Path) -> ModelFolder:
+    """Return a folder of the package's models, which are mended by installing them again."""
+    damaged = f"damaged: its digest is not that of its {ABOUT_FILE}"
+    return ModelFolder(path, path / ABOUT_FILE, ModelError, damaged, "; install speechgmm again")
 
 
 def pretrained_name(name: str, sample_rate: int) -> str:
@@ -219,19 +226,9 @@ def write_pretrained(source: RecogniserSource, about: Mapping[str, JsonValue], f
             _copy(path, folder / name / file)
         digests = {file: file_digest(folder / name / file) for file in system.files}
         systems[name] = system.config.model_copy(update={"digests": digests})
-    calibration = None
     if source.calibration is not None:
         _copy(source.calibration, folder / CALIBRATION_FILE)
-        calibration = file_digest(folder / CALIBRATION_FILE)
-    recogniser = RecogniserConfig(
-        systems=systems,
-        calibration=calibration,
-        synthetic=source.synthetic,
-        enrolment_copies=source.enrolment_copies,
-        recorded=source.recorded,
-        trained=source.trained,
-    )
-    written = Pretrained.model_validate({**about, "recogniser": recogniser})
+    written = Pretrained.model_validate({**about, "recogniser": source.config(systems)})
     write_bytes(folder / ABOUT_FILE, written.model_dump_json(indent=2).encode() + b"\n")
     return written
 

@@ -4,7 +4,7 @@ Systems of one front end share its frames, and those of one background model its
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
-from speechgmm.errors import GalleryError
+from speechgmm.errors import GalleryError, SpeechGMMError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import file_digest
 from speechgmm.gallery.cohort import Cohort, load_cohort
@@ -45,6 +45,9 @@ class ModelFolder:
 
     path: Path
     settings: Path  # the file that says what is in it, for messages
+    error: type[SpeechGMMError] = GalleryError  # raised for a file that is not as it was
+    damaged: str = "damaged, or another file than this gallery was made with"  # what it says of such a file
+    advice: str = ""  # what it says to do, after a semicolon
 
     def intact(self, name: str, digest: str | None) -> Path:
         """Return the path of a file, if it is there and its digest is the one in the settings."""
@@ -52,14 +55,14 @@ class ModelFolder:
         try:
             found = file_digest(path)
         except OSError as error:
-            raise GalleryError(f"{path}: not readable ({error.strerror})") from error
+            raise self.error(f"{path}: not readable ({error.strerror}){self.advice}") from error
         if found != digest:
-            raise GalleryError(f"{path}: damaged, or another file than this gallery was made with")
+            raise self.error(f"{path}: {self.damaged}{self.advice}")
         return path
 
     def sub(self, name: str) -> "ModelFolder":
         """Return the folder of this name in it; itself for an empty name."""
-        return ModelFolder(self.path / name, self.settings)
+        return replace(self, path=self.path / name)
 
 
 class StoredSystem:

@@ -9,9 +9,9 @@ import numpy as np
 from speechgmm.arrays import BoolArray, Float64Array, IntArray
 from speechgmm.errors import GalleryError
 from speechgmm.gallery.speakers import UNKNOWN
-from speechgmm.gallery.switching import most_probable_states, state_posteriors
 from speechgmm.gallery.timeline import Timeline
 from speechgmm.scoring.identification import TIE, IdentificationConfig
+from speechgmm.scoring.switching import forward_backward, most_probable_states
 
 TURN: Final = 3.0
 """Usual mean length of a turn, in seconds."""
@@ -160,7 +160,7 @@ def _smoothed(timeline: Timeline, turn: float) -> States:
         if spoken[first]:
             run = slice(first, last)
             states[run] = most_probable_states(emissions[run], prior, p_switch)
-            all_posteriors = state_posteriors(emissions[run], prior, p_switch)
+            all_posteriors = forward_backward(emissions[run], prior, p_switch).posteriors
             posteriors[run] = all_posteriors[np.arange(last - first), states[run]]
     return States(states, posteriors)
 

@@ -40,26 +40,40 @@ def most_probable_states(emissions: Float64Array, prior: Float64Array, p_switch:
     return path
 
 
-def state_posteriors(emissions: Float64Array, prior: Float64Array, p_switch: float) -> Float64Array:
-    """Compute the probability of each state at each step (W, S), given all steps; arguments as above.
+class Evidence(NamedTuple):
+    """What the forward-backward algorithm finds."""
+
+    posteriors: Float64Array  # (W, S) of each state at each step
+    entries: Float64Array  # (S,) expected number of turns that begin
+    log_likelihood: float  # nats
+
+
+def forward_backward(emissions: Float64Array, prior: Float64Array, p_switch: float) -> Evidence:
+    """Compute the probability of each state at each step, given all steps; arguments as above.
 
     References
     ----------
     Rabiner (1989), Proceedings of the IEEE 77(2), section III: the forward and backward procedures, scaled.
     """
-    likelihoods = np.exp(emissions - emissions.max(axis=1, keepdims=True))
-    forward, backward = np.empty_like(likelihoods), np.empty_like(likelihoods)
-    forward[0] = _normalised(prior * likelihoods[0])
-    for step in range(1, len(emissions)):
-        reached = p_switch * prior + (1 - p_switch) * forward[step - 1]  # the last step's sum to 1
-        forward[step] = _normalised(reached * likelihoods[step])
-    backward[-1] = 1.0
+    highest = emissions.max(axis=1)
+    likelihoods = np.exp(emissions - highest[:, None])
+    draw = p_switch * prior
+    forward, scales = np.empty_like(likelihoods), np.empty(len(emissions))
+    reached = prior
+    for step, likelihood in enumerate(likelihoods):
+        joint = reached * likelihood
+        scales[step] = joint.sum()
+        forward[step] = joint / scales[step]
+        reached = (1 - p_switch) * forward[step] + draw  # the last step's sum to 1
+    backward = np.ones_like(likelihoods)
+    entries = np.zeros_like(prior)
     for step in range(len(emissions) - 1, 0, -1):
-        ahead = likelihoods[step] * backward[step]
-        backward[step - 1] = _normalised(p_switch * (prior @ ahead) + (1 - p_switch) * ahead)
-    products = forward * backward
-    posteriors: Float64Array = products / products.sum(axis=1, keepdims=True)
-    return posteriors
+        ahead = likelihoods[step] * backward[step] / scales[step]
+        entries += draw * ahead
+        backward[step - 1] = (1 - p_switch) * ahead + draw @ ahead
+    posteriors = forward * backward
+    posteriors /= posteriors.sum(axis=1, keepdims=True)
+    return Evidence(posteriors, entries + posteriors[0], float(np.log(scales).sum() + highest.sum()))
 
 
 class _WaitingStep(NamedTuple):
@@ -73,7 +87,7 @@ class _WaitingStep(NamedTuple):
 class LaggedStates:
     """The most probable states and their probabilities for steps that come one by one, each known `lag` steps later.
 
-    The answer on a step is that of `most_probable_states` and `state_posteriors` on the steps up to `lag` after it, or
+    The answer on a step is that of `most_probable_states` and `forward_backward` on the steps up to `lag` after it, or
     to the end: with a lag as long as the sequence, it is the whole sequence's.
     """
 

@@ -1,30 +1,15 @@
-"""Turns of speakers, against sums over all sequences and a literal twin."""
+"""Turns of speakers, against a literal twin."""
 
 import numpy as np
 import pytest
 
 import naive.diarisation as naive
 from speechgmm.diarisation import turns
-from speechgmm.diarisation.turns import find_turns, forward_backward
+from speechgmm.diarisation.turns import find_turns
+from speechgmm.scoring.switching import forward_backward
 
 SETTINGS = {"stay": 0.9, "window_weight": 0.3, "speaker_cost": 2.0}
 PSI = np.array([6.0, 2.0, 0.0])
-
-
-def test_forward_backward_sums_over_all_sequences(rng):
-    fits, shares = 3 * rng.normal(size=(4, 3)), np.array([0.5, 0.3, 0.2])
-    found = forward_backward(fits, shares, stay=0.7)
-    posteriors, entries, log_likelihood = naive.all_paths(fits, shares, 0.7)
-    np.testing.assert_allclose(found.posteriors, posteriors, atol=1e-12)
-    np.testing.assert_allclose(found.entries, entries, atol=1e-12)
-    assert found.log_likelihood == pytest.approx(log_likelihood)
-
-
-def test_unlikely_windows_are_no_problem(rng):
-    fits = rng.normal(size=(2000, 2)) - 1e5
-    found = forward_backward(fits, np.array([0.5, 0.5]), stay=0.9)
-    assert np.isfinite(found.log_likelihood)
-    np.testing.assert_allclose(found.posteriors.sum(axis=1), 1)
 
 
 @pytest.mark.parametrize("n_iterations", [1, 3])

@@ -16,6 +16,7 @@ from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.corpus.reading import KaldiConfig, read_kaldi
 from speechgmm.errors import GalleryError, ModelError
 from speechgmm.gallery.building import build_gallery
+from speechgmm.gallery.config import RecogniserFacts
 from speechgmm.gallery.pretrained import about_pretrained, load_pretrained, pretrained_source, write_pretrained
 from speechgmm.gallery.recognition import score_tests, verify_speaker
 from speechgmm.gallery.timeline import make_timeline
@@ -161,7 +162,7 @@ def test_a_pair_is_compared_by_the_widest_recogniser_whose_band_both_fill(result
 
 def test_enrolled_recordings_get_copies_and_models_are_made_of_both(corpus, source, tmp_path):
     copies = AugmentConfig(copies=2, noise={"snr_db": [10, 20]})
-    gallery = build_gallery(tmp_path / "gallery", {"": replace(source, enrolment_copies=copies)})
+    gallery = build_gallery(tmp_path / "gallery", {"": replace(source, facts=RecogniserFacts(enrolment_copies=copies))})
     path = next(each.path for each in corpus.enrol if each.enrols == corpus.models[0])
     recording = gallery.record(path)
     assert len(recording.copies) == 2

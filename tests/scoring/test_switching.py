@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from speechgmm.gallery.switching import LaggedStates, most_probable_states, state_posteriors
+import naive.diarisation as naive
+from speechgmm.scoring.switching import LaggedStates, forward_backward, most_probable_states
 
 
 def every_path(emissions, prior, p_switch):
@@ -33,7 +34,7 @@ def test_paths_and_posteriors_are_those_of_all_sequences(rng, n_steps, n_states,
         assert found.tolist() == paths[np.argmax(logs)].tolist()
         weights = np.exp(logs - logsumexp(logs))
         expected = [[weights[paths[:, step] == state].sum() for state in range(n_states)] for step in range(n_steps)]
-        np.testing.assert_allclose(state_posteriors(emissions, prior, p_switch), expected, atol=1e-12)
+        np.testing.assert_allclose(forward_backward(emissions, prior, p_switch).posteriors, expected, atol=1e-12)
 
 
 def test_equal_states_do_not_alternate():
@@ -43,7 +44,7 @@ def test_equal_states_do_not_alternate():
 
 def test_huge_ratios_leave_no_nan():
     emissions = np.array([[0.0, 3000.0], [0.0, -3000.0], [0.0, 3000.0]])
-    posteriors = state_posteriors(emissions, np.array([0.5, 0.5]), 0.1)
+    posteriors = forward_backward(emissions, np.array([0.5, 0.5]), 0.1).posteriors
     np.testing.assert_allclose(posteriors, [[0, 1], [1, 0], [0, 1]], atol=1e-12)
     assert most_probable_states(emissions, np.array([0.5, 0.5]), 0.1).tolist() == [1, 0, 1]
 
@@ -61,10 +62,26 @@ def test_lagged_states_are_those_of_the_steps_so_far(rng, lag):
         for step, (state, probability) in enumerate(found):
             known = emissions[: step + lag + 1]
             assert state == most_probable_states(known, prior, p_switch)[step]
-            assert probability == pytest.approx(state_posteriors(known, prior, p_switch)[step, state])
+            assert probability == pytest.approx(forward_backward(known, prior, p_switch).posteriors[step, state])
 
 
 def test_lagged_states_stay_finite_for_hours():
     model = LaggedStates(np.array([0.5, 0.5]), 0.1, 2)
     found = [answer for _ in range(3000) for answer in model.push(np.array([1e306, 0.0]))]
     assert set(found) == {(0, 1.0)}
+
+
+def test_forward_backward_sums_over_all_sequences(rng):
+    fits, shares = 3 * rng.normal(size=(4, 3)), np.array([0.5, 0.3, 0.2])
+    found = forward_backward(fits, shares, p_switch=0.3)
+    posteriors, entries, log_likelihood = naive.all_paths(fits, shares, 0.7)
+    np.testing.assert_allclose(found.posteriors, posteriors, atol=1e-12)
+    np.testing.assert_allclose(found.entries, entries, atol=1e-12)
+    assert found.log_likelihood == pytest.approx(log_likelihood)
+
+
+def test_unlikely_windows_are_no_problem(rng):
+    fits = rng.normal(size=(2000, 2)) - 1e5
+    found = forward_backward(fits, np.array([0.5, 0.5]), p_switch=0.1)
+    assert np.isfinite(found.log_likelihood)
+    np.testing.assert_allclose(found.posteriors.sum(axis=1), 1)

@@ -8,7 +8,7 @@ from speechgmm.errors import GalleryError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import is_file
 from speechgmm.gallery.building import RecogniserSource, SystemSource, build_gallery, system_source
-from speechgmm.gallery.config import DecisionConfig
+from speechgmm.gallery.config import DecisionConfig, RecogniserFacts
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import check_front_end
@@ -93,12 +93,11 @@ def recogniser_of_results(results: Path, recipe: Recipe) -> RecogniserSource:
         )
         for system in recipe.systems_or_self
     }
-    return RecogniserSource(
-        systems,
-        calibration if calibration.exists() else None,
+    facts = RecogniserFacts(
         synthetic=isinstance(recipe.corpus, SyntheticConfig),
         enrolment_copies=recipe.augment.effects_alone if recipe.augment and recipe.augment.enrolment else None,
     )
+    return RecogniserSource(systems, calibration if calibration.exists() else None, facts)
 
 
 def _system_of_results(folder: Path, recipe: Recipe) -> SystemSource:

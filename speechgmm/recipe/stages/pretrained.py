@@ -16,9 +16,9 @@ from speechgmm.corpus.manifest import ROLES, Corpus
 from speechgmm.errors import ModelError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.store.store import open_store
-from speechgmm.files import file_digest, is_file, replacing
+from speechgmm.files import is_file, replacing
 from speechgmm.gallery.building import SystemSource
-from speechgmm.gallery.pretrained import about_pretrained, pretrained_name, pretrained_system
+from speechgmm.gallery.pretrained import about_pretrained, intact_source, pretrained_name, pretrained_system
 from speechgmm.gmm.adaptation import AdaptationConfig, map_iterate
 from speechgmm.gmm.kernels.dense import Kernel
 from speechgmm.gmm.model import DiagonalGMM
@@ -62,9 +62,7 @@ def shipped_source(system: Recipe) -> SystemSource:
         source = pretrained_system(name, system.features, vectors=vectors)
     except ModelError as error:
         raise ModelError(f"{system.name}: ubm.pretrained {error}") from error
-    for file in source.files:
-        _digest(source, file)
-    return source
+    return intact_source(source)
 
 
 def check_pretrained(recipe: Recipe) -> None:
@@ -141,7 +139,7 @@ def pretrained_background(
     front_end = to_json(system.features)
     assert isinstance(front_end, dict)
     title = f"ubm{system_label}" if config.adapt is None else f"ubm as shipped{system_label}"
-    inputs: dict[str, JsonValue] = {"pretrained": _digest(source, UBM_FILE), "front_end": front_end}
+    inputs: dict[str, JsonValue] = {"pretrained": source.config.digests[UBM_FILE], "front_end": front_end}
     work = partial(_write_shipped_ubm, source=source.files[UBM_FILE], front_end=front_end)
     shipped = context.output(StageKey("ubm", VERSION, inputs), work, title)
     if config.adapt is None:
@@ -173,28 +171,20 @@ def shipped_factors(
     """Find the factors of a pretrained system of i-vectors."""
     data = to_json(front_end)
     assert isinstance(data, dict)
-    inputs: dict[str, JsonValue] = {"pretrained": _digest(source, SUBSPACE_FILE), "ubm": ubm.digest, "front_end": data}
+    inputs: dict[str, JsonValue] = {
+        "pretrained": source.config.digests[SUBSPACE_FILE],
+        "ubm": ubm.digest,
+        "front_end": data,
+    }
     work = partial(_write_shipped_factors, source=source.files[SUBSPACE_FILE], front_end=data)
     return context.output(StageKey("subspace", VERSION, inputs), work, title)
 
 
 def shipped_backend(source: SystemSource, context: StageContext, title: str) -> StageOutput:
     """Find the back end of a pretrained system."""
-    inputs: dict[str, JsonValue] = {"pretrained": _digest(source, BACKEND_FILE)}
+    inputs: dict[str, JsonValue] = {"pretrained": source.config.digests[BACKEND_FILE]}
     work = partial(_write_shipped_backend, source=source.files[BACKEND_FILE])
     return context.output(StageKey("backend", VERSION, inputs), work, title)
-
-
-def _digest(source: SystemSource, file: str) -> str:
-    """Digest a file of a pretrained system; refuse one that is missing, or not what it was."""
-    path, digest = source.files[file], source.config.digests[file]
-    try:
-        found = file_digest(path)
-    except OSError as error:
-        raise ModelError(f"{path}: not readable ({error.strerror}); install speechgmm again") from error
-    if found != digest:
-        raise ModelError(f"{path}: damaged: its digest is not that of its about.json; install speechgmm again")
-    return digest
 
 
 def _write_shipped_ubm(
