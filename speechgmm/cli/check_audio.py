@@ -8,6 +8,7 @@ import typer
 
 from speechgmm.cli.common import printable
 from speechgmm.cli.gallery_audio import find_audio, grouped, reading
+from speechgmm.cli.gallery_output import print_json
 
 if TYPE_CHECKING:
     from speechgmm.audio.recordings import RecordingReport, UnreadableRecording
@@ -66,11 +67,9 @@ def _seen_by(folder: Path) -> "SeenConditions":
 
 def _print_json(usable: "Sequence[RecordingReport]", unusable: "Sequence[UnreadableRecording]") -> None:
     """Print the report as one JSON document."""
-    import json
     from dataclasses import asdict
 
-    document = {"recordings": [asdict(each) for each in usable], "unusable": [asdict(each) for each in unusable]}
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    print_json({"recordings": [asdict(each) for each in usable], "unusable": [asdict(each) for each in unusable]})
 
 
 def _print_table(usable: "Sequence[RecordingReport]", unusable: "Sequence[UnreadableRecording]") -> None:
