@@ -30,8 +30,18 @@ class CopyPlan:
     number: int  # of the copy, from 1
 
     def apply(self, samples: FloatArray, sample_rate: int) -> Float32Array:
-        """Make the copy of the recording's samples (n,), as `augment` does."""
-        return augment(samples, sample_rate, self.config, copy_generator(self.config.seed, self.name, self.number))
+        """Make the copy of the recording's samples (n,), as `augment` does; copies have the effects in turn."""
+        rng = copy_generator(self.config.seed, self.name, self.number)
+        effects = draw_effects(self.config, rng, self.effect_in_turn())
+        return _apply_effects(effects, samples, sample_rate, self.config, rng)
+
+    def effect_in_turn(self) -> str | None:
+        """Return the effect that this copy has for sure: each of them once in as many copies, in drawn order."""
+        others = _others_than_level(self.config)
+        if not others:
+            return None
+        order = copy_generator(self.config.seed, self.name, 0).permutation(len(others))
+        return others[order[(self.number - 1) % len(others)]]
 
 
 ONE_MORE = 0.4
@@ -74,20 +84,36 @@ def augment(samples: FloatArray, sample_rate: int, config: AugmentConfig, rng: n
     >>> print(f"{10 * np.log10(np.mean(tone ** 2) / np.mean((copy - tone) ** 2)):.1f} dB")
     20.0 dB
     """
-    copy = check_samples(np.asarray(samples))
-    for effect in draw_effects(config, rng):
-        copy = np.clip(_apply(effect, copy, sample_rate, config, rng), -MAX_AMPLITUDE, MAX_AMPLITUDE)
-    return _clip(copy)
+    return _apply_effects(draw_effects(config, rng), samples, sample_rate, config, rng)
 
 
-def draw_effects(config: AugmentConfig, rng: np.random.Generator) -> tuple[str, ...]:
-    """Draw the effects of a copy, in their order: the level if it is given, and one or more of the others."""
-    others = [name for name in config.effects if name != "level_db"]
+def draw_effects(config: AugmentConfig, rng: np.random.Generator, first: str | None = None) -> tuple[str, ...]:
+    """Draw the effects of a copy, in their order: the level if it is given, and one or more of the others.
+
+    The `first` of the others is drawn, too, if it is not given.
+    """
+    others = _others_than_level(config)
     n_drawn = min(1, len(others))
     while 0 < n_drawn < len(others) and rng.random() < ONE_MORE:
         n_drawn += 1
-    drawn = {"level_db", *(others[number] for number in rng.permutation(len(others))[:n_drawn])}
+    shuffled = sorted((others[number] for number in rng.permutation(len(others))), key=lambda name: name != first)
+    drawn = {"level_db", *shuffled[:n_drawn]}
     return tuple(name for name in config.effects if name in drawn)
+
+
+def _others_than_level(config: AugmentConfig) -> list[str]:
+    """List the effects of which a copy has one or more."""
+    return [name for name in config.effects if name != "level_db"]
+
+
+def _apply_effects(
+    effects: tuple[str, ...], samples: FloatArray, sample_rate: int, config: AugmentConfig, rng: np.random.Generator
+) -> Float32Array:
+    """Apply effects one after another, each with values that it draws."""
+    copy = check_samples(np.asarray(samples))
+    for effect in effects:
+        copy = np.clip(_apply(effect, copy, sample_rate, config, rng), -MAX_AMPLITUDE, MAX_AMPLITUDE)
+    return _clip(copy)
 
 
 def copy_generator(seed: int, name: str, number: int) -> np.random.Generator:

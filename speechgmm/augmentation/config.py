@@ -88,7 +88,8 @@ class AugmentConfig(Configuration):
     """How copies of recordings are made that sound as if recorded elsewhere.
 
     An effect that is not given is not applied. The level, if given, changes in every copy. Of the other effects a copy
-    has one, and with probability 0.4 one more, and so on; which ones is equally likely.
+    has one, and with probability 0.4 one more, and so on. The copies of a recording have the effects in turn: each is
+    once among as many copies as there are effects, at least.
     The order is that of a recording: room, noise, level and clipping, band, codec.
 
     Parameters

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from speechgmm import AugmentConfig
-from speechgmm.augmentation.augment import copy_generator, draw_effects
+from speechgmm.augmentation.augment import CopyPlan, copy_generator, draw_effects
 
 ALL = AugmentConfig(band=[[300, 3400]], codec=["mulaw"], noise={}, reverb={}, level_db=[-20, 0])
 
@@ -36,6 +36,28 @@ def test_effects_are_applied_in_the_order_of_a_recording():
 def test_an_only_effect_is_always_applied():
     rng = np.random.default_rng(0)
     assert {draw_effects(AugmentConfig(noise={}), rng) for _ in range(20)} == {("noise",)}
+
+
+def test_an_effect_that_comes_first_is_always_drawn_and_the_others_as_often_as_before():
+    rng = np.random.default_rng(1)
+    n_draws = 10_000
+    counts = Counter(draw_effects(ALL, rng, "noise") for _ in range(n_draws))
+    assert all({"noise", "level_db"} <= {*effects} for effects in counts)
+    others = Counter(name for effects, n in counts.items() for name in effects for _ in range(n))
+    # of three others: one with probability 0.4 * 0.6, two with 0.4 ** 2 * 0.6, all with 0.4 ** 3
+    share = (0.4 * 0.6 + 2 * 0.4**2 * 0.6 + 3 * 0.4**3) / 3
+    for name in ("reverb", "band", "codec"):
+        assert others[name] / n_draws == pytest.approx(share, abs=4 * math.sqrt(share / n_draws))
+
+
+def test_copies_of_a_recording_have_the_effects_in_turn():
+    effects = {"noise", "reverb", "band", "codec"}
+    firsts = [
+        [CopyPlan(ALL, f"ann-{recording}", number).effect_in_turn() for number in range(1, 9)] for recording in range(50)
+    ]
+    assert all({*turns[:4]} == effects and turns[4:] == turns[:4] for turns in firsts)
+    assert {turns[0] for turns in firsts} == effects  # in another order for each recording
+    assert CopyPlan(AugmentConfig(level_db=[-20, 0]), "ann-1", 1).effect_in_turn() is None
 
 
 def test_draws_of_a_copy_depend_on_seed_number_and_name():

@@ -141,10 +141,10 @@ class AugmentSection(AugmentConfig):
     """Augmented copies of recordings, and what they are used for. The tests of trial lists are never copied.
 
     A copy is a further utterance of the same speaker, named after its recording with ``#aug1``, ``#aug2`` and so on. It
-    has the level, if given, and one of the other given effects, with probability 0.4 one more. They are applied in the
-    order of a recording: room, noise, level, band, codec. ``noise: {}`` and ``reverb: {}`` take the defaults of these
-    sections, and an effect that is not given is not applied. Of recordings longer than ten minutes, copies have the
-    first ten minutes.
+    has the level, if given, and one of the other given effects, with probability 0.4 one more; the copies of a
+    recording have them in turn. They are applied in the order of a recording: room, noise, level, band, codec.
+    ``noise: {}`` and ``reverb: {}`` take the defaults of these sections, and an effect that is not given is not
+    applied. Of recordings longer than ten minutes, copies have the first ten minutes.
 
     Parameters
     ----------
