@@ -1,12 +1,13 @@
 """Lists the speech of the pretrained recognisers, and builds them.
 
 Usage: python benchmarks/pretrained.py list
-       python benchmarks/pretrained.py build NAME [--out FOLDER] [--half 0|1] [--workers N]
+       python benchmarks/pretrained.py build NAME [--out FOLDER] [--half 0|1 | --without CORPUS] [--workers N]
 
 ``list`` writes ``recipes/pretrained/speech.csv``: all utterances of speechocean762, and those of LibriSpeech cut into
 pieces of about four seconds. ``build NAME`` runs ``recipes/pretrained/NAME.yaml`` and writes FOLDER/NAME, by default
-into ``speechgmm/pretrained``. With ``--half`` it trains on one half of the speakers, for tests with the others. Results
-and cache are in the folder ``results``. The data are in $SPEECHGMM_DATA.
+into ``speechgmm/pretrained``. With ``--half`` it trains on one half of the speakers, and with ``--without`` on the other
+corpus alone: for tests with the others. Results and cache are in the folder ``results``. The data are in
+$SPEECHGMM_DATA.
 """
 
 import argparse
@@ -37,6 +38,9 @@ Row = tuple[str, ...]
 PIECE = 4.0
 """Seconds of a piece of a recording, about."""
 
+ENROLMENT_COPIES = 8
+"""Augmented copies of each enrolled recording: more than in training, as a speaker may have one recording alone."""
+
 MEASURED = 8
 """Of so many utterances, one is measured with its copies."""
 
@@ -48,12 +52,15 @@ SOURCES: JsonValue = [
     {"name": "LibriSpeech", "licence": "CC-BY-4.0", "url": "https://www.openslr.org/12"},
 ]
 
-VERSION = 1
+VERSION = 2
 """Rises when the recognisers are trained again."""
 
 
-def list_speech(data: Path, half: int | None) -> list[Row]:
-    """List the background, and speakers of LibriSpeech for enrolment and tests; all, or one half of the speakers."""
+def list_speech(data: Path, half: int | None = None, without: str | None = None) -> list[Row]:
+    """List the background, and speakers of LibriSpeech for enrolment and tests.
+
+    Of all speakers, or of one half of them; the background of both corpora, or of one.
+    """
     rows: list[Row] = []
     for corpus in CORPORA:
         kept = set(half_of(recordings(data, corpus), half))
@@ -63,6 +70,8 @@ def list_speech(data: Path, half: int | None) -> list[Row]:
             folder = data / corpus / "lists" / part
             speakers, paths, seconds = (_pairs(folder / name) for name in ("utt2spk", "wav.scp", "utt2dur"))
             role = "background" if corpus == "so762" else part
+            if role == "background" and corpus == without:
+                continue
             one_each = len(paths) == len(set(speakers.values()))
             for name, path in paths.items():
                 speaker = speakers[name]
@@ -98,15 +107,16 @@ def conditions(data: Path, rows: list[Row], config: AugmentConfig, sample_rate: 
     return recorded, copied
 
 
-def build(name: str, data: Path, out: Path, half: int | None, workers: int) -> None:
+def build(name: str, data: Path, out: Path, half: int | None, without: str | None, workers: int) -> None:
     """Train a recogniser and write it."""
     table = RECIPES / "speech.csv"
     overrides = []
-    if half is not None:
-        table = out / f"speech-{half}.csv"
+    if half is not None or without is not None:
+        part = f"no-{without}" if half is None else str(half)
+        table = out / f"speech-{part}.csv"
         table.parent.mkdir(parents=True, exist_ok=True)
-        write_csv(table, COLUMNS, list_speech(data, half))
-        overrides = [f"name={name}-{half}"]
+        write_csv(table, COLUMNS, list_speech(data, half, without))
+        overrides = [f"name={name}-{part}"]
     recipe = load_recipe(RECIPES / f"{name}.yaml", [f"corpus.table={table.resolve()}", *overrides])
     done = run(recipe, engine=Engine("processes", n_jobs=workers))
     source = recogniser_of_results(done.folder, load_recipe(done.folder / "recipe.yaml"))
@@ -119,7 +129,8 @@ def build(name: str, data: Path, out: Path, half: int | None, workers: int) -> N
         "recorded": summarise(recorded, rate).to_json(),
         "trained": summarise([*recorded, *copied], rate, RARELY).to_json(),
     }
-    source = replace(source, facts=source.facts.model_copy(update=seen))
+    copies = source.facts.enrolment_copies.model_copy(update={"copies": ENROLMENT_COPIES})
+    source = replace(source, facts=source.facts.model_copy(update={**seen, "enrolment_copies": copies}))
     about = {"name": name, "version": VERSION, "recipe": f"recipes/pretrained/{name}.yaml", "sources": SOURCES}
     write_pretrained(source, about, out / name)
     size = sum(path.stat().st_size for path in (out / name).rglob("*") if path.is_file())
@@ -131,11 +142,13 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["list", "build"])
     parser.add_argument("name", nargs="?", default="speech16k")
     parser.add_argument("--out", type=Path, default=HERE / "speechgmm" / "pretrained")
-    parser.add_argument("--half", type=int, choices=[0, 1])
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--half", type=int, choices=[0, 1])
+    part.add_argument("--without", choices=CORPORA)
     parser.add_argument("--workers", type=int, default=1)
     chosen = parser.parse_args()
     corpora = Path(os.environ["SPEECHGMM_DATA"])
     if chosen.what == "list":
-        write_csv(RECIPES / "speech.csv", COLUMNS, list_speech(corpora, None))
+        write_csv(RECIPES / "speech.csv", COLUMNS, list_speech(corpora))
     else:
-        build(chosen.name, corpora, chosen.out, chosen.half, chosen.workers)
+        build(chosen.name, corpora, chosen.out, chosen.half, chosen.without, chosen.workers)
