@@ -58,10 +58,12 @@ def _write_pairs(path: Path, pairs: Mapping[str, str]) -> None:
     path.write_text("".join(f"{name} {value}\n" for name, value in pairs.items()), encoding="utf-8")
 
 
-def fewer_speakers(source: Path, n_speakers: int, seed: int, folder: Path) -> Path:
-    """Draw some of a corpus's background speakers; the other lists stay."""
+def fewer_speakers(
+    source: Path, n_speakers: int, seed: int, folder: Path, drawn_from: Collection[str] | None = None
+) -> Path:
+    """Draw some of a corpus's background speakers, or of those that are given; the other lists stay."""
     known = read_pairs(source / "lists/background/utt2spk")
-    names = sorted({*known.values()})
+    names = sorted({*known.values()} if drawn_from is None else {*known.values()} & {*drawn_from})
     rng = np.random.default_rng([seed, n_speakers])
     drawn = {names[number] for number in rng.permutation(len(names))[:n_speakers]}
     kept = {name for name, speaker in known.items() if speaker in drawn}

@@ -1,11 +1,12 @@
 """Pretrained systems alone, beside and fused with systems of the corpus's own background, which may be small.
 
-Usage: python benchmarks/members.py DATA --models NO-SO762 NO-LIBRI [--sizes 65 14 5] [--draws 5] [--work FOLDER]
+Usage: python benchmarks/members.py DATA --models NO-SO762 HALF-0 [--sizes 65 14 5] [--draws 5] [--work FOLDER]
 
-DATA holds the corpora so762, libri and fsdd. NO-SO762 and NO-LIBRI are folders that ``pretrained.py build speech16k
---without so762|libri --out FOLDER`` wrote, so that the models know nobody of a corpus that is tested; fsdd, of 8 kHz, is
-tested with the models of the package. Each row is the mean over the draws of that many background speakers, who are
-also what calibration learns on. Stored stages in the work folder are used again.
+DATA holds the corpora so762, libri and fsdd. NO-SO762 and HALF-0 are folders that ``pretrained.py build speech16k``
+wrote, ``--without so762`` and ``--half 0``: models that know neither the speakers who are tested nor those of the
+background, who are also what calibration learns on. No models of the package know the ten speakers of libri who are
+tested; its background is drawn from those of the other half. fsdd, of 8 kHz, is tested with the models of the package.
+Each row is the mean over the draws of that many background speakers. Stored stages in the work folder are used again.
 """
 
 import argparse
@@ -16,19 +17,21 @@ from statistics import fmean
 from typing import NamedTuple
 
 from draws import count_speakers, degrade_tests, fewer_speakers, kaldi
+from meetings import half_of, recordings
 
-from speechgmm import run
+from speechgmm import Engine, run
 from speechgmm.gallery import pretrained
 
 OWN = ("mfcc_raw", "mfcc_full", "lfcc")
 FRONT_ENDS = ("mfcc_raw", "mfcc_full", "lfcc_full")
 PLDA = tuple(f"pretrained_{name}_plda" for name in FRONT_ENDS)
 VARIANTS: Mapping[str, Sequence[str]] = {
-    "best": ("mfcc_raw", "mfcc_full", "lfcc_raw", "lfcc"),
     "own three": OWN,
     "pretrained": (*(f"pretrained_{name}" for name in FRONT_ENDS), *PLDA),
     "own three + pretrained PLDA": (*OWN, *PLDA),
 }
+
+SHIPPED = pretrained.pretrained_folder()
 
 
 class Tested(NamedTuple):
@@ -43,13 +46,15 @@ class Tested(NamedTuple):
 
 def corpora(data: Path, work: Path, models: Sequence[Path], sizes: Sequence[int], n_draws: int) -> Iterator[Tested]:
     """Yield each corpus with backgrounds of each size; one that has no more speakers is drawn once."""
-    for corpus, folder in zip(("so762", "libri"), models, strict=True):
+    unknown = {"so762": None, "libri": half_of(recordings(data, "libri"), 1)}
+    for (corpus, drawn_from), folder in zip(unknown.items(), models, strict=True):
         source = data / corpus
         for size in sizes:
             whole = size >= count_speakers(source)
             for seed in range(1 if whole else n_draws):
                 name = f"{corpus}-{size}-{seed}"
-                root = source if whole else fewer_speakers(source, size, seed, work / "draws" / name)
+                made = work / "draws" / name
+                root = source if whole else fewer_speakers(source, size, seed, made, drawn_from)
                 yield Tested(corpus, root, size, seed, folder)
                 if corpus == "so762":
                     band = degrade_tests(root, "band", work / "draws" / f"{name}-band")
@@ -59,8 +64,7 @@ def corpora(data: Path, work: Path, models: Sequence[Path], sizes: Sequence[int]
 
 def measure(tested: Tested, variant: str, work: Path) -> dict[str, float]:
     """Run the systems of a variant, and return its EER in % and the costs of its ratios."""
-    if tested.models is not None:
-        pretrained.pretrained_folder = lambda: tested.models  # type: ignore[assignment, return-value]
+    pretrained.pretrained_folder = lambda: tested.models or SHIPPED
     narrow = tested.n_speakers == 0
     wide = {"features": {"sample_rate": 16000, "resample": True}} if narrow else {}
     systems = [
@@ -74,8 +78,10 @@ def measure(tested: Tested, variant: str, work: Path) -> dict[str, float]:
         f"name={tested.root.name}-{variant.replace(' ', '_')}",
         *(["calibration.systems=scaled"] if "pretrained" in variant else []),
     ]
-    done = run("default", overrides=overrides, results=work / "results", until_stage="evaluation")
-    found = done.metrics["trials"]["trials.txt" if "trials.txt" in done.metrics["trials"] else "trials"]
+    done = run(
+        "default", overrides=overrides, results=work / "results", engine=Engine("serial"), until_stage="evaluation"
+    )
+    found = done.metrics["trials"]["trials.txt"]
     return {"eer": 100 * found["eer"]} | {cost: found.get(cost) for cost in ("cllr", "min_cllr")}
 
 

@@ -5,8 +5,8 @@ Usage: python benchmarks/pretrained.py list
 
 ``list`` writes ``recipes/pretrained/speech.csv``: all utterances of speechocean762, and those of LibriSpeech cut into
 pieces of about four seconds. ``build NAME`` runs ``recipes/pretrained/NAME.yaml`` and writes FOLDER/NAME, by default
-into ``speechgmm/pretrained``. With ``--half`` it trains on one half of the speakers, and with ``--without`` on the other
-corpus alone: for tests with the others. Results and cache are in the folder ``results``. The data are in
+into ``speechgmm/pretrained``. With ``--half`` it trains on one half of the speakers, and with ``--without`` on the
+other corpus alone: for tests with the others. Results and cache are in the folder ``results``. The data are in
 $SPEECHGMM_DATA.
 """
 

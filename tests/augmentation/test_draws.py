@@ -53,7 +53,8 @@ def test_an_effect_that_comes_first_is_always_drawn_and_the_others_as_often_as_b
 def test_copies_of_a_recording_have_the_effects_in_turn():
     effects = {"noise", "reverb", "band", "codec"}
     firsts = [
-        [CopyPlan(ALL, f"ann-{recording}", number).effect_in_turn() for number in range(1, 9)] for recording in range(50)
+        [CopyPlan(ALL, f"ann-{recording}", number).effect_in_turn() for number in range(1, 9)]
+        for recording in range(50)
     ]
     assert all({*turns[:4]} == effects and turns[4:] == turns[:4] for turns in firsts)
     assert {turns[0] for turns in firsts} == effects  # in another order for each recording

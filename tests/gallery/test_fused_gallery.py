@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.paths import ROOT
 from helpers.recipes import synthetic_corpus
 from speechgmm import Gallery, enrol, identify_speaker, load_gmm, map_adapt, run
 from speechgmm.augmentation.config import AugmentConfig
@@ -17,7 +18,13 @@ from speechgmm.corpus.reading import KaldiConfig, read_kaldi
 from speechgmm.errors import GalleryError, ModelError
 from speechgmm.gallery.building import build_gallery
 from speechgmm.gallery.config import RecogniserFacts
-from speechgmm.gallery.pretrained import about_pretrained, load_pretrained, pretrained_source, write_pretrained
+from speechgmm.gallery.pretrained import (
+    about_pretrained,
+    load_pretrained,
+    pretrained_names,
+    pretrained_source,
+    write_pretrained,
+)
 from speechgmm.gallery.recognition import score_tests, verify_speaker
 from speechgmm.gallery.timeline import make_timeline
 from speechgmm.parallel.engine import Engine
@@ -191,3 +198,13 @@ def test_a_pretrained_recogniser_makes_the_same_gallery_up_to_half_precision(cor
     assert sizes[0].stat().st_size < sizes[1].stat().st_size
     with pytest.raises(ModelError, match="other: no such pretrained model; expected one of tiny"):
         about_pretrained("other", tmp_path)
+
+
+def test_the_page_on_pretrained_models_lists_the_digests_of_their_files():
+    page = (ROOT / "docs" / "pretrained.md").read_text(encoding="utf-8")
+    for name in pretrained_names():
+        recogniser = about_pretrained(name).recogniser
+        for system, config in recogniser.systems.items():
+            for file, digest in config.digests.items():
+                assert f"| `{system}/{file}` | `{digest}` |" in page
+        assert f"| `calibration.json` | `{recogniser.calibration}` |" in page
