@@ -14,8 +14,9 @@ import numpy as np
 
 from speechgmm.audio.reading import audio_blocks
 from speechgmm.gallery.gallery import Gallery
-from speechgmm.gallery.listening import HOP, WINDOW, Listener
-from speechgmm.gallery.segments import TURN, StateModel
+from speechgmm.gallery.lengths import HOP, TURN, WINDOW
+from speechgmm.gallery.listening import Listener
+from speechgmm.gallery.segments import StateModel
 from speechgmm.gallery.timeline import make_timeline
 from speechgmm.scoring.switching import most_probable_states
 

@@ -27,6 +27,7 @@ from speechgmm.cli.gallery import (
 from speechgmm.cli.gallery_audio import warn
 from speechgmm.cli.gallery_output import exit_if_unusable, segment_facts, warn_of_shared, warn_of_synthetic
 from speechgmm.errors import AudioError, ChannelError, GalleryError
+from speechgmm.gallery.lengths import LAG, PAUSE, TURN, WINDOW, usual_hop
 
 if TYPE_CHECKING:
     from speechgmm.audio.live import LiveAudio
@@ -68,16 +69,16 @@ def listen(
             help="A file to write the segments to in the end, also after Ctrl-C: .rttm, .csv, .txt or .json.",
         ),
     ] = None,
-    window: Window = 1.5,
+    window: Window = WINDOW,
     hop: Hop = None,
-    turn: Turn = 3.0,
-    pause: Pause = 0.5,
+    turn: Turn = TURN,
+    pause: Pause = PAUSE,
     lag: Annotated[
         float,
         typer.Option(
             min=0, callback=finite, help="Wait this many seconds for later windows, so that fewer changes are wrong."
         ),
-    ] = 0.5,
+    ] = LAG,
     threshold: Threshold = None,
     closed_set: ClosedSet = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each hop.")] = False,
@@ -100,7 +101,7 @@ def listen(
         check_out(out, place, opened.names)
         config = decidable_answers(opened, threshold, closed_set)
         audio = open_source(opened, place, parse_raw_format(raw))
-        hop = min(0.5, window) if hop is None else hop
+        hop = usual_hop(window) if hop is None else hop
         listener = Listener(opened, audio.sample_rate, config, window=window, hop=hop, turn=turn, pause=pause, lag=lag)
         warn_of_synthetic(opened)
         warn_of_shared(opened)

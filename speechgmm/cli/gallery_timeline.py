@@ -24,6 +24,7 @@ from speechgmm.cli.gallery import (
 )
 from speechgmm.cli.timeline_files import choose_files
 from speechgmm.errors import GalleryError
+from speechgmm.gallery.lengths import PAUSE, TURN, WINDOW, usual_hop
 
 
 @gallery.command()
@@ -48,10 +49,10 @@ def timeline(
         Path | None,
         typer.Option(metavar="FILE.csv", help="A table to write of all windows and the scores of all speakers."),
     ] = None,
-    window: Window = 1.5,
+    window: Window = WINDOW,
     hop: Hop = None,
-    turn: Turn = 3.0,
-    pause: Pause = 0.5,
+    turn: Turn = TURN,
+    pause: Pause = PAUSE,
     threshold: Threshold = None,
     closed_set: ClosedSet = False,
     json_: AsJson = False,
@@ -76,7 +77,7 @@ def timeline(
         config = decidable_answers(opened, threshold, closed_set)
         with audio.scoring("scoring windows") as report:
             extraction = hear(opened, file)
-            hop = min(0.5, window) if hop is None else hop
+            hop = usual_hop(window) if hop is None else hop
             answered = make_timeline(opened, extraction, window, config, hop=hop, on_scored=report)
         segments = find_segments(answered, turn=turn, pause=pause)
         files.write(file, answered, segments, output.timeline_facts(opened, answered), extraction.audio.channel)

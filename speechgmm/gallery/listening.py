@@ -9,23 +9,15 @@ import numpy as np
 from speechgmm.arrays import Float32Array, Float64Array
 from speechgmm.errors import GalleryError
 from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.lengths import HOP, LAG, PAUSE, TURN, WINDOW
 from speechgmm.gallery.live_segments import DecidedHop, SegmentCollector
 from speechgmm.gallery.live_windows import LiveWindow, LiveWindows
 from speechgmm.gallery.recognition import HeardTest, check_decidable, score_models
-from speechgmm.gallery.segments import PAUSE, TURN, Segment, StateModel, check_lengths, untied
+from speechgmm.gallery.segments import Segment, StateModel, check_lengths, untied
 from speechgmm.gallery.speakers import UNKNOWN
 from speechgmm.gallery.timeline import check_window
 from speechgmm.scoring.identification import IdentificationConfig, identify
 from speechgmm.scoring.switching import LaggedStates
-
-WINDOW: Final = 1.5
-"""Usual length of a window, in seconds."""
-
-HOP: Final = 0.5
-"""Usual length of a hop, in seconds."""
-
-LAG: Final = 0.5
-"""Usual time by which smoothing waits for later windows, in seconds."""
 
 SETTLED: Final = 20.0
 """Time by which the states of segments wait, in seconds: later windows change hardly any."""

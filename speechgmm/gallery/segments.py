@@ -8,16 +8,11 @@ import numpy as np
 
 from speechgmm.arrays import BoolArray, Float64Array, IntArray
 from speechgmm.errors import GalleryError
+from speechgmm.gallery.lengths import PAUSE, TURN
 from speechgmm.gallery.speakers import UNKNOWN
 from speechgmm.gallery.timeline import Timeline
 from speechgmm.scoring.identification import TIE, IdentificationConfig
 from speechgmm.scoring.switching import forward_backward, most_probable_states
-
-TURN: Final = 3.0
-"""Usual mean length of a turn, in seconds."""
-
-PAUSE: Final = 0.5
-"""Usual length of the longest pause within a segment, in seconds."""
 
 NEARBY: Final = 0.25
 """Longest way that a change of speakers moves to a pause, in seconds."""
