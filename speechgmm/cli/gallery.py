@@ -1,7 +1,8 @@
 """``speechgmm gallery``: enrol speakers in a folder, and recognise them in recordings."""
 
 import math
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,11 @@ from speechgmm.cli import gallery_audio as audio
 from speechgmm.cli import gallery_output as output
 from speechgmm.cli.common import exit_on_error, results_folder
 from speechgmm.errors import GalleryError
+from speechgmm.gallery.lengths import HOP
 
 if TYPE_CHECKING:
     from speechgmm.gallery.gallery import Gallery
+    from speechgmm.gallery.speakers import Recording
     from speechgmm.scoring.identification import IdentificationConfig
 
 gallery = typer.Typer(
@@ -62,13 +65,26 @@ ClosedSet = Annotated[
     typer.Option("--closed-set", help="Answer the best enrolled speaker; 'unknown' only if two score equally."),
 ]
 
+FromTimeline = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Take only what this file, RTTM or a table of timeline, gives to the speaker in the one recording.",
+        show_default=False,
+    ),
+]
+SpeakerLabel = Annotated[
+    str | None,
+    typer.Option("--speaker", metavar="LABEL", help="The speaker's name in that file.", show_default="NAME"),
+]
+
 Window = Annotated[float, typer.Option(callback=finite, help="Length of a window, in seconds.")]
 Hop = Annotated[
     float | None,
     typer.Option(
         callback=finite,
         help="From one window to the next, in seconds.",
-        show_default="0.5, or the window's length if that is less",
+        show_default=f"{HOP}, or the window's length if that is less",
     ),
 ]
 Turn = Annotated[
@@ -134,18 +150,8 @@ def enrol(
     folder: Folder,
     name: Name,
     files: Files,
-    from_timeline: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Take only what this file, RTTM or a table of timeline, gives to the speaker in the one recording.",
-            show_default=False,
-        ),
-    ] = None,
-    speaker_label: Annotated[
-        str | None,
-        typer.Option("--speaker", metavar="LABEL", help="The speaker's name in that file.", show_default="NAME"),
-    ] = None,
+    from_timeline: FromTimeline = None,
+    speaker_label: SpeakerLabel = None,
 ) -> None:
     """Enrol a new speaker from recordings.
 
@@ -154,24 +160,13 @@ def enrol(
     Exit status 3: some recordings were unusable (listed); the speaker is enrolled with the rest.
     """
     with exit_on_error("interrupted; the speaker is not enrolled"):
-        from speechgmm.gallery.enrolment import check_free, record_each
+        from speechgmm.gallery.enrolment import check_free
         from speechgmm.gallery.enrolment import enrol as enrol_speaker
-        from speechgmm.gallery.pieces import record_speaker
         from speechgmm.gallery.speakers import safe_name
 
         opened = open_gallery(folder)
         check_free(opened, safe_name(name))
-        if from_timeline is None and speaker_label is not None:
-            raise typer.BadParameter("expected --from-timeline, whose speakers have labels", param_hint="--speaker")
-        if from_timeline is None:
-            found = audio.find_audio(files)
-            with audio.reading(found) as paths:
-                recordings, unusable = record_each(opened, paths)
-        else:
-            if len(files) != 1 or files[0].is_dir():
-                raise typer.BadParameter("expected one recording, which the file is of", param_hint="--from-timeline")
-            recordings, unusable = [record_speaker(opened, files[0], from_timeline, speaker_label or name)], {}
-        _check_any(recordings, unusable)
+        recordings, unusable = _record(opened, name, files, from_timeline, speaker_label)
         speaker = enrol_speaker(opened, name, recordings)
         typer.echo(f"{speaker.name}: enrolled with {output.extent(speaker)}")
         output.warn_of_recordings(opened, speaker, recordings)
@@ -179,21 +174,25 @@ def enrol(
 
 
 @gallery.command()
-def extend(folder: Folder, name: Name, files: Files) -> None:
+def extend(
+    folder: Folder,
+    name: Name,
+    files: Files,
+    from_timeline: FromTimeline = None,
+    speaker_label: SpeakerLabel = None,
+) -> None:
     """Add recordings to an enrolled speaker.
+
+    With --from-timeline, one recording of several speakers will do: where others speak at the same time is left out.
 
     Exit status 3: some recordings were unusable or enrolled already (listed); the rest were added.
     """
     with exit_on_error("interrupted; no recording was added"):
         from speechgmm.gallery.enrolment import extend as extend_speaker
-        from speechgmm.gallery.enrolment import record_each
 
         opened = open_gallery(folder)
         enrolled = opened.speaker(name).recordings
-        found = audio.find_audio(files)
-        with audio.reading(found) as paths:
-            recordings, unusable = record_each(opened, paths, enrolled)
-        _check_any(recordings, unusable)
+        recordings, unusable = _record(opened, name, files, from_timeline, speaker_label, enrolled)
         speaker = extend_speaker(opened, name, recordings)
         typer.echo(f"{speaker.name}: {len(recordings)} added, now {output.extent(speaker)}")
         output.warn_of_recordings(opened, speaker, recordings)
@@ -371,6 +370,32 @@ def decidable_answers(opened: "Gallery", threshold: float | None, closed_set: bo
 
     config = _identification(opened, threshold, closed_set)
     return config if is_decidable(opened, config) else _identification(opened, None, closed_set=True)
+
+
+def _record(
+    opened: "Gallery",
+    name: str,
+    files: Sequence[Path],
+    timeline: Path | None,
+    label: str | None,
+    enrolled: "Sequence[Recording]" = (),
+) -> "tuple[list[Recording], dict[str, str]]":
+    """Compute the statistics of recordings, or of what a timeline gives to a speaker in one; refuse if none is usable.
+
+    Those that could not be used, or are `enrolled`, are returned with the reason for each.
+    """
+    from speechgmm.gallery.enrolment import record_each
+    from speechgmm.gallery.pieces import record_speaker
+
+    if timeline is None and label is not None:
+        raise typer.BadParameter("expected --from-timeline, whose speakers have labels", param_hint="--speaker")
+    if timeline is not None and (len(files) != 1 or files[0].is_dir()):
+        raise typer.BadParameter("expected one recording, which the file is of", param_hint="--from-timeline")
+    record = None if timeline is None else partial(record_speaker, opened, timeline=timeline, label=label or name)
+    with audio.reading(audio.find_audio(files)) as paths:
+        recordings, unusable = record_each(opened, paths, enrolled, record=record)
+    _check_any(recordings, unusable)
+    return recordings, unusable
 
 
 def _check_any(usable: Sized, unusable: Mapping[str, str]) -> None:

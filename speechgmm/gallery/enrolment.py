@@ -4,7 +4,7 @@ Features are extracted before the lock is taken, so that a writer holds it for m
 operating system, which ends with the process that holds it.
 """
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -199,11 +199,16 @@ def check_free(gallery: Gallery, name: str) -> None:
 
 
 def record_each(
-    gallery: Gallery, files: Iterable[Path], enrolled: Collection[Recording] = ()
+    gallery: Gallery,
+    files: Iterable[Path],
+    enrolled: Collection[Recording] = (),
+    *,
+    record: Callable[[Path], Recording] | None = None,
 ) -> tuple[list[Recording], dict[str, str]]:
     """Compute the statistics of audio files, and collect why unusable ones cannot be used, by their path.
 
-    A recording that is among `enrolled`, or twice in `files`, cannot be used again.
+    A recording that is among `enrolled`, or twice in `files`, cannot be used again. `record` computes the statistics of
+    a file, usually of all of it.
     """
     names: dict[Hashable, str] = {}
 
@@ -211,9 +216,9 @@ def record_each(
         """Note a recording, by its file and by what is in it."""
         names[recording.digest] = names[recording.content] = recording.file
 
-    def record(path: Path) -> Recording:
+    def record_new(path: Path) -> Recording:
         """Compute the statistics of a new recording."""
-        recording = record_heard(gallery, path, hear(gallery, path, enrolled=True))
+        recording = record_heard(gallery, path, hear(gallery, path, enrolled=True)) if record is None else record(path)
         same = names.get(recording.digest) or names.get(recording.content)
         if same:
             raise AudioError(f"{path}: the same recording as {same}, which is there already")
@@ -222,7 +227,7 @@ def record_each(
 
     for each in enrolled:
         add(each)
-    recorded, unusable = read_each(files, record)
+    recorded, unusable = read_each(files, record_new)
     return [recording for _, recording in recorded], unusable
 
 

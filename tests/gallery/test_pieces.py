@@ -10,7 +10,7 @@ from helpers.commands import message_of, speechgmm
 from helpers.voices import enrolment, spoken
 from speechgmm import accumulate, extract, load_gmm
 from speechgmm.errors import AudioError, GalleryError
-from speechgmm.gallery.enrolment import create_gallery
+from speechgmm.gallery.enrolment import create_gallery, enrol
 from speechgmm.gallery.gallery import Gallery
 from speechgmm.gallery.pieces import pieces_of, record_pieces
 from speechgmm.gallery.segments import Segment
@@ -88,6 +88,25 @@ def test_a_speaker_is_enrolled_from_a_timeline_and_recognised(empty, meeting, vo
     assert "Bob" in speechgmm("gallery", "identify", "team", test, "--closed-set", "--top", "1").stdout
 
 
+def test_a_speaker_is_extended_from_a_timeline(empty, meeting, voices):
+    first = enrolment(voices, "m002")[0]
+    assert speechgmm("gallery", "enrol", "team", "Bo", first).exit_code == 0
+    done = speechgmm("gallery", "extend", "team", "Bo", meeting, "--from-timeline", "m.rttm")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("Bo: 1 added, now 2 recordings, ")
+    _, added = Gallery("team").speaker("Bo").recordings
+    expected = record_pieces(empty, meeting, ((2.0, 5.0), (6.0, 8.0)))
+    assert (added.file, added.seconds, added.digest) == ("a meeting.wav", 5.0, expected.digest)
+    np.testing.assert_array_equal(added.statistics[0].first, expected.statistics[0].first)
+    again = speechgmm("gallery", "extend", "team", "Bo", meeting, "--from-timeline", "m.rttm")
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert "a meeting.wav: the same recording as a meeting.wav, which is there already" in message_of(again)
+    Path("m.csv").write_text("start,end,speaker\n2,3,x\n")
+    done = speechgmm("gallery", "extend", "team", "Bo", meeting, "--from-timeline", "m.csv", "--speaker", "x")
+    assert done.stdout.startswith("Bo: 1 added, now 3 recordings, ")
+
+
+@pytest.mark.parametrize("command", ["enrol", "extend"])
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -99,8 +118,10 @@ def test_a_speaker_is_enrolled_from_a_timeline_and_recognised(empty, meeting, vo
         (("Zed", "other.wav", "--from-timeline", "m.rttm"), "other.wav: no such audio file"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused(empty, meeting, words, message):
-    done = speechgmm("gallery", "enrol", "team", *words)
+def test_what_does_not_fit_is_refused(empty, meeting, voices, command, words, message):
+    if command == "extend":
+        enrol(empty, words[0], [empty.record(enrolment(voices, "f001")[0])])
+    done = speechgmm("gallery", command, "team", *words)
     assert done.exit_code == 2
     assert message in message_of(done)
-    assert empty.names == ()
+    assert [len(empty.speaker(name).recordings) for name in empty.names] == [1] * (command == "extend")
