@@ -38,9 +38,8 @@ class LiveWindows:
 
     def __init__(self, gallery: Gallery, sample_rate: int, window: float, hop: float) -> None:
         self._window, self._hop, self._rate = window, hop, sample_rate
-        self._front_ends = {
-            name: _FrontEnd(gallery, config, sample_rate) for name, config in gallery.front_ends.items()
-        }
+        self._rates = _Rates(gallery, sample_rate)
+        self._front_ends = {name: _FrontEnd(gallery, config) for name, config in gallery.front_ends.items()}
         self._shift = gallery.front_end.shift_seconds
         self._band = _Band(sample_rate) if len(gallery.recognisers) > 1 else None
         self._n_samples = 0
@@ -65,8 +64,9 @@ class LiveWindows:
         self._n_samples += len(samples)
         if self._band is not None:
             self._band.push(samples)
+        at_rate = self._rates.push(samples)
         for each in self._front_ends.values():
-            each.push(samples)
+            each.push(at_rate[each.sample_rate])
         known_to = min(each.known_to for each in self._front_ends.values())
         while self._stop(self._n_hops) <= known_to:
             yield self._next(self._stop(self._n_hops), (self._n_hops + 1) * self._hop, self._window)
@@ -74,8 +74,9 @@ class LiveWindows:
     def finish(self) -> Iterator[LiveWindow]:
         """End the audio, and yield its last windows."""
         seconds = self.seconds
+        at_rate = self._rates.finish()
         for each in self._front_ends.values():
-            each.finish()
+            each.finish(at_rate[each.sample_rate])
         while self._n_hops < max(1, int(np.ceil(seconds / self._hop - 1e-9))):
             stop = self._stop(self._n_hops)
             end = min((self._n_hops + 1) * self._hop, seconds)
@@ -95,20 +96,41 @@ class LiveWindows:
             each.drop(round(self._n_hops * self._hop - (self._window - self._hop) / 2, 9))
         first = next(iter(pieces.values()))
         spoken = len(first) >= LEAST_SPEECH * window / self._shift and all(map(len, pieces.values()))
-        return LiveWindow(begin, end, pieces, np.inf if self._band is None else self._band.bandwidth, spoken)
+        bandwidth = np.inf if self._band is None else self._band.bandwidth
+        return LiveWindow(begin, end, pieces, bandwidth, spoken)
+
+
+class _Rates:
+    """The audio at the sample rates of the front ends, converted once for each rate."""
+
+    def __init__(self, gallery: Gallery, sample_rate: int) -> None:
+        rates = list(dict.fromkeys(config.sample_rate for config in gallery.front_ends.values()))
+        other = next((rate for rate in rates if rate != sample_rate), None)
+        if other is not None and not gallery.config.resample:
+            raise AudioError(
+                f"sample rate {sample_rate} Hz; this gallery takes {other} Hz, and its gallery.json says "
+                '"resample": false'
+            )
+        self._resamplers = {rate: None if rate == sample_rate else Resampler(sample_rate, rate) for rate in rates}
+
+    def push(self, samples: Float32Array) -> dict[int, Float32Array]:
+        """Convert the next samples (n,), as far as they determine those at each rate."""
+        return {rate: samples if each is None else each.push(samples) for rate, each in self._resamplers.items()}
+
+    def finish(self) -> dict[int, Float32Array]:
+        """Return the last samples at each rate, those that waited for the end of the audio."""
+        nothing = np.empty(0, np.float32)
+        return {
+            rate: nothing if each is None else each.push(nothing, final=True) for rate, each in self._resamplers.items()
+        }
 
 
 class _FrontEnd:
     """The speech frames of one front end, as far back as the next window needs them."""
 
-    def __init__(self, gallery: Gallery, config: FeatureConfig, sample_rate: int) -> None:
+    def __init__(self, gallery: Gallery, config: FeatureConfig) -> None:
         self._config = config
-        if sample_rate != config.sample_rate and not gallery.config.resample:
-            raise AudioError(
-                f"sample rate {sample_rate} Hz; this gallery takes {config.sample_rate} Hz, and its gallery.json says "
-                '"resample": false'
-            )
-        self._resampler = None if sample_rate == config.sample_rate else Resampler(sample_rate, config.sample_rate)
+        self.sample_rate = config.sample_rate
         try:
             self._stream = FeatureStream(config, running=True)
         except ValueError as error:
@@ -123,16 +145,13 @@ class _FrontEnd:
         return float(self._centres_of(np.array(self._stream.n_determined)))
 
     def push(self, samples: Float32Array) -> None:
-        """Process the next samples (n,)."""
-        if self._resampler is not None:
-            samples = self._resampler.push(samples)
+        """Process the next samples (n,) at the front end's rate."""
         self._add(self._stream.push(samples))
 
-    def finish(self) -> None:
-        """Process the end of the audio; audio without speech has no more frames."""
-        if self._resampler is not None:
-            self._add(self._stream.push(self._resampler.push(np.empty(0, np.float32), final=True)))
-        added = self.new if self._resampler is not None else self.new[:0]
+    def finish(self, samples: Float32Array) -> None:
+        """Process the last samples (n,); audio without speech has no more frames."""
+        self.push(samples)
+        added = self.new
         try:
             self._add(self._stream.finish())
         except AudioError:  # nothing but silence, or no speech
