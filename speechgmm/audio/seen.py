@@ -100,6 +100,11 @@ def distance(condition: Condition, seen: SeenConditions) -> float:
 
 def unlike(condition: Condition, seen: SeenConditions) -> tuple[str, ...]:
     """List in what a recording is far from what was seen: what was found, what was seen, and what to do."""
+    return tuple(unlike_by_aspect(condition, seen).values())
+
+
+def unlike_by_aspect(condition: Condition, seen: SeenConditions) -> dict[str, str]:
+    """Return the sentences of `unlike` by their aspects, such as "noise"."""
     values = compared_values(condition)
     sentences: dict[str, str] = {}
     for name, far in distances(condition, seen).items():
@@ -108,7 +113,7 @@ def unlike(condition: Condition, seen: SeenConditions) -> tuple[str, ...]:
             found = f"{words.aspect}: {words.found} {words.form(values[name])}{words.unit}"
             known = f"the models know {_range(words, usual)}{words.unit}"
             sentences[words.aspect] = f"{found}; {known}; {words.advice}"
-    return tuple(sentences.values())
+    return sentences
 
 
 def _range(words: _Words, usual: Usual) -> str:

@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -160,14 +160,19 @@ def held_interrupts() -> Iterator[None]:
 
 
 class Printer:
-    """Prints answers: a line for each change of the speaker, or one of JSON for each hop."""
+    """Prints answers: a line for each change of the speaker, or one of JSON for each hop; and new warnings."""
 
-    def __init__(self, *, json_: bool) -> None:
+    def __init__(self, source: str, *, json_: bool) -> None:
+        self._source = source
         self._json = json_
         self._speaker: str | None = None
+        self._n_warnings = 0
 
-    def show(self, moments: "list[Moment]") -> None:
-        """Print answers as soon as they are there, also into a pipe."""
+    def show(self, moments: "list[Moment]", warnings: Sequence[str]) -> None:
+        """Print answers as soon as they are there, also into a pipe, and the warnings after those known before."""
+        for remark in warnings[self._n_warnings :]:
+            warn(f"{self._source}: {remark}")
+        self._n_warnings = len(warnings)
         for moment in moments:
             if self._json:
                 typer.echo(json.dumps(moment._asdict(), ensure_ascii=False, allow_nan=False))
@@ -203,16 +208,16 @@ def listen_to(
     opened: "Gallery", listener: "Listener", audio: "LiveAudio", out: Path | None, name: str, *, json_: bool
 ) -> None:
     """Print answers while audio comes, and write the segments in the end, however it comes."""
-    printer = Printer(json_=json_)
+    printer = Printer("standard input" if name == STDIN else name, json_=json_)
     try:
         for block in audio.blocks:
             with held_interrupts():
-                printer.show(listener.push(block))
+                printer.show(listener.push(block), listener.warnings)
     except (KeyboardInterrupt, AudioError, BrokenPipeError):
         listener.finish()
         _write(opened, listener, out, name)
         raise
-    printer.show(listener.finish())
+    printer.show(listener.finish(), listener.warnings)
     _write(opened, listener, out, name)
 
 
@@ -226,7 +231,12 @@ def _write(opened: "Gallery", listener: "Listener", out: Path | None, name: str)
     written = "" if out is None else f"; segments: {out}"
     if out is not None:
         facts = segment_facts(
-            opened, listener.config, seconds=listener.seconds, window=listener.window, hop=listener.hop
+            opened,
+            listener.config,
+            seconds=listener.seconds,
+            window=listener.window,
+            hop=listener.hop,
+            warnings=listener.warnings,
         )
         write_segments(out, listener.segments, Path(name), facts)
     typer.echo(printable(f"heard: {clock(listener.seconds, 1)}, {found}{written}"), err=True)

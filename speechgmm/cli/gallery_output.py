@@ -202,7 +202,13 @@ def _decision_data(decision: "Decision") -> dict[str, Any]:
 
 
 def segment_facts(
-    gallery: "Gallery", config: "IdentificationConfig", *, seconds: float, window: float, hop: float
+    gallery: "Gallery",
+    config: "IdentificationConfig",
+    *,
+    seconds: float,
+    window: float,
+    hop: float,
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
     """Collect what the segments of a recording depend on, as plain data."""
     return {
@@ -212,26 +218,33 @@ def segment_facts(
         "prior_unknown": config.p_unknown,
         "window": window,
         "hop": hop,
+        **_if_any(warnings=warnings),
     }
 
 
-def timeline_facts(gallery: "Gallery", timeline: "Timeline") -> dict[str, Any]:
+def timeline_facts(gallery: "Gallery", timeline: "Timeline", warnings: Sequence[str]) -> dict[str, Any]:
     """Collect what the segments of a timeline depend on, as plain data."""
     return segment_facts(
-        gallery, timeline.config, seconds=float(timeline.edges[-1]), window=timeline.window, hop=timeline.hop
+        gallery,
+        timeline.config,
+        seconds=float(timeline.edges[-1]),
+        window=timeline.window,
+        hop=timeline.hop,
+        warnings=warnings,
     )
 
 
 def timeline_data(
-    gallery: "Gallery", file: Path, timeline: "Timeline", segments: Sequence["Segment"]
+    facts: Mapping[str, Any], file: Path, timeline: "Timeline", segments: Sequence["Segment"]
 ) -> dict[str, Any]:
-    """Convert a timeline to plain data."""
+    """Convert a timeline to plain data, beside its facts."""
     from speechgmm.gallery.segment_files import segment_data
     from speechgmm.gallery.segments import seconds_by_speaker
 
     spans = timeline.starts.tolist(), timeline.stops.tolist()
     rows = zip(*spans, timeline.answers, timeline.scores.tolist(), timeline.tied, strict=True)
-    return timeline_facts(gallery, timeline) | {
+    return {
+        **facts,
         "file": str(file),
         "seconds": seconds_by_speaker(segments),
         "segments": [segment_data(segment) for segment in segments],

@@ -80,9 +80,10 @@ def timeline(
             hop = usual_hop(window) if hop is None else hop
             answered = make_timeline(opened, extraction, window, config, hop=hop, on_scored=report)
         segments = find_segments(answered, turn=turn, pause=pause)
-        files.write(file, answered, segments, output.timeline_facts(opened, answered), extraction.audio.channel)
+        facts = output.timeline_facts(opened, answered, extraction.warnings)
+        files.write(file, answered, segments, facts, extraction.audio.channel)
         if json_:
-            output.print_json(output.timeline_data(opened, file, answered, segments))
+            output.print_json(output.timeline_data(facts, file, answered, segments))
         else:
             output.show_timeline(file, answered, segments, files.by_content)
         audio.show_heard(opened, {str(file): extraction.audio})

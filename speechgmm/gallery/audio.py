@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import JsonValue
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio import seen
 from speechgmm.audio.bandwidth import real_bandwidth
-from speechgmm.audio.condition import CLEAN_SNR
+from speechgmm.audio.condition import CLEAN_SNR, Condition
 from speechgmm.audio.reading import Channel, audio_file, load_audio, load_channels
 from speechgmm.audio.samples import clipped_share, resample, silence_error
 from speechgmm.augmentation.augment import CopyPlan
@@ -23,7 +22,7 @@ from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.errors import AudioError, ChannelError
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
 from speechgmm.files import file_digest
-from speechgmm.gallery.config import GalleryConfig
+from speechgmm.gallery.config import GalleryConfig, RecogniserFacts
 
 LoadedAudio = tuple[Float32Array, int, tuple[str, ...]]
 """Samples (n,), their rate in Hz, and what is odd about the file: what `load_audio` returns."""
@@ -84,17 +83,16 @@ def extract_recording(
             '"resample": false'
         )
     facts = config.first_recogniser
-    measured = facts.recorded is not None or facts.trained is not None
     try:
-        extractions = _by_front_end(samples, rate, front_ends, measured=measured)
+        extractions = _by_front_end(samples, rate, front_ends, measured=is_compared(facts))
     except AudioError as error:
         mixed = ", in the mean of its channels" if channel == "mean" else ""
         raise AudioError(f"{path}: {error}{mixed}") from error
     extraction = next(iter(extractions.values()))
-    remarks += _unlike(extraction, facts.recorded)
     distance = 0.0
-    if extraction.condition is not None and facts.trained is not None:
-        distance = seen.distance(extraction.condition, seen.SeenConditions.from_json(facts.trained))
+    if extraction.condition is not None:
+        unlike, distance = compare_condition(extraction.condition, extraction.seconds, facts)
+        remarks += tuple(unlike.values())
     heard = HeardAudio(rate, channel, real_bandwidth(samples, rate), remarks, distance)
     warnings = remarks
     if heard.is_narrow(front_end) and not config.knows_conditions:
@@ -106,6 +104,26 @@ def extract_recording(
     return GalleryExtraction(
         **vars(replace(extraction, warnings=warnings)), audio=heard, by_front_end=extractions, copies=copies
     )
+
+
+def is_compared(facts: RecogniserFacts) -> bool:
+    """Check whether anything is known of the recordings of the models, so that conditions are compared with them."""
+    return facts.recorded is not None or facts.trained is not None
+
+
+def compare_condition(condition: Condition, seconds: float, facts: RecogniserFacts) -> tuple[dict[str, str], float]:
+    """Find in what audio is unlike the recordings of the models, by aspect, and its distance from all trained on.
+
+    What is not known of the models makes no difference.
+    """
+    distance = 0.0
+    if facts.trained is not None:
+        distance = seen.distance(condition, seen.SeenConditions.from_json(facts.trained))
+    if facts.recorded is None:
+        return {}, distance
+    if seconds < LEAST_SECONDS and condition.snr >= SURELY_NOISY:
+        condition = replace(condition, snr=CLEAN_SNR)
+    return seen.unlike_by_aspect(condition, seen.SeenConditions.from_json(facts.recorded)), distance
 
 
 def _copies(
@@ -148,16 +166,6 @@ def _one_channel(path: Path, config: GalleryConfig) -> tuple[Channel, LoadedAudi
     samples, rate, remarks = load_channels(path)
     loudest = int(np.argmax(np.mean(np.square(samples, dtype=np.float64), axis=0)))
     return loudest, (np.ascontiguousarray(samples[:, loudest]), rate, remarks)
-
-
-def _unlike(extraction: Extraction, recorded: Mapping[str, JsonValue] | None) -> tuple[str, ...]:
-    """List in what a recording is unlike those that models were made from, if that is known."""
-    if recorded is None or extraction.condition is None:
-        return ()
-    condition = extraction.condition
-    if extraction.seconds < LEAST_SECONDS and condition.snr >= SURELY_NOISY:
-        condition = replace(condition, snr=CLEAN_SNR)
-    return seen.unlike(condition, seen.SeenConditions.from_json(recorded))
 
 
 def _joined(path: Path, samples: Float32Array, rate: int, pieces: Sequence[tuple[float, float]]) -> Float32Array:

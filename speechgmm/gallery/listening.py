@@ -37,9 +37,10 @@ class Listener:
     """Names the speaker in audio that comes in blocks, in constant memory.
 
     Windows and their scores are those of `make_timeline`, and segments those of `find_segments`, with two differences.
-    Levels and means that front ends derive from a whole recording are those of the audio so far (`LiveWindows`). And a
-    hop's answer follows from the hops up to `lag` seconds after it, not from all (`LaggedStates`); for segments, from
-    those up to `SETTLED` seconds after it. The speakers are those enrolled at the beginning.
+    What comes from a whole recording there comes from the audio so far: levels and means of front ends (`LiveWindows`)
+    and how unlike the audio is to what the models know (`LiveCondition`). And a hop's answer follows from the hops up
+    to `lag` seconds after it, not from all (`LaggedStates`); for segments, from those up to `SETTLED` seconds after it.
+    The speakers are those enrolled at the beginning.
     """
 
     def __init__(
@@ -81,6 +82,11 @@ class Listener:
         return self._windows.seconds
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """In what the audio so far is unlike the recordings of the models, once an aspect; new ones are at the end."""
+        return self._windows.unlike
+
+    @property
     def segments(self) -> tuple[Segment, ...]:
         """The segments that no later audio changes; all, after `finish`."""
         return tuple(self._collector.segments)
@@ -100,7 +106,7 @@ class Listener:
     def _process(self, windows: list[LiveWindow]) -> list[Moment]:
         """Answer windows, as far as later ones cannot change it."""
         self._collector.add_speech(self._windows.new_speech())
-        tests = [HeardTest(each.pieces, each.bandwidth) for each in windows if each.is_spoken]
+        tests = [HeardTest(each.pieces, each.bandwidth, each.distance) for each in windows if each.is_spoken]
         columns: Iterator[tuple[Float64Array, Float64Array]] = iter(())
         if tests:
             scored = score_models(self._gallery, self._models, tests)

@@ -12,6 +12,7 @@ from speechgmm.errors import AudioError, GalleryError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.features.streaming.stream import FeatureStream
 from speechgmm.gallery.gallery import Gallery
+from speechgmm.gallery.live_condition import LiveCondition
 from speechgmm.gallery.recogniser import Test
 from speechgmm.gallery.timeline import LEAST_SPEECH
 
@@ -26,6 +27,7 @@ class LiveWindow(NamedTuple):
     end: float  # of the hop
     pieces: Test  # speech frames in the window, by the fingerprint of the front end
     bandwidth: float  # up to which frequency there is sound, in Hz
+    distance: float  # of the audio so far from anything that the models were trained on
     is_spoken: bool  # whether there is enough speech
 
 
@@ -41,8 +43,11 @@ class LiveWindows:
         self._rates = _Rates(gallery, sample_rate)
         self._front_ends = {name: _FrontEnd(gallery, config) for name, config in gallery.front_ends.items()}
         self._shift = gallery.front_end.shift_seconds
+        self._first_rate = gallery.front_end.sample_rate
+        self._condition = LiveCondition(gallery.config.first_recogniser, self._first_rate)
         self._band = _Band(sample_rate) if len(gallery.recognisers) > 1 else None
         self._n_samples = 0
+        self._n_speech = 0
         self._n_hops = 0
 
     @property
@@ -59,6 +64,11 @@ class LiveWindows:
         """Return the centres (T,) of the first front end's speech frames that came by the last call, in seconds."""
         return next(iter(self._front_ends.values())).new
 
+    @property
+    def unlike(self) -> tuple[str, ...]:
+        """In what the audio so far is unlike the recordings of the models, in the order in which it was found."""
+        return tuple(self._condition.unlike.values())
+
     def push(self, samples: Float32Array) -> Iterator[LiveWindow]:
         """Process the next samples (n,), and yield the windows that they complete."""
         self._n_samples += len(samples)
@@ -67,6 +77,8 @@ class LiveWindows:
         at_rate = self._rates.push(samples)
         for each in self._front_ends.values():
             each.push(at_rate[each.sample_rate])
+        self._n_speech += len(self.new_speech())
+        self._condition.push(samples, at_rate[self._first_rate], self._n_speech * self._shift)
         known_to = min(each.known_to for each in self._front_ends.values())
         while self._stop(self._n_hops) <= known_to:
             yield self._next(self._stop(self._n_hops), (self._n_hops + 1) * self._hop, self._window)
@@ -77,6 +89,8 @@ class LiveWindows:
         at_rate = self._rates.finish()
         for each in self._front_ends.values():
             each.finish(at_rate[each.sample_rate])
+        self._n_speech += len(self.new_speech())
+        self._condition.finish(at_rate[self._first_rate], self._n_speech * self._shift)
         while self._n_hops < max(1, int(np.ceil(seconds / self._hop - 1e-9))):
             stop = self._stop(self._n_hops)
             end = min((self._n_hops + 1) * self._hop, seconds)
@@ -97,7 +111,7 @@ class LiveWindows:
         first = next(iter(pieces.values()))
         spoken = len(first) >= LEAST_SPEECH * window / self._shift and all(map(len, pieces.values()))
         bandwidth = np.inf if self._band is None else self._band.bandwidth
-        return LiveWindow(begin, end, pieces, bandwidth, spoken)
+        return LiveWindow(begin, end, pieces, bandwidth, self._condition.distance, spoken)
 
 
 class _Rates:
