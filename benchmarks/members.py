@@ -78,10 +78,8 @@ def measure(tested: Tested, variant: str, work: Path) -> dict[str, float]:
         f"name={tested.root.name}-{variant.replace(' ', '_')}",
         *(["calibration.systems=scaled"] if "pretrained" in variant else []),
     ]
-    done = run(
-        "default", overrides=overrides, results=work / "results", engine=Engine("serial"), until_stage="evaluation"
-    )
-    found = done.metrics["trials"]["trials.txt"]
+    done = run("best", overrides=overrides, results=work / "results", engine=Engine("serial"), until_stage="evaluation")
+    found = done.metrics["trials"]["trials"]
     return {"eer": 100 * found["eer"]} | {cost: found.get(cost) for cost in ("cllr", "min_cllr")}
 
 

@@ -174,15 +174,14 @@ def test_recordings_of_the_talkers_are_written(tmp_path):
     assert (tmp_path / "voices" / "trials.txt").read_text()
 
 
-@pytest.mark.parametrize("columns", [20, 70, 200])
-def test_the_table_fits_by_moving_the_meanings_below(recipe, columns):
-    done = speechgmm(
-        "run", recipe, "--engine", "serial", "--until", "evaluation", cwd=recipe.parent, COLUMNS=str(columns)
-    )
-    lines = done.stdout.splitlines()
-    (row,) = (line for line in lines if line.split()[:1] == ["EER"])
-    assert row.split()[1].endswith("%")
-    assert ("EER: equal error rate" in done.stdout) == (columns < 70)
+def test_the_table_fits_by_moving_the_meanings_below(recipe):
+    command = ["run", recipe, "--engine", "serial", "--until", "evaluation"]
+    for columns in (20, 70, 200):  # the second and third run find all stages stored
+        done = speechgmm(*command, cwd=recipe.parent, COLUMNS=str(columns))
+        lines = done.stdout.splitlines()
+        (row,) = (line for line in lines if line.split()[:1] == ["EER"])
+        assert row.split()[1].endswith("%")
+        assert ("EER: equal error rate" in done.stdout) == (columns < 70)
 
 
 def test_a_request_to_end_is_an_interruption(recipe, tmp_path):

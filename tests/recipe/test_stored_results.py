@@ -108,4 +108,4 @@ def test_an_older_training_resumes_from_its_checkpoint(older):
     result = train([frames], config, checkpoint="training/state.safetensors", on_iteration=seen.append)
     assert [iteration.number for iteration in seen] == [3, 4, 5, 6]
     for one, other in zip(parameters(result.gmm), parameters(load_gmm("training/gmm.safetensors")), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-9)  # kernels of other processors add in other orders

@@ -141,7 +141,11 @@ def test_a_pooled_vector_is_that_of_the_sum(small, material):
 
 
 ENGINES = {"processes": Engine("processes", n_jobs=2), "dask": Engine("dask", 2)}
-ON_ENGINES = [(kind, "processes") for kind in ALL] + [("plda", "dask"), ("jfa", "dask")]
+ON_ENGINES = [
+    *((kind, "processes") for kind in ALL),
+    ("plda", "dask"),
+    pytest.param("jfa", "dask", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("kind", "engine"), ON_ENGINES)
