@@ -31,8 +31,8 @@ class Systems(StrEnum):
 SYSTEMS_HELP = """
 best: the scores of four front ends, added; the fewest errors, four times the time.\n
 default: one front end, every key written out.\n
-fast: the same with a small background model and linear scoring, for a first look; without background speakers, the
-same recipe as default.
+fast: the same with a small background model and linear scoring, for a first look; without background speakers, or with
+a pretrained background model, the same recipe as default.
 """
 """What the names of systems mean, a line each."""
 
@@ -51,8 +51,9 @@ def init(
 
     Recordings may be in a folder for each speaker, perhaps within folders such as train and test; in a table with
     columns for paths and speakers; in Kaldi data directories, which may have features instead; or in the layout of a
-    known corpus. Trial lists beside them are used if they fit. Exit status 3: some recordings cannot be used; they are
-    listed with the reasons, and a recipe is written for the others, if any.
+    known corpus. Trial lists beside them are used if they fit. Where there is too little speech for a background model,
+    recordings of 16 kHz or more get a pretrained one. Exit status 3: some recordings cannot be used; they are listed
+    with the reasons, and a recipe is written for the others, if any.
     """
     from speechgmm.corpus.formats.discovery import discover
     from speechgmm.recipe.preparing.first_recipe import safe_name, write_recipe

@@ -12,8 +12,10 @@ from speechgmm.cli.init import Systems
 from speechgmm.corpus.formats.discovery import discover
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
+from speechgmm.gallery.pretrained import about_pretrained
 from speechgmm.recipe.preparing.choice_of_systems import (
     BEST,
+    BEST_PRETRAINED,
     ENOUGH_COHORT,
     Speech,
     SystemsName,
@@ -24,6 +26,8 @@ from speechgmm.recipe.preparing.choice_of_systems import (
 from speechgmm.recipe.preparing.first_recipe import choose_settings
 from speechgmm.recipe.preparing.survey import survey
 from speechgmm.recipe.reading.loader import load_recipe
+from speechgmm.recipe.stages.pretrained import shipped_source
+from speechgmm.recipe.stages.rates import at_rates
 
 NONE = Speech()
 MANY = Speech(65, 2214.0, 20.0)
@@ -37,7 +41,17 @@ def init(place, out, *options):
 
 @pytest.fixture
 def lists(tmp_path, rng):
-    """Kaldi lists of 24 background speakers and 2 others, whose recordings of 8 s are noise."""
+    """Kaldi lists of 24 background speakers and 2 others, whose recordings of 8 s at 16 kHz are noise."""
+    return write_lists(tmp_path, rng, 16000)
+
+
+@pytest.fixture
+def narrow_lists(tmp_path, rng):
+    """The same at 8 kHz."""
+    return write_lists(tmp_path, rng, 8000)
+
+
+def write_lists(tmp_path, rng, rate):
     import soundfile
 
     speakers = {"train": [f"b{number:02}" for number in range(24)], "test": ["ann", "bob"]}
@@ -45,7 +59,7 @@ def lists(tmp_path, rng):
         utterances = [f"{name}-{number}" for name in names for number in range(2)]
         (tmp_path / "data" / folder).mkdir(parents=True)
         for name in utterances:
-            soundfile.write(tmp_path / f"{name}.wav", 0.1 * rng.normal(size=128000), 16000)
+            soundfile.write(tmp_path / f"{name}.wav", 0.1 * rng.normal(size=8 * rate), rate)
         (tmp_path / "data" / folder / "wav.scp").write_text("".join(f"{name} {name}.wav\n" for name in utterances))
         (tmp_path / "data" / folder / "utt2spk").write_text("".join(f"{name} {name[:3]}\n" for name in utterances))
     return tmp_path / "data"
@@ -125,16 +139,17 @@ def test_best_lists_shipped_systems_and_lowers_their_gaussians(lists, tmp_path):
     assert "{base: lfcc, ubm: {n_components: 64}} # linear cepstra" in text
 
 
-def test_fast_says_that_it_is_default_where_no_others_are(lists, tmp_path):
-    written = {name: init(lists / "test", tmp_path / f"{name}.yaml", "--systems", name) for name in ("default", "fast")}
+def test_fast_says_that_it_is_default_where_no_others_are(narrow_lists, tmp_path):
+    place, names = narrow_lists / "test", ("default", "fast")
+    written = {name: init(place, tmp_path / f"{name}.yaml", "--systems", name) for name in names}
     assert written["default"][0].model_dump(exclude={"name"}) == written["fast"][0].model_dump(exclude={"name"})
     assert "Gaussians for each speaker; too few speakers" in written["default"][1]
     assert "Gaussians for each speaker, as with systems default; too few speakers" in written["fast"][1]
     assert "Gaussians for each speaker, as with systems default; too few" in (tmp_path / "fast.yaml").read_text()
 
 
-def test_best_takes_the_enrolled_speakers_where_no_others_are(lists):
-    found = survey(discover(lists / "test"))
+def test_best_takes_the_enrolled_speakers_where_no_others_are(narrow_lists):
+    found = survey(discover(narrow_lists / "test"))
     settings = choose_settings(found, "best")
     assert not settings.has_background
     assert settings.systems.members == tuple(BEST)
@@ -144,15 +159,98 @@ def test_best_takes_the_enrolled_speakers_where_no_others_are(lists):
     )
 
 
-def test_best_leaves_the_scores_of_few_background_speakers_as_they_are(lists, tmp_path):
-    for role in ("wav.scp", "utt2spk"):
-        path = lists / "train" / role
-        path.write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
-    recipe, said = init(lists, tmp_path / "b.yaml", "--systems", "best")
+def test_best_leaves_the_scores_of_few_background_speakers_as_they_are(narrow_lists, tmp_path):
+    keep_background(narrow_lists, 4)
+    recipe, said = init(narrow_lists, tmp_path / "b.yaml", "--systems", "best")
     assert [system.normalisation.method for system in recipe.systems] == ["none"] * 4
     assert "of 16 Gaussians each, without normalisation; chosen for 2 background speakers with 0.5 minutes" in said
     checked = CliRunner().invoke(app, ["check", str(tmp_path / "b.yaml"), "--jobs", "1"])
     assert (checked.exit_code, "cohort" in checked.stdout) == (0, False)
+
+
+# Pretrained models, where the background is too small
+
+
+def keep_background(lists, n_recordings):
+    """Leave the first recordings of the background in its lists."""
+    for role in ("wav.scp", "utt2spk"):
+        path = lists / "train" / role
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:n_recordings]))
+
+
+FEW_MINUTES = Speech(12, 179.0, 5.0)
+
+
+@pytest.mark.parametrize("wanted", SystemsName.__args__)
+@pytest.mark.parametrize(
+    ("background", "is_adapted", "is_normalised"),
+    [
+        (NONE, False, False),
+        (Speech(3, 2214.0, 20.0), False, False),
+        (Speech(4, 179.0, 5.0), True, False),
+        (FEW_MINUTES, True, True),
+    ],
+)
+def test_pretrained_models_take_the_place_of_a_small_background(wanted, background, is_adapted, is_normalised):
+    chosen = choose_systems(wanted, background, Speech(6, 262.0, 40.0), fits_pretrained=True)
+    assert chosen.is_pretrained
+    assert (chosen.is_adapted, chosen.is_normalised) == (is_adapted, is_normalised)
+    assert chosen.members == (tuple(BEST_PRETRAINED) if wanted == "best" else ())
+    assert (chosen.is_independent, chosen.is_linear) == (False, False)
+    assert ("as with systems default" in chosen.why) == (wanted == "fast")
+
+
+@pytest.mark.parametrize("wanted", SystemsName.__args__)
+def test_a_background_of_its_own_is_trained_whatever_the_band(wanted):
+    for background in (MANY, Speech(4, 180.0, 20.0), Speech(9, 600.0, 20.0)):
+        choices = [choose_systems(wanted, background, NONE, fits_pretrained=fits) for fits in (True, False)]
+        assert choices[0] == choices[1]
+        assert not choices[0].is_pretrained
+
+
+@pytest.mark.parametrize("wanted", SystemsName.__args__)
+@pytest.mark.parametrize(
+    ("n_background", "why"),
+    [
+        (0, "chosen for 2 enrolled speakers with 0.3 minutes; too few speakers for a background model"),
+        (4, "chosen for 2 background speakers with 0.5 minutes, where a model of their own takes 4 "),
+        (16, "chosen for 8 background speakers with 2.1 minutes, where a model of their own takes 4 "),
+    ],
+)
+def test_a_recipe_says_which_pretrained_models_it_takes_and_why(lists, tmp_path, wanted, n_background, why):
+    keep_background(lists, n_background)
+    recipe, said = init(lists if n_background else lists / "test", tmp_path / "r.yaml", "--systems", wanted)
+    assert why in said
+    assert why in (tmp_path / "r.yaml").read_text()
+    assert ("adapted to the background" in said) == (n_background == 16)
+    for system in recipe.systems_or_self:
+        assert system.ubm.pretrained
+        assert (system.ubm.adapt is not None) == (n_background == 16)
+    assert shipped_names_of(at_rates(recipe, {16000: 1}).recipe) <= {*about_pretrained("speech16k").recogniser.systems}
+
+
+def shipped_names_of(recipe):
+    """Name the pretrained systems whose models a recipe takes."""
+    return {next(iter(shipped_source(system).files.values())).parent.name for system in recipe.systems_or_self}
+
+
+def test_recordings_of_higher_rates_are_brought_to_that_of_the_models(tmp_path, rng):
+    lists = write_lists(tmp_path, rng, 22050)
+    for wanted in SystemsName.__args__:
+        recipe, _ = init(lists / "test", tmp_path / f"{wanted}.yaml", "--systems", wanted)
+        for system in recipe.systems_or_self:
+            assert (system.features.sample_rate, system.features.resample) == (16000, True)
+            assert system.ubm.pretrained
+        assert shipped_names_of(recipe)
+
+
+def test_one_recording_of_a_lower_rate_keeps_the_models_away(lists, tmp_path, rng):
+    import soundfile
+
+    soundfile.write(tmp_path / "ann-0.wav", 0.1 * rng.normal(size=64000), 8000)
+    recipe, said = init(lists / "test", tmp_path / "r.yaml")
+    assert recipe.speakers.method == "independent"
+    assert "pretrained" not in said + (tmp_path / "r.yaml").read_text()
 
 
 # Features of another program
@@ -193,4 +291,5 @@ def test_features_that_cannot_be_used_are_listed(tmp_path):
     found = survey(discover(tmp_path))
     assert (found.n_static, found.n_unusable) == (13, 3)
     assert {each.id for each in found.utterances} == {"ann-0", "ann-1", "ann-2", "bob-0", "bob-1"}
+    assert choose_settings(found).systems.is_independent  # pretrained models are of features from audio
     assert sorted(reason.partition(": ")[2] for reason in found.unusable)[0] == "12 features; expected 13, as most have"

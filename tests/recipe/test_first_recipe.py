@@ -4,16 +4,19 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from helpers.paths import README
+from speechgmm import load_gmm, open_results
 from speechgmm.cli import app
 from speechgmm.corpus.formats.discovery import discover
 from speechgmm.corpus.reading import read_corpus
 from speechgmm.errors import CorpusError
+from speechgmm.gallery.pretrained import pretrained_folder
 from speechgmm.recipe.preparing.first_recipe import choose_settings, to_yaml
 from speechgmm.recipe.preparing.headers import read_headers
 from speechgmm.recipe.preparing.survey import survey
@@ -152,7 +155,7 @@ def test_many_speakers_make_a_background_and_other_rates_are_brought_to_one(tmp_
     assert (front_end.sample_rate, front_end.resample) == (16000, True)
     assert recipe.corpus.channel == "mean"
     assert recipe.speakers.method == "map"
-    assert recipe.ubm.n_components == 16
+    assert (recipe.ubm.pretrained, recipe.ubm.adapt.method) == ("speech16k", "map")
     assert (len({each.speaker for each in corpus.background}), len(corpus.models)) == (10, 10)
     assert "20 at 44100 Hz, 20 at 16000 Hz" in said
 
@@ -254,16 +257,48 @@ def test_the_story_in_the_readme_is_true(speech_data, tmp_path, monkeypatch):
     assert (tmp_path / "results" / "digits" / "report.html").is_file()
 
 
+def runs(recipe, results):
+    """Check a recipe and run it; return where its results are."""
+    for command in (["check", "--jobs", "1"], ["run", "--engine", "serial", "--results", str(results)]):
+        done = CliRunner().invoke(app, [command[0], str(recipe), *command[1:]])
+        assert done.exit_code == 0, done.output
+    assert (results / recipe.stem / "report.html").is_file()
+    return open_results(results / recipe.stem)
+
+
+def of_package(system):
+    """Return the background model of a pretrained system."""
+    return load_gmm(pretrained_folder() / "speech16k" / system / "ubm.safetensors")
+
+
 def test_what_is_written_runs_with_no_editing(voices, tmp_path):
     folders = [path for path in sorted(voices.iterdir()) if path.is_dir() and path.name not in ("lists", "results")]
     for path in folders[-4:]:
         shutil.copytree(path, tmp_path / "mine" / path.name)
     _, corpus, _ = started(tmp_path / "mine", tmp_path / "mine.yaml")
     assert len(corpus.models) == 4
-    for command in (["check", "--jobs", "1"], ["run", "--engine", "serial", "--results", str(tmp_path / "results")]):
-        done = CliRunner().invoke(app, [command[0], str(tmp_path / "mine.yaml"), *command[1:]])
-        assert done.exit_code == 0, done.output
-    assert (tmp_path / "results" / "mine" / "report.html").is_file()
+    done = runs(tmp_path / "mine.yaml", tmp_path / "results")
+    np.testing.assert_array_equal(load_gmm(done.folder / "ubm.safetensors").means, of_package("mfcc_full").means)
+    assert done.provenance["pretrained"] == {"speech16k": 1}
+    assert done.metrics["trials"]["trials"]["cllr"] < 1  # the ratios are calibrated
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("systems", ["default", "best"])
+def test_a_recipe_for_a_small_background_runs_with_no_editing(voices, tmp_path, systems):
+    for path in voices.iterdir():
+        if path.is_dir() and path.name not in ("lists", "results"):
+            shutil.copytree(path, tmp_path / "v" / ("train" if path.name.startswith("bg") else "test") / path.name)
+    done = CliRunner().invoke(
+        app, ["init", str(tmp_path / "v"), "--out", str(tmp_path / "r.yaml"), "--systems", systems]
+    )
+    assert done.exit_code == 0, done.stderr
+    assert "adapted to the background" in done.stdout
+    results = runs(tmp_path / "r.yaml", tmp_path / "results")
+    assert results.metrics["calibration"]["folds"] == 2
+    assert len(results.sizes) == (3 if systems == "best" else 1)
+    folder = results.folder / "systems" / "pretrained_mfcc_full" if systems == "best" else results.folder
+    assert not np.array_equal(load_gmm(folder / "ubm.safetensors").means, of_package("mfcc_full").means)
 
 
 def test_sets_are_roles_in_the_recipe(tmp_path, rng):

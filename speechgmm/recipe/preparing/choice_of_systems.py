@@ -1,8 +1,9 @@
-"""Which systems suit a corpus: how many, of how many Gaussians, normalised or not; by its background or enrolment."""
+"""Which systems suit a corpus: trained or pretrained, of how many Gaussians, normalised or not; by its background."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from speechgmm.recipe.graph.cross_fitting import FEWEST_FOLDS, LEAST_SPEAKERS
 from speechgmm.wording import join_names
 
 SystemsName = Literal["best", "default", "fast"]
@@ -15,6 +16,22 @@ BEST = {
     "lfcc": "linear cepstra, half of the mean subtracted",
 }
 """The shipped systems whose scores are fused, with their front ends in words."""
+
+PRETRAINED, PRETRAINED_RATE = "speech16k", 16000
+"""The pretrained background models, and the sample rate in Hz that recordings reach if these know their band."""
+
+BEST_PRETRAINED = {
+    "pretrained_mfcc_raw": "mel cepstra, mean kept",
+    "pretrained_mfcc_full": "mel cepstra, mean subtracted",
+    "pretrained_lfcc_full": "linear cepstra, mean subtracted",
+}
+"""The shipped systems on pretrained background models whose scores are fused, with their front ends in words."""
+
+LEAST_BACKGROUND_SPEAKERS, LEAST_BACKGROUND_MINUTES = FEWEST_FOLDS * LEAST_SPEAKERS, 3.0
+"""A background with less is too small for a background model of its own: calibration needs so many speakers."""
+
+ADAPTATION = "{method: map, adapt: [means, weights]}"
+"""How a pretrained background model is adapted to a background that is too small for one of its own."""
 
 SHIPPED_COMPONENTS = 256
 """Gaussians of the background models of shipped systems."""
@@ -54,12 +71,19 @@ class SystemsChoice:
     why: str  # what is chosen and for how much speech, in one line
     members: tuple[str, ...] = ()  # shipped systems that are fused; none for one system that is written out
     is_independent: bool = False  # whether each speaker has an independent model
+    is_pretrained: bool = False  # whether the background models are those that come with the package
+    is_adapted: bool = False  # whether these are adapted to the background
     is_normalised: bool = False  # whether scores are normalised, as those of shipped systems are
     is_linear: bool = False  # whether scoring is the quick linear one
 
 
-def choose_systems(wanted: SystemsName, background: Speech, enrolment: Speech) -> SystemsChoice:
+def choose_systems(
+    wanted: SystemsName, background: Speech, enrolment: Speech, *, fits_pretrained: bool = False
+) -> SystemsChoice:
     """Choose by what is wanted and by how much speech there is: of the background, or of the enrolment without one.
+
+    Where the recordings fit the pretrained models, these take the place of a background model that the background is
+    too small for, adapted to it if it has `LEAST_BACKGROUND_SPEAKERS`. Otherwise:
 
     | wanted        | background                      | systems            | Gaussians                 | scores      |
     |---------------|---------------------------------|--------------------|---------------------------|-------------|
@@ -70,6 +94,8 @@ def choose_systems(wanted: SystemsName, background: Speech, enrolment: Speech) -
     | fast          | as for default                  | one, linear        | `FAST_COMPONENTS` at most | as there    |
     | default, fast | none                            | independent models | by the shortest enrolment | as they are |
     """
+    if fits_pretrained and is_small(background):
+        return _pretrained_systems(wanted, background, enrolment)
     if wanted == "best":
         speech, whose = (background, "background") if background.n_speakers else (enrolment, "enrolled")
         size = background_components(speech.seconds)
@@ -88,6 +114,32 @@ def choose_systems(wanted: SystemsName, background: Speech, enrolment: Speech) -
     why += (", linear scoring" if is_fast else "") + (f", {NORMALISATION.upper()}-norm" if is_normalised else "")
     why += f"; {_reason(background, 'background')}"
     return SystemsChoice(size, why, is_normalised=is_normalised, is_linear=is_fast)
+
+
+def is_small(background: Speech) -> bool:
+    """Whether a background is too small for a background model of its own, or missing."""
+    has_speakers = background.n_speakers >= LEAST_BACKGROUND_SPEAKERS
+    return not has_speakers or background.seconds < 60 * LEAST_BACKGROUND_MINUTES
+
+
+def _pretrained_systems(wanted: SystemsName, background: Speech, enrolment: Speech) -> SystemsChoice:
+    """Choose pretrained models in place of those that the background is too small for."""
+    is_adapted = background.n_speakers >= LEAST_BACKGROUND_SPEAKERS
+    is_normalised = background.n_speakers >= ENOUGH_COHORT
+    members = tuple(BEST_PRETRAINED) if wanted == "best" else ()
+    model = f"the pretrained background model{'s' if members else ''} {PRETRAINED}"
+    model += ", adapted to the background" if is_adapted else ""
+    why = f"systems {join_names(members)}, fused, of {model}" if members else f"{model}, speaker models adapted from it"
+    why += f", {NORMALISATION.upper()}-norm" if is_normalised else ""
+    why += ", as with systems default" if wanted == "fast" else ""
+    if background.n_speakers:
+        least = f"{LEAST_BACKGROUND_SPEAKERS} speakers and {LEAST_BACKGROUND_MINUTES:g} minutes"
+        why += f"; {_reason(background, 'background')}, where a model of their own takes {least}"
+    else:
+        why += f"; {_reason(enrolment, 'enrolled')}"
+    return SystemsChoice(
+        SHIPPED_COMPONENTS, why, members, is_pretrained=True, is_adapted=is_adapted, is_normalised=is_normalised
+    )
 
 
 def _reason(speech: Speech, whose: str) -> str:

@@ -22,8 +22,12 @@ from speechgmm.corpus.synthetic.synthesis import SyntheticConfig
 from speechgmm.errors import CorpusError
 from speechgmm.files import replacing
 from speechgmm.recipe.preparing.choice_of_systems import (
+    ADAPTATION,
     BEST,
+    BEST_PRETRAINED,
     NORMALISATION,
+    PRETRAINED,
+    PRETRAINED_RATE,
     SHIPPED_COMPONENTS,
     SHRINKAGE,
     Speech,
@@ -58,7 +62,7 @@ COMMENTS = {
     "columns": "names of the columns in the table",
     "sets": "folders that hold the folders of speakers",
     "channel": "the channels of a recording are averaged",
-    "background": "whose speakers train the background model",
+    "background": "whose speakers are for the background model",
     "evaluation": "whose speakers are enrolled and tested",
     "enrol": "recordings that enrol their speakers",
     "test": "recordings that are tests",
@@ -66,6 +70,9 @@ COMMENTS = {
     "trials": "what is compared with what",
 }
 """What keys of the corpus section mean, for those that need a word."""
+
+NORMALISED = f"{{method: {NORMALISATION}, shrinkage: {SHRINKAGE}}}"
+"""How scores are normalised, as YAML."""
 
 MAX_NAME = 80
 """Characters of a recipe's name, at most."""
@@ -100,7 +107,8 @@ def choose_settings(recordings: Survey, systems: SystemsName = "default") -> Fir
     background = _speech(recordings, by_speaker(roles.get("background", [])))
     if None not in roles:
         enrolment = _speech(recordings, by_speaker(roles.get("enrol", [])))
-        chosen = choose_systems(systems, background, enrolment)
+        fits = _fits_pretrained(recordings, recordings.utterances)
+        chosen = choose_systems(systems, background, enrolment, fits_pretrained=fits)
         return FirstRecipeSettings(chosen, _why(chosen, background, "no other speech"), background.n_speakers > 0)
     speakers = by_speaker(roles[None])
     evaluated = [utterances for utterances in speakers.values() if len(utterances) > 1]
@@ -117,7 +125,9 @@ def choose_settings(recordings: Survey, systems: SystemsName = "default") -> Fir
     if draws:
         background = Speech(len(speakers) // 2, recordings.seconds(roles[None]) / 2)
     shares = [recordings.seconds(each) * n_enrol / len(each) for each in evaluated]
-    chosen = choose_systems(systems, background, Speech(len(evaluated), sum(shares), min(shares)))
+    enrolment = Speech(len(evaluated), sum(shares), min(shares))
+    used = recordings.utterances if background.n_speakers else _with_tests(recordings, n_enrol)
+    chosen = choose_systems(systems, background, enrolment, fits_pretrained=_fits_pretrained(recordings, used))
     n_models = min(len(evaluated), len(speakers) // 2) if draws else len(evaluated)
     return FirstRecipeSettings(
         chosen,
@@ -140,15 +150,26 @@ def _why(chosen: SystemsChoice, background: Speech, lack: str) -> str:
     """Say in one line which systems a recipe has and for what reason; `lack` is why there is no background."""
     if background.n_speakers:
         return chosen.why
-    return f"{chosen.why}; {lack} for a background model" + (" of others" if chosen.members else "")
+    takes_enrolled = chosen.members and not chosen.is_pretrained
+    return f"{chosen.why}; {lack} for a background model" + (" of others" if takes_enrolled else "")
+
+
+def _fits_pretrained(recordings: Survey, used: Sequence[Utterance]) -> bool:
+    """Whether the recordings that are used are audio of the band that pretrained models know."""
+    return not recordings.corpus.has_features and common_rate(recordings.rates(used)) >= PRETRAINED_RATE
 
 
 def usable_utterances(recordings: Survey, settings: FirstRecipeSettings) -> list[Utterance]:
     """List the recordings that an experiment uses: without a background, none of speakers with too few to be tested."""
     if settings.has_background or None not in recordings.usable:
         return recordings.utterances
+    return _with_tests(recordings, settings.n_enrol)
+
+
+def _with_tests(recordings: Survey, n_enrol: int) -> list[Utterance]:
+    """List the recordings of speakers who have tests beside so many recordings for enrolment."""
     speakers = recordings.of_speaker.values()
-    return [each for utterances in speakers if len(utterances) > settings.n_enrol for each in utterances]
+    return [each for utterances in speakers if len(utterances) > n_enrol for each in utterances]
 
 
 def common_rate(rates: Collection[int]) -> int:
@@ -248,9 +269,11 @@ def recipe_text(recordings: Survey, settings: FirstRecipeSettings, out: Path) ->
         enough_speakers=ENOUGH_SPEAKERS,
         settings=settings,
         systems=settings.systems,
-        members=BEST,
+        members=BEST | BEST_PRETRAINED,
+        pretrained=PRETRAINED,
+        adaptation=ADAPTATION,
         overrides=_overrides(settings.systems, rate, resample=bool(other_rates)),
-        normalisation=f"{{method: {NORMALISATION}, shrinkage: {SHRINKAGE}}}",
+        normalisation=NORMALISED,
         n_static=recordings.n_static,
         min_with_deltas=MIN_WITH_DELTAS,
         stated_rate=rate,
@@ -262,9 +285,13 @@ def _overrides(systems: SystemsChoice, rate: int | None, *, resample: bool) -> s
     """Return the keys in which systems differ from the shipped ones, as YAML."""
     front_end = [f"sample_rate: {rate}"] * (rate is not None) + ["resample: true"] * resample
     keys = [f"features: {{{', '.join(front_end)}}}"] if front_end else []
+    if systems.is_adapted:
+        keys.append(f"ubm: {{adapt: {ADAPTATION}}}")
     if systems.n_components != SHIPPED_COMPONENTS:
         keys.append(f"ubm: {{n_components: {systems.n_components}}}")
-    if not systems.is_normalised:
+    if systems.is_normalised and systems.is_pretrained:
+        keys.append(f"normalisation: {NORMALISED}")
+    if not systems.is_normalised and not systems.is_pretrained:
         keys.append("normalisation: {method: none}")
     return ", ".join(keys)
 
