@@ -28,7 +28,7 @@ PLDA = tuple(f"pretrained_{name}_plda" for name in FRONT_ENDS)
 VARIANTS: Mapping[str, Sequence[str]] = {
     "own three": OWN,
     "pretrained": (*(f"pretrained_{name}" for name in FRONT_ENDS), *PLDA),
-    "own three + pretrained PLDA": (*OWN, *PLDA),
+    "own three and pretrained PLDA": (*OWN, *PLDA),
 }
 
 SHIPPED = pretrained.pretrained_folder()
