@@ -41,7 +41,7 @@ class CopyPlan:
         if not others:
             return None
         order = copy_generator(self.config.seed, self.name, 0).permutation(len(others))
-        return others[order[(self.number - 1) % len(others)]]
+        return others[int(order[(self.number - 1) % len(others)])]
 
 
 ONE_MORE = 0.4

@@ -8,7 +8,7 @@ import typer
 
 from speechgmm.cli.common import printable
 from speechgmm.cli.gallery_audio import find_audio, grouped, reading
-from speechgmm.cli.gallery_output import print_json
+from speechgmm.cli.gallery_documents import print_json
 
 if TYPE_CHECKING:
     from speechgmm.audio.recordings import RecordingReport, UnreadableRecording

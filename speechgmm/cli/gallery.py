@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechgmm.cli import gallery_audio as audio
+from speechgmm.cli import gallery_documents as documents
 from speechgmm.cli import gallery_output as output
 from speechgmm.cli.common import exit_on_error, results_folder
 from speechgmm.errors import GalleryError
@@ -244,7 +245,7 @@ def list_(
         opened = open_gallery(folder)
         roster = opened.roster() if name is None else Roster((opened.speaker(name),), {})
         if json_:
-            output.print_json(output.roster_data(opened, roster))
+            documents.print_json(documents.roster_data(opened, roster))
         elif name is not None:
             output.show_recordings(roster.speakers[0])
         else:
@@ -279,7 +280,7 @@ def identify(
             identified = identify_recordings(opened, paths, config, at_least=at_least)
         if json_:
             damaged = identified.damaged if identified.answers else opened.roster().damaged
-            output.print_json(output.answers_data(opened, config, identified, top, damaged))
+            documents.print_json(documents.answers_data(opened, config, identified, top, damaged))
         _check_any(identified.answers, identified.unusable)
         if not json_:
             output.show_answers(opened, config, identified.answers, top)
@@ -318,7 +319,7 @@ def verify(
             verified = verify_recordings(opened, name, paths, threshold, at_least=at_least)
         one_file = found == files and len(files) == 1
         if json_ and not one_file:
-            output.print_json(output.decisions_data(opened, name, verified))
+            documents.print_json(documents.decisions_data(opened, name, verified))
         _check_any(verified.decisions, verified.unusable)
         if one_file:
             output.show_decision(opened, name, verified.decisions[0], json_=json_)

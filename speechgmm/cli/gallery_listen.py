@@ -25,7 +25,8 @@ from speechgmm.cli.gallery import (
     open_gallery,
 )
 from speechgmm.cli.gallery_audio import warn
-from speechgmm.cli.gallery_output import exit_if_unusable, segment_facts, warn_of_shared, warn_of_synthetic
+from speechgmm.cli.gallery_documents import segment_facts
+from speechgmm.cli.gallery_output import exit_if_unusable, warn_of_shared, warn_of_synthetic
 from speechgmm.errors import AudioError, ChannelError, GalleryError
 from speechgmm.gallery.lengths import LAG, PAUSE, TURN, WINDOW, usual_hop
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from speechgmm.cli import gallery_audio as audio
+from speechgmm.cli import gallery_documents as documents
 from speechgmm.cli import gallery_output as output
 from speechgmm.cli.common import exit_on_error
 from speechgmm.cli.gallery import (
@@ -80,10 +81,10 @@ def timeline(
             hop = usual_hop(window) if hop is None else hop
             answered = make_timeline(opened, extraction, window, config, hop=hop, on_scored=report)
         segments = find_segments(answered, turn=turn, pause=pause)
-        facts = output.timeline_facts(opened, answered, extraction.warnings)
+        facts = documents.timeline_facts(opened, answered, extraction.warnings)
         files.write(file, answered, segments, facts, extraction.audio.channel)
         if json_:
-            output.print_json(output.timeline_data(facts, file, answered, segments))
+            documents.print_json(documents.timeline_data(facts, file, answered, segments))
         else:
             output.show_timeline(file, answered, segments, files.by_content)
         audio.show_heard(opened, {str(file): extraction.audio})
