@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from meetings import Meeting, Segment, make_meetings, print_table, read_meetings, score_folder, write_rttm
-from speechgmm.gallery.lengths import HOP, WINDOW
 
 from speechgmm import DiarisationModels, diarise, enrol
 from speechgmm.gallery.building import build_gallery
+from speechgmm.gallery.lengths import HOP, WINDOW
 from speechgmm.gallery.pretrained import load_pretrained, pretrained_source
 from speechgmm.gallery.segments import find_segments
 from speechgmm.gallery.systems import VectorSystem
