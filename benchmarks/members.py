@@ -2,11 +2,11 @@
 
 Usage: python benchmarks/members.py DATA --models NO-SO762 HALF-0 [--sizes 65 14 5] [--draws 5] [--work FOLDER]
 
-DATA holds the corpora so762, libri and fsdd. NO-SO762 and HALF-0 are folders that ``pretrained.py build speech16k``
+DATA holds the corpora so762 and libri. NO-SO762 and HALF-0 are folders that ``pretrained.py build speech16k``
 wrote, ``--without so762`` and ``--half 0``: models that know neither the speakers who are tested nor those of the
 background, who are also what calibration learns on. No models of the package know the ten speakers of libri who are
-tested; its background is drawn from those of the other half. fsdd, of 8 kHz, is tested with the models of the package.
-Each row is the mean over the draws of that many background speakers. Stored stages in the work folder are used again.
+tested; its background is drawn from those of the other half. Each row is the mean over the draws of that many
+background speakers. Stored stages in the work folder are used again.
 """
 
 import argparse
@@ -31,8 +31,6 @@ VARIANTS: Mapping[str, Sequence[str]] = {
     "own three and pretrained PLDA": (*OWN, *PLDA),
 }
 
-SHIPPED = pretrained.pretrained_folder()
-
 
 class Tested(NamedTuple):
     """A corpus with a background to test on."""
@@ -41,7 +39,7 @@ class Tested(NamedTuple):
     root: Path
     n_speakers: int
     seed: int
-    models: Path | None  # of speakers of other corpora; None for those of the package
+    models: Path  # of other speakers
 
 
 def corpora(data: Path, work: Path, models: Sequence[Path], sizes: Sequence[int], n_draws: int) -> Iterator[Tested]:
@@ -59,21 +57,14 @@ def corpora(data: Path, work: Path, models: Sequence[Path], sizes: Sequence[int]
                 if corpus == "so762":
                     band = degrade_tests(root, "band", work / "draws" / f"{name}-band")
                     yield Tested("so762, telephone band", band, size, seed, folder)
-    yield Tested("fsdd, 8 kHz", data / "fsdd", 0, 0, None)
 
 
 def measure(tested: Tested, variant: str, work: Path) -> dict[str, float]:
     """Run the systems of a variant, and return its EER in % and the costs of its ratios."""
-    pretrained.pretrained_folder = lambda: tested.models or SHIPPED
-    narrow = tested.n_speakers == 0
-    wide = {"features": {"sample_rate": 16000, "resample": True}} if narrow else {}
-    systems = [
-        {"name": name, "base": name, **(wide if name.startswith("pretrained") else {})} for name in VARIANTS[variant]
-    ]
-    corpus = kaldi(tested.root, **({"background": None} if narrow else {}))
+    pretrained.pretrained_folder = lambda: tested.models
     overrides = [
-        f"corpus={json.dumps(corpus)}",
-        f"systems={json.dumps(systems)}",
+        f"corpus={json.dumps(kaldi(tested.root))}",
+        f"systems={json.dumps(VARIANTS[variant])}",
         f"seed={tested.seed}",
         f"name={tested.root.name}-{variant.replace(' ', '_')}",
         *(["calibration.systems=scaled"] if "pretrained" in variant else []),
