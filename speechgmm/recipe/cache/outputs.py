@@ -155,10 +155,10 @@ class StageCache:
             }
             document = json.dumps({**metadata, "digest": fingerprint(metadata)})
             (running / STAGE_FILE).write_text(document, encoding="utf-8")
+            shutil.rmtree(unfinished, ignore_errors=True)  # before, as nothing removes it once the output is there
             if folder.is_dir():
                 shutil.rmtree(folder)
             running.rename(folder)
-            shutil.rmtree(unfinished, ignore_errors=True)
         finally:
             shutil.rmtree(running, ignore_errors=True)
         return metadata
