@@ -69,11 +69,10 @@ def check_all_keys(tree, path, spellings):
     lines = (tree / path).read_text().splitlines(keepends=True)
     document = read_document(tree / path)
     places = document.places
-    for number, (key, place) in enumerate(places.items()):
+    for key, place in places.items():
         if not key or isinstance(key[-1], int):
             continue
-        wrongs = spellings(key[-1])
-        for wrong in wrongs[number % len(wrongs) :][:1]:  # spellings take turns: each takes a reading of the recipe
+        for wrong in spellings(key[-1]):
             told = named((*prefix_of(path), *key[:-1], wrong), document.values)
             if key[:1] == ("systems",) and key[2:] == ("name",):
                 told = dotted((*key[:-1], wrong))  # a system without a name goes by its number
