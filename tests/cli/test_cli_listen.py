@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from helpers.colours import COLOURS, LOCAL, noise
 from helpers.commands import message_of
 from speechgmm import FeatureConfig, TrainingConfig, create_gallery, enrol, extract, save_gmm, train
 from speechgmm.cli import app
@@ -23,16 +24,6 @@ from speechgmm.gallery.timeline import make_timeline
 from speechgmm.scoring.identification import IdentificationConfig
 
 CLOSED = IdentificationConfig(p_unknown=0.0)
-COLOURS = {"ann": 0.9, "bo": -0.9}
-LOCAL = FeatureConfig(
-    vad={"method": "energy", "threshold": 12.0, "mean_scale": 0.0}, normalisation={"mean": 0.0}, deltas={"order": 1}
-)
-
-
-def noise(rng, colour, seconds):
-    """Noise of a colour, in bursts of 0.8 s with pauses of 0.2 s."""
-    samples = 0.1 * np.convolve(rng.normal(size=round(16000 * seconds)), [1, colour], "same")
-    return samples * (np.arange(len(samples)) % 16000 < 12800)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.colours import COLOURS, LOCAL, noise
 from helpers.commands import message_of, speechgmm
-from speechgmm import FeatureConfig, TrainingConfig, create_gallery, enrol, extract, save_gmm, train
+from speechgmm import TrainingConfig, create_gallery, enrol, extract, save_gmm, train
 from speechgmm.audio.condition import Condition, measure_condition
 from speechgmm.audio.seen import distance, summarise
 from speechgmm.gallery.config_file import config_text
@@ -18,17 +19,7 @@ from speechgmm.scoring.calibration import LinearCalibration
 from speechgmm.scoring.identification import IdentificationConfig
 
 CLOSED = IdentificationConfig(p_unknown=0.0)
-COLOURS = {"ann": 0.9, "bo": -0.9}
-LOCAL = FeatureConfig(
-    vad={"method": "energy", "threshold": 12.0, "mean_scale": 0.0}, normalisation={"mean": 0.0}, deltas={"order": 1}
-)
 SEEN = summarise([Condition(low=62.5, high=8000.0, level=-5.0, snr=60.0)], 16000)
-
-
-def noise(rng, colour, seconds):
-    """Noise of a colour, in bursts of 0.8 s with pauses of 0.2 s."""
-    samples = 0.1 * np.convolve(rng.normal(size=round(16000 * seconds)), [1, colour], "same")
-    return samples * (np.arange(len(samples)) % 16000 < 12800)
 
 
 @pytest.fixture(scope="module")
