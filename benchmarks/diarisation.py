@@ -15,26 +15,15 @@ from pathlib import Path
 
 from meetings import Meeting, Segment, make_meetings, print_table, read_meetings, score_folder, write_rttm
 
-from speechgmm import DiarisationModels, diarise, enrol
+from speechgmm import diarise, enrol
 from speechgmm.gallery.building import build_gallery
 from speechgmm.gallery.lengths import HOP, WINDOW
-from speechgmm.gallery.pretrained import load_pretrained, pretrained_source
+from speechgmm.gallery.pretrained import pretrained_source
 from speechgmm.gallery.segments import find_segments
-from speechgmm.gallery.systems import VectorSystem
 from speechgmm.gallery.timeline import make_timeline
-from speechgmm.recipe.results.diarisation import PRETRAINED
+from speechgmm.recipe.results.diarisation import diarisation_models_in
 
 Answer = Callable[[Path, Meeting], Iterable[tuple[float, float, str]]]
-
-
-def models_of(folder: Path) -> DiarisationModels:
-    """Return what ``diarise`` compares voices with, of models in a folder."""
-    name, system = PRETRAINED
-    stored = load_pretrained(name, folder).system(system)
-    kind = stored.kind
-    assert isinstance(kind, VectorSystem)
-    assert kind.factors is not None
-    return DiarisationModels(stored.front_end, kind.ubm, kind.factors, kind.backend, kind.config)
 
 
 def enrolled(folder: Path) -> Answer:
@@ -54,7 +43,7 @@ def enrolled(folder: Path) -> Answer:
 
 def unknown(folder: Path, *, known_number: bool) -> Answer:
     """Return how ``diarise`` answers by the models in a folder."""
-    models = models_of(folder)
+    models = diarisation_models_in(folder)
 
     def answer(meetings: Path, meeting: Meeting) -> Iterable[tuple[float, float, str]]:
         """Find who speaks when."""

@@ -39,8 +39,13 @@ def pretrained_diarisation_models() -> DiarisationModels:
     >>> pretrained_diarisation_models().front_end.sample_rate
     16000
     """
+    return diarisation_models_in(None)
+
+
+def diarisation_models_in(folder: Path | None) -> DiarisationModels:
+    """Open the models for diarisation in a folder of pretrained recognisers; None is that of the package."""
     name, system = PRETRAINED
-    stored = load_pretrained(name).system(system)
+    stored = load_pretrained(name, folder).system(system)
     kind = stored.kind
     assert isinstance(kind, VectorSystem)
     assert kind.factors is not None
