@@ -226,8 +226,12 @@ def _print_metrics(result: "RunResult") -> None:
         if decision["errors"]:
             typer.echo(f"decisions: {decision['errors']}")
         trials = f" ({calibration['n_target']:,} target and {calibration['n_nontarget']:,} nontarget trials)"
-        duration = ", with the log duration of the test" if calibration["duration"] else ""
-        typer.echo(f"{calibration_phrase(calibration)}{trials if calibration['n_target'] else ''}{duration}")
+        beside = [
+            *(["the log duration"] if calibration["duration"] else []),
+            *(["the condition"] if calibration.get("condition") else []),
+        ]
+        sides = f", with {' and '.join(beside)} of the test" if beside else ""
+        typer.echo(f"{calibration_phrase(calibration)}{trials if calibration['n_target'] else ''}{sides}")
         if any(numbers["trains_calibration"] for numbers in lists.values()):
             typer.echo("*: calibration was trained on trials of this list, so its metrics look better than they are")
     _print_warnings(result)

@@ -22,7 +22,7 @@ from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.errors import AudioError, ChannelError
 from speechgmm.features.extract import Extraction, FeatureConfig, analyse
 from speechgmm.files import file_digest
-from speechgmm.gallery.config import GalleryConfig, RecogniserFacts
+from speechgmm.gallery.config import GalleryConfig, RecogniserConfig, RecogniserFacts
 
 LoadedAudio = tuple[Float32Array, int, tuple[str, ...]]
 """Samples (n,), their rate in Hz, and what is odd about the file: what `load_audio` returns."""
@@ -84,7 +84,7 @@ def extract_recording(
         )
     facts = config.first_recogniser
     try:
-        extractions = _by_front_end(samples, rate, front_ends, measured=is_compared(facts))
+        extractions = _by_front_end(samples, rate, front_ends, measured=is_measured(facts))
     except AudioError as error:
         mixed = ", in the mean of its channels" if channel == "mean" else ""
         raise AudioError(f"{path}: {error}{mixed}") from error
@@ -106,9 +106,9 @@ def extract_recording(
     )
 
 
-def is_compared(facts: RecogniserFacts) -> bool:
-    """Check whether anything is known of the recordings of the models, so that conditions are compared with them."""
-    return facts.recorded is not None or facts.trained is not None
+def is_measured(config: RecogniserConfig) -> bool:
+    """Check whether conditions are compared with the recordings of the models, or a calibration may weigh them."""
+    return config.recorded is not None or config.trained is not None or config.calibration is not None
 
 
 def compare_condition(condition: Condition, seconds: float, facts: RecogniserFacts) -> tuple[dict[str, str], float]:

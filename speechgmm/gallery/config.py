@@ -1,6 +1,7 @@
 """The settings of a gallery: its recognisers, their systems, and how decisions are made."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -19,6 +20,7 @@ from speechgmm.scoring.decision_errors import ERRORS_KEY, DecisionErrors
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
 from speechgmm.scoring.normalisation import ScoreNormalisationConfig
+from speechgmm.scoring.side_information import N_COLUMNS, SideKind, n_columns
 from speechgmm.scoring.thresholds import EQUAL_ERRORS, CostsConfig
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
@@ -322,10 +324,10 @@ def model_front_end(path: Path) -> dict[str, JsonValue]:
 def read_calibration(path: Path, n_systems: int = 1) -> Calibration:
     """Read the calibration of the scores of so many systems, as a run writes it.
 
-    It is JSON: ``calibration``, whether its side information is the ``duration``, the numbers of trials that it was
-    trained on, ``n_target`` and ``n_nontarget``, and the ``prior`` that it was trained from, if any. A damaged file, a
-    calibration of another number of systems or of other side information, or one trained without trials of one kind
-    that is not the shipped prior, raises a GalleryError.
+    It is JSON: ``calibration``, whether ``duration`` and ``condition`` are its side information, the numbers of trials
+    that it was trained on, ``n_target`` and ``n_nontarget``, and the ``prior`` that it was trained from, if any. A
+    damaged file, a calibration of another number of systems or of other side information, or one trained without trials
+    of one kind that is not the shipped prior, raises a GalleryError.
     """
     data = _read_calibration_data(path)
     try:
@@ -337,9 +339,22 @@ def read_calibration(path: Path, n_systems: int = 1) -> Calibration:
             raise GalleryError(f"{path}: trained on no {key[2:]} trials; calibration needs trials of both kinds")
     if calibration.n_systems != n_systems:
         raise GalleryError(f"{path}: takes the scores of {calibration.n_systems} systems; this gallery has {n_systems}")
-    if calibration.n_sides > 1 or (calibration.n_sides and data.get("duration") is not True):
-        raise GalleryError(f"{path}: takes {calibration.n_sides} numbers beside the score; expected durations at most")
+    if calibration.n_sides != (expected := n_columns(kinds := _sides_of(data))):
+        raise GalleryError(
+            f"{path}: takes {calibration.n_sides} numbers beside the score; expected {expected}, for "
+            f"{' and '.join(kinds) or 'no side information'}"
+        )
     return calibration
+
+
+def read_sides(path: Path) -> tuple[SideKind, ...]:
+    """Read which kinds of side information a calibration takes; a damaged file raises a GalleryError."""
+    return _sides_of(_read_calibration_data(path))
+
+
+def _sides_of(data: Mapping[str, Any]) -> tuple[SideKind, ...]:
+    """Return the kinds of side information that a calibration's file names."""
+    return tuple(kind for kind in N_COLUMNS if data.get(kind) is True)
 
 
 def read_decision_errors(path: Path) -> DecisionErrors | None:

@@ -106,7 +106,9 @@ class Listener:
     def _process(self, windows: list[LiveWindow]) -> list[Moment]:
         """Answer windows, as far as later ones cannot change it."""
         self._collector.add_speech(self._windows.new_speech())
-        tests = [HeardTest(each.pieces, each.bandwidth, each.distance) for each in windows if each.is_spoken]
+        tests = [
+            HeardTest(each.pieces, each.bandwidth, each.distance, each.condition) for each in windows if each.is_spoken
+        ]
         columns: Iterator[tuple[Float64Array, Float64Array]] = iter(())
         if tests:
             scored = score_models(self._gallery, self._models, tests)

@@ -6,9 +6,9 @@ import numpy as np
 
 from speechgmm.arrays import Float32Array
 from speechgmm.audio.clipping import FlatTops
-from speechgmm.audio.condition import ConditionMeter
-from speechgmm.gallery.audio import compare_condition, is_compared
-from speechgmm.gallery.config import RecogniserFacts
+from speechgmm.audio.condition import Condition, ConditionMeter
+from speechgmm.gallery.audio import compare_condition, is_measured
+from speechgmm.gallery.config import RecogniserConfig
 from speechgmm.gallery.timeline import LEAST_SPEECH
 
 EVERY: Final = 1.0
@@ -25,21 +25,22 @@ class LiveCondition:
     level and noise would be those of the pauses: what was found before stays.
     """
 
-    def __init__(self, facts: RecogniserFacts, used_rate: int) -> None:
+    def __init__(self, config: RecogniserConfig, used_rate: int) -> None:
         """Prepare for audio that is measured at a sample rate, that of the first front end."""
-        self._facts, self._rate = facts, used_rate
+        self._config, self._rate = config, used_rate
         self._meter, self._tops = ConditionMeter(used_rate), FlatTops()
         self._waiting: list[Float32Array] = []  # a second at a time takes less time than block by block
         self._n_samples = self._n_measured = 0
+        self.condition: Condition | None = None  # None before it was measured
         self.distance = 0.0  # from anything that the models were trained on; more than 1 is far
         self.unlike: dict[str, str] = {}  # what was found first in each aspect
 
     def push(self, samples: Float32Array, used: Float32Array, speech_seconds: float) -> None:
         """Add the next samples, and those at the front end's rate; `speech_seconds` is the speech in all audio so far.
 
-        Where nothing is known of the recordings of the models, nothing is measured.
+        Where nothing needs the condition, nothing is measured.
         """
-        if not is_compared(self._facts):
+        if not is_measured(self._config):
             return
         self._tops.push(samples)
         self._waiting.append(used)
@@ -49,7 +50,7 @@ class LiveCondition:
 
     def finish(self, used: Float32Array, speech_seconds: float) -> None:
         """Add the last samples at the front end's rate, and measure all audio, however short it is."""
-        if not is_compared(self._facts):
+        if not is_measured(self._config):
             return
         self._waiting.append(used)
         self._n_samples += len(used)
@@ -62,7 +63,7 @@ class LiveCondition:
         seconds = self._n_samples / self._rate
         if seconds < at_least or speech_seconds <= 0 or speech_seconds < LEAST_SPEECH * seconds:
             return
-        condition = self._meter.finish(clipped=self._tops.share())
-        unlike, self.distance = compare_condition(condition, seconds, self._facts)
+        self.condition = self._meter.finish(clipped=self._tops.share())
+        unlike, self.distance = compare_condition(self.condition, seconds, self._config)
         for aspect, sentence in unlike.items():
             self.unlike.setdefault(aspect, sentence)

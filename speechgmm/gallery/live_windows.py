@@ -7,6 +7,7 @@ import numpy as np
 
 from speechgmm.arrays import Float32Array, Float64Array, FloatArray, IntArray
 from speechgmm.audio.bandwidth import real_bandwidth
+from speechgmm.audio.condition import Condition
 from speechgmm.audio.samples import Resampler
 from speechgmm.errors import AudioError, GalleryError
 from speechgmm.features.extract import FeatureConfig
@@ -27,6 +28,7 @@ class LiveWindow(NamedTuple):
     end: float  # of the hop
     pieces: Test  # speech frames in the window, by the fingerprint of the front end
     bandwidth: float  # up to which frequency there is sound, in Hz
+    condition: Condition | None  # of the audio so far; None before it was measured
     distance: float  # of the audio so far from anything that the models were trained on
     is_spoken: bool  # whether there is enough speech
 
@@ -111,7 +113,7 @@ class LiveWindows:
         first = next(iter(pieces.values()))
         spoken = len(first) >= LEAST_SPEECH * window / self._shift and all(map(len, pieces.values()))
         bandwidth = np.inf if self._band is None else self._band.bandwidth
-        return LiveWindow(begin, end, pieces, bandwidth, self._condition.distance, spoken)
+        return LiveWindow(begin, end, pieces, bandwidth, self._condition.condition, self._condition.distance, spoken)
 
 
 class _Rates:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.audio.condition import Condition
 from speechgmm.errors import GalleryError, SpeechGMMError
 from speechgmm.features.extract import FeatureConfig
 from speechgmm.files import file_digest
@@ -22,6 +23,7 @@ from speechgmm.gallery.config import (
     front_end_of,
     read_calibration,
     read_decision_errors,
+    read_sides,
 )
 from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
 from speechgmm.gallery.normalisation import CohortNormaliser
@@ -29,8 +31,9 @@ from speechgmm.gallery.systems import GalleryModel, GallerySystem, ModelScorer, 
 from speechgmm.gmm.model import DiagonalGMM
 from speechgmm.gmm.statistics import SufficientStats, accumulate
 from speechgmm.gmm.storage import load_gmm
-from speechgmm.scoring.calibration import Calibration, PavCalibration, duration_side
+from speechgmm.scoring.calibration import Calibration, PavCalibration
 from speechgmm.scoring.decision_errors import DecisionErrors
+from speechgmm.scoring.side_information import SideKind, side_columns
 
 Test = Mapping[str, FloatArray]
 """Frames of speech (T, D) of a recording or a piece of one, by the fingerprint of the front end."""
@@ -151,6 +154,12 @@ class Recogniser:
         return None if path is None else read_calibration(path, len(self.systems))
 
     @cached_property
+    def sides(self) -> tuple[SideKind, ...]:
+        """The side information of tests that the calibration weighs."""
+        path = self._calibration_file
+        return () if path is None else read_sides(path)
+
+    @cached_property
     def decision_errors(self) -> DecisionErrors | None:
         """The error rates of decisions on the trials of the calibration, by threshold, if they are known."""
         path = self._calibration_file
@@ -182,8 +191,10 @@ class Recogniser:
             system.kind.model([each[place[system.config.background]] for each in recordings]) for system in self.systems
         )
 
-    def score(self, models: Mapping[str, SpeakerModels], tests: Sequence[Test]) -> FusedScores:
-        """Score tests against the models of speakers by name, at least one."""
+    def score(
+        self, models: Mapping[str, SpeakerModels], tests: Sequence[Test], conditions: Sequence[Condition | None]
+    ) -> FusedScores:
+        """Score tests, recorded in conditions that may be unknown, against the models of speakers, at least one."""
         by_system = np.stack(
             [
                 system.score(
@@ -196,10 +207,13 @@ class Recogniser:
         calibration = self.calibration
         if calibration is None:
             return FusedScores(by_system[0], by_system[0])
-        n_frames = [len(test[self.systems[0].config.fingerprint]) for test in tests]
-        durations = np.broadcast_to(duration_side(n_frames), by_system.shape[1:]).ravel()
+        first = self.systems[0]
+        n_frames = [len(test[first.config.fingerprint]) for test in tests]
+        side = None
+        if self.sides:
+            of_tests = side_columns(self.sides, n_frames, conditions, first.front_end.sample_rate / 2)
+            side = np.tile(of_tests, (len(models), 1))
         columns = by_system.reshape(len(self.systems), -1).T
-        side = durations if calibration.n_sides else None
         matrix = calibration.apply(columns, side).reshape(by_system.shape[1:])
         if len(self.systems) == 1:
             return FusedScores(matrix, by_system[0])

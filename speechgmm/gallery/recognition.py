@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgmm.arrays import Float64Array, FloatArray
+from speechgmm.audio.condition import Condition
 from speechgmm.errors import GalleryError
 from speechgmm.evaluation.costs import Costs, bayes_threshold
 from speechgmm.gallery.audio import MISSED_SHARE, GalleryExtraction, HeardAudio
@@ -97,6 +98,7 @@ class HeardTest:
     frames: Test  # by the fingerprint of the front end
     bandwidth: float  # up to which frequency there is sound, in Hz
     distance: float = 0.0  # from anything that the models were trained on; more than 1 is far
+    condition: Condition | None = None  # of the recording; None if it was not measured
 
 
 def as_test(gallery: Gallery, heard: HeardTest | GalleryExtraction | FloatArray) -> HeardTest:
@@ -108,6 +110,7 @@ def as_test(gallery: Gallery, heard: HeardTest | GalleryExtraction | FloatArray)
             {name: each.frames for name, each in heard.by_front_end.items()},
             heard.audio.bandwidth,
             heard.audio.distance,
+            heard.condition,
         )
     if len(gallery.front_ends) > 1:
         raise GalleryError(
@@ -360,6 +363,7 @@ def score_models(gallery: Gallery, models: Mapping[str, ModelsOfSpeaker], tests:
         scores = recogniser.score(
             {names[row]: models[names[row]].by_recogniser[number] for row in rows.tolist()},
             [tests[column].frames for column in columns.tolist()],
+            [tests[column].condition for column in columns.tolist()],
         )
         block = np.ix_(rows, columns)
         matrix[block] = np.where(chosen[block], scores.matrix, matrix[block])

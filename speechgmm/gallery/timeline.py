@@ -82,7 +82,7 @@ def make_timeline(
     spoken = np.array([len(piece[first]) >= needed and all(map(len, piece.values())) for piece in pieces])
     if not spoken.any():
         raise GalleryError(f"no window of {window:g} s has {LEAST_SPEECH:.0%} of speech")
-    heard = extraction.audio.bandwidth, extraction.audio.distance
+    heard = extraction.audio.bandwidth, extraction.audio.distance, extraction.condition
     tests = [HeardTest(piece, *heard) for piece, enough in zip(pieces, spoken, strict=True) if enough]
     scored = score_tests(gallery, tests, on_scored=on_scored)
     scores = np.full((len(starts), len(scored.names)), np.nan)

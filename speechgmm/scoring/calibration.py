@@ -161,11 +161,6 @@ class PavCalibration(Configuration):
 Calibration = LinearCalibration | PavCalibration
 
 
-def duration_side(n_frames: npt.ArrayLike) -> Float64Array:
-    """Return the natural logarithm of each test's number of speech frames (>= 1), as side information, shape (n,)."""
-    return np.log(np.asarray(n_frames, np.float64))
-
-
 def load_calibration(data: object) -> Calibration:
     """Read a calibration from plain data, the inverse of ``calibration.model_dump(mode="json")``.
 

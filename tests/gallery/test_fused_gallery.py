@@ -163,7 +163,7 @@ def test_a_pair_is_compared_by_the_widest_recogniser_whose_band_both_fill(result
     frames = {name: each.frames for name, each in test.by_front_end.items()}
     for name, factor in ((first, 1), (second, 2)):
         models = {name: gallery.models_of(name).by_recogniser[0]}
-        alone = gallery.recognisers[0].score(models, [frames]).matrix[0, 0]
+        alone = gallery.recognisers[0].score(models, [frames], [test.condition]).matrix[0, 0]
         assert found.matrix[found.names.index(name), 0] == pytest.approx(factor * alone)
 
 

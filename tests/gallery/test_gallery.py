@@ -339,6 +339,7 @@ def test_the_same_gallery_has_the_same_bytes(voices, filled, ubm_file, tmp_path)
         (LinearCalibration(weights=(1.0, 2.0)), {}, "takes the scores of 2 systems"),
         (LinearCalibration(weights=(1.0,), side_weights=(1.0,)), {}, "takes 1 numbers beside the score"),
         (LinearCalibration(weights=(1.0,), side_weights=(1.0, 1.0)), {"duration": True}, "takes 2 numbers beside"),
+        (LinearCalibration(weights=(1.0,)), {"condition": True}, "takes 0 numbers .* expected 3, for condition"),
         (PavCalibration(scores=(0.0,), llrs=(0.0,), n_systems=2), {}, "takes the scores of 2 systems"),
         ({"version": 1, "kind": "new"}, {}, "not a calibration: "),
         (None, {}, "not a calibration: "),

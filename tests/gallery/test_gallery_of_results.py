@@ -11,6 +11,8 @@ from helpers.recipes import synthetic_corpus
 from helpers.tables import read_rows
 from helpers.voices import enrolment, spoken
 from speechgmm import FeatureConfig, extract, run
+from speechgmm.audio.condition import measure_condition
+from speechgmm.audio.reading import load_audio
 from speechgmm.cli import app
 from speechgmm.corpus.formats.kaldi import KaldiConfig, read_kaldi
 from speechgmm.errors import AudioError, GalleryError
@@ -65,6 +67,26 @@ def test_durations_count_wherever_a_gallery_scores(voices, results, tmp_path):
     read = gallery.read(spoken(voices, "f001")[0])
     scores = make_timeline(gallery, read, 1.0).scores
     assert not np.allclose(scores[0], 5 * make_timeline(plain, read, 1.0, CLOSED).scores[0] + 1)
+
+
+def test_conditions_count_wherever_a_gallery_scores(voices, results, tmp_path):
+    sides = (-0.75, -0.125, 0.5, 8.0)  # of the log duration, the ratio to noise, the band, and the holes
+    own = LinearCalibration(weights=(5.0,), side_weights=sides, offset=1.0)
+    calibrate(results, own, duration=True, condition=True)
+    gallery = filled(voices, results, tmp_path / "g")
+    (results / "calibration.json").unlink()
+    plain = filled(voices, results, tmp_path / "plain")
+    path = spoken(voices, "f001")[0]
+    read = gallery.read(path)
+    found = measure_condition(load_audio(path, sample_rate=16000)[0], 16000)
+    frames = len(read.frames)
+    expected = 5 * score_tests(plain, [read]).matrix[:, 0] + 1
+    measured = np.dot(sides, [np.log(frames), min(found.snr, 40), found.high / 1000, found.holes])
+    np.testing.assert_allclose(score_tests(gallery, [read]).matrix[:, 0], expected + measured, rtol=1e-9)
+    clean = np.dot(sides, [np.log(frames), 40, 8, 0])  # frames alone do not tell how they were recorded
+    np.testing.assert_allclose(score_tests(gallery, [read.frames]).matrix[:, 0], expected + clean, rtol=1e-9)
+    whole = make_timeline(gallery, read, window=60.0, hop=60.0).scores[0]
+    np.testing.assert_allclose(whole, expected + measured, rtol=1e-9)
 
 
 def test_speakers_whom_pav_makes_equal_are_ranked_by_their_scores(voices, results, tmp_path):

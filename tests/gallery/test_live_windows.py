@@ -10,12 +10,12 @@ from speechgmm import FeatureConfig
 from speechgmm.audio.condition import Condition, measure_condition
 from speechgmm.audio.samples import Resampler, resample
 from speechgmm.audio.seen import distance, summarise, unlike
-from speechgmm.gallery.config import RecogniserFacts
+from speechgmm.gallery.config import RecogniserConfig
 from speechgmm.gallery.live_condition import LiveCondition
 from speechgmm.gallery.live_windows import LiveWindows
 
 LOUD = summarise([Condition(low=62.5, high=8000.0, level=-5.0, snr=60.0, clipped=0.0)], 16000)
-FACTS = RecogniserFacts(recorded=LOUD.to_json(), trained=LOUD.to_json())
+FACTS = RecogniserConfig.model_construct(recorded=LOUD.to_json(), trained=LOUD.to_json())
 
 
 def some_gallery(*front_ends, facts=FACTS):
@@ -123,11 +123,14 @@ def test_short_audio_is_measured_in_the_end(rng):
     found = windows_of(some_gallery(FeatureConfig()), samples, 16000)
     whole = distance(measure_condition(samples, 16000), LOUD)
     assert [each.distance for _, each in found][-1] == pytest.approx(whole) != 0
+    assert found[0][1].condition is None
+    assert found[-1][1].condition.high == measure_condition(samples, 16000).high
 
 
 def test_nothing_is_measured_where_nothing_is_known(rng, monkeypatch):
     monkeypatch.setattr("speechgmm.audio.condition.ConditionMeter.push", lambda *_: pytest.fail("measured"))
-    found = windows_of(some_gallery(FeatureConfig(), facts=RecogniserFacts()), bursts(rng, 16000, 12), 16000)
+    knowing_nothing = some_gallery(FeatureConfig(), facts=RecogniserConfig.model_construct())
+    found = windows_of(knowing_nothing, bursts(rng, 16000, 12), 16000)
     assert {each.distance for _, each in found} == {0.0}
 
 

@@ -415,7 +415,7 @@ def trials_of(target, nontarget, n_speakers=4):
     scores = np.concatenate([target, nontarget])
     scores = scores[:, None] if scores.ndim == 1 else scores
     is_target = np.arange(len(scores)) < len(target)
-    return LabelledScores(scores, is_target, np.zeros(len(scores)), n_speakers)
+    return LabelledScores(scores, is_target, np.empty((len(scores), 0)), n_speakers)
 
 
 def recipe_with(**calibration):
@@ -456,11 +456,11 @@ def test_trials_that_only_what_is_learnt_parts_teach_nothing_alone(rng, parted_b
     target = np.arange(40) < 20
     apart, noise = np.where(target, 1.0, 0.0) + rng.normal(0, 0.1, 40), rng.normal(0, 10.0, 40)
     if parted_by == "duration":
-        scores, durations, learnt = noise[:, None], apart - noise / 10, {"duration": True}
+        scores, side, learnt = noise[:, None], (apart - noise / 10)[:, None], {"duration": True}
     else:
-        scores, durations, learnt = np.stack([apart, noise], axis=1), np.zeros(40), {"systems": "trained"}
+        scores, side, learnt = np.stack([apart, noise], axis=1), np.empty((40, 0)), {"systems": "trained"}
     calibration_stage.check_overlap(scores[target], scores[~target])
-    trials = LabelledScores(scores, target, durations, 10)
+    trials = LabelledScores(scores, target, side, 10)
     with pytest.raises(CorpusError, match="none of 20 target trials scores below any of 20 nontarget"):
         calibration_stage.train_on(recipe_with(prior="none", **learnt), trials, "them", None)
     assert calibration_stage.train_on(recipe_with(**learnt), trials, "them", None).prior == "wide"

@@ -25,7 +25,7 @@ from speechgmm.parallel.engine import Engine
 from speechgmm.recipe.graph import cross_fitting, experiment
 from speechgmm.recipe.reading.loader import load_recipe
 from speechgmm.recipe.stages import calibration as calibration_stage
-from speechgmm.recipe.stages.calibration import label_all_pairs
+from speechgmm.recipe.stages.calibration import label_all_pairs, side_information
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix, restrict_to_common
 from speechgmm.scoring.calibration import LinearCalibration, PavCalibration
 from speechgmm.scoring.decision_errors import errors_in_words
@@ -90,7 +90,7 @@ def frames_of(folder):
     }
 
 
-# ---- durations ----
+# ---- side information ----
 
 
 @pytest.mark.parametrize("keys", [[], ["corpus.trials=[dev.txt, eval.txt]", "calibration.on=dev"]])
@@ -107,15 +107,50 @@ def test_the_duration_of_a_test_has_a_weight_beside_its_score(recipe, keys):
     assert calibration_of(recipe(*keys))["calibration"]["side_weights"] == []
 
 
+def test_the_condition_of_a_test_has_weights_beside_its_score(recipe):
+    copies = "augment={copies: 2, noise: {snr_db: [5, 25]}, band: [[300, 3400]], codec: [mp3]}"
+    done = recipe("calibration.condition=true", "calibration.duration=true", copies)
+    stored = calibration_of(done)
+    assert (stored["duration"], stored["condition"]) == (True, True)
+    *_, of_noise, of_band, of_holes = weights = [
+        *stored["calibration"]["weights"],
+        *stored["calibration"]["side_weights"],
+    ]
+    assert len(weights) == 5
+    assert 0 not in (of_noise, of_band, of_holes)
+    conditions = {
+        each.utterance: each.condition
+        for store in map(open_store, (recipe.folder / ".cache" / "features").iterdir())
+        for each in store.utterances
+    }
+    frames = frames_of(recipe.folder)
+    for row in read_rows(done.folder / "scores.csv"):
+        found = conditions[row["test"]]
+        beside = [math.log(frames[row["test"]]), min(found.snr, 40), found.high / 1000, found.holes]
+        expected = np.dot(weights, [float(row["score"]), *beside]) + stored["calibration"]["offset"]
+        assert float(row["llr"]) == pytest.approx(expected, abs=1e-9)
+    assert "condition" not in calibration_of(recipe())
+
+
+def test_conditions_that_were_not_measured_are_asked_for():
+    store = SimpleNamespace(utterances=[SimpleNamespace(utterance="x", start=0, stop=9, condition=None)])
+    assert side_information(("duration",), store, ["x", "x"]).tolist() == [[math.log(9)]] * 2
+    with pytest.raises(CorpusError, match="lack the condition of recordings: --from features measures them"):
+        side_information(("condition",), store, ["x"])
+
+
 def test_trials_of_all_pairs_have_the_duration_of_their_test():
-    stored = [SimpleNamespace(utterance=name, start=3, stop=3 + length) for name, length in (("x", 10), ("y", 20))]
+    stored = [
+        SimpleNamespace(utterance=name, start=3, stop=3 + length, condition=None)
+        for name, length in (("x", 10), ("y", 20))
+    ]
     matrix = np.array([[1.0, 2.0], [3.0, 4.0]])
     scores = [ScoreMatrix(("a", "b"), ("y", "x"), matrix), ScoreMatrix(("a", "b"), ("y", "x"), 10 * matrix)]
     test = [Utterance("x", "b", ""), Utterance("y", "a", "")]
-    found = label_all_pairs(scores, test, SimpleNamespace(utterances=stored))
+    found = label_all_pairs(scores, test, ("duration",), SimpleNamespace(utterances=stored))
     assert found.scores.tolist() == [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, 40.0]]
     assert found.target.tolist() == [True, False, False, True]
-    np.testing.assert_allclose(found.log_durations, np.log([20, 10, 20, 10]))
+    np.testing.assert_allclose(found.side, np.log([[20], [10], [20], [10]]))
 
 
 # ---- thresholds ----
@@ -191,6 +226,8 @@ def test_a_threshold_without_calibration_is_none(recipe):
     assert recipe("calibration.method=none").metrics["decision"] is None
     with pytest.raises(RecipeError, match="duration is for method logistic"):
         recipe("calibration.method=pav", "calibration.duration=true")
+    with pytest.raises(RecipeError, match="condition is for method logistic"):
+        recipe("calibration.method=pav", "calibration.condition=true")
     with pytest.raises(RecipeError, match="method p_fa without p_fa; expected the share of nontargets"):
         recipe("decision.method=p_fa")
 

@@ -101,7 +101,7 @@ def _on_background(
         trials = []
         for fold in folds:
             scores = restrict_to_common([system.scores for system in fold.systems])
-            of_fold = label_all_pairs(scores, fold.test, backgrounds[0].store)
+            of_fold = label_all_pairs(scores, fold.test, recipe.calibration.sides, backgrounds[0].store)
             own = Standard.of(of_fold.scores[~of_fold.target])
             if whole is not None and own is not None:
                 of_fold = of_fold._replace(scores=own.convert(of_fold.scores, whole))
@@ -152,7 +152,7 @@ def _scales_alone(
     def labelled() -> LabelledScores:
         """Return these scores as nontarget trials."""
         scores = _enrolled_nontargets(systems, corpus, features)
-        return LabelledScores(scores, np.zeros(len(scores), np.bool_), np.zeros(len(scores)), 0)
+        return LabelledScores(scores, np.zeros(len(scores), np.bool_), np.empty((len(scores), 0)), 0)
 
     inputs: dict[str, JsonValue] = {"enrolment": _enrolment_inputs(systems, corpus, features), "refused": why}
     return Calibrated(calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context, refused=why))
@@ -177,7 +177,8 @@ def _on_list(
     def labelled() -> LabelledScores:
         """Label the trials that all systems have scored."""
         scores = np.stack([system.scores.for_trials(trials) for system in systems], axis=1)  # one matrix at a time
-        listed = label_listed_trials(scores, trials, corpus.speaker_of, features[0]["test"].store)
+        sides, store = recipe.calibration.sides, features[0]["test"].store
+        listed = label_listed_trials(scores, trials, corpus.speaker_of, sides, store)
         return listed._replace(standard=Standard.of(_enrolled_nontargets(systems, corpus, features)))
 
     output = calibration_output(recipe, inputs, labelled, f"the trials of {name}", context, _known_before(recipe))
@@ -213,7 +214,7 @@ def _known_before(recipe: Recipe) -> ShippedMap | None:
     """Return the map that comes with the package, if it is asked for and of scores such as those of all systems."""
     calibration = recipe.calibration
     asked = calibration.method == "logistic" and calibration.prior == "shipped"
-    if not asked or calibration.systems != "equal" or calibration.duration:
+    if not asked or calibration.systems != "equal" or calibration.sides:
         return None
     return shipped_map() if all(map(_adapts, recipe.systems_or_self)) else None
 

@@ -190,6 +190,13 @@ class Recipe(Configuration):
         return self
 
     @model_validator(mode="after")
+    def _conditions_are_measured(self) -> Self:
+        """Refuse to weigh the condition of recordings where there are only their features."""
+        if self.calibration.condition and isinstance(self.corpus, KaldiConfig) and self.corpus.input == "features":
+            raise ValueError("calibration.condition: corpus.input is features; expected audio, which can be measured")
+        return self
+
+    @model_validator(mode="after")
     def _copies_can_be_made(self) -> Self:
         """Refuse augmentation of features, and copies that nothing uses."""
         if self.augment is None:

@@ -21,6 +21,7 @@ from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.training.config import IndependentConfig, TrainingConfig
 from speechgmm.recipe.schema.rates import without_auto
 from speechgmm.scoring.calibration import CalibrationConfig
+from speechgmm.scoring.side_information import N_COLUMNS, SideKind
 from speechgmm.subspace.session.config import ISVConfig, JFAConfig
 from speechgmm.subspace.vectors import IVectorConfig, SupervectorConfig
 
@@ -196,6 +197,10 @@ class CalibrationSection(Configuration):
         nontarget scores in the calibration trials, for systems whose scores differ in scale; or with trained weights.
     duration : bool
         Whether the logarithm of a test's duration gets a weight beside the scores; for "logistic".
+    condition : bool
+        Whether a test's signal-to-noise ratio, the end of its band and the holes that codecs leave get weights beside
+        the scores, so that ratios of noisy or narrow tests are neither too high nor too low; for "logistic", and audio.
+        The trials need tests of several conditions, as by augmentation.
     on : str
         ``background`` for cross-validation on the speakers of the background model, which needs no other data; or the
         name of a trial list, whose speakers may be in no other list.
@@ -212,6 +217,7 @@ class CalibrationSection(Configuration):
     prior: Literal["shipped", "wide", "none"] = "shipped"
     systems: Literal["equal", "scaled", "trained"] = "equal"
     duration: bool = False
+    condition: bool = False
     on: str = "background"
     folds: int | None = Field(None, ge=2)
     allow_evaluated: bool = False
@@ -225,13 +231,24 @@ class CalibrationSection(Configuration):
             raise ValueError(f"{', '.join(idle)}: there is no calibration with method none")
         if self.method == "pav" and self.p_target != 0.5:
             raise ValueError(f"p_target {self.p_target} is for method logistic; pav is best at every prior at once")
-        if self.method == "pav" and self.duration:
-            raise ValueError("duration is for method logistic; pav takes nothing but scores")
+        if self.method == "pav" and self.sides:
+            raise ValueError(f"{self.sides[0]} is for method logistic; pav takes nothing but scores")
         if self.method == "pav" and self.prior != "shipped":
             raise ValueError(f"prior {self.prior} is for method logistic; pav has none")
         if self.folds is not None and self.on != "background":
             raise ValueError(f"folds {self.folds} is for calibration on the background, and it is on {self.on}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_idle_keys(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the condition if it has no weight: recipes from before it had one stay the same text."""
+        data: dict[str, Any] = serialise(self)
+        return data if self.condition else {name: value for name, value in data.items() if name != "condition"}
+
+    @property
+    def sides(self) -> tuple[SideKind, ...]:
+        """The kinds of side information that get weights beside the scores."""
+        return tuple(kind for kind in N_COLUMNS if getattr(self, kind))
 
     @property
     def config(self) -> CalibrationConfig:

@@ -27,13 +27,13 @@ from speechgmm.scoring.calibration import (
     Calibration,
     LinearCalibration,
     check_disjoint,
-    duration_side,
     load_calibration,
     train_calibration,
 )
 from speechgmm.scoring.calibration_prior import Prior
 from speechgmm.scoring.decision_errors import ERRORS_KEY, DecisionErrors, count_errors
 from speechgmm.scoring.shipped_map import ShippedMap, Standard
+from speechgmm.scoring.side_information import N_COLUMNS, SideKind, side_columns
 from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold, with_preset_costs
 
 VERSION = 3
@@ -50,11 +50,11 @@ REFUSED = "refused"
 
 
 class LabelledScores(NamedTuple):
-    """Trials whose truth is known: scores (n, S) of S systems, whether they are targets (n,), side information (n,)."""
+    """Trials whose truth is known: scores (n, S) of S systems, targets (n,) or not, and side information (n, Q)."""
 
     scores: Float64Array
     target: BoolArray
-    log_durations: Float64Array
+    side: Float64Array
     n_speakers: int  # whose trials they are
     n_folds: int | None = None  # that they come from; None for a trial list
     standard: Standard | None = None  # of the systems' nontargets, if they are known beside these trials
@@ -76,17 +76,18 @@ class TrainedCalibration:
     standard: Sequence[float] | None = None  # mean and deviation of the sum of unknown speakers' scores
     copies: int | None = None  # augmented copies of each test that are tests too; None for none
     errors: DecisionErrors | None = None  # of decisions on the trials that it was trained on
+    sides: tuple[SideKind, ...] = ()  # the side information that it takes
 
     def apply(self, scores: Sequence[ScoreMatrix], store: FeatureStore) -> ScoreMatrix:
         """Turn the scores of the systems, which have the same models and tests, into log-likelihood ratios in nats.
 
-        The store has the tests in the features of the first system, and so their durations.
+        The store has the tests in the features of the first system, and so their durations and conditions.
         """
         first = scores[0]
         scores = divide_by_scales(scores, self.scales)
         side = None
-        if self.calibration.n_sides:
-            side = np.broadcast_to(log_durations_of(store, first.tests), first.matrix.shape).ravel()
+        if self.sides:
+            side = np.tile(side_information(self.sides, store, first.tests), (len(first.models), 1))
         llrs = self.calibration.apply(np.stack([each.matrix.ravel() for each in scores], axis=1), side)
         return replace(first, matrix=llrs.reshape(first.matrix.shape))
 
@@ -94,7 +95,8 @@ class TrainedCalibration:
         """Return what ``calibration.json`` holds."""
         return {
             "calibration": to_json(self.calibration),
-            "duration": self.calibration.n_sides > 0,
+            "duration": "duration" in self.sides,
+            **({"condition": True} if "condition" in self.sides else {}),
             "threshold": self.threshold,
             "trained_on": self.trained_on,
             "n_target": self.n_target,
@@ -150,6 +152,7 @@ def load_trained_calibration(folder: Path) -> TrainedCalibration:
         scales=load_scales(folder),
         **{name: document.get(name) for name in OPTIONAL},
         errors=DecisionErrors.model_validate(document[ERRORS_KEY]) if ERRORS_KEY in document else None,
+        sides=tuple(kind for kind in N_COLUMNS if document.get(kind)),
     )
 
 
@@ -184,7 +187,7 @@ def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: Shi
 
     `known` is the shipped map where it holds; ON_OTHER_CORPORA takes that alone, and a threshold that needs no trials.
     """
-    scores, target, log_durations, n_speakers, n_folds, standard = trials
+    scores, target, side, n_speakers, n_folds, standard = trials
     if trained_on == ON_OTHER_CORPORA and known is not None:
         return _by_map_alone(recipe, known, standard)
     n_target, n_nontarget = int(target.sum()), int((~target).sum())
@@ -196,12 +199,13 @@ def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: Shi
     learns_alone = recipe.calibration.method == "logistic" and prior is None
     if learns_alone:
         check_overlap(scores[target], scores[~target])
-    sides = (log_durations[target], log_durations[~target]) if recipe.calibration.duration else None
+    sides = recipe.calibration.sides
+    of_both = (side[target], side[~target]) if sides else None
     calibration = train_calibration(
-        scores[target], scores[~target], recipe.calibration.config, side=sides, prior=prior, n_speakers=n_speakers
+        scores[target], scores[~target], recipe.calibration.config, side=of_both, prior=prior, n_speakers=n_speakers
     )
     check_direction(calibration)
-    llrs = calibration.apply(scores, log_durations if recipe.calibration.duration else None)
+    llrs = calibration.apply(scores, side if sides else None)
     if learns_alone:  # weights may separate what the sum of the scores does not
         check_overlap(llrs[target, None], llrs[~target, None])
     return TrainedCalibration(
@@ -217,6 +221,7 @@ def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: Shi
         None if standard is None else (standard.sum_mean, standard.sum_deviation),
         recipe.augment.copies if recipe.augment and recipe.calibrates_on_copies else None,
         count_errors(llrs, target),
+        sides,
     )
 
 
@@ -240,43 +245,58 @@ def _by_map_alone(recipe: Recipe, known: ShippedMap, standard: Standard | None) 
 
 
 def label_listed_trials(
-    scores: Float64Array, trials: Sequence[Trial], speaker_of: Mapping[str, str], store: FeatureStore
+    scores: Float64Array,
+    trials: Sequence[Trial],
+    speaker_of: Mapping[str, str],
+    sides: Sequence[SideKind],
+    store: FeatureStore,
 ) -> LabelledScores:
     """Label the scores (n, S) of n listed trials; those that some system has no score of (NaN) are left out.
 
-    `speaker_of` names the speaker of each model.
+    `speaker_of` names the speaker of each model; `sides` is the side information asked for, of the tests in the store.
     """
     rows = np.flatnonzero(~np.isnan(scores).any(axis=1)).tolist()
     target = np.array([trials[row].target for row in rows], np.bool_)
     n_speakers = len({speaker_of[trials[row].model] for row in rows if trials[row].target})
-    log_durations = log_durations_of(store, [trials[row].test for row in rows])
-    return LabelledScores(scores[rows], target, log_durations, n_speakers)
+    side = side_information(sides, store, [trials[row].test for row in rows])
+    return LabelledScores(scores[rows], target, side, n_speakers)
 
 
-def label_all_pairs(scores: Sequence[ScoreMatrix], test: Sequence[Utterance], store: FeatureStore) -> LabelledScores:
-    """Label the scores of all tests against all models, which go by the names of their speakers."""
+def label_all_pairs(
+    scores: Sequence[ScoreMatrix], test: Sequence[Utterance], sides: Sequence[SideKind], store: FeatureStore
+) -> LabelledScores:
+    """Label the scores of all tests against all models, which go by the names of their speakers.
+
+    `sides` is the side information asked for, of the tests in the store.
+    """
     speaker = {utterance.id: utterance.speaker for utterance in test}
     target = np.array(scores[0].models)[:, None] == np.array([speaker[name] for name in scores[0].tests])
-    log_durations = np.broadcast_to(log_durations_of(store, scores[0].tests), target.shape)
+    side = np.tile(side_information(sides, store, scores[0].tests), (len(target), 1))
     stacked = np.stack([each.matrix.ravel() for each in scores], axis=1)
-    return LabelledScores(stacked, target.ravel(), log_durations.ravel(), int(target.any(axis=1).sum()))
+    return LabelledScores(stacked, target.ravel(), side, int(target.any(axis=1).sum()))
 
 
 def no_trials(n_systems: int) -> LabelledScores:
     """Return what there is where no trials are known."""
-    return LabelledScores(np.empty((0, n_systems)), np.empty(0, np.bool_), np.empty(0), 0)
+    return LabelledScores(np.empty((0, n_systems)), np.empty(0, np.bool_), np.empty((0, 0)), 0)
 
 
 def join_trials(parts: Sequence[LabelledScores]) -> LabelledScores:
     """Join the trials of folds, which are of different speakers."""
-    scores, target, log_durations = (np.concatenate([part[n] for part in parts]) for n in range(3))
-    return LabelledScores(scores, target, log_durations, sum(part.n_speakers for part in parts), len(parts))
+    scores, target, side = (np.concatenate([part[n] for part in parts]) for n in range(3))
+    return LabelledScores(scores, target, side, sum(part.n_speakers for part in parts), len(parts))
 
 
-def log_durations_of(store: FeatureStore, tests: Sequence[str]) -> Float64Array:
-    """Return the side information of n tests, shape (n,)."""
+def side_information(sides: Sequence[SideKind], store: FeatureStore, tests: Sequence[str]) -> Float64Array:
+    """Return the side information of n tests in a store, shape (n, Q); refuse one that was not measured."""
     n_frames = frame_counts(store)
-    return duration_side([n_frames[test] for test in tests])
+    conditions = {each.utterance: each.condition for each in store.utterances}
+    if "condition" in sides and any(conditions[test] is None for test in tests):
+        raise CorpusError(
+            "calibration.condition: features that an earlier version stored lack the condition of recordings: "
+            "--from features measures them"
+        )
+    return side_columns(sides, [n_frames[test] for test in tests], [conditions[test] for test in tests])
 
 
 def _check_both_kinds(n_target: int, n_nontarget: int) -> None:
