@@ -15,6 +15,7 @@ from speechgmm.audio.bandwidth import BAND_BINS, frame_length, power_of_bands, s
 from speechgmm.audio.clipping import FlatTops
 from speechgmm.audio.decays import DecayMeter
 from speechgmm.audio.holes import HoleMeter
+from speechgmm.audio.noise_ratio import NoiseRatioMeter
 
 SPECTRUM_EVERY: Final = 8
 """Of so many frames, the spectrum of one counts for the band."""
@@ -24,11 +25,10 @@ BLOCK_FRAMES: Final = 128
 
 BLOCKS_AT_FIRST: Final = 8
 BLOCKS_EVERY: Final = 8
-"""Of so many blocks, fades and holes are measured in one, after so many at first: spectra take time."""
+"""Of so many blocks, fades, holes and noise are measured in one, after so many at first: spectra take time."""
 
-QUIET_SHARE: Final = 0.10
 LOUD_SHARE: Final = 0.95
-"""The noise and the speech of a recording have the levels that these shares of the frames don't exceed."""
+"""The speech of a recording has the level that this share of the frames don't exceed."""
 
 SPEECH_RANGE: Final = 40
 SPEECH_MARGIN: Final = 3
@@ -58,7 +58,7 @@ class Condition:
     low: float  # frequency at which its sound begins, in Hz
     high: float  # frequency at which its sound ends, in Hz: half the sample rate where no filter or codec ended it
     level: float  # of speech, in dB of full scale
-    snr: float  # of speech above the quietest frames, in dB
+    snr: float  # of speech above the quietest frames, in dB: the mean over bands
     clipped: float | None = None  # share of samples, 0 to 1; None where an earlier version measured
     decay: float | None = None  # seconds of a fall by 60 dB, of the fastest fades; None with too few
     holes: float | None = None  # share of frames and bands that are silent for a moment, 0 to 1
@@ -113,7 +113,8 @@ class ConditionMeter:
         self._squares = np.zeros(self._n // 2 * 2 + 2)  # of real and imaginary parts
         self._n_frames = 0
         self._tops, self._decays = FlatTops(), DecayMeter(sample_rate, self._n // 2)
-        self._holes = HoleMeter(self._n // 2 // BAND_BINS)
+        n_bands = self._n // 2 // BAND_BINS
+        self._holes, self._noise = HoleMeter(n_bands), NoiseRatioMeter(n_bands)
 
     def push(self, samples: Float32Array) -> None:
         """Add the next samples (n,), full scale at 1."""
@@ -142,8 +143,7 @@ class ConditionMeter:
         """
         if not self._n_frames:
             self._add(np.pad(self._waiting, (0, self._n - len(self._waiting)))[np.newaxis])
-        shares = QUIET_SHARE * self._n_frames, LOUD_SHARE * self._n_frames
-        quiet, loud = np.searchsorted(np.cumsum(self._levels), shares)
+        loud = np.searchsorted(np.cumsum(self._levels), LOUD_SHARE * self._n_frames)
         n_spectra = -(-self._n_frames // SPECTRUM_EVERY)
         power = self._squares.reshape(-1, 2).sum(axis=1) * (2 / (n_spectra * self._n))
         width = self._sample_rate / self._n
@@ -153,7 +153,7 @@ class ConditionMeter:
             low=(LOWEST_BIN + int(np.argmax(audible))) * width,
             high=high,
             level=LEAST_DB + float(loud) / LEVELS_PER_DB,
-            snr=float(loud - quiet) / LEVELS_PER_DB,
+            snr=self._noise.ratio(high, BAND_BINS * width),
             clipped=self._tops.share() if clipped is None else clipped,
             decay=self._decays.seconds(),
             holes=self._holes.share(high, BAND_BINS * width),
@@ -183,21 +183,25 @@ class ConditionMeter:
         return np.square(fft.rfft(frames * self._window).view(np.float32))
 
     def _add_flaws(self, frames: Float32Array, squares: Float32Array, *, is_start: bool) -> None:
-        """Add the fades and holes of frames (T, n) with these spectra; `is_start`: those before were left out."""
+        """Add fades, holes and noise of frames (T, n) with these spectra; `is_start`: those before were left out."""
         if is_start:
             self._decays.skip()
             self._holes.skip()
         self._decays.push(frames[:, : self._n // 2 * 2].reshape(-1, self._n // 2))
-        self._holes.push(power_of_bands((squares[:, ::2] + squares[:, 1::2]) * np.float32(2 / self._n)))
+        power = power_of_bands((squares[:, ::2] + squares[:, 1::2]) * np.float32(2 / self._n))
+        self._holes.push(power)
+        self._noise.push(power)
 
 
 def measure_condition(samples: Float32Array, sample_rate: int, *, clipped: float | None = None) -> Condition:
     """Measure the condition of a waveform (n,), n >= 1, full scale at 1.
 
     Band, level and noise are measured on frames of 32 ms. The level of speech is the 95th percentile of the frames'
-    levels, the noise the 10th. The band is that of the mean spectrum of every eighth frame: from the lowest frequency
-    within 30 dB of the loudest to where a filter or a codec ends it, as in `real_bandwidth`. `FlatTops`, `DecayMeter`
-    and `HoleMeter` measure the rest; `clipped` is the share of clipped samples of the original, if it was resampled.
+    levels. The ratio of speech to noise is the mean over bands of 500 Hz of their 95th percentile above their 10th,
+    less what the latter is below the mean of steady noise. The band of the recording is that of the mean spectrum of
+    every eighth frame: from the lowest frequency within 30 dB of the loudest to where a filter or a codec ends it, as
+    in `real_bandwidth`. `FlatTops`, `DecayMeter` and `HoleMeter` measure the rest; `clipped` is the share of clipped
+    samples of the original, if it was resampled.
     """
     meter = ConditionMeter(sample_rate)
     meter.push(samples)

@@ -20,7 +20,7 @@ class _Words(NamedTuple):
 BETTER_CHANNEL: Final = "compare it with recordings of the same channel, or record with the whole band"
 
 NOISY: Final = 16.0
-"""Ratio in dB below which noise hides fades; short recordings without a pause have a low ratio without noise."""
+"""Ratio in dB below which noise hides fades."""
 
 WORDS: Final[Mapping[str, _Words]] = {
     "low": _Words("band", "sound begins at", "{:,.0f}".format, " Hz", BETTER_CHANNEL),

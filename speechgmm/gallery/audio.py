@@ -14,7 +14,7 @@ import numpy as np
 from speechgmm.arrays import Float32Array
 from speechgmm.audio import seen
 from speechgmm.audio.bandwidth import real_bandwidth
-from speechgmm.audio.condition import CLEAN_SNR, Condition
+from speechgmm.audio.condition import Condition
 from speechgmm.audio.reading import Channel, audio_file, load_audio, load_channels
 from speechgmm.audio.samples import clipped_share, resample, silence_error
 from speechgmm.augmentation.augment import CopyPlan
@@ -26,10 +26,6 @@ from speechgmm.gallery.config import GalleryConfig, RecogniserConfig, Recogniser
 
 LoadedAudio = tuple[Float32Array, int, tuple[str, ...]]
 """Samples (n,), their rate in Hz, and what is odd about the file: what `load_audio` returns."""
-
-LEAST_SECONDS, SURELY_NOISY = 3.0, 19.0
-"""Recordings shorter than this, in seconds, may have no pause in which noise is heard alone: they are taken for noisy
-only below this ratio in dB. Of clean pieces of 2 s, 6 % are below it, and of those with noise of 10 dB 93 %."""
 
 MISSED_SHARE = 0.1
 """Share of the front end's frequencies that audio may lack without a warning."""
@@ -91,7 +87,7 @@ def extract_recording(
     extraction = next(iter(extractions.values()))
     distance = 0.0
     if extraction.condition is not None:
-        unlike, distance = compare_condition(extraction.condition, extraction.seconds, facts)
+        unlike, distance = compare_condition(extraction.condition, facts)
         remarks += tuple(unlike.values())
     heard = HeardAudio(rate, channel, real_bandwidth(samples, rate), remarks, distance)
     warnings = remarks
@@ -111,7 +107,7 @@ def is_measured(config: RecogniserConfig) -> bool:
     return config.recorded is not None or config.trained is not None or config.calibration is not None
 
 
-def compare_condition(condition: Condition, seconds: float, facts: RecogniserFacts) -> tuple[dict[str, str], float]:
+def compare_condition(condition: Condition, facts: RecogniserFacts) -> tuple[dict[str, str], float]:
     """Find in what audio is unlike the recordings of the models, by aspect, and its distance from all trained on.
 
     What is not known of the models makes no difference.
@@ -121,8 +117,6 @@ def compare_condition(condition: Condition, seconds: float, facts: RecogniserFac
         distance = seen.distance(condition, seen.SeenConditions.from_json(facts.trained))
     if facts.recorded is None:
         return {}, distance
-    if seconds < LEAST_SECONDS and condition.snr >= SURELY_NOISY:
-        condition = replace(condition, snr=CLEAN_SNR)
     return seen.unlike_by_aspect(condition, seen.SeenConditions.from_json(facts.recorded)), distance
 
 

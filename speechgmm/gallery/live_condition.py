@@ -64,6 +64,6 @@ class LiveCondition:
         if seconds < at_least or speech_seconds <= 0 or speech_seconds < LEAST_SPEECH * seconds:
             return
         self.condition = self._meter.finish(clipped=self._tops.share())
-        unlike, self.distance = compare_condition(self.condition, seconds, self._config)
+        unlike, self.distance = compare_condition(self.condition, self._config)
         for aspect, sentence in unlike.items():
             self.unlike.setdefault(aspect, sentence)

@@ -11,6 +11,7 @@ from speechgmm.audio.condition import (
     unusual_measures,
     usual_condition,
 )
+from speechgmm.audio.noise_ratio import QUIET_BELOW
 
 RATE = 16000
 FRAME = 512  # 32 ms
@@ -44,10 +45,43 @@ def test_level_and_noise_are_those_of_the_loud_and_the_quiet_part(rng, rate, spe
 def test_levels_are_percentiles_of_the_frames_levels(rng):
     samples = noise(rng, RATE, 20.0) * np.repeat(rng.uniform(0.001, 1, 200), RATE // 10).astype(np.float32)
     levels = [10 * np.log10(np.var(samples[start : start + FRAME])) for start in range(0, 625 * FRAME, FRAME)]
-    measured = measure_condition(samples, RATE)
-    quiet, loud = np.quantile(levels, [0.10, 0.95], method="inverted_cdf")
-    assert measured.level == pytest.approx(loud, abs=0.25 + 1e-3)  # counted in steps of half a decibel
-    assert measured.snr == pytest.approx(loud - quiet, abs=0.5 + 2e-3)
+    loud = np.quantile(levels, 0.95, method="inverted_cdf")
+    assert measure_condition(samples, RATE).level == pytest.approx(loud, abs=0.25 + 1e-3)  # in steps of half a decibel
+
+
+def band_powers(samples):
+    """The power of bands of 16 bins (T, 15), from the first bin on, of frames: one band after another."""
+    spectra = [np.fft.rfft((frame - frame.mean()) * np.blackman(FRAME)) for frame in samples.reshape(-1, FRAME)]
+    return np.array(
+        [[np.sum(np.abs(spectrum[1 + b * 16 : 17 + b * 16]) ** 2) for b in range(15)] for spectrum in spectra]
+    )
+
+
+def test_the_ratio_to_noise_is_the_mean_of_that_in_each_band(rng):
+    swelling = noise(rng, RATE, 20.0) * np.repeat(rng.uniform(0.001, 1, 200), RATE // 10)
+    low = sosfiltfilt(butter(8, 2000, fs=RATE, output="sos"), noise(rng, RATE, 20.0) * np.repeat([1, 0.01], RATE * 10))
+    samples = (swelling + low)[: 625 * FRAME].astype(np.float32)
+    quiet, loud = np.quantile(10 * np.log10(band_powers(samples)), [0.10, 0.95], axis=0, method="inverted_cdf")
+    expected = np.mean(loud - quiet) - QUIET_BELOW
+    assert measure_condition(samples, RATE).snr == pytest.approx(expected, abs=0.1)  # each in steps of half a decibel
+
+
+def test_the_quiet_frames_of_steady_noise_are_as_far_below_its_mean_as_stated(rng):
+    power = band_powers(noise(rng, RATE, 8000 * FRAME / RATE))
+    below = 10 * np.log10(power.mean(axis=0) / np.quantile(power, 0.10, axis=0))
+    assert below.mean() == pytest.approx(QUIET_BELOW, abs=0.03)
+
+
+def test_speech_without_a_pause_has_one_in_each_band(rng):
+    """Bursts of low and of high noise in turn: some frame is quiet in each band, and none as a whole."""
+    low, high = (
+        sosfiltfilt(butter(8, [2000, 6000], kind, fs=RATE, output="sos"), noise(rng, RATE, 8.0))
+        for kind in ("bandstop", "bandpass")
+    )
+    turns = np.arange(8 * RATE) // (RATE // 4) % 2
+    spoken = np.where(turns, low, high) + noise(rng, RATE, 8.0, 0.03)
+    above = 10 * np.log10(1 + (0.1 / 0.03) ** 2)
+    assert measure_condition(spoken.astype(np.float32), RATE).snr == pytest.approx(above, abs=1)
 
 
 @pytest.mark.parametrize(("low", "high"), [(300, 3400), (150, 5500), (500, 7000)])

@@ -27,7 +27,7 @@ from speechgmm.recipe.stages.copies import Copy, inputs_of_copies, without_copie
 from speechgmm.recipe.stages.progress import ProgressCallback
 from speechgmm.wording import first_few, names_by_reason
 
-VERSION = 2
+VERSION = 3
 """Rises whenever the same inputs would give another output."""
 
 MAX_REASONS = 3
