@@ -8,7 +8,7 @@ import numpy as np
 
 from speechgmm.arrays import Float32Array, FloatArray
 from speechgmm.audio.reading import audio_facts, load_audio
-from speechgmm.audio.samples import CLIPPING_LEVEL, MAX_AMPLITUDE, check_samples
+from speechgmm.audio.samples import CLIPPING_LEVEL, MAX_AMPLITUDE, check_samples, resample
 from speechgmm.augmentation.band import band_limit
 from speechgmm.augmentation.codecs import encode_and_decode
 from speechgmm.augmentation.config import AugmentConfig, NoiseConfig, ReverbConfig
@@ -16,6 +16,9 @@ from speechgmm.augmentation.noise import add_noise, coloured_noise
 from speechgmm.augmentation.room import reverberate, room_response
 from speechgmm.errors import AudioError
 from speechgmm.files import files_below, is_audio
+
+TELEPHONE_RATE = 8000
+"""Hz: a recording by telephone has nothing above half of it, where a filter leaves a little."""
 
 MAX_RESPONSE_SECONDS = 10.0
 """How much of a measured impulse response is used."""
@@ -145,10 +148,21 @@ def _apply(
         case "level_db" if config.level_db is not None:
             return samples * np.float32(10 ** (rng.uniform(*config.level_db) / 20))
         case "band" if config.band is not None:
-            return band_limit(_clip(samples), sample_rate, *config.band[rng.integers(len(config.band))])
+            return _through_band(_clip(samples), sample_rate, *config.band[rng.integers(len(config.band))], rng)
         case "codec" if config.codec is not None:
             return encode_and_decode(_clip(samples), sample_rate, config.codec[rng.integers(len(config.codec))])
     raise ValueError(f"effect {effect!r}: the configuration has none; expected one of {', '.join(config.effects)}")
+
+
+def _through_band(
+    samples: Float32Array, sample_rate: int, low: float, high: float, rng: np.random.Generator
+) -> Float32Array:
+    """Limit the band; if a telephone's rate has it, half of the copies pass through that rate, which leaves no rest."""
+    limited = band_limit(samples, sample_rate, low, high)
+    if not high < TELEPHONE_RATE / 2 < sample_rate / 2 or rng.random() < 0.5:
+        return limited
+    narrow = resample(resample(limited, sample_rate, TELEPHONE_RATE), TELEPHONE_RATE, sample_rate)
+    return np.pad(narrow[: len(samples)], (0, max(0, len(samples) - len(narrow))))
 
 
 def _clip(samples: Float32Array) -> Float32Array:

@@ -206,6 +206,30 @@ def test_all_effects_together_give_finite_samples_of_the_same_length(rate, n_sam
         assert np.abs(copy).max() <= 1
 
 
+def test_half_of_the_telephone_bands_pass_through_a_telephones_rate(rng):
+    sound = 0.1 * rng.standard_normal(2 * RATE)
+    copies = [
+        augment(sound, RATE, AugmentConfig(band=[[300, 3400]]), np.random.default_rng(seed)) for seed in range(40)
+    ]
+    above = [np.square(np.abs(np.fft.rfft(copy * np.blackman(len(copy))))[2 * 4200 :]).mean() for copy in copies]
+    speech = np.square(np.abs(np.fft.rfft(copies[0] * np.blackman(2 * RATE)))[2 * 400 : 2 * 3300]).mean()
+    rest = 10 * np.log10(np.array(above) / speech)
+    nothing = rest < -100  # a filter leaves 80 dB on average
+    assert 12 <= nothing.sum() <= 28
+    assert (rest[~nothing] > -90).all()
+    plain = band_limit(sound, RATE, 300, 3400)
+    assert all(np.array_equal(copy, plain) != empty for copy, empty in zip(copies, nothing, strict=True))
+    assert all(np.corrcoef(copy, plain)[0, 1] > 0.999 for copy in copies)  # without a delay
+
+
+@pytest.mark.parametrize(("rate", "band"), [(8000, [300, 3400]), (16000, [300, 7000]), (7000, [300, 3000])])
+def test_other_bands_and_rates_stay_as_they_are(rate, band, rng):
+    sound = 0.1 * rng.standard_normal(rate)
+    for seed in range(8):
+        copy = augment(sound, rate, AugmentConfig(band=[band]), np.random.default_rng(seed))
+        np.testing.assert_array_equal(copy, band_limit(sound, rate, *band))
+
+
 def test_a_gain_is_within_its_range_and_clips_at_full_scale():
     sound = tone(100)
     louder = augment(sound, RATE, AugmentConfig(level_db=[20, 20]), np.random.default_rng(0))

@@ -13,7 +13,7 @@ from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError
 from speechgmm.files import file_digest
 
-VERSION = 2
+VERSION = 3
 """Rises whenever the same recording would give another copy."""
 
 MARK = "#aug"
