@@ -4,9 +4,9 @@ Usage: python benchmarks/pretrained.py list
        python benchmarks/pretrained.py build NAME [--out FOLDER] [--half 0|1 | --without CORPUS] [--workers N]
 
 ``list`` writes ``recipes/pretrained/speech.csv``: all utterances of speechocean762, and those of LibriSpeech cut into
-pieces of about four seconds. ``build NAME`` runs ``recipes/pretrained/NAME.yaml`` and writes FOLDER/NAME, by default
-into ``speechgmm/pretrained``. With ``--half`` it trains on one half of the speakers, and with ``--without`` on the
-other corpus alone: for tests with the others. Results and cache are in the folder ``results``. The data are in
+pieces of about two and four seconds. ``build NAME`` runs ``recipes/pretrained/NAME.yaml`` and writes FOLDER/NAME, by
+default into ``speechgmm/pretrained``. With ``--half`` it trains on one half of the speakers, and with ``--without`` on
+the other corpus alone: for tests with the others. Results and cache are in the folder ``results``. The data are in
 $SPEECHGMM_DATA.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import csv
 import os
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 from meetings import half_of, recordings
@@ -26,7 +27,9 @@ from speechgmm.audio.seen import summarise
 from speechgmm.augmentation.augment import CopyPlan
 from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.files import write_csv
+from speechgmm.gallery.building import RecogniserSource
 from speechgmm.gallery.pretrained import write_pretrained
+from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.recipe.results.gallery import recogniser_of_results
 
 HERE = Path(__file__).resolve().parent.parent
@@ -35,8 +38,8 @@ COLUMNS = ("id", "path", "speaker", "role", "sex", "start", "end")
 CORPORA = ("so762", "libri")
 Row = tuple[str, ...]
 
-PIECE = 4.0
-"""Seconds of a piece of a recording, about."""
+PIECES = (2.0, 4.0)
+"""Seconds of the pieces of a recording, about, in turn: tests may be as short."""
 
 ENROLMENT_COPIES = 8
 """Augmented copies of each enrolled recording: more than in training, as a speaker may have one recording alone."""
@@ -52,8 +55,8 @@ SOURCES: JsonValue = [
     {"name": "LibriSpeech", "licence": "CC-BY-4.0", "url": "https://www.openslr.org/12"},
 ]
 
-VERSION = 2
-"""Rises when the recognisers are trained again."""
+VERSIONS = {"speech16k": 3}
+"""Rise when the recognisers are trained again."""
 
 
 def list_speech(data: Path, half: int | None = None, without: str | None = None) -> list[Row]:
@@ -87,11 +90,14 @@ def _pairs(path: Path) -> dict[str, str]:
 
 
 def _pieces(row: Row, seconds: float) -> list[Row]:
-    """Cut a recording into equal pieces of about four seconds."""
+    """Cut a recording into pieces of about two and four seconds in turn, which fill it."""
     name, *others = row
-    n_pieces = max(1, round(seconds / PIECE))
-    edges = [f"{seconds * number / n_pieces:.3f}" for number in range(n_pieces)] + [""]
-    return [(f"{name}-{number}", *others, *edges[number - 1 : number + 1]) for number in range(1, n_pieces + 1)]
+    lengths = [PIECES[0]]
+    while sum(lengths) + PIECES[len(lengths) % 2] / 2 <= seconds:
+        lengths.append(PIECES[len(lengths) % 2])
+    stretch = seconds / sum(lengths)
+    edges = [f"{stretch * start:.3f}" for start in accumulate(lengths[:-1], initial=0.0)] + [""]
+    return [(f"{name}-{number}", *others, *edges[number - 1 : number + 1]) for number in range(1, len(lengths) + 1)]
 
 
 def conditions(data: Path, rows: list[Row], config: AugmentConfig, sample_rate: int) -> tuple[list[Condition], ...]:
@@ -105,6 +111,29 @@ def conditions(data: Path, rows: list[Row], config: AugmentConfig, sample_rate: 
             copies = (CopyPlan(config, file, copy).apply(samples, sample_rate) for copy in range(1, config.copies + 1))
             copied += [measure_condition(copy, sample_rate) for copy in copies]
     return recorded, copied
+
+
+def with_enrolment_copies(source: RecogniserSource, n: int) -> RecogniserSource:
+    """Let enrolled recordings have n copies. Models adapt as far as they did with the number of the calibration.
+
+    Copies count as speech, so the relevance factor rises with their number.
+    """
+    known = source.facts.enrolment_copies
+    assert known is not None
+    share = (1 + n) / (1 + known.copies)
+    systems = {
+        name: replace(system, config=system.config.model_copy(update={"adaptation": _scaled(adaptation, share)}))
+        if (adaptation := system.config.adaptation)
+        else system
+        for name, system in source.systems.items()
+    }
+    facts = source.facts.model_copy(update={"enrolment_copies": known.model_copy(update={"copies": n})})
+    return replace(source, systems=systems, facts=facts)
+
+
+def _scaled(adaptation: AdaptationConfig, share: float) -> AdaptationConfig:
+    """Multiply a relevance factor."""
+    return adaptation.model_copy(update={"relevance_factor": adaptation.relevance_factor * share})
 
 
 def build(name: str, data: Path, out: Path, half: int | None, without: str | None, workers: int) -> None:
@@ -129,9 +158,9 @@ def build(name: str, data: Path, out: Path, half: int | None, without: str | Non
         "recorded": summarise(recorded, rate).to_json(),
         "trained": summarise([*recorded, *copied], rate, RARELY).to_json(),
     }
-    copies = source.facts.enrolment_copies.model_copy(update={"copies": ENROLMENT_COPIES})
-    source = replace(source, facts=source.facts.model_copy(update={**seen, "enrolment_copies": copies}))
-    about = {"name": name, "version": VERSION, "recipe": f"recipes/pretrained/{name}.yaml", "sources": SOURCES}
+    source = with_enrolment_copies(source, ENROLMENT_COPIES)
+    source = replace(source, facts=source.facts.model_copy(update=seen))
+    about = {"name": name, "version": VERSIONS[name], "recipe": f"recipes/pretrained/{name}.yaml", "sources": SOURCES}
     write_pretrained(source, about, out / name)
     size = sum(path.stat().st_size for path in (out / name).rglob("*") if path.is_file())
     print(f"{out / name}: {size / 1e6:.1f} MB; of {len({row[2] for row in rows})} speakers")
@@ -140,7 +169,7 @@ def build(name: str, data: Path, out: Path, half: int | None, without: str | Non
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["list", "build"])
-    parser.add_argument("name", nargs="?", default="speech16k")
+    parser.add_argument("name", nargs="?", default="speech16k", choices=VERSIONS)
     parser.add_argument("--out", type=Path, default=HERE / "speechgmm" / "pretrained")
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--half", type=int, choices=[0, 1])
