@@ -17,6 +17,7 @@ from speechgmm.recipe.preparing.choice_of_systems import (
     BEST,
     BEST_PRETRAINED,
     ENOUGH_COHORT,
+    PRETRAINED,
     Speech,
     SystemsName,
     background_components,
@@ -116,7 +117,7 @@ def test_default_and_fast_are_the_shipped_systems_of_fewer_gaussians(lists, tmp_
         written, said = init(lists, tmp_path / f"{name}.yaml", "--systems", name)
         assert written.ubm.n_components == 64
         assert "of 64 Gaussians" in said
-        assert "chosen for 24 background speakers with 6.4 minutes\n" in said
+        assert "chosen for 24 background speakers with 6.4 minutes, enough for a model of their own\n" in said
         for section in ("speakers", "scoring", "normalisation", "calibration"):
             assert getattr(written, section) == getattr(recipe, section), section
         differing = {"high_frequency"}
@@ -128,8 +129,8 @@ def test_best_lists_shipped_systems_and_lowers_their_gaussians(lists, tmp_path):
     assert [system.name for system in recipe.systems] == [*BEST]
     assert {system.ubm.n_components for system in recipe.systems} == {64}
     assert (
-        "plan: systems mfcc_raw, mfcc_full, lfcc_raw and lfcc, fused, of 64 Gaussians each; chosen for 24 background"
-        in said
+        "plan: systems mfcc_raw, mfcc_full, lfcc_raw and lfcc, fused, of 64 Gaussians each; chosen for 24 background "
+        "speakers with 6.4 minutes, enough for models of their own\n" in said
     )
     text = (tmp_path / "b.yaml").read_text()
     assert (
@@ -163,7 +164,7 @@ def test_best_leaves_the_scores_of_few_background_speakers_as_they_are(narrow_li
     keep_background(narrow_lists, 4)
     recipe, said = init(narrow_lists, tmp_path / "b.yaml", "--systems", "best")
     assert [system.normalisation.method for system in recipe.systems] == ["none"] * 4
-    assert "of 16 Gaussians each, without normalisation; chosen for 2 background speakers with 0.5 minutes" in said
+    assert "of 16 Gaussians each, without normalisation; chosen for 2 background speakers with 0.5 minutes\n" in said
     checked = CliRunner().invoke(app, ["check", str(tmp_path / "b.yaml"), "--jobs", "1"])
     assert (checked.exit_code, "cohort" in checked.stdout) == (0, False)
 
@@ -178,22 +179,22 @@ def keep_background(lists, n_recordings):
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:n_recordings]))
 
 
-FEW_MINUTES = Speech(12, 179.0, 5.0)
-
-
 @pytest.mark.parametrize("wanted", SystemsName.__args__)
 @pytest.mark.parametrize(
     ("background", "is_adapted", "is_normalised"),
     [
         (NONE, False, False),
-        (Speech(3, 2214.0, 20.0), False, False),
-        (Speech(4, 179.0, 5.0), True, False),
-        (FEW_MINUTES, True, True),
+        (Speech(5, 100.0, 20.0), False, False),
+        (Speech(9, 2214.0, 20.0), False, False),
+        (Speech(10, 179.0, 5.0), False, True),
+        (Speech(10, 180.0, 5.0), True, True),
+        (Speech(19, 2214.0, 20.0), True, True),
+        (Speech(20, 179.0, 5.0), False, True),
     ],
 )
 def test_pretrained_models_take_the_place_of_a_small_background(wanted, background, is_adapted, is_normalised):
-    chosen = choose_systems(wanted, background, Speech(6, 262.0, 40.0), fits_pretrained=True)
-    assert chosen.is_pretrained
+    chosen = choose_systems(wanted, background, Speech(6, 262.0, 40.0), pretrained="speech16k")
+    assert chosen.pretrained == "speech16k"
     assert (chosen.is_adapted, chosen.is_normalised) == (is_adapted, is_normalised)
     assert chosen.members == (tuple(BEST_PRETRAINED) if wanted == "best" else ())
     assert (chosen.is_independent, chosen.is_linear) == (False, False)
@@ -202,31 +203,49 @@ def test_pretrained_models_take_the_place_of_a_small_background(wanted, backgrou
 
 @pytest.mark.parametrize("wanted", SystemsName.__args__)
 def test_a_background_of_its_own_is_trained_whatever_the_band(wanted):
-    for background in (MANY, Speech(4, 180.0, 20.0), Speech(9, 600.0, 20.0)):
-        choices = [choose_systems(wanted, background, NONE, fits_pretrained=fits) for fits in (True, False)]
+    for background in (MANY, Speech(20, 180.0, 5.0), Speech(24, 600.0, 20.0)):
+        choices = [choose_systems(wanted, background, NONE, pretrained=name) for name in ("speech16k", None)]
         assert choices[0] == choices[1]
-        assert not choices[0].is_pretrained
+        assert choices[0].pretrained is None
+        assert "enough for" in choices[0].why
+
+
+AS_SHIPPED, TO_ADAPT = "as (it comes|they come)", "where adapting to them takes 10 speakers and 3 minutes"
 
 
 @pytest.mark.parametrize("wanted", SystemsName.__args__)
 @pytest.mark.parametrize(
-    ("n_background", "why"),
+    ("n_speakers", "how", "why"),
     [
-        (0, "chosen for 2 enrolled speakers with 0.3 minutes; too few speakers for a background model"),
-        (4, "chosen for 2 background speakers with 0.5 minutes, where a model of their own takes 4 "),
-        (16, "chosen for 8 background speakers with 2.1 minutes, where a model of their own takes 4 "),
+        (0, AS_SHIPPED, "2 enrolled speakers with 0.3 minutes; too few speakers for a background model"),
+        (2, AS_SHIPPED, f"2 background speakers with 0.5 minutes, {TO_ADAPT}"),
+        (9, AS_SHIPPED, f"9 background speakers with 2.4 minutes, {TO_ADAPT}"),
+        (
+            12,
+            "adapted to the background",
+            "12 background speakers with 3.2 minutes, where (a model|models) of their own takes? 20 speakers",
+        ),
     ],
 )
-def test_a_recipe_says_which_pretrained_models_it_takes_and_why(lists, tmp_path, wanted, n_background, why):
-    keep_background(lists, n_background)
-    recipe, said = init(lists if n_background else lists / "test", tmp_path / "r.yaml", "--systems", wanted)
-    assert why in said
-    assert why in (tmp_path / "r.yaml").read_text()
-    assert ("adapted to the background" in said) == (n_background == 16)
+def test_a_recipe_says_which_pretrained_models_it_takes_and_why(lists, tmp_path, wanted, n_speakers, how, why):
+    keep_background(lists, 2 * n_speakers)
+    recipe, said = init(lists if n_speakers else lists / "test", tmp_path / "r.yaml", "--systems", wanted)
+    for text in (said, (tmp_path / "r.yaml").read_text()):
+        assert re.search(rf"he pretrained background models? speech16k,? {how}.*; chosen for {why}", text), text
     for system in recipe.systems_or_self:
         assert system.ubm.pretrained
-        assert (system.ubm.adapt is not None) == (n_background == 16)
+        assert (system.ubm.adapt is not None) == (n_speakers == 12)
+        assert system.normalisation.method == ("zt" if n_speakers == 12 else "none")
+        if system.ubm.adapt is not None:
+            adapted = {"method": "map", "relevance_factor": 16, "adapt": ["means", "weights", "variances"]}
+            assert adapted.items() <= system.ubm.adapt.model_dump(mode="json").items()
     assert shipped_names_of(at_rates(recipe, {16000: 1}).recipe) <= {*about_pretrained("speech16k").recogniser.systems}
+
+
+@pytest.mark.parametrize("rate", PRETRAINED)
+def test_the_pretrained_models_are_of_the_rate_that_they_are_listed_for(rate):
+    systems = about_pretrained(PRETRAINED[rate]).recogniser.systems
+    assert {config.front_end["sample_rate"] for config in systems.values()} == {rate}
 
 
 def shipped_names_of(recipe):

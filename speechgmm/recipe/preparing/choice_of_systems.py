@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from speechgmm.recipe.graph.cross_fitting import FEWEST_FOLDS, LEAST_SPEAKERS
 from speechgmm.wording import join_names
 
 SystemsName = Literal["best", "default", "fast"]
@@ -17,8 +16,8 @@ BEST = {
 }
 """The shipped systems whose scores are fused, with their front ends in words."""
 
-PRETRAINED, PRETRAINED_RATE = "speech16k", 16000
-"""The pretrained background models, and the sample rate in Hz that recordings reach if these know their band."""
+PRETRAINED = {16000: "speech16k"}
+"""The pretrained background models by the sample rate in Hz of the features that they know."""
 
 BEST_PRETRAINED = {
     "pretrained_mfcc_raw": "mel cepstra, mean kept",
@@ -27,10 +26,13 @@ BEST_PRETRAINED = {
 }
 """The shipped systems on pretrained background models whose scores are fused, with their front ends in words."""
 
-LEAST_BACKGROUND_SPEAKERS, LEAST_BACKGROUND_MINUTES = FEWEST_FOLDS * LEAST_SPEAKERS, 3.0
-"""A background with less is too small for a background model of its own: calibration needs so many speakers."""
+LEAST_TO_ADAPT, LEAST_TO_TRAIN = 10, 20
+"""Background speakers from which on pretrained models are adapted to them, and from which on they train their own."""
 
-ADAPTATION = "{method: map, adapt: [means, weights]}"
+LEAST_MINUTES = 3.0
+"""Minutes of background speech that either takes."""
+
+ADAPTATION = "{method: map, relevance_factor: 16, adapt: [means, weights, variances]}"
 """How a pretrained background model is adapted to a background that is too small for one of its own."""
 
 SHIPPED_COMPONENTS = 256
@@ -71,19 +73,20 @@ class SystemsChoice:
     why: str  # what is chosen and for how much speech, in one line
     members: tuple[str, ...] = ()  # shipped systems that are fused; none for one system that is written out
     is_independent: bool = False  # whether each speaker has an independent model
-    is_pretrained: bool = False  # whether the background models are those that come with the package
+    pretrained: str | None = None  # name of the background models that come with the package; None for others
     is_adapted: bool = False  # whether these are adapted to the background
     is_normalised: bool = False  # whether scores are normalised, as those of shipped systems are
     is_linear: bool = False  # whether scoring is the quick linear one
 
 
 def choose_systems(
-    wanted: SystemsName, background: Speech, enrolment: Speech, *, fits_pretrained: bool = False
+    wanted: SystemsName, background: Speech, enrolment: Speech, *, pretrained: str | None = None
 ) -> SystemsChoice:
     """Choose by what is wanted and by how much speech there is: of the background, or of the enrolment without one.
 
-    Where the recordings fit the pretrained models, these take the place of a background model that the background is
-    too small for, adapted to it if it has `LEAST_BACKGROUND_SPEAKERS`. Otherwise:
+    `pretrained` names the pretrained models that the recordings fit, if any. These take the place of background models
+    where the background has fewer than `LEAST_TO_TRAIN` speakers or `LEAST_MINUTES`; from `LEAST_TO_ADAPT` speakers
+    with `LEAST_MINUTES` on, they are adapted to it. Otherwise:
 
     | wanted        | background                      | systems            | Gaussians                 | scores      |
     |---------------|---------------------------------|--------------------|---------------------------|-------------|
@@ -94,14 +97,15 @@ def choose_systems(
     | fast          | as for default                  | one, linear        | `FAST_COMPONENTS` at most | as there    |
     | default, fast | none                            | independent models | by the shortest enrolment | as they are |
     """
-    if fits_pretrained and is_small(background):
-        return _pretrained_systems(wanted, background, enrolment)
+    if pretrained and not has_enough(background, LEAST_TO_TRAIN):
+        return _pretrained_systems(wanted, background, enrolment, pretrained)
     if wanted == "best":
         speech, whose = (background, "background") if background.n_speakers else (enrolment, "enrolled")
         size = background_components(speech.seconds)
         is_normalised = speech.n_speakers >= ENOUGH_COHORT
         why = f"systems {join_names([*BEST])}, fused, of {size} Gaussians each"
         why += ("" if is_normalised else ", without normalisation") + f"; {_reason(speech, whose)}"
+        why += ", enough for models of their own" if has_enough(background, LEAST_TO_TRAIN) else ""
         return SystemsChoice(size, why, tuple(BEST), is_normalised=is_normalised)
     if not background.n_speakers:
         size = independent_components(100 * enrolment.least)
@@ -113,32 +117,36 @@ def choose_systems(
     why = f"a background model of {size} Gaussians, speaker models adapted from it"
     why += (", linear scoring" if is_fast else "") + (f", {NORMALISATION.upper()}-norm" if is_normalised else "")
     why += f"; {_reason(background, 'background')}"
+    why += ", enough for a model of their own" if has_enough(background, LEAST_TO_TRAIN) else ""
     return SystemsChoice(size, why, is_normalised=is_normalised, is_linear=is_fast)
 
 
-def is_small(background: Speech) -> bool:
-    """Whether a background is too small for a background model of its own, or missing."""
-    has_speakers = background.n_speakers >= LEAST_BACKGROUND_SPEAKERS
-    return not has_speakers or background.seconds < 60 * LEAST_BACKGROUND_MINUTES
+def has_enough(background: Speech, n_speakers: int) -> bool:
+    """Whether a background has so many speakers, with `LEAST_MINUTES`."""
+    return background.n_speakers >= n_speakers and background.seconds >= 60 * LEAST_MINUTES
 
 
-def _pretrained_systems(wanted: SystemsName, background: Speech, enrolment: Speech) -> SystemsChoice:
+def _pretrained_systems(wanted: SystemsName, background: Speech, enrolment: Speech, pretrained: str) -> SystemsChoice:
     """Choose pretrained models in place of those that the background is too small for."""
-    is_adapted = background.n_speakers >= LEAST_BACKGROUND_SPEAKERS
+    is_adapted = has_enough(background, LEAST_TO_ADAPT)
     is_normalised = background.n_speakers >= ENOUGH_COHORT
     members = tuple(BEST_PRETRAINED) if wanted == "best" else ()
-    model = f"the pretrained background model{'s' if members else ''} {PRETRAINED}"
-    model += ", adapted to the background" if is_adapted else ""
+    model, as_shipped = ("models", "as they come") if members else ("model", "as it comes")
+    model = f"the pretrained background {model} {pretrained}"
+    model += ", adapted to the background" if is_adapted else f" {as_shipped}"
     why = f"systems {join_names(members)}, fused, of {model}" if members else f"{model}, speaker models adapted from it"
     why += f", {NORMALISATION.upper()}-norm" if is_normalised else ""
     why += ", as with systems default" if wanted == "fast" else ""
-    if background.n_speakers:
-        least = f"{LEAST_BACKGROUND_SPEAKERS} speakers and {LEAST_BACKGROUND_MINUTES:g} minutes"
-        why += f"; {_reason(background, 'background')}, where a model of their own takes {least}"
+    if is_adapted:
+        own = "models of their own take" if members else "a model of their own takes"
+        why += f"; {_reason(background, 'background')}, where {own} {LEAST_TO_TRAIN} speakers"
+    elif background.n_speakers:
+        least = f"{LEAST_TO_ADAPT} speakers and {LEAST_MINUTES:g} minutes"
+        why += f"; {_reason(background, 'background')}, where adapting to them takes {least}"
     else:
         why += f"; {_reason(enrolment, 'enrolled')}"
     return SystemsChoice(
-        SHIPPED_COMPONENTS, why, members, is_pretrained=True, is_adapted=is_adapted, is_normalised=is_normalised
+        SHIPPED_COMPONENTS, why, members, pretrained=pretrained, is_adapted=is_adapted, is_normalised=is_normalised
     )
 
 

@@ -27,7 +27,6 @@ from speechgmm.recipe.preparing.choice_of_systems import (
     BEST_PRETRAINED,
     NORMALISATION,
     PRETRAINED,
-    PRETRAINED_RATE,
     SHIPPED_COMPONENTS,
     SHRINKAGE,
     Speech,
@@ -107,8 +106,8 @@ def choose_settings(recordings: Survey, systems: SystemsName = "default") -> Fir
     background = _speech(recordings, by_speaker(roles.get("background", [])))
     if None not in roles:
         enrolment = _speech(recordings, by_speaker(roles.get("enrol", [])))
-        fits = _fits_pretrained(recordings, recordings.utterances)
-        chosen = choose_systems(systems, background, enrolment, fits_pretrained=fits)
+        pretrained = _fitting_models(recordings, recordings.utterances)
+        chosen = choose_systems(systems, background, enrolment, pretrained=pretrained)
         return FirstRecipeSettings(chosen, _why(chosen, background, "no other speech"), background.n_speakers > 0)
     speakers = by_speaker(roles[None])
     evaluated = [utterances for utterances in speakers.values() if len(utterances) > 1]
@@ -127,7 +126,7 @@ def choose_settings(recordings: Survey, systems: SystemsName = "default") -> Fir
     shares = [recordings.seconds(each) * n_enrol / len(each) for each in evaluated]
     enrolment = Speech(len(evaluated), sum(shares), min(shares))
     used = recordings.utterances if background.n_speakers else _with_tests(recordings, n_enrol)
-    chosen = choose_systems(systems, background, enrolment, fits_pretrained=_fits_pretrained(recordings, used))
+    chosen = choose_systems(systems, background, enrolment, pretrained=_fitting_models(recordings, used))
     n_models = min(len(evaluated), len(speakers) // 2) if draws else len(evaluated)
     return FirstRecipeSettings(
         chosen,
@@ -150,13 +149,13 @@ def _why(chosen: SystemsChoice, background: Speech, lack: str) -> str:
     """Say in one line which systems a recipe has and for what reason; `lack` is why there is no background."""
     if background.n_speakers:
         return chosen.why
-    takes_enrolled = chosen.members and not chosen.is_pretrained
+    takes_enrolled = chosen.members and not chosen.pretrained
     return f"{chosen.why}; {lack} for a background model" + (" of others" if takes_enrolled else "")
 
 
-def _fits_pretrained(recordings: Survey, used: Sequence[Utterance]) -> bool:
-    """Whether the recordings that are used are audio of the band that pretrained models know."""
-    return not recordings.corpus.has_features and common_rate(recordings.rates(used)) >= PRETRAINED_RATE
+def _fitting_models(recordings: Survey, used: Sequence[Utterance]) -> str | None:
+    """Name the pretrained models of the rate of the recordings that are used; None if there are none, or no audio."""
+    return None if recordings.corpus.has_features else PRETRAINED.get(common_rate(recordings.rates(used)))
 
 
 def usable_utterances(recordings: Survey, settings: FirstRecipeSettings) -> list[Utterance]:
@@ -270,7 +269,6 @@ def recipe_text(recordings: Survey, settings: FirstRecipeSettings, out: Path) ->
         settings=settings,
         systems=settings.systems,
         members=BEST | BEST_PRETRAINED,
-        pretrained=PRETRAINED,
         adaptation=ADAPTATION,
         overrides=_overrides(settings.systems, rate, resample=bool(other_rates)),
         normalisation=NORMALISED,
@@ -289,9 +287,9 @@ def _overrides(systems: SystemsChoice, rate: int | None, *, resample: bool) -> s
         keys.append(f"ubm: {{adapt: {ADAPTATION}}}")
     if systems.n_components != SHIPPED_COMPONENTS:
         keys.append(f"ubm: {{n_components: {systems.n_components}}}")
-    if systems.is_normalised and systems.is_pretrained:
+    if systems.is_normalised and systems.pretrained:
         keys.append(f"normalisation: {NORMALISED}")
-    if not systems.is_normalised and not systems.is_pretrained:
+    if not systems.is_normalised and not systems.pretrained:
         keys.append("normalisation: {method: none}")
     return ", ".join(keys)
 
