@@ -217,6 +217,19 @@ def test_systems_have_the_corpus_of_the_recipe_whatever_they_say():
     assert line.startswith("r.yaml:1:10: corpus.kind: 'synthetc'")
 
 
+def test_files_of_the_same_text_are_read_each_for_itself():
+    recipe = write(f"{SMALL}systems: [one.yaml, two.yaml]\n")
+    for name in ("one.yaml", "two.yaml"):
+        write("ubm: {n_components: 4}\n", name)
+    first, second = load_recipe(recipe, ["systems.one.ubm.n_components=8"]).systems
+    assert (first.ubm.n_components, second.ubm.n_components) == (8, 4)
+    for name in ("one.yaml", "two.yaml"):
+        write("ubm: {n_components: many}\n", name)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe)
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == ["one.yaml:1:7", "two.yaml:1:7"]
+
+
 def test_sections_beside_systems_are_refused_where_they_stand():
     (line,) = refused(f"{SMALL}systems: [{{name: a}}, {{name: b}}]\nubm: {{n_components: 3}}\n")
     assert line == "r.yaml:3:1: ubm: systems have their own; expected none here"

@@ -26,9 +26,10 @@ def resolve_systems(document: Document, changes: Sequence[Override]) -> None:
             continue
         at: Key = ("systems", number)
         place = document.place_of(at)
-        name = _read_system(value, at, document).values.get("name")
-        own = [moved(change, 1 + _n_parts(name), at) for change in changes if _is_of(change, name)]
-        system = _read_system(value, at, document, own)
+        system = _read_system(value, at, document)
+        name = system.values.get("name")
+        if own := [moved(change, 1 + _n_parts(name), at) for change in changes if _is_of(change, name)]:
+            system = _read_system(value, at, document, own)
         names += [name] if isinstance(name, str) else []
         _check_system(system, names, place)
         _give_corpus(system, document)

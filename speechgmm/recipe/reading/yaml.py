@@ -7,6 +7,7 @@ keys and recursive anchors are refused. Every refusal is noted, so that all prob
 import re
 import warnings
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -194,24 +195,29 @@ class _Scanner(Scanner):
 
 def _compose(text: str, key: Key, place: Place, document: Document) -> Node | None:
     """Parse YAML text into nodes, which know their lines; return None if it is not YAML."""
-    reader = YAML(typ="safe", pure=True)
-    reader.Resolver, reader.Scanner = _Resolver, _Scanner
     try:
         if OTHER_VERSION.search(text):
             document.refuse(key, "says that it is of another version than YAML 1.2", place)
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2.2, section 7.1: the last one counts
-            node: Node | None = reader.compose(text)
+        return _nodes_of(text)
     except RecursionError:
         document.refuse(key, f"more than {MAX_KEYS} keys or {MAX_DEPTH} levels", place)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         document.refuse(key, f"not YAML: {problem}", _place_of_mark(place, mark))
-    else:
-        return node
     return None
+
+
+@lru_cache(maxsize=32)
+def _nodes_of(text: str) -> Node | None:
+    """Parse YAML text, once if several systems, or points of a series, are based on the same file."""
+    reader = YAML(typ="safe", pure=True)
+    reader.Resolver, reader.Scanner = _Resolver, _Scanner
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2.2, section 7.1: the last one counts
+        node: Node | None = reader.compose(text)
+    return node
 
 
 def _place_of_mark(place: Place, mark: Any) -> Place:
