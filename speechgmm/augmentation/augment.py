@@ -32,6 +32,12 @@ class CopyPlan:
     name: str  # of the recording
     number: int  # of the copy, from 1
 
+    @property
+    def n_flaws(self) -> int:
+        """Number of the copy's effects, beside its level."""
+        rng = copy_generator(self.config.seed, self.name, self.number)
+        return sum(name != "level_db" for name in draw_effects(self.config, rng, self.effect_in_turn()))
+
     def apply(self, samples: FloatArray, sample_rate: int) -> Float32Array:
         """Make the copy of the recording's samples (n,), as `augment` does; copies have the effects in turn."""
         rng = copy_generator(self.config.seed, self.name, self.number)

@@ -10,7 +10,7 @@ import soundfile
 
 from helpers.recipes import synthetic_corpus, write_recipe
 from speechgmm import AugmentConfig, load_recipe, open_store, run
-from speechgmm.augmentation.augment import CopyPlan
+from speechgmm.augmentation.augment import CopyPlan, copy_generator, draw_effects
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError, RecipeError
 from speechgmm.features.extract import FeatureConfig, extract
@@ -79,6 +79,14 @@ def recordings(role):
     return [each for each in role.utterances if not isinstance(each, Copy)]
 
 
+def flaws_of(copy):
+    """The effects of a copy by the definition: drawn from the seed, the recording's name and the number."""
+    codecs = ["mp3", "opus", "vorbis", "gsm", "mulaw"]
+    config = AugmentConfig(band=[[300, 3400]], codec=codecs, noise={}, reverb={}, level_db=[-20, 0])
+    rng = copy_generator(0, copy.of, copy.number)
+    return {*draw_effects(config, rng, CopyPlan(config, copy.of, copy.number).effect_in_turn())} - {"level_db"}
+
+
 # ---- which roles have copies ----
 
 
@@ -92,8 +100,13 @@ def test_the_background_and_tests_of_calibration_have_copies_and_enrolment_and_t
     assert (len(recordings(enrolment_tests)), len(copies(enrolment_tests))) == (8, 16)
     for _, known, enrolled, tried, _ in folds:
         assert len(copies(known)) == 2 * len(recordings(known)) > 0
-        assert len(copies(tried)) == 2 * len(recordings(tried)) > 0
+        assert {len(flaws_of(each)) for each in copies(tried)} == {1}
         assert not copies(enrolled)
+    # of the copies of the folds' tests none with one flaw is missing
+    of_tests = {each.id for *_, tried, _ in folds for each in recordings(tried)}
+    one = {each.id for each in copies(background) if len(flaws_of(each)) == 1 and each.of in of_tests}
+    assert {each.id for *_, tried, _ in folds for each in copies(tried)} == one
+    assert 0 < len(one) < 2 * len(of_tests)
     assert done.metrics["calibration"]["copies"] == 2
     assert done.metrics["trials"]["trials"]["n_target"] == 8
     scores = (done.folder / "scores.csv").read_text()
@@ -231,7 +244,7 @@ def test_a_recipe_without_augmentation_says_nothing_of_it():
 
 
 def test_stages_without_augmentation_keep_their_digests(folder):
-    """The digest of a features stage, from its inputs as version 2 of the stage has stated them so far."""
+    """The digest of a features stage, from its inputs as version 3 of the stage states them."""
     path = folder / "one.wav"
     soundfile.write(path, np.ones(10), 16000)
     utterances = (Utterance("one", "ann", str(path)),)
@@ -243,11 +256,11 @@ def test_stages_without_augmentation_keep_their_digests(folder):
         "config": recipe.features.model_dump(mode="json"),
         "utterances": [["one", hashlib.sha256(path.read_bytes()).hexdigest()]],
     }
-    assert features.digest == StageKey("features", 2, inputs).digest
+    assert features.digest == StageKey("features", 3, inputs).digest
     augmented = Recipe(name="x", corpus={"kind": "synthetic"}, augment={"level_db": [0, 0]})
     changed = extract_roles(augmented, corpus, planner).roles[0]
     assert changed["background"].features.digest != features.digest
-    assert changed["test"].features.digest == StageKey("features", 2, {**inputs, "utterances": []}).digest
+    assert changed["test"].features.digest == StageKey("features", 3, {**inputs, "utterances": []}).digest
 
 
 def corpus_of(background):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from speechgmm.augmentation.config import AugmentConfig
 from speechgmm.corpus.manifest import Utterance
 from speechgmm.errors import CorpusError, ModelError
 from speechgmm.gmm.training.config import IndependentConfig
@@ -67,7 +68,7 @@ def cross_fitted_systems(
         if augment := recipe.augment:
             known = copies.beside(known) if augment.background else known
             enrolled = copies.beside(enrolled) if augment.enrolment else enrolled
-            test = copies.beside(test) if augment.calibration else test
+            test = copies.with_one_flaw(test, augment.effects_alone) if augment.calibration else test
         systems = []
         for system, background in zip(recipe.systems_or_self, backgrounds, strict=True):
             system_label = f" of fold {number}" + (f", {system.name}" if recipe.systems else "")
@@ -90,6 +91,16 @@ class _Copies:
     def beside(self, recordings: Sequence[Utterance]) -> tuple[Utterance, ...]:
         """Return recordings, each followed by its copies."""
         return tuple(each for recording in recordings for each in (recording, *self._of.get(recording.id, ())))
+
+    def with_one_flaw(self, recordings: Sequence[Utterance], config: AugmentConfig) -> tuple[Utterance, ...]:
+        """Return recordings, each followed by those of its copies that have at most one flaw.
+
+        Those with several would be as many as those with a certain one, and recordings rarely have several: a
+        calibration that fits them is too careful with the others.
+        """
+        return tuple(
+            each for each in self.beside(recordings) if not isinstance(each, Copy) or each.plan(config).n_flaws <= 1
+        )
 
 
 def _check_first_models(recipe: Recipe) -> None:

@@ -135,7 +135,7 @@ def calibration_phrase(calibration: Mapping[str, Any]) -> str:
     else:
         how = f"on {trained_on}"
     copies = calibration.get("copies")
-    tests = f", with {copies} augmented {'copies' if copies > 1 else 'copy'} of each test" if copies else ""
+    tests = f", with up to {copies} augmented {'copies' if copies > 1 else 'copy'} of each test" if copies else ""
     start = ", from the map that comes with speechgmm" if calibration.get("prior") == "shipped" else ""
     return f"calibrated {how}{tests}{start}"
 

@@ -153,8 +153,9 @@ class AugmentSection(AugmentConfig):
         Whether background model, factors and back end are trained on copies of the background too. The cohort that
         normalises scores stays as recorded.
     calibration : bool
-        Whether a calibration on the background also learns from copies of tests, compared with models as they are
-        enrolled; other calibrations never do. No copy is compared with a model that has its recording.
+        Whether a calibration on the background also learns from copies of tests that have one effect beside the level,
+        compared with models as they are enrolled; other calibrations never do. No copy is compared with a model that
+        has its recording.
     enrolment : bool
         Whether speakers are enrolled from copies of their recordings too, and so are those of calibration trials.
     """
