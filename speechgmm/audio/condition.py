@@ -66,7 +66,7 @@ class Condition:
 
 MEASURES: Final = tuple(field.name for field in fields(Condition))
 
-MARGINS: Final = {"low": 100.0, "level": 6.0, "snr": 6.0, "clipped": 0.001, "decay": 0.01, "holes": 0.003}
+MARGINS: Final = {"low": 100.0, "level": 6.0, "snr": 3.0, "clipped": 0.001, "decay": 0.01, "holes": 0.003}
 """Differences that matter, in the units of each measure."""
 
 HIGH_MARGIN: Final = 0.1
