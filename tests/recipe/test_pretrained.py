@@ -24,6 +24,7 @@ from speechgmm.recipe.schema.sections import BackgroundConfig
 from speechgmm.recipe.shipped import shipped_file, shipped_names
 from speechgmm.recipe.stages.pretrained import known_recordings, shipped_source
 from speechgmm.recipe.stages.rates import at_rates
+from speechgmm.scoring.shipped_map import shipped_map
 
 SERIAL = Engine("serial")
 OF_THE_PACKAGE = pretrained.pretrained_folder
@@ -148,11 +149,16 @@ def test_an_own_back_end_is_fitted_to_vectors_by_the_pretrained_model(go, home):
 
 
 def test_a_fusion_without_a_background_is_scaled_by_the_enrolment(go, home):
-    systems = f"[{{name: a, {_flow(SMALL)}}}, {{name: b, {_flow(PLDA)}}}]"
-    done = go(f"{ALONE}systems: {systems}\ncalibration: {{systems: scaled}}\n", "fusion")
-    assert any("the scores are not calibrated: 0 speakers of the background" in each for each in done.warnings)
-    assert not any("whatever their scales" in each for each in done.warnings)
+    fusion = f"{ALONE}systems: [{{name: a, {_flow(SMALL)}}}, {{name: b, {_flow(PLDA)}}}]\n"
+    learnt = go(f"{fusion}calibration: {{systems: scaled}}\ndecision: {{method: eer}}\n", "learnt")
+    assert any("the scores are not calibrated: 0 speakers of the background" in each for each in learnt.warnings)
+    done = go(f"{fusion}calibration: {{systems: scaled}}\n", "fusion")
+    assert not any("whatever their scales" in each for each in (*done.warnings, *learnt.warnings))
+    assert any("by the map that comes with speechgmm alone" in each for each in done.warnings)
+    unscaled = json.loads((stage(learnt, "calibration").folder / "calibration.json").read_text())
     document = json.loads((stage(done, "calibration").folder / "calibration.json").read_text())
+    assert document["scales"] == unscaled["scales"]
+    total = []
     for number, name in enumerate("ab"):
         folder = stage(done, f"scores of the enrolment of {name}").folder
         names = json.loads((folder / "scores.json").read_text())
@@ -164,6 +170,12 @@ def test_a_fusion_without_a_background_is_scaled_by_the_enrolment(go, home):
             if not test.startswith(model)
         ]
         assert document["scales"][number] == pytest.approx(np.std(others))
+        total.append(np.array(others) / np.std(others))
+    known, sums = shipped_map(), np.sum(total, axis=0)
+    assert document["standard"] == pytest.approx([sums.mean(), sums.std()])
+    weight = known.weight / sums.std()
+    assert document["calibration"]["weights"] == pytest.approx([weight, weight])
+    assert document["calibration"]["offset"] == pytest.approx(known.offset - weight * sums.mean())
 
 
 def _flow(text):

@@ -163,14 +163,33 @@ def test_the_shipped_maps_are_of_scores_such_as_they_were_learnt_of(tmp_path, se
     assert (graph._known_before(load_recipe(tmp_path / "r.yaml")) is not None) == holds
 
 
-@pytest.mark.parametrize(("key", "holds"), [("calibration.systems=equal", True), ("calibration.systems=scaled", False)])
-def test_the_shipped_maps_are_of_plain_sums_of_systems_that_all_have_such_scores(small, key, holds):
+@pytest.mark.parametrize(
+    ("key", "holds"),
+    [("calibration.systems=equal", True), ("calibration.systems=scaled", True), ("calibration.systems=trained", False)],
+)
+def test_the_shipped_maps_are_of_sums_of_systems_that_all_have_such_scores(small, key, holds):
     recipe = load_recipe(small.folder / "fused.yaml", [key])
     assert (graph._known_before(recipe) is not None) == holds
     (small.folder / "other.yaml").write_text(
         (small.folder / "fused.yaml").read_text().replace("{name: a,", "{name: a, scoring: {method: linear},", 1)
     )
     assert graph._known_before(load_recipe(small.folder / "other.yaml", [key])) is None
+
+
+def test_the_shipped_map_is_of_scaled_sums_where_systems_are_scaled(small, learnt):
+    done = small("calibration.systems=scaled", "name=scaled-sum", recipe="fused.yaml")
+    stored, found = calibration_of(done)
+    trials = learnt["trials"]
+    scales = trials.scores[~trials.target].std(axis=0)
+    np.testing.assert_allclose(stored["scales"], scales, rtol=1e-9)
+    again = train_calibration(
+        trials.scores[trials.target] / scales,
+        trials.scores[~trials.target] / scales,
+        CalibrationConfig(systems="equal"),
+        prior=shipped_map().prior(Standard.of(enrolled_nontargets(done, ("a", "b")) / scales)),
+        n_speakers=12,
+    )
+    np.testing.assert_allclose([*found.weights, found.offset], [*again.weights, again.offset], rtol=1e-9)
 
 
 # ---- the map alone ----

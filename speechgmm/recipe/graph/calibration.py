@@ -15,6 +15,7 @@ from speechgmm.recipe.graph.cross_fitting import FoldSystems, cross_fitted_syste
 from speechgmm.recipe.graph.system import System
 from speechgmm.recipe.layout import ON_BACKGROUND, ON_OTHER_CORPORA
 from speechgmm.recipe.schema.recipe import Recipe
+from speechgmm.recipe.schema.sections import PretrainedVectorsConfig
 from speechgmm.recipe.stages.calibration import (
     LabelledScores,
     calibration_output,
@@ -84,11 +85,12 @@ def _on_background(
     try:
         folds = cross_fitted_systems(recipe, backgrounds, features[0]["enrol"], context)
     except (CorpusError, ModelError) as error:
-        if known is None and not _scales_by_enrolment(recipe, systems):
-            raise
-        if known is None:
+        scaled = _scales_by_enrolment(recipe, systems)
+        if known is not None and (recipe.decision.method == "bayes" or not scaled):
+            return _by_map_alone(recipe, known, systems, features, corpus, str(error), context)
+        if scaled:
             return _scales_alone(recipe, systems, features, corpus, str(error), context)
-        return _by_map_alone(recipe, known, systems, features, corpus, str(error), context)
+        raise
     inputs: dict[str, JsonValue] = {
         "scores": [[_digests(system.scored) for system in fold.systems] for fold in folds],
         "speakers": [[[each.id, each.speaker] for each in fold.test] for fold in folds],
@@ -97,8 +99,8 @@ def _on_background(
 
     def labelled() -> LabelledScores:
         """Label all pairs of each fold that all systems have scored, on the scale of the whole systems."""
-        whole = Standard.of(_enrolled_nontargets(systems, corpus, features))
-        trials = []
+        others = _enrolled_nontargets(systems, corpus, features)
+        whole, trials = Standard.of(others), []
         for fold in folds:
             scores = restrict_to_common([system.scores for system in fold.systems])
             of_fold = label_all_pairs(scores, fold.test, recipe.calibration.sides, backgrounds[0].store)
@@ -106,7 +108,7 @@ def _on_background(
             if whole is not None and own is not None:
                 of_fold = of_fold._replace(scores=own.convert(of_fold.scores, whole))
             trials.append(of_fold)
-        return join_trials(trials)._replace(standard=whole)
+        return join_trials(trials)._replace(others=others)
 
     output = calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context, known)
     return Calibrated(output, folds, tuple(system.name for system in recipe.systems_or_self))
@@ -127,7 +129,7 @@ def _by_map_alone(
 
     def labelled() -> LabelledScores:
         """Return no trials, but the nontargets of the whole systems."""
-        return no_trials(len(systems))._replace(standard=Standard.of(_enrolled_nontargets(systems, corpus, features)))
+        return no_trials(len(systems))._replace(others=_enrolled_nontargets(systems, corpus, features))
 
     inputs: dict[str, JsonValue] = {"enrolment": _enrolment_inputs(systems, corpus, features)}
     output = calibration_output(recipe, inputs, labelled, ON_OTHER_CORPORA, context, known)
@@ -150,9 +152,8 @@ def _scales_alone(
     """Learn the scales of the systems' scores from the enrolment of other speakers, and no calibration."""
 
     def labelled() -> LabelledScores:
-        """Return these scores as nontarget trials."""
-        scores = _enrolled_nontargets(systems, corpus, features)
-        return LabelledScores(scores, np.zeros(len(scores), np.bool_), np.empty((len(scores), 0)), 0)
+        """Return no trials, but these scores."""
+        return no_trials(len(systems))._replace(others=_enrolled_nontargets(systems, corpus, features))
 
     inputs: dict[str, JsonValue] = {"enrolment": _enrolment_inputs(systems, corpus, features), "refused": why}
     return Calibrated(calibration_output(recipe, inputs, labelled, ON_BACKGROUND, context, refused=why))
@@ -179,7 +180,7 @@ def _on_list(
         scores = np.stack([system.scores.for_trials(trials) for system in systems], axis=1)  # one matrix at a time
         sides, store = recipe.calibration.sides, features[0]["test"].store
         listed = label_listed_trials(scores, trials, corpus.speaker_of, sides, store)
-        return listed._replace(standard=Standard.of(_enrolled_nontargets(systems, corpus, features)))
+        return listed._replace(others=_enrolled_nontargets(systems, corpus, features))
 
     output = calibration_output(recipe, inputs, labelled, f"the trials of {name}", context, _known_before(recipe))
     return Calibrated(output)
@@ -214,9 +215,15 @@ def _known_before(recipe: Recipe) -> ShippedMap | None:
     """Return the map that comes with the package, if it is asked for and of scores such as those of all systems."""
     calibration = recipe.calibration
     asked = calibration.method == "logistic" and calibration.prior == "shipped"
-    if not asked or calibration.systems != "equal" or calibration.sides:
+    if not asked or calibration.systems == "trained" or calibration.sides:
         return None
-    return shipped_map() if all(map(_adapts, recipe.systems_or_self)) else None
+    alike = _adapts if calibration.systems == "equal" else _adapts_or_is_pretrained
+    return shipped_map() if all(map(alike, recipe.systems_or_self)) else None
+
+
+def _adapts_or_is_pretrained(system: Recipe) -> bool:
+    """Whether the scores of a system are such, or those of a back end that comes with the package; scaled alike."""
+    return _adapts(system) or (isinstance(system.vectors, PretrainedVectorsConfig) and not system.backend)
 
 
 def _adapts(system: Recipe) -> bool:

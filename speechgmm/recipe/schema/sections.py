@@ -190,7 +190,8 @@ class CalibrationSection(Configuration):
     prior : "shipped", "wide" or "none"
         For "logistic", what is known before the trials, which count by the number of their speakers. "shipped": the map
         that was learnt on other corpora and comes with the package. It is of the log-likelihood ratios of models that
-        are adapted from one background model, normalised or not, and of sums of them; other scores get "wide". "wide":
+        are adapted from one background model, normalised or not, and of sums of them, and where `systems` is "scaled"
+        also with pretrained PLDA; other scores get "wide". "wide":
         the scale of the scores alone, so that few speakers give small ratios. "none": nothing; trials without an error
         then give no calibration.
     systems : "equal", "scaled" or "trained"

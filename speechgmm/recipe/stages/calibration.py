@@ -36,7 +36,7 @@ from speechgmm.scoring.shipped_map import ShippedMap, Standard
 from speechgmm.scoring.side_information import N_COLUMNS, SideKind, side_columns
 from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold, with_preset_costs
 
-VERSION = 3
+VERSION = 4
 """Rises whenever the same inputs would give another output."""
 
 SCALES = "scales"
@@ -57,7 +57,7 @@ class LabelledScores(NamedTuple):
     side: Float64Array
     n_speakers: int  # whose trials they are
     n_folds: int | None = None  # that they come from; None for a trial list
-    standard: Standard | None = None  # of the systems' nontargets, if they are known beside these trials
+    others: Float64Array | None = None  # scores (M, S) that are of nontargets for sure, known beside these trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +73,8 @@ class TrainedCalibration:
     n_speakers: int | None = None  # of these trials; None in results of earlier versions
     folds: int | None = None  # that the trials come from; None for a trial list
     prior: str | None = None  # what was known before the trials: "shipped", "wide"; None for nothing
-    standard: Sequence[float] | None = None  # mean and deviation of the sum of unknown speakers' scores
-    copies: int | None = None  # augmented copies of each test that are tests too; None for none
+    standard: Sequence[float] | None = None  # mean and deviation of the sum of unknown speakers' scores, scaled
+    copies: int | None = None  # augmented copies of each test; those with one flaw are tests too; None for none
     errors: DecisionErrors | None = None  # of decisions on the trials that it was trained on
     sides: tuple[SideKind, ...] = ()  # the side information that it takes
 
@@ -169,6 +169,8 @@ def load_scales(folder: Path) -> tuple[float, ...]:
 def scales_of(recipe: Recipe, trials: LabelledScores) -> tuple[float, ...]:
     """Compute the deviation of each system's nontarget scores, if these are to be divided by it."""
     nontarget = trials.scores[~trials.target]
+    if not len(nontarget) and trials.others is not None:
+        nontarget = trials.others
     if recipe.calibration.systems != "scaled" or not len(nontarget):
         return ()
     deviations = nontarget.std(axis=0)
@@ -187,14 +189,14 @@ def train_on(recipe: Recipe, trials: LabelledScores, trained_on: str, known: Shi
 
     `known` is the shipped map where it holds; ON_OTHER_CORPORA takes that alone, and a threshold that needs no trials.
     """
-    scores, target, side, n_speakers, n_folds, standard = trials
+    scores, target, side, n_speakers, n_folds, others = trials
+    if scales := scales_of(recipe, trials):
+        scores, others = scores / np.array(scales), None if others is None else others / np.array(scales)
+    standard = None if others is None else Standard.of(others)
     if trained_on == ON_OTHER_CORPORA and known is not None:
-        return _by_map_alone(recipe, known, standard)
+        return _by_map_alone(recipe, known, standard, scales)
     n_target, n_nontarget = int(target.sum()), int((~target).sum())
     _check_both_kinds(n_target, n_nontarget)
-    scales = scales_of(recipe, trials)
-    if scales:
-        scores = scores / np.array(scales)
     prior = _prior(recipe, known, standard or Standard.of(scores[~target]))
     learns_alone = recipe.calibration.method == "logistic" and prior is None
     if learns_alone:
@@ -232,15 +234,17 @@ def _prior(recipe: Recipe, known: ShippedMap | None, standard: Standard | None) 
     return "wide" if known is None or standard is None else known.prior(standard)
 
 
-def _by_map_alone(recipe: Recipe, known: ShippedMap, standard: Standard | None) -> TrainedCalibration:
-    """Calibrate by what is known before any trial."""
+def _by_map_alone(
+    recipe: Recipe, known: ShippedMap, standard: Standard | None, scales: tuple[float, ...]
+) -> TrainedCalibration:
+    """Calibrate by what is known before any trial, given the standard of scaled scores."""
     if standard is None:
         raise CorpusError("one enrolled speaker, and no other's recordings to compare with; expected two or more")
     weight, offset = known.prior(standard).mean.tolist()
     of_all = LinearCalibration(weights=(weight,) * len(standard.means), offset=offset)
     threshold, measured = find_threshold((), (), decision_of(recipe)), (standard.sum_mean, standard.sum_deviation)
     return TrainedCalibration(
-        of_all, ON_OTHER_CORPORA, 0, 0, threshold, n_speakers=0, prior="shipped", standard=measured
+        of_all, ON_OTHER_CORPORA, 0, 0, threshold, scales, n_speakers=0, prior="shipped", standard=measured
     )
 
 
