@@ -565,8 +565,11 @@ def quickstart(tmp_path_factory):
     """Runs a small experiment; all share the voices."""
     folder = tmp_path_factory.mktemp("results")
     recipe = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
-    corpus = ("corpus.n_speakers=5", "corpus.n_background=10")
-    small = (*corpus, "ubm.n_components=4", "ubm.n_iterations=3", "calibration.method=none", "evaluation.dcf=[sre08]")
+    small = (
+        *("corpus.n_speakers=5", "corpus.n_background=10", "corpus.seconds=2"),
+        *("corpus.n_background_utterances=2", "corpus.n_enrol=2", "corpus.n_test=2"),
+        *("ubm.n_components=4", "ubm.n_iterations=3", "calibration.method=none", "evaluation.dcf=[sre08]"),
+    )
 
     def quickstart(*overrides):
         return run(recipe, overrides=(*small, *overrides), results=folder, engine=Engine("serial")).folder
