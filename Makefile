@@ -4,6 +4,8 @@ BIN := .venv/bin
 # Which tests `make unit` and `make test-minimal` run, e.g. TESTS="tests/gmm tests/features"; all of them if empty.
 TESTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Without what Python has compiled before, every process of every target would compile the package and its tests again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install quickstart test test-slow test-minimal lint types layers unit browser format schema benchmarks fuzz pretrained clean
 
