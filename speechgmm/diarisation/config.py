@@ -42,7 +42,7 @@ class DiarisationConfig(Configuration):
 
     window: float = Field(1.5, gt=0)
     hop: float = Field(0.25, gt=0)
-    merge_above: float = 0.0
+    merge_above: float = 2.0
     window_weight: float = Field(0.1, gt=0, le=1)
     speaker_cost: float = Field(4.0, gt=0)
     turn: float = Field(8.0, gt=0)
