@@ -1,7 +1,6 @@
 """The command line, as a person meets it."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -20,15 +19,9 @@ from speechgmm import __version__
 FULL = Path("/dev/full")
 
 
-def speechgmm(*arguments, cwd=None, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "speechgmm", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-        env={**os.environ, **environment},
-    )
+def speechgmm(*arguments, cwd=None):
+    command = [sys.executable, "-m", "speechgmm", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +61,18 @@ def test_a_run_ends_with_a_table_and_the_path_of_the_results(recipe):
         (["runn"], "runn"),
     ],
 )
-def test_a_mistake_is_one_message_and_status_2(recipe, arguments, message):
-    done = speechgmm(*arguments, cwd=recipe.parent)
-    assert done.returncode == 2
+def test_a_mistake_is_one_message_and_status_2(recipe, arguments, message, monkeypatch):
+    monkeypatch.chdir(recipe.parent)
+    done = invoke(*arguments)  # which raises what would be a traceback
+    assert done.exit_code == 2
     assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_so_it_is_of_a_process(recipe):
+    done = speechgmm("run", "tiny.yaml", "--set", "ubm.n_componets=3", cwd=recipe.parent)
+    assert done.returncode == 2
+    assert "did you mean n_components?" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -174,10 +175,12 @@ def test_recordings_of_the_talkers_are_written(tmp_path):
     assert (tmp_path / "voices" / "trials.txt").read_text()
 
 
-def test_the_table_fits_by_moving_the_meanings_below(recipe):
+def test_the_table_fits_by_moving_the_meanings_below(recipe, monkeypatch):
+    monkeypatch.chdir(recipe.parent)
     command = ["run", recipe, "--engine", "serial", "--until", "evaluation"]
     for columns in (20, 70, 200):  # the second and third run find all stages stored
-        done = speechgmm(*command, cwd=recipe.parent, COLUMNS=str(columns))
+        monkeypatch.setenv("COLUMNS", str(columns))
+        done = invoke(*command)
         lines = done.stdout.splitlines()
         (row,) = (line for line in lines if line.split()[:1] == ["EER"])
         assert row.split()[1].endswith("%")
