@@ -20,6 +20,7 @@ from speechgmm.gallery.config import (
     front_end_of,
     model_front_end,
     read_calibration,
+    read_scales,
 )
 from speechgmm.gallery.config_file import config_text
 from speechgmm.gallery.gallery import Gallery
@@ -127,6 +128,7 @@ def build_gallery(
     for source in sources.values():
         if source.calibration is not None:
             read_calibration(source.calibration, len(source.systems))
+            read_scales(source.calibration, len(source.systems))
     config = GalleryConfig(
         channel=channel,
         decisions=decisions or DecisionConfig(),

@@ -347,6 +347,18 @@ def read_calibration(path: Path, n_systems: int = 1) -> Calibration:
     return calibration
 
 
+def read_scales(path: Path, n_systems: int) -> tuple[float, ...]:
+    """Read what a calibration divides the scores of each system by; nothing where it takes them as they are.
+
+    A damaged file, or numbers that are not those of so many systems, raise a GalleryError.
+    """
+    scales = _read_calibration_data(path).get("scales", [])
+    is_list = isinstance(scales, list) and all(isinstance(each, int | float) and each > 0 for each in scales)
+    if not is_list or len(scales) not in (0, n_systems):
+        raise GalleryError(f"{path}: scales {scales}; expected a number above 0 for each of {n_systems} systems")
+    return tuple(map(float, scales))
+
+
 def read_sides(path: Path) -> tuple[SideKind, ...]:
     """Read which kinds of side information a calibration takes; a damaged file raises a GalleryError."""
     return _sides_of(_read_calibration_data(path))

@@ -23,6 +23,7 @@ from speechgmm.gallery.config import (
     front_end_of,
     read_calibration,
     read_decision_errors,
+    read_scales,
     read_sides,
 )
 from speechgmm.gallery.layout import CALIBRATION_FILE, COHORT_FILE, UBM_FILE
@@ -154,6 +155,12 @@ class Recogniser:
         return None if path is None else read_calibration(path, len(self.systems))
 
     @cached_property
+    def scales(self) -> Float64Array:
+        """What the systems' scores are divided by before they are calibrated, shape (S,)."""
+        path, n_systems = self._calibration_file, len(self.systems)
+        return np.array((() if path is None else read_scales(path, n_systems)) or np.ones(n_systems))
+
+    @cached_property
     def sides(self) -> tuple[SideKind, ...]:
         """The side information of tests that the calibration weighs."""
         path = self._calibration_file
@@ -207,6 +214,7 @@ class Recogniser:
         calibration = self.calibration
         if calibration is None:
             return FusedScores(by_system[0], by_system[0])
+        by_system = by_system / self.scales[:, np.newaxis, np.newaxis]
         first = self.systems[0]
         n_frames = [len(test[first.config.fingerprint]) for test in tests]
         side = None

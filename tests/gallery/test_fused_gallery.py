@@ -100,6 +100,25 @@ def test_fused_ratios_are_those_of_the_run(results, corpus, filled):
     assert gallery.config.score_unit == "nats, calibrated"
 
 
+def test_scaled_ratios_are_those_of_the_run(results, corpus, tmp_path):
+    keys = ["calibration={systems: scaled}", "name=scaled"]
+    run(results.parent / "r.yaml", overrides=keys, results=results.parent, engine=Engine("serial"))
+    scaled = results.parent / "scaled"
+    assert len(json.loads((scaled / "calibration.json").read_text())["scales"]) == 3
+    gallery = fill(gallery_of_results(scaled, tmp_path / "scaled"), corpus)
+    found = score_tests(gallery, [gallery.read(each.path) for each in corpus.test])
+    order = [found.names.index(model) for model in corpus.models]
+    np.testing.assert_allclose(found.matrix[order], llrs_of_the_run(scaled, corpus), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("scales", [[1.0, 2.0], [1.0, 0.0, 2.0], "one"])
+def test_scales_of_other_systems_are_refused(source, tmp_path, scales):
+    document = json.loads(source.calibration.read_text()) | {"scales": scales}
+    (tmp_path / "calibration.json").write_text(json.dumps(document))
+    with pytest.raises(GalleryError, match="expected a number above 0 for each of 3 systems"):
+        build_gallery(tmp_path / "gallery", {"": replace(source, calibration=tmp_path / "calibration.json")})
+
+
 def test_systems_of_one_background_model_share_its_statistics(filled):
     assert len(filled.front_ends) == 2
     assert len(filled.recognisers[0].backgrounds) == 2
