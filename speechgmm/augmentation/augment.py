@@ -163,7 +163,7 @@ def _apply(
 def _through_band(
     samples: Float32Array, sample_rate: int, low: float, high: float, rng: np.random.Generator
 ) -> Float32Array:
-    """Limit the band; if a telephone's rate has it, half of the copies pass through that rate, which leaves no rest."""
+    """Limit the band; half of the copies that a telephone's rate holds pass through it, which leaves nothing above."""
     limited = band_limit(samples, sample_rate, low, high)
     if not high < TELEPHONE_RATE / 2 < sample_rate / 2 or rng.random() < 0.5:
         return limited

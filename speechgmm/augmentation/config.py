@@ -98,7 +98,7 @@ class AugmentConfig(Configuration):
         Copies of each recording.
     band : list of [low, high], Hz, 0 to 100000, optional
         Pass bands, of which a copy draws one, such as [300, 3400] for a telephone; 0 leaves out the lower edge. Of
-        copies with a band below 4 kHz, half pass through a telephone's sample rate, 8 kHz.
+        copies whose band ends below 4 kHz, half pass through a telephone's sample rate, 8 kHz.
     codec : list of "mp3", "opus", "vorbis", "gsm", "mulaw", optional
         Codecs, of which a copy draws one: MP3 at 24 kb/s, Opus at 16 kb/s, Vorbis at about 25 kb/s, GSM full rate at
         8 kHz, and mu-law companding at the recording's own rate.

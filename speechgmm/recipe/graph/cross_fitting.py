@@ -95,8 +95,8 @@ class _Copies:
     def with_one_flaw(self, recordings: Sequence[Utterance], config: AugmentConfig) -> tuple[Utterance, ...]:
         """Return recordings, each followed by those of its copies that have at most one flaw.
 
-        Those with several would be as many as those with a certain one, and recordings rarely have several: a
-        calibration that fits them is too careful with the others.
+        Copies with several are hard, and recordings rarely have several: a calibration that fits them is too careful
+        with the others.
         """
         return tuple(
             each for each in self.beside(recordings) if not isinstance(each, Copy) or each.plan(config).n_flaws <= 1

@@ -153,9 +153,9 @@ class AugmentSection(AugmentConfig):
         Whether background model, factors and back end are trained on copies of the background too. The cohort that
         normalises scores stays as recorded.
     calibration : bool
-        Whether a calibration on the background also learns from copies of tests that have one effect beside the level,
-        compared with models as they are enrolled; other calibrations never do. No copy is compared with a model that
-        has its recording.
+        Whether a calibration on the background also learns from copies of tests with at most one effect beside the
+        level, compared with models as they are enrolled; other calibrations never do. No copy is compared with a model
+        that has its recording.
     enrolment : bool
         Whether speakers are enrolled from copies of their recordings too, and so are those of calibration trials.
     """
@@ -191,7 +191,7 @@ class CalibrationSection(Configuration):
         For "logistic", what is known before the trials, which count by the number of their speakers. "shipped": the map
         that was learnt on other corpora and comes with the package. It is of the log-likelihood ratios of models that
         are adapted from one background model, normalised or not, and of sums of them, and where `systems` is "scaled"
-        also with pretrained PLDA; other scores get "wide". "wide":
+        also with pretrained PLDA; other scores, and calibrations with `duration` or `condition`, get "wide". "wide":
         the scale of the scores alone, so that few speakers give small ratios. "none": nothing; trials without an error
         then give no calibration.
     systems : "equal", "scaled" or "trained"
