@@ -160,10 +160,10 @@ def test_few_items_are_under_way_and_come_back_in_order(engine):
 
 
 def test_a_map_that_is_left_leaves_nothing_behind(engine):
-    results = map_in_order(itself, range(60), engine)
-    next(results)
-    results.close()
-    with Client(engine.scheduler, set_as_default=False) as client:
+    with Client(engine.scheduler, set_as_default=False) as client:  # a client that connects amid cancelling may fail
+        results = map_in_order(itself, range(60), engine)
+        next(results)
+        results.close()
         for _ in range(100):
             held = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
             if not held:
