@@ -15,6 +15,7 @@ from speechgmm.audio.bandwidth import BAND_BINS, frame_length, power_of_bands, s
 from speechgmm.audio.clipping import FlatTops
 from speechgmm.audio.decays import DecayMeter
 from speechgmm.audio.holes import HoleMeter
+from speechgmm.audio.levels import LEVELS_PER_DB, LevelCounts
 from speechgmm.audio.noise_ratio import NoiseRatioMeter
 
 SPECTRUM_EVERY: Final = 8
@@ -36,10 +37,7 @@ SPEECH_MARGIN: Final = 3
 
 LEAST_DB: Final = -100.0
 MOST_DB: Final = 40.0
-LEAST_POWER: Final = np.float32(10 ** (LEAST_DB / 10))
-MOST_POWER: Final = np.float32(10 ** (MOST_DB / 10))
-LEVELS_PER_DB: Final = 2
-"""Frame levels are counted in steps of half a decibel, from the rounding of 16 bits on; full scale is 0 dB."""
+"""The range in which the levels of frames are counted, from the rounding of 16 bits on."""
 
 LOWEST_BIN: Final = 2
 """Bins below are those of rumble, and of the constant part."""
@@ -109,7 +107,7 @@ class ConditionMeter:
         self._n = frame_length(sample_rate)
         self._window = unit_window(self._n)
         self._waiting = np.empty(0, np.float32)
-        self._levels = np.zeros(int((MOST_DB - LEAST_DB) * LEVELS_PER_DB) + 1, np.int64)
+        self._levels = LevelCounts(1, LEAST_DB, MOST_DB)
         self._squares = np.zeros(self._n // 2 * 2 + 2)  # of real and imaginary parts
         self._n_frames = 0
         self._tops, self._decays = FlatTops(), DecayMeter(sample_rate, self._n // 2)
@@ -132,9 +130,9 @@ class ConditionMeter:
 
     def speech_share(self) -> float:
         """Return the share of the time that is speech: by the front end's rule for speech, on frames of 32 ms."""
-        quiet, loud = np.searchsorted(np.cumsum(self._levels), np.array([0.05, 0.95]) * self._n_frames)
+        quiet, loud = (int(self._levels.quantile_steps(share)[0]) for share in (0.05, 0.95))
         least = max(loud - SPEECH_RANGE * LEVELS_PER_DB, quiet + SPEECH_MARGIN * LEVELS_PER_DB)
-        return float(self._levels[least + 1 :].sum() / max(1, self._n_frames))
+        return float(self._levels.n_above(least)[0] / max(1, self._n_frames))
 
     def finish(self, *, clipped: float | None = None) -> Condition:
         """Return the condition; a last piece that fills no frame counts only if there is no frame.
@@ -143,7 +141,7 @@ class ConditionMeter:
         """
         if not self._n_frames:
             self._add(np.pad(self._waiting, (0, self._n - len(self._waiting)))[np.newaxis])
-        loud = np.searchsorted(np.cumsum(self._levels), LOUD_SHARE * self._n_frames)
+        (loud,) = self._levels.quantile_steps(LOUD_SHARE)
         n_spectra = -(-self._n_frames // SPECTRUM_EVERY)
         power = self._squares.reshape(-1, 2).sum(axis=1) * (2 / (n_spectra * self._n))
         width = self._sample_rate / self._n
@@ -163,9 +161,7 @@ class ConditionMeter:
         """Count the levels of frames (T, n), T >= 1, and of their bands, and add the spectra of some."""
         means = np.vecdot(frames, np.full(self._n, 1 / self._n, np.float32))
         power = np.vecdot(frames, frames) / self._n - np.square(means)
-        decibels = 10 * np.log10(np.minimum(np.maximum(power, LEAST_POWER), MOST_POWER))
-        steps = ((decibels - LEAST_DB) * LEVELS_PER_DB + 0.5).astype(np.intp)
-        self._levels += np.bincount(steps, minlength=len(self._levels))
+        self._levels.push(power[:, np.newaxis])
         chosen = slice(-self._n_frames % SPECTRUM_EVERY, None, SPECTRUM_EVERY)
         block, begins = divmod(self._n_frames, BLOCK_FRAMES)
         if block < BLOCKS_AT_FIRST or block % BLOCKS_EVERY == 0:
