@@ -10,7 +10,7 @@ from speechgmm.arrays import Float32Array, FloatArray
 from speechgmm.audio.reading import audio_facts, load_audio
 from speechgmm.audio.samples import CLIPPING_LEVEL, MAX_AMPLITUDE, check_samples, resample
 from speechgmm.augmentation.band import band_limit
-from speechgmm.augmentation.codecs import encode_and_decode
+from speechgmm.augmentation.codecs import encode_and_decode, of_length
 from speechgmm.augmentation.config import AugmentConfig, NoiseConfig, ReverbConfig
 from speechgmm.augmentation.noise import add_noise, coloured_noise
 from speechgmm.augmentation.room import reverberate, room_response
@@ -35,14 +35,17 @@ class CopyPlan:
     @property
     def n_flaws(self) -> int:
         """Number of the copy's effects, beside its level."""
-        rng = copy_generator(self.config.seed, self.name, self.number)
-        return sum(name != "level_db" for name in draw_effects(self.config, rng, self.effect_in_turn()))
+        return sum(name != "level_db" for name in self._draw()[0])
 
     def apply(self, samples: FloatArray, sample_rate: int) -> Float32Array:
         """Make the copy of the recording's samples (n,), as `augment` does; copies have the effects in turn."""
-        rng = copy_generator(self.config.seed, self.name, self.number)
-        effects = draw_effects(self.config, rng, self.effect_in_turn())
+        effects, rng = self._draw()
         return _apply_effects(effects, samples, sample_rate, self.config, rng)
+
+    def _draw(self) -> tuple[tuple[str, ...], np.random.Generator]:
+        """Draw the effects; return them, and the source of their values."""
+        rng = copy_generator(self.config.seed, self.name, self.number)
+        return draw_effects(self.config, rng, self.effect_in_turn()), rng
 
     def effect_in_turn(self) -> str | None:
         """Return the effect that this copy has for sure: each of them once in as many copies, in drawn order."""
@@ -168,7 +171,7 @@ def _through_band(
     if not high < TELEPHONE_RATE / 2 < sample_rate / 2 or rng.random() < 0.5:
         return limited
     narrow = resample(resample(limited, sample_rate, TELEPHONE_RATE), TELEPHONE_RATE, sample_rate)
-    return np.pad(narrow[: len(samples)], (0, max(0, len(samples) - len(narrow))))
+    return of_length(narrow, len(samples))
 
 
 def _clip(samples: Float32Array) -> Float32Array:

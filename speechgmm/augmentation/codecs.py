@@ -84,7 +84,7 @@ def encode_and_decode(samples: FloatArray, sample_rate: int, codec: Codec) -> Fl
     converted = resample(checked, sample_rate, rate)
     if not len(converted):
         return checked  # shorter than a sample of the codec's rate
-    return _of_length(resample(_through(converted, rate, codec), rate, sample_rate), len(checked))
+    return of_length(resample(_through(converted, rate, codec), rate, sample_rate), len(checked))
 
 
 def check_codec(codec: Codec) -> None:
@@ -107,7 +107,7 @@ def _through(samples: Float32Array, rate: int, codec: Codec) -> Float32Array:
     decoded = _decode(file)
     if codec == "mp3" and len(decoded) >= len(samples) + MP3_DELAY:
         decoded = decoded[MP3_DELAY:]
-    return _of_length(decoded, len(samples))
+    return of_length(decoded, len(samples))
 
 
 def _decode(file: io.BytesIO) -> Float32Array:
@@ -136,6 +136,6 @@ def _compression(codec: Codec, rate: int) -> dict[str, float | str]:
             return {}
 
 
-def _of_length(samples: Float32Array, n_samples: int) -> Float32Array:
+def of_length(samples: Float32Array, n_samples: int) -> Float32Array:
     """Cut or pad samples at their end."""
     return np.pad(samples[:n_samples], (0, max(0, n_samples - len(samples))))
