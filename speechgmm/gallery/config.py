@@ -15,7 +15,7 @@ from speechgmm.features.extract import FeatureConfig
 from speechgmm.gallery.layout import BACKEND_FILE, COHORT_FILE, SUBSPACE_FILE, UBM_FILE
 from speechgmm.gmm.adaptation import AdaptationConfig
 from speechgmm.gmm.storage import read_header
-from speechgmm.scoring.calibration import Calibration, load_calibration
+from speechgmm.scoring.calibration import SCALES_KEY, Calibration, load_calibration
 from speechgmm.scoring.decision_errors import ERRORS_KEY, DecisionErrors
 from speechgmm.scoring.identification import IdentificationConfig
 from speechgmm.scoring.llr import ScoringConfig
@@ -352,7 +352,7 @@ def read_scales(path: Path, n_systems: int) -> tuple[float, ...]:
 
     A damaged file, or numbers that are not those of so many systems, raise a GalleryError.
     """
-    scales = _read_calibration_data(path).get("scales", [])
+    scales = _read_calibration_data(path).get(SCALES_KEY, [])
     is_list = isinstance(scales, list) and all(isinstance(each, int | float) and each > 0 for each in scales)
     if not is_list or len(scales) not in (0, n_systems):
         raise GalleryError(f"{path}: scales {scales}; expected a number above 0 for each of {n_systems} systems")

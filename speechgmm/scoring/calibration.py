@@ -25,6 +25,9 @@ PENALTY = 1e-9
 mean cost in nats. It keeps the weights finite where a threshold separates targets from nontargets, and is too small to
 move them otherwise."""
 
+SCALES_KEY = "scales"
+"""The key of a calibration's file under which stand the deviations that the systems' scores are divided by."""
+
 TOLERANCE = 1e-12
 """Gradient of the objective at which the optimiser stops."""
 

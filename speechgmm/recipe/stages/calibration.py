@@ -24,6 +24,7 @@ from speechgmm.recipe.stages.context import StageContext, to_json
 from speechgmm.recipe.stages.features import frame_counts
 from speechgmm.recipe.stages.score_matrix import ScoreMatrix
 from speechgmm.scoring.calibration import (
+    SCALES_KEY,
     Calibration,
     LinearCalibration,
     check_disjoint,
@@ -38,9 +39,6 @@ from speechgmm.scoring.thresholds import ThresholdConfig, find_threshold, with_p
 
 VERSION = 4
 """Rises whenever the same inputs would give another output."""
-
-SCALES = "scales"
-"""The key of the file under which stand the deviations that the systems' scores are divided by."""
 
 OPTIONAL = ("n_speakers", "folds", "prior", "standard", "copies")
 """Keys of the file that a calibration need not have."""
@@ -102,7 +100,7 @@ class TrainedCalibration:
             "n_target": self.n_target,
             "n_nontarget": self.n_nontarget,
             **{name: getattr(self, name) for name in OPTIONAL if getattr(self, name) is not None},
-            **({SCALES: list(self.scales)} if self.scales else {}),
+            **({SCALES_KEY: list(self.scales)} if self.scales else {}),
             **({ERRORS_KEY: to_json(self.errors)} if self.errors else {}),
         }
 
@@ -134,7 +132,7 @@ def calibration_output(
             document = train_on(recipe, trials, trained_on, known).to_json()
         except CorpusError as error:
             scales = scales_of(recipe, trials)
-            document = {REFUSED: str(error), **({SCALES: list(scales)} if scales else {})}
+            document = {REFUSED: str(error), **({SCALES_KEY: list(scales)} if scales else {})}
         write_json(folder / CALIBRATION_FILE, document)
 
     return context.output(StageKey("calibration", VERSION, {"config": sections, "map": map_inputs, **inputs}), work)
@@ -163,7 +161,7 @@ def decision_of(recipe: Recipe) -> ThresholdConfig:
 
 def load_scales(folder: Path) -> tuple[float, ...]:
     """Read what the systems' scores are divided by, also where the trials gave no calibration; nothing: as they are."""
-    return tuple(json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8")).get(SCALES, ()))
+    return tuple(json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8")).get(SCALES_KEY, ()))
 
 
 def scales_of(recipe: Recipe, trials: LabelledScores) -> tuple[float, ...]:
